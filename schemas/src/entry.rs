@@ -1,0 +1,255 @@
+//! One entry of the journal and the states it goes through (`correctness.md`, "The journal's words").
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where an entry stands. Each variant says who sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// Set by admission (direct) or by the replayer (replay) before a byte is sent.
+    Submitting,
+    /// Set by admission, by a gateway that provably sent nothing, or after absence was proven.
+    Queued,
+    /// Set by whoever sent it and got no usable answer, or by the next holder of a dead sender's identity.
+    OutcomeUnknown,
+    /// Set by the replayer when nothing it may do resolves the entry; a person decides.
+    Parked,
+    /// Set by the sender from the core's answer, or by an enquiry.
+    Posted,
+    /// Set from a declared refusal of the core. Terminal.
+    Refused,
+    /// Set by ingest when every leg's own change event has been seen. Terminal.
+    Confirmed,
+    /// Set by admission when a rule said no. Terminal.
+    Declined,
+    /// Set by a client or an operator while queued. Terminal.
+    Cancelled,
+    /// Set by a person, with a reason. Terminal.
+    WrittenOff,
+}
+
+use EntryState::*;
+
+impl EntryState {
+    /// Every state, in the order of the life of an entry.
+    pub const ALL: [EntryState; 10] =
+        [Submitting, Queued, OutcomeUnknown, Parked, Posted, Refused, Confirmed, Declined, Cancelled, WrittenOff];
+
+    /// Nothing follows.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Refused | Confirmed | Declined | Cancelled | WrittenOff)
+    }
+
+    /// The outcome is not known to the journal yet, so the entry keeps its place in its lanes.
+    pub fn is_open(self) -> bool {
+        matches!(self, Submitting | Queued | OutcomeUnknown | Parked)
+    }
+
+    /// The debit leg still counts against `available` until a balance that includes it is served.
+    pub fn holds(self) -> bool {
+        self.is_open() || matches!(self, Posted | Confirmed)
+    }
+
+    /// The name in SQL, logs and the admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Submitting => "submitting",
+            Queued => "queued",
+            OutcomeUnknown => "outcome_unknown",
+            Parked => "parked",
+            Posted => "posted",
+            Refused => "refused",
+            Confirmed => "confirmed",
+            Declined => "declined",
+            Cancelled => "cancelled",
+            WrittenOff => "written_off",
+        }
+    }
+
+    /// The reverse of [`EntryState::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl fmt::Display for EntryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What somebody learned or decided about an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// The replayer is about to send; recorded before a byte leaves.
+    ReplayAttempt,
+    /// The sender knows that no byte left.
+    NotSent,
+    /// A byte may have left and no usable answer came, or the sender is gone.
+    NoAnswer,
+    /// The core answered, or was asked and said: posted.
+    CorePosted,
+    /// The core answered, or was asked and said: refused, with a declared code.
+    CoreRefused,
+    /// Proof that no attempt took or can still take effect.
+    Absent,
+    /// Every leg's change event has been seen.
+    AllLegsSeen,
+    /// Nothing the machine may do resolves it.
+    Unresolvable,
+    /// A client or operator cancels.
+    Cancel,
+    /// A person writes it off.
+    WriteOff,
+}
+
+/// What evidence does to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Compare-and-set to this state.
+    Moves(EntryState),
+    /// Known already, or nothing new: no write.
+    Nothing,
+    /// Evidence against the state: flag `contradicted`, stop the lanes, alert.
+    Contradicts,
+    /// Not allowed in this state; answer the caller so.
+    Forbidden,
+}
+
+/// The one transition table. Every writer of `entries.state` goes through it.
+///
+/// Evidence of what the core did is never dropped in silence: where it cannot move the entry it contradicts it.
+pub fn weigh(state: EntryState, evidence: Evidence) -> Verdict {
+    use Evidence::*;
+    use Verdict::*;
+    match (evidence, state) {
+        (ReplayAttempt, Queued) => Moves(Submitting),
+        (NotSent, Submitting) => Moves(Queued),
+        (NoAnswer, Submitting) => Moves(OutcomeUnknown),
+        (NoAnswer | NotSent, _) => Nothing,
+
+        (CorePosted, Submitting | OutcomeUnknown | Parked) => Moves(Posted),
+        (CorePosted, Posted | Confirmed) => Nothing,
+        (CorePosted, Queued | Refused | Declined | Cancelled | WrittenOff) => Contradicts,
+
+        (CoreRefused, Submitting | OutcomeUnknown | Parked) => Moves(Refused),
+        (CoreRefused, Refused) => Nothing,
+        (CoreRefused, Posted | Confirmed | Queued | Declined | Cancelled | WrittenOff) => Contradicts,
+
+        (AllLegsSeen, Submitting | OutcomeUnknown | Parked | Posted) => Moves(Confirmed),
+        (AllLegsSeen, Confirmed) => Nothing,
+        (AllLegsSeen, Queued | Refused | Declined | Cancelled | WrittenOff) => Contradicts,
+
+        (Absent, OutcomeUnknown | Parked) => Moves(Queued),
+        (Absent, _) => Nothing,
+
+        (Unresolvable, Queued | OutcomeUnknown) => Moves(Parked),
+        (Unresolvable, _) => Nothing,
+
+        (Cancel, Queued) => Moves(Cancelled),
+        (Cancel, Cancelled) => Nothing,
+        (WriteOff, Parked) => Moves(WrittenOff),
+        (WriteOff, WrittenOff) => Nothing,
+        (ReplayAttempt | Cancel | WriteOff, _) => Forbidden,
+    }
+}
+
+/// Which way a leg moves money on its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegKind {
+    /// Takes money; holds it from admission.
+    Debit,
+    /// Brings money; raises nothing before its row arrives.
+    Credit,
+}
+
+impl LegKind {
+    /// The name in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LegKind::Debit => "debit",
+            LegKind::Credit => "credit",
+        }
+    }
+
+    /// The reverse of [`LegKind::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        [LegKind::Debit, LegKind::Credit].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Who a channel is told took its write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptedBy {
+    /// The core answered within the request.
+    Core,
+    /// The journal took it; the core will be told.
+    StandIn,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL_EVIDENCE: [Evidence; 10] = [
+        Evidence::ReplayAttempt,
+        Evidence::NotSent,
+        Evidence::NoAnswer,
+        Evidence::CorePosted,
+        Evidence::CoreRefused,
+        Evidence::Absent,
+        Evidence::AllLegsSeen,
+        Evidence::Unresolvable,
+        Evidence::Cancel,
+        Evidence::WriteOff,
+    ];
+
+    #[test]
+    fn nothing_follows_a_terminal_state() {
+        for state in EntryState::ALL.into_iter().filter(|s| s.is_terminal()) {
+            for evidence in ALL_EVIDENCE {
+                assert!(!matches!(weigh(state, evidence), Verdict::Moves(_)), "{state} {evidence:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_evidence_again_changes_nothing_more() {
+        for state in EntryState::ALL {
+            for evidence in ALL_EVIDENCE {
+                if let Verdict::Moves(next) = weigh(state, evidence) {
+                    let again = weigh(next, evidence);
+                    assert!(!matches!(again, Verdict::Moves(_) | Verdict::Contradicts), "{state} {evidence:?} {next}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_core_did_is_never_dropped_in_silence() {
+        use Evidence::*;
+        for state in EntryState::ALL {
+            for (evidence, agrees) in
+                [(CorePosted, vec![Posted, Confirmed]), (CoreRefused, vec![Refused]), (AllLegsSeen, vec![Confirmed])]
+            {
+                match weigh(state, evidence) {
+                    Verdict::Nothing => assert!(agrees.contains(&state), "{state} {evidence:?}"),
+                    Verdict::Forbidden => panic!("{state} {evidence:?} must not be forbidden"),
+                    Verdict::Moves(_) | Verdict::Contradicts => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for state in EntryState::ALL {
+            assert_eq!(EntryState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(EntryState::parse("lost"), None);
+    }
+}
