@@ -1,1 +1,8 @@
-//! standin
+//! The stand-in: the journal of writes, the lanes that order them, the rules that admit them.
+//!
+//! `lane`, `rules`, `admission` and `resolution` decide and touch nothing; `journal` acts.
+
+pub mod admission;
+pub mod lane;
+pub mod resolution;
+pub mod rules;

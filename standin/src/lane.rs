@@ -1,0 +1,188 @@
+//! Lanes: the order of one account's entries, and what they hold.
+//!
+//! Mode is advice, lanes are law: whoever admits or replays an entry decides by the locked lane rows and these functions.
+
+use schemas::entry::{EntryState, LegKind};
+
+/// How an entry stands in its lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// First attempt of a request that was not answered yet.
+    Direct,
+    /// Queued, or answered 202, and neither posted nor terminal. Whoever comes later joins behind it.
+    Ordered,
+    /// Nobody waits for it any more.
+    Gone,
+}
+
+/// Where an entry in `state` stands; `ordered` is its sticky mark, set when it was queued or answered 202.
+pub fn standing(state: EntryState, ordered: bool) -> Standing {
+    match state {
+        EntryState::Submitting if !ordered => Standing::Direct,
+        state if state.is_open() => Standing::Ordered,
+        _ => Standing::Gone,
+    }
+}
+
+/// One account's lane, as locked in the admitting transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Lane {
+    /// Raised by every write to the lane; part of `Data-Position`.
+    pub version: i64,
+    /// The sequence number the next entry takes, for good.
+    pub next_seq: i64,
+    /// Entries with [`Standing::Ordered`].
+    pub ordered: i64,
+    /// Entries with [`Standing::Direct`].
+    pub direct: i64,
+    /// Minor units of debit legs that the served balance does not include yet.
+    pub held_minor: i64,
+    /// Evidence contradicted an entry here; nothing is sent until a person clears it.
+    pub stopped: bool,
+    /// What stand-in accepted on this account on one business date.
+    pub usage: Usage,
+}
+
+/// Debits accepted in stand-in on one business date of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Usage {
+    /// Days since 1970-01-01.
+    pub business_day: i64,
+    /// Sum in minor units.
+    pub amount_minor: i64,
+    /// How many.
+    pub count: i64,
+}
+
+impl Usage {
+    /// The usage that counts on `business_day`: an earlier day's is over.
+    pub fn on(self, business_day: i64) -> Usage {
+        if self.business_day == business_day { self } else { Usage { business_day, ..Usage::default() } }
+    }
+
+    /// With one more debit; `None` when the sum leaves 64 bits.
+    pub fn plus(self, amount_minor: i64) -> Option<Usage> {
+        Some(Usage { amount_minor: self.amount_minor.checked_add(amount_minor)?, count: self.count + 1, ..self })
+    }
+}
+
+/// May a new request go to the core in its own time? Only past lanes nobody is queued in.
+pub fn may_go_direct<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> bool {
+    lanes.into_iter().all(|lane| lane.ordered == 0 && !lane.stopped)
+}
+
+/// May a queued entry be sent? `lower` are the standings of every entry with a lower sequence number in its lanes.
+pub fn may_replay(lower: impl IntoIterator<Item = Standing>, any_lane_stopped: bool) -> bool {
+    !any_lane_stopped && lower.into_iter().all(|standing| standing == Standing::Gone)
+}
+
+/// What a change of an entry does to one of its lanes: add these to the lane's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneDelta {
+    /// Change of [`Lane::ordered`].
+    pub ordered: i64,
+    /// Change of [`Lane::direct`].
+    pub direct: i64,
+    /// Change of [`Lane::held_minor`].
+    pub held_minor: i64,
+}
+
+/// The lane's change when an entry with this leg moves from one (state, ordered mark) to another.
+///
+/// A debit's hold starts with the first state that holds and ends here only when the entry ends without a posting; the end of a
+/// posted debit's hold is [`releases`]'s business. `absorbed` says whether that has happened already.
+pub fn delta(
+    from: Option<(EntryState, bool)>,
+    to: (EntryState, bool),
+    kind: LegKind,
+    amount_minor: i64,
+    absorbed: bool,
+) -> LaneDelta {
+    let count = |standing: Option<Standing>, which| i64::from(standing == Some(which));
+    let before = from.map(|(state, ordered)| standing(state, ordered));
+    let after = Some(standing(to.0, to.1));
+    let held = |state: Option<EntryState>| match state {
+        Some(state) if state.holds() && kind == LegKind::Debit && !absorbed => amount_minor,
+        _ => 0,
+    };
+    LaneDelta {
+        ordered: count(after, Standing::Ordered) - count(before, Standing::Ordered),
+        direct: count(after, Standing::Direct) - count(before, Standing::Direct),
+        held_minor: held(Some(to.0)) - held(from.map(|(state, _)| state)),
+    }
+}
+
+/// Does a balance that has absorbed postings up to `last_posting` include the leg booked as `posting_no`?
+///
+/// The balance row carries the number of the account's last posting, written in the posting's own transaction.
+pub fn releases(last_posting: i64, posting_no: i64) -> bool {
+    last_posting >= posting_no
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EntryState::*;
+
+    #[test]
+    fn an_ordered_entry_closes_its_lanes_to_direct_requests() {
+        let free = Lane::default();
+        let busy = Lane { ordered: 1, ..Lane::default() };
+        let in_flight = Lane { direct: 3, ..Lane::default() };
+        assert!(may_go_direct([&free, &in_flight]));
+        assert!(!may_go_direct([&free, &busy]));
+        assert!(!may_go_direct([&Lane { stopped: true, ..Lane::default() }]));
+    }
+
+    #[test]
+    fn a_replay_waits_for_everything_before_it() {
+        assert!(may_replay([Standing::Gone, Standing::Gone], false));
+        assert!(!may_replay([Standing::Gone, Standing::Direct], false));
+        assert!(!may_replay([Standing::Ordered], false));
+        assert!(!may_replay([], true));
+    }
+
+    #[test]
+    fn every_life_of_an_entry_leaves_its_lane_as_it_found_it() {
+        use schemas::entry::{Evidence, Verdict, weigh};
+        let all = [
+            Evidence::ReplayAttempt,
+            Evidence::NotSent,
+            Evidence::NoAnswer,
+            Evidence::CorePosted,
+            Evidence::CoreRefused,
+            Evidence::Absent,
+            Evidence::AllLegsSeen,
+            Evidence::Unresolvable,
+            Evidence::Cancel,
+            Evidence::WriteOff,
+        ];
+        // Walk every reachable (state, ordered mark) and keep the lane's columns equal to what the state alone implies.
+        let mut seen = Vec::new();
+        let mut open = vec![(Submitting, false), (Queued, true), (Declined, false)];
+        while let Some(at) = open.pop() {
+            if seen.contains(&at) {
+                continue;
+            }
+            seen.push(at);
+            let whole = delta(None, at, LegKind::Debit, 100, false);
+            for evidence in all {
+                if let Verdict::Moves(next) = weigh(at.0, evidence) {
+                    let to = (next, at.1 || standing(next, false) == Standing::Ordered);
+                    let step = delta(Some(at), to, LegKind::Debit, 100, false);
+                    let total = delta(None, to, LegKind::Debit, 100, false);
+                    assert_eq!(whole.ordered + step.ordered, total.ordered, "{at:?} {evidence:?}");
+                    assert_eq!(whole.direct + step.direct, total.direct, "{at:?} {evidence:?}");
+                    assert_eq!(whole.held_minor + step.held_minor, total.held_minor, "{at:?} {evidence:?}");
+                    open.push(to);
+                }
+            }
+        }
+        assert!(seen.contains(&(Confirmed, true)) && seen.contains(&(Confirmed, false)));
+    }
+
+    #[test]
+    fn credits_never_hold() {
+        assert_eq!(delta(None, (Queued, true), LegKind::Credit, 100, false).held_minor, 0);
+    }
+}

@@ -1,0 +1,119 @@
+//! What may be done about an outcome nobody knows: the fourth step of the write protocol.
+//!
+//! Never a blind resend. A resend needs a core that remembers references; a return to the queue needs proof of absence:
+//! every attempt ended, the core's longest request lifetime past, and only then a negative authoritative enquiry.
+
+use schemas::core::Capabilities;
+
+/// What is known of an entry whose outcome is unknown. Times in milliseconds on one monotonic scale of the observer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnknownOutcome {
+    /// When the first attempt was recorded.
+    pub first_attempt_ms: u64,
+    /// When the last attempt was known to have ended; `None` while any attempt may still be under way. A lease that ran out proves nothing.
+    pub ended_ms: Option<u64>,
+    /// When the last enquiry that found nothing was asked.
+    pub not_found_asked_ms: Option<u64>,
+    /// When the entry became unknown.
+    pub since_ms: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Ask the core; what it found settles the entry, *not found* is recorded with the time it was asked.
+    Enquire,
+    /// Send the same reference again: the core posts it once.
+    Resend,
+    /// Absence is proven: back to the queue.
+    Requeue,
+    /// Nothing to do before this moment, unless a change event comes first.
+    WaitUntil(u64),
+    /// A person decides.
+    Park,
+}
+
+/// How long things may take before a person is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Patience {
+    /// After this long without a resolution the entry is parked.
+    pub park_after_ms: u64,
+    /// Taken off the core's declared memory of references, for clocks and journeys.
+    pub memory_margin_ms: u64,
+}
+
+/// The next step for an unknown outcome at `now_ms`.
+pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: u64) -> Step {
+    let absent_from = entry.ended_ms.map(|ended| ended.saturating_add(core.request_lifetime_ms_max));
+    let park_at = entry.since_ms.saturating_add(patience.park_after_ms);
+    if core.enquiry {
+        match entry.not_found_asked_ms {
+            None => return Step::Enquire,
+            Some(asked) if absent_from.is_some_and(|from| asked >= from) => return Step::Requeue,
+            Some(_) => {}
+        }
+    }
+    if let Some(memory_ms) = core.reference_memory_ms {
+        let remembered_until =
+            entry.first_attempt_ms.saturating_add(memory_ms).saturating_sub(patience.memory_margin_ms);
+        if now_ms < remembered_until {
+            return Step::Resend;
+        }
+    }
+    match absent_from {
+        Some(from) if core.enquiry && now_ms >= from => Step::Enquire,
+        _ if now_ms >= park_at => Step::Park,
+        Some(from) if core.enquiry => Step::WaitUntil(from.min(park_at)),
+        _ => Step::WaitUntil(park_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { park_after_ms: 60_000, memory_margin_ms: 1_000 };
+    const FRESH: UnknownOutcome =
+        UnknownOutcome { first_attempt_ms: 0, ended_ms: None, not_found_asked_ms: None, since_ms: 0 };
+
+    fn core(reference_memory_ms: Option<u64>, enquiry: bool) -> Capabilities {
+        Capabilities { reference_memory_ms, enquiry, request_lifetime_ms_max: 5_000 }
+    }
+
+    #[test]
+    fn an_enquiry_comes_before_any_resend() {
+        assert_eq!(resolve(&core(Some(10_000), true), &FRESH, &PATIENCE, 1), Step::Enquire);
+    }
+
+    #[test]
+    fn not_found_proves_absence_only_after_the_longest_lifetime() {
+        let core = core(None, true);
+        let early = UnknownOutcome { ended_ms: Some(100), not_found_asked_ms: Some(5_099), ..FRESH };
+        assert_eq!(resolve(&core, &early, &PATIENCE, 5_099), Step::WaitUntil(5_100));
+        assert_eq!(resolve(&core, &early, &PATIENCE, 5_100), Step::Enquire);
+        let late = UnknownOutcome { not_found_asked_ms: Some(5_100), ..early };
+        assert_eq!(resolve(&core, &late, &PATIENCE, 5_101), Step::Requeue);
+    }
+
+    #[test]
+    fn an_attempt_that_may_still_be_under_way_is_never_absent() {
+        let entry = UnknownOutcome { not_found_asked_ms: Some(50_000), ..FRESH };
+        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::WaitUntil(60_000));
+        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
+    }
+
+    #[test]
+    fn references_are_trusted_only_within_the_declared_memory_less_a_margin() {
+        let entry = UnknownOutcome { ended_ms: Some(10), ..FRESH };
+        let core = core(Some(10_000), false);
+        assert_eq!(resolve(&core, &entry, &PATIENCE, 8_999), Step::Resend);
+        assert_eq!(resolve(&core, &entry, &PATIENCE, 9_000), Step::WaitUntil(60_000));
+    }
+
+    #[test]
+    fn a_core_with_neither_waits_for_its_change_event_and_then_for_a_person() {
+        let entry = UnknownOutcome { ended_ms: Some(10), ..FRESH };
+        assert_eq!(resolve(&core(None, false), &entry, &PATIENCE, 59_999), Step::WaitUntil(60_000));
+        assert_eq!(resolve(&core(None, false), &entry, &PATIENCE, 60_000), Step::Park);
+    }
+}
