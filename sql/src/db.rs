@@ -1,0 +1,241 @@
+//! The handle that callers hold, and the transaction they are lent.
+
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::migrate::{self, Migration};
+use crate::mysql::{self, MySql};
+use crate::sqlite::{self, Sqlite};
+use crate::upsert::{BatchUpdate, Statement, Upsert};
+use crate::value::{Row, Value};
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
+
+/// Bounds of a [`Db`]; every default is meant for production.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most connections to the server at once. 32; SQLite always has one writer and two readers.
+    pub connections_max: usize,
+    /// Longest wait for a connection, connecting included, before [`Error::Unavailable`]. 2 s.
+    pub acquire_timeout: Duration,
+    /// Longest wait for a row lock before [`Error::Retryable`]. 2 s; MySQL and TiDB round up to whole seconds.
+    pub lock_wait: Duration,
+    /// Longest wait for any answer of the server; then the connection is given up. 10 s.
+    pub statement_timeout: Duration,
+    /// Folder that receives each distinct statement sent to a MySQL-protocol engine as `HASH.sql`, for TiDB's parser.
+    pub record_statements_to: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            connections_max: 32,
+            acquire_timeout: Duration::from_secs(2),
+            lock_wait: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(10),
+            record_statements_to: None,
+        }
+    }
+}
+
+/// A database; cloning is cheap and shares the connections.
+#[derive(Clone)]
+pub struct Db {
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    MySql(Arc<MySql>),
+    Sqlite(Arc<Sqlite>),
+}
+
+impl Db {
+    /// Opens `mysql://user:pass@host:port/db` (creates the database if missing), `sqlite:PATH` or `sqlite::memory:`.
+    /// Connects once, so that a wrong address fails here. `sqlite::memory:` is private to this handle and its clones.
+    pub async fn open(url: &str, options: Options) -> Result<Db, Error> {
+        let engine = match url.split_once(':') {
+            Some(("sqlite", path)) => Engine::Sqlite(Arc::new(Sqlite::open(path, &options).await?)),
+            Some(("mysql", _)) => Engine::MySql(Arc::new(MySql::open(url, &options).await?)),
+            _ => {
+                return Err(Error::Configuration(
+                    "url must start with mysql:// or sqlite:".into(),
+                ));
+            }
+        };
+        Ok(Db { engine })
+    }
+
+    /// Which family of SQL this database speaks.
+    pub fn dialect(&self) -> Dialect {
+        match self.engine {
+            Engine::MySql(_) => Dialect::MySql,
+            Engine::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Runs `work` in one READ COMMITTED transaction, on a task of its own: a dropped caller never leaves it half done.
+    /// `Err` means rolled back, except [`Error::CommitUnknown`]. After an SQL error other than [`Error::Duplicate`] the
+    /// transaction can only fail, even if `work` swallows that error. Never use the same `Db` inside `work`, use `tx`.
+    pub async fn transaction<T, E>(
+        &self,
+        work: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        let task = tokio::spawn(async move {
+            let mut tx = Tx::begin(&engine).await?;
+            match work(&mut tx).await {
+                Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
+                Err(err) => {
+                    tx.rollback().await;
+                    Err(err)
+                }
+            }
+        });
+        match task.await {
+            Ok(outcome) => outcome,
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            Err(_) => Err(Error::CommitUnknown("runtime is shutting down".into()).into()),
+        }
+    }
+
+    /// One autocommit read. SQLite files answer from reader connections, without waiting for the writer.
+    pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let sql = self.dialect().render(sql)?;
+        match &self.engine {
+            Engine::MySql(pool) => mysql::query(pool, &sql, params).await,
+            Engine::Sqlite(file) => file.query(sql.into_owned(), params).await,
+        }
+    }
+
+    /// One autocommit write; returns the matched rows. A lost answer is [`Error::CommitUnknown`].
+    pub async fn exec(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+        let sql = self.dialect().render(sql)?;
+        match &self.engine {
+            Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
+            Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
+        }
+    }
+
+    /// Brings a component's tables to its newest version, remembered in `schema_versions`. Any number of processes may
+    /// start at once. Versions count up from 1; a published migration is never edited.
+    pub async fn migrate(&self, component: &str, migrations: &[Migration]) -> Result<(), Error> {
+        match &self.engine {
+            Engine::MySql(pool) => migrate::on_mysql(pool, component, migrations).await,
+            Engine::Sqlite(file) => migrate::on_sqlite(file, component, migrations).await,
+        }
+    }
+
+    /// Refuses new work, waits for running transactions up to the acquire timeout and closes the idle connections.
+    pub async fn close(self) {
+        match &self.engine {
+            Engine::MySql(pool) => pool.close().await,
+            Engine::Sqlite(file) => file.close().await,
+        }
+    }
+}
+
+/// An open transaction, lent to the work of [`Db::transaction`]. READ COMMITTED on servers; on SQLite it is the only writer.
+pub struct Tx {
+    session: Session,
+}
+
+enum Session {
+    MySql(mysql::Session),
+    Sqlite(sqlite::Session),
+}
+
+impl Tx {
+    async fn begin(engine: &Engine) -> Result<Tx, Error> {
+        let session = match engine {
+            Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
+            Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
+        };
+        Ok(Tx { session })
+    }
+
+    async fn commit(self) -> Result<(), Error> {
+        match self.session {
+            Session::MySql(session) => session.commit().await,
+            Session::Sqlite(session) => session.commit().await,
+        }
+    }
+
+    async fn rollback(self) {
+        match self.session {
+            Session::MySql(session) => session.rollback().await,
+            Session::Sqlite(session) => drop(session),
+        }
+    }
+
+    /// Which family of SQL this transaction speaks.
+    pub fn dialect(&self) -> Dialect {
+        match self.session {
+            Session::MySql(_) => Dialect::MySql,
+            Session::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// One write; returns the matched rows.
+    pub async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+        let sql = self.dialect().render(sql)?;
+        match &mut self.session {
+            Session::MySql(session) => session.exec(&sql, params).await,
+            Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
+        }
+    }
+
+    /// One read, all rows.
+    pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let sql = self.dialect().render(sql)?;
+        match &mut self.session {
+            Session::MySql(session) => session.query(&sql, params).await,
+            Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
+        }
+    }
+
+    /// The first row, if there is one.
+    pub async fn query_opt(&mut self, sql: &str, params: Vec<Value>) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// The first row; none is [`Error::Statement`].
+    pub async fn query_one(&mut self, sql: &str, params: Vec<Value>) -> Result<Row, Error> {
+        self.query_opt(sql, params)
+            .await?
+            .ok_or_else(|| Error::Statement {
+                code: 0,
+                reason: "no row where one must be".into(),
+                statement: sql.to_owned(),
+            })
+    }
+
+    /// Runs an [`Upsert`], in several statements when it is large. Without rows it does nothing.
+    pub async fn upsert(&mut self, upsert: Upsert) -> Result<(), Error> {
+        let statements = upsert.statements(self.dialect())?;
+        self.run(statements).await.map(|_| ())
+    }
+
+    /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
+    pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
+        let statements = update.statements(self.dialect())?;
+        self.run(statements).await
+    }
+
+    async fn run(&mut self, statements: Vec<Statement>) -> Result<u64, Error> {
+        let mut matched = 0;
+        for statement in statements {
+            matched += self.exec(&statement.sql, statement.params).await?;
+        }
+        Ok(matched)
+    }
+}

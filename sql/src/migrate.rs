@@ -1,0 +1,155 @@
+//! Schema versions per component, safe when several processes start at once.
+
+use crate::dialect::Dialect;
+use crate::error::{Error, from_mysql};
+use crate::mysql::MySql;
+use crate::sqlite::{self, Sqlite};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use std::time::Duration;
+
+/// One step of a component's schema. On servers each statement commits by itself, so each must be one DDL statement that
+/// may be met half done: existing tables, columns and indexes are passed over. Text may use the placeholders of
+/// [`Dialect::render`]; indexes are statements of their own (`CREATE INDEX i ON t (c)`).
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Counts up from 1 inside a component.
+    pub version: u32,
+    /// Run in order.
+    pub statements: &'static [&'static str],
+}
+
+const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions \
+    (component {text:64} NOT NULL, version {int} NOT NULL, PRIMARY KEY (component, version))";
+const READ_VERSION: &str =
+    "SELECT COALESCE(MAX(version), 0) AS version FROM schema_versions WHERE component = ?";
+const INSERT_VERSION: &str = "INSERT INTO schema_versions (component, version) VALUES (?, ?)";
+/// Longest wait for another process that is migrating.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// A statement that builds an index may take long on a large table.
+const STATEMENT_MAX: Duration = Duration::from_secs(3_600);
+/// Table, column or index is there already; index or column to drop is gone: the traces of an interrupted run.
+const DONE_ALREADY: [u16; 4] = [1050, 1060, 1061, 1091];
+
+fn check(migrations: &[Migration]) -> Result<(), Error> {
+    let counted = (1..)
+        .zip(migrations)
+        .all(|(n, migration)| migration.version == n);
+    if counted {
+        Ok(())
+    } else {
+        Err(Error::Configuration(
+            "migrations must count up from 1".into(),
+        ))
+    }
+}
+
+pub(crate) async fn on_sqlite(
+    file: &Sqlite,
+    component: &str,
+    migrations: &[Migration],
+) -> Result<(), Error> {
+    check(migrations)?;
+    let render = |sql: &str| Dialect::Sqlite.render(sql).map(|sql| sql.into_owned());
+    let mut session = sqlite::Session::begin_within(file, LOCK_WAIT).await?;
+    session.exec(render(CREATE_VERSIONS)?, Vec::new()).await?;
+    let rows = session
+        .query(READ_VERSION.into(), crate::params![component])
+        .await?;
+    let done = rows
+        .first()
+        .map_or(Ok(0), |row| row.get::<u32>("version"))?;
+    for migration in migrations.iter().filter(|m| m.version > done) {
+        for sql in migration.statements {
+            session.exec(render(sql)?, Vec::new()).await?;
+        }
+        session
+            .exec(
+                INSERT_VERSION.into(),
+                crate::params![component, migration.version],
+            )
+            .await?;
+    }
+    session.commit().await
+}
+
+/// A connection of its own: the lock belongs to it, and it ends with it.
+pub(crate) async fn on_mysql(
+    pool: &MySql,
+    component: &str,
+    migrations: &[Migration],
+) -> Result<(), Error> {
+    check(migrations)?;
+    let mut conn = pool.connect().await?;
+    lock(&mut conn, pool.database()).await;
+    let outcome = apply(pool, &mut conn, component, migrations).await;
+    // The lock goes with the session, whether or not the farewell arrives.
+    let _ = conn.disconnect().await;
+    outcome
+}
+
+/// Where the engine has no named locks, statements that are done already keep two starters from harm.
+async fn lock(conn: &mut Conn, database: &str) {
+    let name: String = format!("locum:{database}").chars().take(64).collect();
+    let got = conn
+        .exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", (name, LOCK_WAIT.as_secs()))
+        .await;
+    if !matches!(got, Ok(Some(Some(1)))) {
+        tracing::warn!("no named lock for migrations; going on without");
+    }
+}
+
+async fn apply(
+    pool: &MySql,
+    conn: &mut Conn,
+    component: &str,
+    migrations: &[Migration],
+) -> Result<(), Error> {
+    patient(conn).await;
+    define(pool, conn, CREATE_VERSIONS).await?;
+    let version = conn
+        .exec_first::<u32, _, _>(READ_VERSION, (component,))
+        .await;
+    let done = version
+        .map_err(|err| from_mysql(&err, READ_VERSION))?
+        .unwrap_or(0);
+    for migration in migrations.iter().filter(|m| m.version > done) {
+        for sql in migration.statements {
+            define(pool, conn, sql).await?;
+        }
+        let inserted = conn
+            .exec_drop(INSERT_VERSION, (component, migration.version))
+            .await;
+        match inserted.map_err(|err| from_mysql(&err, INSERT_VERSION)) {
+            // Another starter was faster, on an engine without named locks.
+            Err(Error::Duplicate) | Ok(()) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    pool.record(READ_VERSION);
+    pool.record(INSERT_VERSION);
+    Ok(())
+}
+
+/// OceanBase measures DDL by the limit of queries; the others do not know the variable.
+async fn patient(conn: &mut Conn) {
+    let _ = conn
+        .query_drop(format!(
+            "SET SESSION ob_query_timeout = {}",
+            STATEMENT_MAX.as_micros()
+        ))
+        .await;
+}
+
+async fn define(pool: &MySql, conn: &mut Conn, sql: &str) -> Result<(), Error> {
+    let sql = Dialect::MySql.render(sql)?;
+    pool.record(&sql);
+    passed_over(conn.query_drop(sql.as_ref()).await, &sql)
+}
+
+fn passed_over(outcome: mysql_async::Result<()>, sql: &str) -> Result<(), Error> {
+    match outcome {
+        Err(mysql_async::Error::Server(server)) if DONE_ALREADY.contains(&server.code) => Ok(()),
+        other => other.map_err(|err| from_mysql(&err, sql)),
+    }
+}

@@ -1,0 +1,420 @@
+//! Writes of many rows at once, rendered for either dialect: [`Upsert`] and [`BatchUpdate`].
+
+use crate::dialect::{Dialect, placeholders, rows};
+use crate::error::Error;
+use crate::value::Value;
+
+/// What an [`Upsert`] does with a row whose key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Leave it as it is, and lock it: create-or-lock in one statement.
+    KeepExisting,
+    /// Overwrite every column outside the key.
+    Replace,
+    /// Overwrite every column outside the key only if the named column's new value is greater (bytes: memcmp; integers: <).
+    /// Rows converge to the greatest version under any order and duplication.
+    Newer(&'static str),
+}
+
+/// Rows to insert or merge, in the order given (locks are taken in that order).
+/// Only for tables whose single unique index is `key`: MySQL engines merge on *any* unique index, SQLite refuses.
+/// Affected-row counts differ between engines here; never decide by them, read back instead.
+#[derive(Debug, Clone)]
+pub struct Upsert {
+    table: &'static str,
+    columns: &'static [&'static str],
+    key: &'static [&'static str],
+    policy: Policy,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Upsert {
+    /// Names are statement text and must be constants of ours, hence `'static`.
+    pub fn new(
+        table: &'static str,
+        columns: &'static [&'static str],
+        key: &'static [&'static str],
+        policy: Policy,
+    ) -> Self {
+        Upsert {
+            table,
+            columns,
+            key,
+            policy,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds one row, values in the order of the columns.
+    pub fn row(mut self, values: Vec<Value>) -> Self {
+        self.push(values);
+        self
+    }
+
+    /// Adds one row, values in the order of the columns.
+    pub fn push(&mut self, values: Vec<Value>) {
+        self.rows.push(values);
+    }
+
+    /// Number of rows so far.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True without rows; running it then is a no-op.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The statement's text for `count` rows.
+    pub fn render(&self, dialect: Dialect, count: usize) -> String {
+        let (table, columns, groups) = (
+            self.table,
+            self.columns.join(", "),
+            rows(count, self.columns.len()),
+        );
+        let insert = format!("INSERT INTO {table} ({columns}) VALUES {groups}");
+        match dialect {
+            Dialect::MySql => format!("{insert} ON DUPLICATE KEY UPDATE {}", self.mysql_merge()),
+            Dialect::Sqlite => {
+                format!(
+                    "{insert} ON CONFLICT ({}) DO UPDATE SET {}",
+                    self.key.join(", "),
+                    self.sqlite_merge()
+                )
+            }
+        }
+    }
+
+    /// Columns that a merge overwrites, the version last: MySQL assigns from left to right, and every
+    /// condition must still see the old version.
+    fn merged(&self) -> Vec<&'static str> {
+        let mut merged: Vec<_> = self
+            .columns
+            .iter()
+            .copied()
+            .filter(|c| !self.key.contains(c))
+            .collect();
+        if let Policy::Newer(version) = self.policy {
+            merged.sort_by_key(|c| *c == version);
+        }
+        merged
+    }
+
+    fn keeps(&self) -> bool {
+        self.policy == Policy::KeepExisting || self.merged().is_empty()
+    }
+
+    fn mysql_merge(&self) -> String {
+        if self.keeps() {
+            return format!("{k} = {k}", k = self.key[0]);
+        }
+        let assign = |c: &str| match self.policy {
+            Policy::Newer(v) => format!("{c} = IF(VALUES({v}) > {v}, VALUES({c}), {c})"),
+            _ => format!("{c} = VALUES({c})"),
+        };
+        self.merged()
+            .into_iter()
+            .map(assign)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn sqlite_merge(&self) -> String {
+        if self.keeps() {
+            return format!("{k} = {k}", k = self.key[0]);
+        }
+        let assigned: Vec<_> = self
+            .merged()
+            .into_iter()
+            .map(|c| format!("{c} = excluded.{c}"))
+            .collect();
+        let assigned = assigned.join(", ");
+        match self.policy {
+            Policy::Newer(v) => format!("{assigned} WHERE excluded.{v} > {}.{v}", self.table),
+            _ => assigned,
+        }
+    }
+
+    pub(crate) fn statements(mut self, dialect: Dialect) -> Result<Vec<Statement>, Error> {
+        check_width(&self.rows, self.columns.len(), self.table)?;
+        let rows = std::mem::take(&mut self.rows);
+        let statement = |values: Vec<Vec<Value>>| Statement {
+            sql: self.render(dialect, values.len()),
+            params: values.into_iter().flatten().collect(),
+        };
+        Ok(chunks(rows, self.columns.len())
+            .into_iter()
+            .map(statement)
+            .collect())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Key,
+    Set,
+    Add,
+    Guard,
+}
+
+impl Role {
+    /// Prefix of the column in the table of given values, so that one column may be guarded *and* set.
+    fn prefix(self) -> &'static str {
+        match self {
+            Role::Key => "key_",
+            Role::Set => "new_",
+            Role::Add => "add_",
+            Role::Guard => "old_",
+        }
+    }
+}
+
+/// `UPDATE` of many rows with a value each. Declare columns in any order, then add rows with their values in that order.
+/// The result counts *matched* rows: fewer than the rows given means that a guard or a key did not match.
+/// No key may occur twice in one batch.
+#[derive(Debug, Clone)]
+pub struct BatchUpdate {
+    table: &'static str,
+    columns: Vec<(Role, &'static str)>,
+    condition: Option<&'static str>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl BatchUpdate {
+    /// An update of `table` without columns yet.
+    pub fn new(table: &'static str) -> Self {
+        BatchUpdate {
+            table,
+            columns: Vec::new(),
+            condition: None,
+            rows: Vec::new(),
+        }
+    }
+
+    fn column(mut self, role: Role, name: &'static str) -> Self {
+        self.columns.push((role, name));
+        self
+    }
+
+    /// A column that identifies the row; as `v.key_NAME` in a condition.
+    pub fn key(self, name: &'static str) -> Self {
+        self.column(Role::Key, name)
+    }
+
+    /// A column that becomes the value given; as `v.new_NAME` in a condition.
+    pub fn set(self, name: &'static str) -> Self {
+        self.column(Role::Set, name)
+    }
+
+    /// A column to which the value given is added; as `v.add_NAME` in a condition.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "`add` is the word of the domain, beside `set`"
+    )]
+    pub fn add(self, name: &'static str) -> Self {
+        self.column(Role::Add, name)
+    }
+
+    /// A column that must equal the value given, or the row is not matched; as `v.old_NAME` in a condition.
+    pub fn guard(self, name: &'static str) -> Self {
+        self.column(Role::Guard, name)
+    }
+
+    /// A further condition on the table's columns (written `TABLE.c`) and the values given, e.g. `lanes.used + v.add_used <= lanes.lim`.
+    pub fn only_if(mut self, condition: &'static str) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Adds one row, values in the order of the declared columns.
+    pub fn row(mut self, values: Vec<Value>) -> Self {
+        self.push(values);
+        self
+    }
+
+    /// Adds one row, values in the order of the declared columns.
+    pub fn push(&mut self, values: Vec<Value>) {
+        self.rows.push(values);
+    }
+
+    /// Number of rows so far: what the matched count must be when every guard holds.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True without rows; running it then is a no-op.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn with(&self, role: Role) -> impl Iterator<Item = &'static str> + '_ {
+        self.columns
+            .iter()
+            .filter(move |(r, _)| *r == role)
+            .map(|(_, name)| *name)
+    }
+
+    fn aliases(&self) -> Vec<String> {
+        self.columns
+            .iter()
+            .map(|(role, name)| format!("{}{name}", role.prefix()))
+            .collect()
+    }
+
+    fn assignments(&self, qualifier: &str) -> String {
+        let table = self.table;
+        let set = self
+            .with(Role::Set)
+            .map(|c| format!("{qualifier}{c} = v.new_{c}"));
+        let add = self
+            .with(Role::Add)
+            .map(|c| format!("{qualifier}{c} = {table}.{c} + v.add_{c}"));
+        set.chain(add).collect::<Vec<_>>().join(", ")
+    }
+
+    fn matches(&self) -> String {
+        let table = self.table;
+        let keys = self
+            .with(Role::Key)
+            .map(|c| format!("{table}.{c} = v.key_{c}"));
+        let guards = self
+            .with(Role::Guard)
+            .map(|c| format!("{table}.{c} = v.old_{c}"));
+        let condition = self.condition.map(|c| format!("({c})"));
+        keys.chain(guards)
+            .chain(condition)
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    }
+
+    /// The statement's text for these rows (the values tell each column's type).
+    fn render(&self, dialect: Dialect, values: &[Vec<Value>]) -> String {
+        match dialect {
+            Dialect::MySql => self.render_mysql(values),
+            Dialect::Sqlite => self.render_sqlite(values.len()),
+        }
+    }
+
+    /// The given values drive the join, and the keys are repeated as a list: without the first, MariaDB scans (and locks,
+    /// and so waits for) all rows of a small table; without the second, OceanBase scans them.
+    fn render_mysql(&self, values: &[Vec<Value>]) -> String {
+        let (table, aliases) = (self.table, self.aliases());
+        let casts: Vec<_> = (0..aliases.len()).map(|i| cast(values, i)).collect();
+        let named: Vec<_> = casts
+            .iter()
+            .zip(&aliases)
+            .map(|(c, a)| format!("{c} AS {a}"))
+            .collect();
+        let next = format!(" UNION ALL SELECT {}", casts.join(", "));
+        let given = format!(
+            "SELECT {}{}",
+            named.join(", "),
+            next.repeat(values.len() - 1)
+        );
+        let (on, set) = (self.matches(), self.assignments(&format!("{table}.")));
+        let listed = self.listed_keys(values.len());
+        format!("UPDATE ({given}) v STRAIGHT_JOIN {table} ON {on} SET {set} WHERE {listed}")
+    }
+
+    fn listed_keys(&self, count: usize) -> String {
+        let keys: Vec<_> = self
+            .with(Role::Key)
+            .map(|c| format!("{}.{c}", self.table))
+            .collect();
+        match keys.as_slice() {
+            [key] => format!("{key} IN ({})", placeholders(count)),
+            keys => format!("({}) IN ({})", keys.join(", "), rows(count, keys.len())),
+        }
+    }
+
+    fn render_sqlite(&self, count: usize) -> String {
+        let (table, aliases) = (self.table, self.aliases());
+        let (names, given) = (aliases.join(", "), rows(count, aliases.len()));
+        let (set, on) = (self.assignments(""), self.matches());
+        format!("WITH v ({names}) AS (VALUES {given}) UPDATE {table} SET {set} FROM v WHERE {on}")
+    }
+
+    /// The parameters in the order of the text.
+    fn params(&self, dialect: Dialect, values: Vec<Vec<Value>>) -> Vec<Value> {
+        let keys: Vec<Value> = match dialect {
+            Dialect::MySql => values.iter().flat_map(|row| self.key_values(row)).collect(),
+            Dialect::Sqlite => Vec::new(),
+        };
+        values.into_iter().flatten().chain(keys).collect()
+    }
+
+    fn key_values(&self, row: &[Value]) -> Vec<Value> {
+        let keys = self
+            .columns
+            .iter()
+            .zip(row)
+            .filter(|((role, _), _)| *role == Role::Key);
+        keys.map(|(_, value)| value.clone()).collect()
+    }
+
+    pub(crate) fn statements(mut self, dialect: Dialect) -> Result<Vec<Statement>, Error> {
+        check_width(&self.rows, self.columns.len(), self.table)?;
+        if self.with(Role::Key).next().is_none() {
+            return Err(Error::Configuration(format!(
+                "a batch update of {} without a key",
+                self.table
+            )));
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let statement = |values: Vec<Vec<Value>>| Statement {
+            sql: self.render(dialect, &values),
+            params: self.params(dialect, values),
+        };
+        // Keys are bound twice on servers.
+        Ok(chunks(rows, self.columns.len() * 2)
+            .into_iter()
+            .map(statement)
+            .collect())
+    }
+}
+
+/// Types must not depend on how an engine guesses them for a bare `?` inside a derived table.
+fn cast(values: &[Vec<Value>], column: usize) -> &'static str {
+    match values
+        .iter()
+        .map(|row| &row[column])
+        .find(|v| **v != Value::Null)
+    {
+        Some(Value::Int(_)) => "CAST(? AS SIGNED)",
+        Some(Value::Bytes(_)) => "CAST(? AS BINARY)",
+        Some(Value::Text(_)) => "CAST(? AS CHAR)",
+        _ => "?",
+    }
+}
+
+/// One rendered statement with its parameters.
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) params: Vec<Value>,
+}
+
+/// Most rows of one statement; more are split. Batches beyond this gain nothing on any engine measured.
+const ROWS_MAX: usize = 1_000;
+/// Most parameters of one statement: SQLite's limit is 32,766, MySQL's 65,535.
+const PARAMS_MAX: usize = 32_000;
+
+fn check_width(rows: &[Vec<Value>], width: usize, table: &str) -> Result<(), Error> {
+    if rows.iter().all(|row| row.len() == width && width > 0) {
+        return Ok(());
+    }
+    Err(Error::Configuration(format!(
+        "a row for {table} does not have {width} values"
+    )))
+}
+
+/// Splits rows so that a statement with `width` parameters per row stays within both limits.
+fn chunks(mut rows: Vec<Vec<Value>>, width: usize) -> Vec<Vec<Vec<Value>>> {
+    let size = (PARAMS_MAX / width.max(1)).clamp(1, ROWS_MAX);
+    let mut chunks = Vec::new();
+    while !rows.is_empty() {
+        let tail = rows.split_off(rows.len().min(size));
+        chunks.push(std::mem::replace(&mut rows, tail));
+    }
+    chunks
+}
