@@ -87,6 +87,8 @@ pub enum Evidence {
     ReplayAttempt,
     /// The sender knows that no byte left.
     NotSent,
+    /// No byte left, nobody was told "accepted" yet, and stand-in's rules say no.
+    Decline,
     /// A byte may have left and no usable answer came, or the sender is gone.
     NoAnswer,
     /// The core answered, or was asked and said: posted.
@@ -103,6 +105,25 @@ pub enum Evidence {
     Cancel,
     /// A person writes it off.
     WriteOff,
+}
+
+impl Evidence {
+    /// The name in the journal's log of transitions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Evidence::ReplayAttempt => "replay_attempt",
+            Evidence::NotSent => "not_sent",
+            Evidence::Decline => "decline",
+            Evidence::NoAnswer => "no_answer",
+            Evidence::CorePosted => "core_posted",
+            Evidence::CoreRefused => "core_refused",
+            Evidence::Absent => "absent",
+            Evidence::AllLegsSeen => "all_legs_seen",
+            Evidence::Unresolvable => "unresolvable",
+            Evidence::Cancel => "cancel",
+            Evidence::WriteOff => "write_off",
+        }
+    }
 }
 
 /// What evidence does to an entry.
@@ -127,8 +148,9 @@ pub fn weigh(state: EntryState, evidence: Evidence) -> Verdict {
     match (evidence, state) {
         (ReplayAttempt, Queued) => Moves(Submitting),
         (NotSent, Submitting) => Moves(Queued),
+        (Decline, Submitting) => Moves(Declined),
         (NoAnswer, Submitting) => Moves(OutcomeUnknown),
-        (NoAnswer | NotSent, _) => Nothing,
+        (NoAnswer | NotSent | Decline, _) => Nothing,
 
         (CorePosted, Submitting | OutcomeUnknown | Parked) => Moves(Posted),
         (CorePosted, Posted | Confirmed) => Nothing,
@@ -195,9 +217,10 @@ pub enum AcceptedBy {
 mod tests {
     use super::*;
 
-    const ALL_EVIDENCE: [Evidence; 10] = [
+    const ALL_EVIDENCE: [Evidence; 11] = [
         Evidence::ReplayAttempt,
         Evidence::NotSent,
+        Evidence::Decline,
         Evidence::NoAnswer,
         Evidence::CorePosted,
         Evidence::CoreRefused,

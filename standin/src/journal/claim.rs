@@ -1,0 +1,298 @@
+//! The replayer's side of the journal: a fence so that one replayer schedules, claims in lane order, attempts before bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::entry::{EntryState, Evidence, Verdict};
+use sql::{Tx, params, placeholders};
+
+use super::record::{COLUMNS, Entry, EntryId};
+use super::transitions::{end_attempt, now_us};
+use super::workset::WorkSet;
+use super::{Instance, Journal, JournalError};
+use crate::lane::{Standing, may_replay, standing};
+
+/// Proof of being the newest holder of a name; its token grows with every change of holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// What is fenced, e.g. `replay`.
+    pub name: String,
+    /// Holder, `instance:boot`.
+    pub owner: String,
+    /// Fencing token.
+    pub token: i64,
+}
+
+/// A queued entry that is now this replayer's to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The entry, Submitting.
+    pub entry: Entry,
+    /// Number of the attempt recorded for it.
+    pub attempt: i64,
+}
+
+/// An attempt nobody has ended yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAttempt {
+    /// Of which entry.
+    pub id: EntryId,
+    /// Its number.
+    pub n: i64,
+    /// Set for a replayer's attempt.
+    pub token: Option<i64>,
+    /// Wall clock of its start, microseconds since 1970.
+    pub started_us: i64,
+}
+
+/// An entry whose outcome must be found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// OutcomeUnknown, or Submitting for longer than any sender takes.
+    pub entry: Entry,
+    /// Wall clock of its first attempt, microseconds since 1970.
+    pub first_attempt_us: i64,
+    /// Every attempt has ended: its sender said so, or was proven gone.
+    pub ended: bool,
+}
+
+impl Journal {
+    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock.
+    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
+        let (name, owner) = (name.to_owned(), owner.to_string());
+        self.run(move |tx| {
+            let (name, owner) = (name.clone(), owner.clone());
+            Box::pin(async move {
+                tx.upsert(
+                    sql::Upsert::new(
+                        "fences",
+                        &["name", "owner", "token", "until_ms"],
+                        &["name"],
+                        sql::Policy::KeepExisting,
+                    )
+                    .row(params![&name, "", 0, 0]),
+                )
+                .await?;
+                let row = tx
+                    .query_one(
+                        "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?",
+                        params![&name],
+                    )
+                    .await?;
+                let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
+                let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
+                if holder != owner && until_ms > now_ms {
+                    return Ok(None);
+                }
+                let token = if holder == owner { token } else { token + 1 };
+                tx.exec(
+                    "UPDATE fences SET owner = ?, token = ?, until_ms = ? WHERE name = ?",
+                    params![&owner, token, now_ms + ttl_ms, &name],
+                )
+                .await?;
+                Ok(Some(Fence { name, owner, token }))
+            })
+        })
+        .await
+    }
+
+    /// Gives the fence up, so that the next holder need not wait.
+    pub async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
+        self.db
+            .exec(
+                "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?",
+                params![&fence.name, &fence.owner, fence.token],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
+    pub async fn ready(&self, limit: i64) -> Result<Vec<EntryId>, JournalError> {
+        let rows = self
+            .db
+            .query(
+                "SELECT e.id FROM entries e WHERE e.state = 'queued' AND NOT EXISTS (SELECT 1 FROM legs l \
+                 JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq WHERE l.entry_id = e.id) \
+                 AND NOT EXISTS (SELECT 1 FROM legs s JOIN lanes t ON t.account = s.account \
+                 WHERE s.entry_id = e.id AND t.stopped = 1) ORDER BY e.id LIMIT ?",
+                params![limit],
+            )
+            .await?;
+        rows.iter().map(|row| EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))).collect()
+    }
+
+    /// Claims those of `ids` that may be sent now, recording an attempt for each before any byte leaves.
+    pub async fn claim(
+        &self,
+        fence: &Fence,
+        instance: &Instance,
+        ids: Vec<EntryId>,
+    ) -> Result<Vec<Claimed>, JournalError> {
+        let (fence, instance, ids) = (fence.clone(), instance.clone(), Arc::new(ids));
+        // Not run again after an unknown commit: it would not recognise its own claim. The sweep of own attempts does.
+        self.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
+    }
+
+    /// Records another attempt of an entry whose outcome is unknown; its state stays. `None`: it is resolved by now.
+    pub async fn begin_resend(
+        &self,
+        fence: &Fence,
+        instance: &Instance,
+        id: &EntryId,
+    ) -> Result<Option<Claimed>, JournalError> {
+        let (fence, instance, id) = (fence.clone(), instance.clone(), id.clone());
+        self.db
+            .transaction(move |tx| {
+                Box::pin(async move {
+                    check_fence(tx, &fence).await?;
+                    let work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                    let entry = work.entry(&id)?.clone();
+                    if entry.state != EntryState::OutcomeUnknown {
+                        return Ok(None);
+                    }
+                    let attempt = begin_attempt(tx, &fence, &instance, &id).await?;
+                    Ok(Some(Claimed { entry, attempt }))
+                })
+            })
+            .await
+    }
+
+    /// Ends one of our own attempts without saying anything of its outcome. Needs no fence: it only states a fact about us.
+    pub async fn end_own_attempt(&self, id: &EntryId, n: i64, result: &'static str) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.run(move |tx| {
+            let id = id.clone();
+            Box::pin(async move { end_attempt(tx, &id, n, result).await })
+        })
+        .await
+    }
+
+    /// Attempts that this very process recorded and has not ended.
+    pub async fn own_open_attempts(&self, instance: &Instance) -> Result<Vec<OpenAttempt>, JournalError> {
+        let rows = self
+            .db
+            .query(
+                "SELECT entry_id, n, token, started_us FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot = ?",
+                params![&instance.id, instance.boot],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OpenAttempt {
+                    id: EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?,
+                    n: row.get("n")?,
+                    token: row.get("token")?,
+                    started_us: row.get("started_us")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Entries to be found out about: unknown ones, and those Submitting since before `submitting_before_us`.
+    pub async fn unresolved(&self, submitting_before_us: i64, limit: i64) -> Result<Vec<Unresolved>, JournalError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, (SELECT COALESCE(MIN(started_us), 0) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
+             (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
+             FROM entries WHERE state = 'outcome_unknown' OR (state = 'submitting' AND updated_us < ?) ORDER BY id LIMIT ?"
+        );
+        let rows = self.db.query(&sql, params![submitting_before_us, limit]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Unresolved {
+                    entry: Entry::read(row)?,
+                    first_attempt_us: row.get("first_us")?,
+                    ended: row.get::<i64>("open_attempts")? == 0,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Fails unless the fence's token is the newest; holds its row until the transaction ends, so that no newer holder appears before.
+pub(super) async fn check_fence(tx: &mut Tx, fence: &Fence) -> Result<(), JournalError> {
+    let row = tx.query_opt("SELECT token FROM fences WHERE name = ? FOR UPDATE", params![&fence.name]).await?;
+    match row {
+        Some(row) if row.get::<i64>("token")? == fence.token => Ok(()),
+        _ => Err(JournalError::Fenced(fence.name.clone())),
+    }
+}
+
+async fn claim_in(
+    tx: &mut Tx,
+    fence: &Fence,
+    instance: &Instance,
+    ids: &[EntryId],
+) -> Result<Vec<Claimed>, JournalError> {
+    check_fence(tx, fence).await?;
+    let mut work = WorkSet::lock(tx, ids, []).await?;
+    let mut before = lower_standings(tx, ids).await?;
+    let mut claimed = Vec::new();
+    for id in ids {
+        // Of two entries of one lane only the first may go, even when both were offered.
+        let lower = before.remove(id).unwrap_or_default();
+        if !may_replay(lower, work.any_lane_stopped(id)?) {
+            continue;
+        }
+        if work.weigh_in(id, Evidence::ReplayAttempt)? == Verdict::Moves(EntryState::Submitting) {
+            claimed.push(id.clone());
+        }
+    }
+    let entries = work.store(tx, &fence.owner, now_us()).await?;
+    let mut out = Vec::with_capacity(claimed.len());
+    for id in claimed {
+        let attempt = begin_attempt(tx, fence, instance, &id).await?;
+        let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
+        out.push(Claimed { entry, attempt });
+    }
+    Ok(out)
+}
+
+/// How the entries before each of `ids` stand in the lanes they share, read with those lanes locked.
+async fn lower_standings(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryId, Vec<Standing>>, JournalError> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = format!(
+        "SELECT DISTINCT l.entry_id AS id, e.state AS state, e.ordered AS ordered FROM legs l \
+         JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq \
+         JOIN entries e ON e.id = b.entry_id WHERE l.entry_id IN ({})",
+        placeholders(ids.len())
+    );
+    let mut lower: BTreeMap<EntryId, Vec<Standing>> = BTreeMap::new();
+    for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+        let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
+        let state = EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?;
+        lower.entry(id).or_default().push(standing(state, row.get("ordered")?));
+    }
+    Ok(lower)
+}
+
+async fn begin_attempt(tx: &mut Tx, fence: &Fence, instance: &Instance, id: &EntryId) -> Result<i64, JournalError> {
+    let row =
+        tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
+    let n = row.get::<i64>("n")? + 1;
+    tx.exec(
+        "INSERT INTO attempts (entry_id, n, owner, boot, token, started_us) VALUES (?, ?, ?, ?, ?, ?)",
+        params![id.as_str(), n, &instance.id, instance.boot, fence.token, now_us()],
+    )
+    .await?;
+    Ok(n)
+}
+
+/// Ends every open attempt of `owner` before `boot`: whoever asks holds the identity that only one process can hold.
+pub(super) async fn end_predecessors(tx: &mut Tx, instance: &Instance) -> Result<BTreeSet<EntryId>, JournalError> {
+    let rows = tx
+        .query(
+            "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?",
+            params![&instance.id, instance.boot],
+        )
+        .await?;
+    let mut ids = BTreeSet::new();
+    for row in rows {
+        let id = EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?;
+        end_attempt(tx, &id, row.get("n")?, "sender_gone").await?;
+        ids.insert(id);
+    }
+    Ok(ids)
+}

@@ -1,0 +1,174 @@
+//! What operators set: limits and the mode, live, each change in the audit.
+
+use serde::{Deserialize, Serialize};
+use sql::{Tx, params};
+
+use super::record::EntryId;
+use super::transitions::now_us;
+use super::{Journal, JournalError};
+use crate::rules::Limits;
+
+const LIMITS: &str = "limits";
+const MODE: &str = "mode";
+const REPLAY: &str = "replay";
+
+/// What an operator ordered about the mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModeOrder {
+    /// Follow the core's health.
+    #[default]
+    Auto,
+    /// Take every write in stand-in, whatever the core's health.
+    StandIn,
+    /// Always try the core first.
+    Normal,
+}
+
+/// One human action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditRecord {
+    /// When, microseconds since 1970.
+    pub at_us: i64,
+    /// Which operator.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what, and why.
+    pub detail: serde_json::Value,
+}
+
+/// The limits in force, read inside an admission's own transaction.
+pub(super) async fn limits_in(tx: &mut Tx) -> Result<Limits, JournalError> {
+    let row = tx.query_opt("SELECT value FROM controls WHERE name = ?", params![LIMITS]).await?;
+    match row {
+        Some(row) => serde_json::from_slice(row.get("value")?).map_err(|_| JournalError::Corrupt("limits")),
+        None => Ok(Limits::default()),
+    }
+}
+
+impl Journal {
+    /// Sets the limits if nobody has set any yet: the configuration's only count until the first live change.
+    pub async fn seed_limits(&self, limits: &Limits) -> Result<(), JournalError> {
+        let value = to_json(limits)?;
+        self.run(move |tx| {
+            let value = value.clone();
+            Box::pin(async move {
+                let columns = &["name", "value", "version"];
+                let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
+                Ok(tx.upsert(create.row(params![LIMITS, value, 1])).await?)
+            })
+        })
+        .await
+    }
+
+    /// The limits in force.
+    pub async fn limits(&self) -> Result<Limits, JournalError> {
+        Ok(self.control(LIMITS).await?.unwrap_or_default())
+    }
+
+    /// Changes the limits at once, for every instance, audited.
+    pub async fn set_limits(&self, actor: &str, limits: &Limits, why: &str) -> Result<(), JournalError> {
+        self.set_control(actor, LIMITS, limits, why).await
+    }
+
+    /// What was ordered about the mode.
+    pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
+        Ok(self.control(MODE).await?.unwrap_or_default())
+    }
+
+    /// Orders a mode, audited.
+    pub async fn order_mode(&self, actor: &str, order: ModeOrder, why: &str) -> Result<(), JournalError> {
+        self.set_control(actor, MODE, &order, why).await
+    }
+
+    /// Was the replay paused by an operator?
+    pub async fn replay_paused(&self) -> Result<bool, JournalError> {
+        Ok(self.control(REPLAY).await?.unwrap_or_default())
+    }
+
+    /// Pauses or resumes the replay, audited.
+    pub async fn pause_replay(&self, actor: &str, paused: bool, why: &str) -> Result<(), JournalError> {
+        self.set_control(actor, REPLAY, &paused, why).await
+    }
+
+    /// Clears the stop of an account's lane after a person has looked, audited.
+    pub async fn clear_lane(&self, actor: &str, account: &str, why: &str) -> Result<(), JournalError> {
+        let (actor, account, why) = (actor.to_owned(), account.to_owned(), why.to_owned());
+        self.run(move |tx| {
+            let (actor, account, why) = (actor.clone(), account.clone(), why.clone());
+            Box::pin(async move {
+                tx.exec("UPDATE lanes SET stopped = 0, version = version + 1 WHERE account = ?", params![&account])
+                    .await?;
+                audit(tx, &actor, "lane.clear", serde_json::json!({ "account": account, "why": why })).await
+            })
+        })
+        .await
+    }
+
+    /// The newest human actions first.
+    pub async fn audit_trail(&self, limit: i64) -> Result<Vec<AuditRecord>, JournalError> {
+        let rows = self
+            .db
+            .query("SELECT at_us, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", params![limit])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AuditRecord {
+                    at_us: row.get("at_us")?,
+                    actor: row.get("actor")?,
+                    action: row.get("action")?,
+                    detail: serde_json::from_slice(row.get("detail")?).map_err(|_| JournalError::Corrupt("audit"))?,
+                })
+            })
+            .collect()
+    }
+
+    async fn control<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, JournalError> {
+        let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![name]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        serde_json::from_slice(row.get("value")?).map(Some).map_err(|_| JournalError::Corrupt("control"))
+    }
+
+    async fn set_control<T: Serialize>(
+        &self,
+        actor: &str,
+        name: &'static str,
+        value: &T,
+        why: &str,
+    ) -> Result<(), JournalError> {
+        let json = serde_json::to_value(value).map_err(|_| JournalError::Corrupt("control"))?;
+        let (bytes, actor, why) = (to_json(value)?, actor.to_owned(), why.to_owned());
+        self.run(move |tx| {
+            let (json, bytes, actor, why) = (json.clone(), bytes.clone(), actor.clone(), why.clone());
+            Box::pin(async move {
+                let columns = &["name", "value", "version"];
+                let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
+                tx.upsert(create.row(params![name, bytes.clone(), 0])).await?;
+                tx.exec("UPDATE controls SET value = ?, version = version + 1 WHERE name = ?", params![bytes, name])
+                    .await?;
+                audit(tx, &actor, &format!("{name}.set"), serde_json::json!({ "to": json, "why": why })).await
+            })
+        })
+        .await
+    }
+}
+
+/// Appends to the audit.
+pub(super) async fn audit(
+    tx: &mut Tx,
+    actor: &str,
+    action: &str,
+    detail: serde_json::Value,
+) -> Result<(), JournalError> {
+    tx.exec(
+        "INSERT INTO audit (id, at_us, actor, action, detail) VALUES (?, ?, ?, ?, ?)",
+        params![EntryId::generate().as_str(), now_us(), actor, action, to_json(&detail)?],
+    )
+    .await?;
+    Ok(())
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(value).map_err(|_| JournalError::Corrupt("control"))
+}

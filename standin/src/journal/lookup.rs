@@ -1,0 +1,242 @@
+//! Reading the journal: for clients by id and key, for operators by state, for balances their holds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use schemas::entry::{EntryState, Evidence, Verdict};
+use serde::Serialize;
+use sql::{params, placeholders, rows};
+
+use super::record::{COLUMNS, Entry, EntryId};
+use super::transitions::now_us;
+use super::workset::WorkSet;
+use super::{Journal, JournalError, controls};
+
+/// A debit that a served balance may not include yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Minor units.
+    pub amount_minor: i64,
+    /// Balance version that absorbed it; it counts against every balance below, `None` against all.
+    pub released_at: Option<Vec<u8>>,
+}
+
+/// Which entries an operator asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only in this state.
+    pub state: Option<EntryState>,
+    /// Only with a leg on this account.
+    pub account: Option<String>,
+    /// Only entries after this one, in order of id.
+    pub after: Option<EntryId>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// How many entries are in each state, and what they hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// By state name.
+    pub by_state: BTreeMap<String, i64>,
+    /// Entries that evidence contradicts.
+    pub contradicted: i64,
+    /// Findings of the change data against the journal.
+    pub breaks: i64,
+}
+
+impl Counts {
+    /// Entries in `state`.
+    pub fn of(&self, state: EntryState) -> i64 {
+        self.by_state.get(state.as_str()).copied().unwrap_or(0)
+    }
+
+    /// Entries whose outcome is not known yet.
+    pub fn open(&self) -> i64 {
+        EntryState::ALL.into_iter().filter(|state| state.is_open()).map(|state| self.of(state)).sum()
+    }
+}
+
+/// One step in an entry's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransitionRecord {
+    /// The entry's version after it.
+    pub version: i64,
+    /// When, microseconds since 1970.
+    pub at_us: i64,
+    /// The state it led to.
+    pub state: String,
+    /// What was learned or decided.
+    pub evidence: String,
+    /// By whom.
+    pub actor: String,
+}
+
+/// An entry with its history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryDetail {
+    /// The entry.
+    pub entry: Entry,
+    /// Every step, oldest first.
+    pub transitions: Vec<TransitionRecord>,
+}
+
+impl Journal {
+    /// The entry of this id.
+    pub async fn get(&self, id: &EntryId) -> Result<Option<Entry>, JournalError> {
+        let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = ?");
+        let rows = self.db.query(&sql, params![id.as_str()]).await?;
+        rows.first().map(Entry::read).transpose()
+    }
+
+    /// The entry of this principal's key.
+    pub async fn get_by_key(&self, principal: &str, operation: &str, key: &str) -> Result<Option<Entry>, JournalError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM entries WHERE principal = ? AND operation = ? AND idempotency_key = ?");
+        let rows = self.db.query(&sql, params![principal, operation, key]).await?;
+        rows.first().map(Entry::read).transpose()
+    }
+
+    /// The entry with everything that happened to it.
+    pub async fn detail(&self, id: &EntryId) -> Result<Option<EntryDetail>, JournalError> {
+        let Some(entry) = self.get(id).await? else { return Ok(None) };
+        let rows = self
+            .db
+            .query(
+                "SELECT version, at_us, state, evidence, actor FROM transitions WHERE entry_id = ? ORDER BY version",
+                params![id.as_str()],
+            )
+            .await?;
+        let transitions = rows
+            .iter()
+            .map(|row| {
+                Ok(TransitionRecord {
+                    version: row.get("version")?,
+                    at_us: row.get("at_us")?,
+                    state: row.get("state")?,
+                    evidence: row.get("evidence")?,
+                    actor: row.get("actor")?,
+                })
+            })
+            .collect::<Result<_, JournalError>>()?;
+        Ok(Some(EntryDetail { entry, transitions }))
+    }
+
+    /// Entries in order of id, for operators.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
+        let mut sql = format!("SELECT {COLUMNS} FROM entries WHERE id > ?");
+        let mut values = params![filter.after.as_ref().map_or("", EntryId::as_str)];
+        if let Some(state) = filter.state {
+            sql.push_str(" AND state = ?");
+            values.push(state.as_str().into());
+        }
+        if let Some(account) = &filter.account {
+            sql.push_str(" AND id IN (SELECT entry_id FROM legs WHERE account = ?)");
+            values.push(account.into());
+        }
+        sql.push_str(" ORDER BY id LIMIT ?");
+        values.push(filter.limit.into());
+        self.db.query(&sql, values).await?.iter().map(Entry::read).collect()
+    }
+
+    /// How the journal stands.
+    pub async fn counts(&self) -> Result<Counts, JournalError> {
+        let mut counts = Counts::default();
+        for row in self.db.query("SELECT state, COUNT(*) AS n FROM entries GROUP BY state", Vec::new()).await? {
+            counts.by_state.insert(row.get("state")?, row.get("n")?);
+        }
+        let one = |rows: Vec<sql::Row>| rows.first().map_or(Ok(0), |row| row.get("n"));
+        let contradicted =
+            self.db.query("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1", Vec::new()).await?;
+        counts.contradicted = one(contradicted)?;
+        counts.breaks = one(self.db.query("SELECT COUNT(*) AS n FROM breaks", Vec::new()).await?)?;
+        Ok(counts)
+    }
+
+    /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.
+    pub async fn any_ordered(&self) -> Result<bool, JournalError> {
+        let sql = "SELECT id FROM entries WHERE state IN ('queued', 'outcome_unknown') LIMIT 1";
+        Ok(!self.db.query(sql, Vec::new()).await?.is_empty())
+    }
+
+    /// For each account the lane's version and the holds that a balance of the version given does not include.
+    ///
+    /// Read the balance first and this after it: a hold released in between still counts against the older balance.
+    pub async fn holds(
+        &self,
+        balances: &[(String, Vec<u8>)],
+    ) -> Result<HashMap<String, (i64, Vec<Hold>)>, JournalError> {
+        let mut holds: HashMap<String, (i64, Vec<Hold>)> = HashMap::new();
+        if balances.is_empty() {
+            return Ok(holds);
+        }
+        let accounts: Vec<sql::Value> = balances.iter().map(|(account, _)| account.into()).collect();
+        // One statement, one snapshot: a lane version never claims holds that were not counted.
+        let sql = format!(
+            "SELECT n.account AS account, n.version AS version, l.amount_minor AS amount_minor, l.released_at AS released_at \
+             FROM lanes n LEFT JOIN legs l ON l.account = n.account AND (l.released_at IS NULL OR l.released_at > ?) \
+             WHERE n.account IN ({})",
+            placeholders(accounts.len())
+        );
+        let oldest = balances.iter().map(|(_, version)| version.clone()).min().unwrap_or_default();
+        let mut values: Vec<sql::Value> = vec![oldest.into()];
+        values.extend(accounts);
+        for row in self.db.query(&sql, values).await? {
+            let account: String = row.get("account")?;
+            let version: i64 = row.get("version")?;
+            let (_, list) = holds.entry(account.clone()).or_insert((version, Vec::new()));
+            let Some(amount_minor) = row.get::<Option<i64>>("amount_minor")? else { continue };
+            let released_at: Option<Vec<u8>> = row.get("released_at")?;
+            let balance = balances.iter().find(|(a, _)| *a == account).map(|(_, version)| version);
+            if released_at.as_ref().is_none_or(|at| balance.is_some_and(|version| at > version)) {
+                list.push(Hold { amount_minor, released_at });
+            }
+        }
+        Ok(holds)
+    }
+
+    /// Cancels a queued entry; any other state answers [`JournalError::Forbidden`]. `audited` for operators.
+    pub async fn cancel(&self, actor: &str, id: &EntryId, audited: Option<String>) -> Result<Entry, JournalError> {
+        let (actor, id) = (actor.to_owned(), id.clone());
+        self.run(move |tx| {
+            let (actor, id, audited) = (actor.clone(), id.clone(), audited.clone());
+            Box::pin(async move {
+                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                let state = work.entry(&id)?.state;
+                if work.weigh_in(&id, Evidence::Cancel)? == Verdict::Forbidden {
+                    return Err(JournalError::Forbidden(state));
+                }
+                let mut entries = work.store(tx, &actor, now_us()).await?;
+                if let Some(why) = audited {
+                    let detail = serde_json::json!({ "entry": id.as_str(), "why": why });
+                    controls::audit(tx, &actor, "entry.cancel", detail).await?;
+                }
+                entries.remove(&id).ok_or(JournalError::NoSuchEntry)
+            })
+        })
+        .await
+    }
+
+    /// Sum of holds per account as the lanes count them and as the legs say: they must be equal. For checks, not for serving.
+    pub async fn held_by_lane_and_legs(&self) -> Result<Vec<(String, i64, i64)>, JournalError> {
+        let rows = self
+            .db
+            .query(
+                "SELECT n.account AS account, n.held_minor AS held, COALESCE(SUM(l.amount_minor), 0) AS legs FROM lanes n \
+                 LEFT JOIN legs l ON l.account = n.account AND l.released_at IS NULL GROUP BY n.account, n.held_minor",
+                Vec::new(),
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.get("account")?, row.get("held")?, row.get("legs")?))).collect()
+    }
+
+    /// The states of these entries, for those who wait for an outcome.
+    pub async fn states(&self, ids: &[EntryId]) -> Result<HashMap<EntryId, EntryState>, JournalError> {
+        let sql = format!("SELECT id, state FROM entries WHERE (id) IN ({})", rows(ids.len(), 1));
+        let mut states = HashMap::new();
+        for row in self.db.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+            let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
+            states.insert(id, EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?);
+        }
+        Ok(states)
+    }
+}

@@ -1,0 +1,145 @@
+//! The journal: every write, durable before a byte is sent, and the one place that changes it.
+//!
+//! Lock order in every transaction: read-model rows → lanes (binary order of account) → entries → offset rows.
+//! **Every change of an entry's state goes through `schemas::entry::weigh`**, in [`transitions`], with its lanes locked.
+
+mod admit;
+mod batch;
+mod claim;
+mod confirm;
+mod controls;
+mod instances;
+mod lanes;
+mod lookup;
+mod record;
+mod schema;
+mod transitions;
+mod workset;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sql::{BoxFuture, Db, Tx};
+
+pub use admit::{Admitted, Customers, Write};
+pub use batch::{Admissions, AdmissionsTask};
+pub use claim::{Claimed, Fence, OpenAttempt, Unresolved};
+pub use confirm::{Confirmed, LegSeen};
+pub use controls::{AuditRecord, ModeOrder};
+pub use instances::Instance;
+pub use lookup::{Counts, EntryDetail, Filter, Hold, TransitionRecord};
+pub use record::{Entry, EntryId, Transfer};
+pub use transitions::{Change, Moved};
+
+use crate::admission::AccountFacts;
+
+/// Why the journal did not do what it was asked. What a client may know of it is decided at the HTTP edge.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The SQL store.
+    #[error(transparent)]
+    Sql(#[from] sql::Error),
+    /// A row that our own writers cannot have written.
+    #[error("journal row is corrupt: {0}")]
+    Corrupt(&'static str),
+    /// A guarded write matched fewer rows than it must; rolled back.
+    #[error("lost a guarded write: {0}")]
+    Lost(&'static str),
+    /// Another replayer holds the fence with a higher token.
+    #[error("fenced out: a newer holder of {0} exists")]
+    Fenced(String),
+    /// There is no such entry.
+    #[error("no such entry")]
+    NoSuchEntry,
+    /// The entry's state does not allow it.
+    #[error("not possible for an entry that is {0}")]
+    Forbidden(schemas::entry::EntryState),
+    /// The queue to the journal's writer is full or closed.
+    #[error("the journal is overloaded")]
+    Overloaded,
+}
+
+impl JournalError {
+    /// Running the same transaction again is right and safe.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            JournalError::Sql(err) => err.is_retryable() || *err == sql::Error::Duplicate,
+            JournalError::Lost(_) => true,
+            _ => false,
+        }
+    }
+
+    /// COMMIT was sent and its answer is lost.
+    pub fn is_commit_unknown(&self) -> bool {
+        matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)))
+    }
+}
+
+/// What the read model knows of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSheet {
+    /// What the rules ask about.
+    pub facts: AccountFacts,
+    /// Whose account it is.
+    pub customer_id: String,
+    /// Number of the last posting the balance includes.
+    pub last_posting: i64,
+    /// The balance row's version, order-preserving bytes.
+    pub balance_version: Vec<u8>,
+}
+
+/// What the read model knows of some accounts, read inside the caller's transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FactSheet {
+    /// By account id; absent = the bank has no such account.
+    pub accounts: HashMap<String, AccountSheet>,
+    /// Source time up to which the data are complete, microseconds since 1970; `None` = never attested.
+    pub as_of_us: Option<i64>,
+    /// The source has been loaded once; before that absence means nothing.
+    pub loaded: bool,
+}
+
+/// Where the journal learns about accounts. Reads plainly and never locks a read-model row.
+pub trait Facts: Send + Sync + 'static {
+    /// Reads these accounts inside `tx`.
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>>;
+}
+
+/// Handle to the journal; cloning is cheap.
+#[derive(Clone)]
+pub struct Journal {
+    db: Db,
+    facts: Arc<dyn Facts>,
+    core: Arc<str>,
+}
+
+impl Journal {
+    /// Opens the journal in `db`, bringing its tables to the newest version. `core` is the configured name of the core.
+    pub async fn open(db: Db, facts: Arc<dyn Facts>, core: &str) -> Result<Self, JournalError> {
+        db.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
+        Ok(Self { db, facts, core: core.into() })
+    }
+
+    /// Runs `work` in a transaction, again while the engine says so, at most [`TRIES_MAX`] times.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, JournalError>> + Clone + Send + Sync + 'static,
+    ) -> Result<T, JournalError> {
+        let mut tries = 1;
+        loop {
+            let attempt = work.clone();
+            let outcome = self.db.transaction(move |tx| Box::pin(async move { attempt(tx).await })).await;
+            match outcome {
+                // Every transaction of the journal finds its own traces when it runs again, so an unknown commit runs again too.
+                Err(err) if (err.is_retryable() || err.is_commit_unknown()) && tries < TRIES_MAX => {
+                    tracing::debug!(error = %err, tries, "journal transaction runs again");
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// How often a transaction is run before its error is reported.
+const TRIES_MAX: u32 = 8;

@@ -1,0 +1,200 @@
+//! One entry as the journal keeps it, and how it is read back.
+
+use schemas::entry::{EntryState, LegKind};
+use schemas::money::Currency;
+use serde::{Deserialize, Serialize};
+use sql::{Row, Tx, placeholders};
+use uuid::Uuid;
+
+use super::JournalError;
+
+/// Identity of an entry, made before the first transaction so that a repeated one finds itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryId(String);
+
+impl EntryId {
+    /// A new id; time-ordered.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().simple().to_string())
+    }
+
+    /// Reads 32 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The reference the core is sent, the same on every attempt: `LC` and the id in upper case, 34 characters of `[0-9A-Z]`.
+    pub fn core_ref(&self) -> String {
+        format!("LC{}", self.0.to_ascii_uppercase())
+    }
+}
+
+impl std::fmt::Display for EntryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The parsed command of a transfer; what the fingerprint covers and the core is sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Debited account.
+    pub from_account: String,
+    /// Credited account.
+    pub to_account: String,
+    /// Positive minor units.
+    pub amount_minor: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// Text for the statement; personal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remittance: Option<String>,
+}
+
+impl Transfer {
+    /// Both legs, the debit first.
+    pub fn legs(&self) -> [(LegKind, &str); 2] {
+        [(LegKind::Debit, self.from_account.as_str()), (LegKind::Credit, self.to_account.as_str())]
+    }
+}
+
+/// One write as the journal knows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Identity.
+    pub id: EntryId,
+    /// Raised by every transition.
+    pub version: i64,
+    /// Whose key it is.
+    pub principal: String,
+    /// Operation, e.g. `transfer`.
+    pub operation: String,
+    /// The client's key.
+    pub idempotency_key: String,
+    /// Versioned hash of the command.
+    pub fingerprint: Vec<u8>,
+    /// Reference at the core.
+    pub core_ref: String,
+    /// What was asked for.
+    pub command: Transfer,
+    /// Where it stands.
+    pub state: EntryState,
+    /// Was queued or answered 202: keeps its place in its lanes until posted or terminal.
+    pub ordered: bool,
+    /// Evidence was found against its state.
+    pub contradicted: bool,
+    /// Of a refusal or decline.
+    pub reason: Option<String>,
+    /// The core's own number of the posting.
+    pub core_id: Option<String>,
+    /// When the customer acted, microseconds since 1970.
+    pub accepted_us: i64,
+    /// The core's business date then, days since 1970-01-01.
+    pub business_day: i64,
+    /// Last transition, microseconds since 1970.
+    pub updated_us: i64,
+}
+
+/// Never prints the command: accounts and remittance are personal.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
+     ordered, contradicted, reason, core_id, accepted_us, business_day, updated_us";
+
+impl Entry {
+    pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
+        let state: &str = row.get("state")?;
+        let command: &[u8] = row.get("command")?;
+        Ok(Self {
+            id: EntryId(row.get("id")?),
+            version: row.get("version")?,
+            principal: row.get("principal")?,
+            operation: row.get("operation")?,
+            idempotency_key: row.get("idempotency_key")?,
+            fingerprint: row.get("fingerprint")?,
+            core_ref: row.get("core_ref")?,
+            command: serde_json::from_slice(command).map_err(|_| JournalError::Corrupt("command"))?,
+            state: EntryState::parse(state).ok_or(JournalError::Corrupt("state"))?,
+            ordered: row.get("ordered")?,
+            contradicted: row.get("contradicted")?,
+            reason: row.get("reason")?,
+            core_id: row.get("core_id")?,
+            accepted_us: row.get("accepted_us")?,
+            business_day: row.get("business_day")?,
+            updated_us: row.get("updated_us")?,
+        })
+    }
+}
+
+/// One leg as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub entry_id: EntryId,
+    pub leg: i64,
+    pub account: String,
+    pub seq: i64,
+    pub kind: LegKind,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub posting_no: Option<i64>,
+    pub row_key: Option<String>,
+    /// The hold has ended: absorbed by a served balance, or dropped without a posting.
+    pub released: bool,
+}
+
+impl Leg {
+    pub(super) const COLUMNS: &str =
+        "entry_id, leg, account, seq, kind, amount_minor, currency, posting_no, row_key, released_at";
+
+    pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
+        let kind: &str = row.get("kind")?;
+        Ok(Self {
+            entry_id: EntryId(row.get("entry_id")?),
+            leg: row.get("leg")?,
+            account: row.get("account")?,
+            seq: row.get("seq")?,
+            kind: LegKind::parse(kind).ok_or(JournalError::Corrupt("leg kind"))?,
+            amount_minor: row.get("amount_minor")?,
+            currency: row.get("currency")?,
+            posting_no: row.get("posting_no")?,
+            row_key: row.get("row_key")?,
+            released: row.get::<Option<Vec<u8>>>("released_at")?.is_some(),
+        })
+    }
+}
+
+/// The legs of these entries, in order of entry and leg.
+pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, JournalError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {} FROM legs WHERE entry_id IN ({}) ORDER BY entry_id, leg",
+        Leg::COLUMNS,
+        placeholders(ids.len())
+    );
+    let rows = tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
+    rows.iter().map(Leg::read).collect()
+}
+
+/// These entries, locked, in order of id.
+pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Entry>, JournalError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT {COLUMNS} FROM entries WHERE id IN ({}) ORDER BY id FOR UPDATE", placeholders(ids.len()));
+    let rows = tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
+    rows.iter().map(Entry::read).collect()
+}

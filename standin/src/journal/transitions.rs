@@ -1,0 +1,159 @@
+//! What somebody learned about entries, recorded: many at once, in one transaction.
+
+use std::sync::Arc;
+
+use failpoints::{RECORD_BEFORE_COMMIT, reached};
+use schemas::core::Posting;
+use schemas::entry::{Evidence, Verdict};
+use sql::{Tx, params};
+
+use super::claim::{self, Fence};
+use super::record::{Entry, EntryId};
+use super::workset::WorkSet;
+use super::{Facts, Journal, JournalError};
+
+/// Evidence about one entry.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which entry.
+    pub id: EntryId,
+    /// What was learned or decided.
+    pub evidence: Evidence,
+    /// Code of a refusal, or why it was parked.
+    pub reason: Option<String>,
+    /// What the core said of its posting.
+    pub posting: Option<Posting>,
+    /// The attempt that ended with this, its connection closed.
+    pub ends_attempt: Option<i64>,
+}
+
+impl Change {
+    /// Bare evidence.
+    pub fn new(id: EntryId, evidence: Evidence) -> Self {
+        Self { id, evidence, reason: None, posting: None, ends_attempt: None }
+    }
+
+    /// With a code.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+
+    /// With the core's posting.
+    pub fn with_posting(self, posting: Posting) -> Self {
+        Self { posting: Some(posting), ..self }
+    }
+
+    /// Ends attempt number `n`.
+    pub fn ending(self, n: i64) -> Self {
+        Self { ends_attempt: Some(n), ..self }
+    }
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The entry afterwards.
+    pub entry: Entry,
+    /// What the evidence did.
+    pub verdict: Verdict,
+}
+
+impl Journal {
+    /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
+    ///
+    /// Repeating it is harmless: the second time the evidence is known already.
+    pub async fn record(
+        &self,
+        actor: &str,
+        fence: Option<Fence>,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Moved>, JournalError> {
+        let (facts, actor) = (self.facts.clone(), actor.to_owned());
+        let changes = Arc::new(changes);
+        self.run(move |tx| {
+            let (facts, actor, fence, changes) = (facts.clone(), actor.clone(), fence.clone(), changes.clone());
+            Box::pin(async move {
+                if let Some(fence) = &fence {
+                    claim::check_fence(tx, fence).await?;
+                }
+                let moved = record_in(tx, &*facts, &actor, &changes).await;
+                reached(RECORD_BEFORE_COMMIT);
+                moved
+            })
+        })
+        .await
+    }
+
+    /// Marks an entry as answered "accepted, processing" while its first attempt is still under way.
+    pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
+        let (actor, id) = (actor.to_owned(), id.clone());
+        self.run(move |tx| {
+            let (actor, id) = (actor.clone(), id.clone());
+            Box::pin(async move {
+                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                work.mark_ordered(&id)?;
+                let mut entries = work.store(tx, &actor, now_us()).await?;
+                entries.remove(&id).ok_or(JournalError::NoSuchEntry)
+            })
+        })
+        .await
+    }
+}
+
+async fn record_in(
+    tx: &mut Tx,
+    facts: &dyn Facts,
+    actor: &str,
+    changes: &[Change],
+) -> Result<Vec<Moved>, JournalError> {
+    let ids: Vec<EntryId> = changes.iter().map(|change| change.id.clone()).collect();
+    let mut work = WorkSet::lock(tx, &ids, []).await?;
+    let unsent: Vec<EntryId> =
+        changes.iter().filter(|c| c.evidence == Evidence::NotSent).map(|c| c.id.clone()).collect();
+    let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
+    let mut verdicts = Vec::with_capacity(changes.len());
+    for change in changes {
+        let (evidence, reason) = match (&sheet, change.evidence) {
+            (Some((sheet, limits)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, limits, now_us())?,
+            (_, evidence) => (evidence, change.reason.clone()),
+        };
+        let verdict = work.weigh_in(&change.id, evidence)?;
+        if matches!(verdict, Verdict::Moves(_)) && reason.is_some() {
+            work.set_reason(&change.id, reason)?;
+        }
+        if let (Some(posting), Verdict::Moves(_) | Verdict::Nothing) = (&change.posting, verdict) {
+            work.set_posting(&change.id, posting)?;
+        }
+        verdicts.push(verdict);
+    }
+    work.release_by(tx, facts).await?;
+    let entries = work.store(tx, actor, now_us()).await?;
+    for change in changes {
+        if let Some(n) = change.ends_attempt {
+            end_attempt(tx, &change.id, n, change.evidence.as_str()).await?;
+        }
+    }
+    changes
+        .iter()
+        .zip(verdicts)
+        .map(|(change, verdict)| {
+            let entry = entries.get(&change.id).cloned().ok_or(JournalError::NoSuchEntry)?;
+            Ok(Moved { entry, verdict })
+        })
+        .collect()
+}
+
+/// Ends an attempt once; the sender has closed its connection, or is proven gone.
+pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<(), JournalError> {
+    tx.exec(
+        "UPDATE attempts SET ended_us = ?, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
+        params![now_us(), result, id.as_str(), n],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Wall clock for stamps that people read; nothing is decided by it.
+pub(super) fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}

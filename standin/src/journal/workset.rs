@@ -1,0 +1,329 @@
+//! The entries, legs and lanes that one transaction changes: locked in order, changed in memory by the pure functions, written once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::core::Posting;
+use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
+use sql::{BatchUpdate, Tx, params, rows};
+
+use super::admit::{readmit, use_up};
+use super::lanes::LockedLanes;
+use super::record::{Entry, EntryId, Leg, legs_of, lock_entries};
+use super::{FactSheet, Facts, JournalError, controls};
+use crate::admission::Decision;
+use crate::lane::{LaneDelta, Standing, delta, releases, standing};
+
+pub(super) struct WorkSet {
+    lanes: LockedLanes,
+    entries: BTreeMap<EntryId, Touched<Entry>>,
+    legs: BTreeMap<EntryId, Vec<Touched<Leg>>>,
+    /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting.
+    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+    log: Vec<(EntryId, i64, EntryState, &'static str)>,
+}
+
+struct Touched<T> {
+    now: T,
+    read: T,
+}
+
+impl<T: Clone> Touched<T> {
+    fn new(read: T) -> Self {
+        Self { now: read.clone(), read }
+    }
+}
+
+impl WorkSet {
+    /// Locks the lanes of these entries and of these further accounts, then the entries.
+    pub(super) async fn lock(
+        tx: &mut Tx,
+        ids: &[EntryId],
+        accounts: impl IntoIterator<Item = String>,
+    ) -> Result<Self, JournalError> {
+        // Which accounts an entry touches never changes, so this may be read before the lanes are locked.
+        let touched = legs_of(tx, ids).await?;
+        let accounts: BTreeSet<String> = touched.into_iter().map(|leg| leg.account).chain(accounts).collect();
+        let lanes = LockedLanes::lock(tx, accounts).await?;
+        let entries = lock_entries(tx, ids).await?;
+        let mut legs: BTreeMap<EntryId, Vec<Touched<Leg>>> = BTreeMap::new();
+        for leg in legs_of(tx, ids).await? {
+            legs.entry(leg.entry_id.clone()).or_default().push(Touched::new(leg));
+        }
+        let entries = entries.into_iter().map(|entry| (entry.id.clone(), Touched::new(entry))).collect();
+        Ok(Self { lanes, entries, legs, released: BTreeMap::new(), log: Vec::new() })
+    }
+
+    pub(super) fn entry(&self, id: &EntryId) -> Result<&Entry, JournalError> {
+        self.entries.get(id).map(|touched| &touched.now).ok_or(JournalError::NoSuchEntry)
+    }
+
+    pub(super) fn any_lane_stopped(&self, id: &EntryId) -> Result<bool, JournalError> {
+        for leg in self.legs.get(id).into_iter().flatten() {
+            if self.lanes.get(&leg.now.account)?.stopped {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Weighs evidence and moves the entry, its lanes and its holds accordingly.
+    pub(super) fn weigh_in(&mut self, id: &EntryId, evidence: Evidence) -> Result<Verdict, JournalError> {
+        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
+        let entry = &mut touched.now;
+        let verdict = weigh(entry.state, evidence);
+        match verdict {
+            Verdict::Moves(next) => {
+                let from = (entry.state, entry.ordered);
+                let to = (next, entry.ordered || standing(next, false) == Standing::Ordered);
+                (entry.state, entry.ordered) = to;
+                entry.version += 1;
+                let (version, day) = (entry.version, entry.business_day);
+                self.log.push((id.clone(), version, next, evidence.as_str()));
+                self.move_lanes(id, from, to, day)?;
+            }
+            Verdict::Contradicts => self.contradict(id)?,
+            Verdict::Nothing | Verdict::Forbidden => {}
+        }
+        Ok(verdict)
+    }
+
+    fn move_lanes(
+        &mut self,
+        id: &EntryId,
+        from: (EntryState, bool),
+        to: (EntryState, bool),
+        business_day: i64,
+    ) -> Result<(), JournalError> {
+        let newly_promised = !from.1 && to.1;
+        for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
+            self.lanes.add(&leg.account, delta(Some(from), to, leg.kind, leg.amount_minor, leg.released))?;
+            if newly_promised && leg.kind == LegKind::Debit {
+                use_up(self.lanes.get_mut(&leg.account)?, business_day, leg.amount_minor)?;
+            }
+            if !to.0.holds() && !leg.released {
+                leg.released = true;
+                self.released.insert((id.clone(), leg.leg), Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// Flags the entry and stops its lanes: a person must look.
+    pub(super) fn contradict(&mut self, id: &EntryId) -> Result<(), JournalError> {
+        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
+        if !touched.now.contradicted {
+            tracing::error!(entry = %id, state = %touched.now.state, "evidence contradicts an entry; its lanes are stopped");
+            touched.now.contradicted = true;
+            touched.now.version += 1;
+            self.log.push((id.clone(), touched.now.version, touched.now.state, "contradicted"));
+        }
+        for leg in self.legs.get(id).into_iter().flatten() {
+            self.lanes.get_mut(&leg.now.account)?.stopped = true;
+        }
+        Ok(())
+    }
+
+    /// An entry that was answered "accepted" while its first attempt was under way joins the order of its lanes now.
+    pub(super) fn mark_ordered(&mut self, id: &EntryId) -> Result<(), JournalError> {
+        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
+        let entry = &mut touched.now;
+        if standing(entry.state, entry.ordered) != Standing::Direct {
+            return Ok(());
+        }
+        let (from, to, day) = ((entry.state, false), (entry.state, true), entry.business_day);
+        entry.ordered = true;
+        entry.version += 1;
+        self.log.push((id.clone(), entry.version, entry.state, "answered"));
+        self.move_lanes(id, from, to, day)
+    }
+
+    /// The evidence for a direct attempt that was provably not sent: stand-in decides anew, unless it has promised already.
+    pub(super) fn after_not_sent(
+        &self,
+        id: &EntryId,
+        facts: &FactSheet,
+        limits: &crate::rules::Limits,
+        now_us: i64,
+    ) -> Result<(Evidence, Option<String>), JournalError> {
+        let entry = self.entry(id)?;
+        if entry.ordered || entry.state != EntryState::Submitting {
+            return Ok((Evidence::NotSent, None));
+        }
+        match readmit(entry, facts, limits, &self.lanes, now_us)? {
+            Decision::Decline(reason) => Ok((Evidence::Decline, Some(reason.code().to_owned()))),
+            Decision::Direct | Decision::Queue => Ok((Evidence::NotSent, None)),
+        }
+    }
+
+    pub(super) fn set_reason(&mut self, id: &EntryId, reason: Option<String>) -> Result<(), JournalError> {
+        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
+        touched.now.reason = reason.map(|text| text.chars().take(64).collect());
+        Ok(())
+    }
+
+    /// What the core said of its posting: its id, and the numbers by which holds are released.
+    pub(super) fn set_posting(&mut self, id: &EntryId, posting: &Posting) -> Result<(), JournalError> {
+        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
+        if touched.now.core_id.is_none() {
+            touched.now.core_id = posting.core_id.as_ref().map(|text| text.chars().take(64).collect());
+        }
+        for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
+            if let Some((_, number)) = posting.numbers.iter().find(|(account, _)| *account == leg.account) {
+                leg.posting_no.get_or_insert(*number);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn legs(&self, id: &EntryId) -> impl Iterator<Item = &Leg> {
+        self.legs.get(id).into_iter().flatten().map(|touched| &touched.now)
+    }
+
+    /// Remembers the core's row that booked a leg.
+    pub(super) fn see_leg(&mut self, id: &EntryId, n: i64, row_key: &str, posting_no: i64) {
+        let legs = self.legs.get_mut(id).into_iter().flatten();
+        for Touched { now: leg, .. } in legs.filter(|leg| leg.now.leg == n) {
+            leg.row_key = Some(row_key.to_owned());
+            leg.posting_no = Some(posting_no);
+        }
+    }
+
+    /// Ends the holds that the served balances include: in this very transaction, neither twice nor not at all.
+    pub(super) fn release_absorbed(&mut self, facts: &FactSheet) -> Result<(), JournalError> {
+        for (id, legs) in &mut self.legs {
+            let state = self.entries.get(id).map(|touched| touched.now.state);
+            for Touched { now: leg, .. } in legs.iter_mut().filter(|leg| !leg.now.released) {
+                let Some(sheet) = facts.accounts.get(&leg.account) else { continue };
+                let absorbed = leg.posting_no.is_some_and(|number| releases(sheet.last_posting, number));
+                if absorbed && state.is_some_and(EntryState::holds) {
+                    leg.released = true;
+                    self.released.insert((id.clone(), leg.leg), sheet.balance_version.clone());
+                    let held_minor = if leg.kind == LegKind::Debit { -leg.amount_minor } else { 0 };
+                    self.lanes.add(&leg.account, LaneDelta { held_minor, ..LaneDelta::default() })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Accounts with a leg whose posting number is known and whose hold still counts.
+    pub(super) fn accounts_awaiting_release(&self) -> Vec<String> {
+        let waiting = self.legs.values().flatten().map(|touched| &touched.now);
+        let accounts: BTreeSet<String> =
+            waiting.filter(|leg| !leg.released && leg.posting_no.is_some()).map(|leg| leg.account.clone()).collect();
+        accounts.into_iter().collect()
+    }
+
+    /// Reads the balances of those accounts and releases what they include.
+    pub(super) async fn release_by(&mut self, tx: &mut Tx, facts: &dyn Facts) -> Result<(), JournalError> {
+        let accounts = self.accounts_awaiting_release();
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let sheet = facts.read(tx, &accounts).await?;
+        self.release_absorbed(&sheet)
+    }
+
+    /// Facts and limits for new decisions about `ids`.
+    pub(super) async fn facts_for(
+        &self,
+        tx: &mut Tx,
+        facts: &dyn Facts,
+        ids: &[EntryId],
+    ) -> Result<(FactSheet, crate::rules::Limits), JournalError> {
+        let accounts: BTreeSet<String> =
+            ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
+        let accounts: Vec<String> = accounts.into_iter().collect();
+        Ok((facts.read(tx, &accounts).await?, controls::limits_in(tx).await?))
+    }
+
+    /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.
+    pub(super) async fn store(
+        self,
+        tx: &mut Tx,
+        actor: &str,
+        now_us: i64,
+    ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
+        let Self { lanes, mut entries, legs, released, log } = self;
+        lanes.store(tx).await?;
+        let mut update = BatchUpdate::new("entries")
+            .key("id")
+            .guard("version")
+            .set("version")
+            .set("state")
+            .set("ordered")
+            .set("contradicted")
+            .set("reason")
+            .set("core_id")
+            .set("updated_us");
+        for Touched { now, read } in entries.values_mut() {
+            if now != read {
+                now.updated_us = now_us;
+                update.push(params![
+                    now.id.as_str(),
+                    read.version,
+                    now.version,
+                    now.state.as_str(),
+                    now.ordered,
+                    now.contradicted,
+                    now.reason.clone(),
+                    now.core_id.clone(),
+                    now_us
+                ]);
+            }
+        }
+        let expected = update.len() as u64;
+        if tx.batch_update(update).await? != expected {
+            return Err(JournalError::Lost("an entry changed under its lock"));
+        }
+        store_legs(tx, &entries, &legs, released).await?;
+        if !log.is_empty() {
+            let sql = format!(
+                "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES {}",
+                rows(log.len(), 6)
+            );
+            let values = log
+                .into_iter()
+                .flat_map(|(id, version, state, evidence)| {
+                    params![id.as_str(), version, now_us, state.as_str(), evidence, actor]
+                })
+                .collect();
+            tx.exec(&sql, values).await?;
+        }
+        Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
+    }
+}
+
+async fn store_legs(
+    tx: &mut Tx,
+    entries: &BTreeMap<EntryId, Touched<Entry>>,
+    legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
+    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+) -> Result<(), JournalError> {
+    let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
+    let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");
+    let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
+    for (id, legs) in legs {
+        let opened = entries.get(id).map(|e| (e.read.state.is_open(), e.now.state.is_open()));
+        for Touched { now, read } in legs {
+            if now.posting_no != read.posting_no || now.row_key != read.row_key {
+                seen.push(params![id.as_str(), now.leg, now.posting_no, now.row_key.clone()]);
+            }
+            if let Some((before, after)) = opened
+                && before != after
+            {
+                open.push(params![id.as_str(), now.leg, after]);
+            }
+        }
+    }
+    for ((id, leg), version) in released {
+        end.push(params![id.as_str(), leg, version]);
+    }
+    for update in [seen, open, end] {
+        let expected = update.len() as u64;
+        if tx.batch_update(update).await? != expected {
+            return Err(JournalError::Lost("a leg is missing"));
+        }
+    }
+    Ok(())
+}
