@@ -1,1 +1,13 @@
-//! connectors
+//! The edges to a legacy core: one trait, and one module for each way of talking to a core.
+//!
+//! What matters here is not whether a call worked but what may be *said* about it afterwards: a posting, the core's
+//! own no, a proof that nothing left this process, or "outcome unknown". There is no error type for an attempt.
+
+mod connector;
+pub mod http;
+mod legs;
+mod request;
+
+pub use connector::{CoreConnector, Probe};
+pub use legs::{LegsMatch, legs_match, same_legs};
+pub use request::{Field, PostRequest};

@@ -1,0 +1,143 @@
+//! What an answer means, by the declared rules and nothing else.
+
+use std::collections::BTreeMap;
+
+use http::header::CONTENT_TYPE;
+use schemas::core::{Enquiry, Outcome};
+use serde_json::Value;
+
+use super::config::{EnquiryConfig, Limits, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule};
+use super::json::Json;
+use super::posting::{Told, told};
+use super::transport::Answer;
+use crate::connector::Probe;
+use crate::legs::{LegsMatch, legs_match};
+use crate::request::PostRequest;
+
+/// An answer that was understood as a document; what it means is open.
+pub(super) struct Document {
+    status: u16,
+    json: Json,
+}
+
+impl Document {
+    /// Reads an answer. The error never shows its content.
+    pub(super) fn read(answer: &Answer, limits: &Limits) -> Result<Self, String> {
+        let status = answer.status.as_u16();
+        if !answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json) {
+            return Err(format!("status {status} and a body that is not declared as JSON"));
+        }
+        let json = Json::read(&answer.body, limits.depth_max).map_err(|err| format!("status {status}: {err}"))?;
+        Ok(Self { status, json })
+    }
+
+    fn fits(&self, status: &[u16], when: &BTreeMap<String, Value>) -> bool {
+        status.contains(&self.status)
+            && when.iter().all(|(pointer, expected)| self.json.at(pointer).is_some_and(|found| found.is(expected)))
+    }
+
+    fn fits_any(&self, rules: &[Rule]) -> bool {
+        rules.iter().any(|rule| self.fits(&rule.status, &rule.when))
+    }
+
+    fn refusal(&self, rules: &[RefusalRule], declared: &BTreeMap<String, String>) -> Option<String> {
+        let fitting = rules.iter().filter(|rule| self.fits(&rule.status, &rule.when));
+        let mut codes = fitting.filter_map(|rule| self.json.at(&rule.code)?.digits_or_text());
+        codes.find(|code| declared.contains_key(*code)).map(str::to_owned)
+    }
+
+    fn told(&self, config: &PostingConfig, core_ref: &str) -> Result<Told, String> {
+        told(&self.json, config, core_ref).map_err(|what| format!("status {}: {what}", self.status))
+    }
+
+    /// Exactly one kind of declared answer; none or two say nothing.
+    fn one_of<T>(&self, kinds: impl IntoIterator<Item = Option<T>>) -> Result<T, String> {
+        let mut fitting = kinds.into_iter().flatten();
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(format!("status {} with a body that is not a declared answer", self.status)),
+            (Some(_), Some(_)) => Err(format!("status {} fits declared answers of two kinds", self.status)),
+        }
+    }
+}
+
+enum Kind {
+    Done,
+    Refused(String),
+    Duplicate,
+    NotDone,
+}
+
+/// What the answer to a post means.
+pub(super) fn outcome(
+    document: &Document,
+    post: &PostConfig,
+    refusals: &BTreeMap<String, String>,
+    request: &PostRequest,
+) -> Outcome {
+    let kinds = [
+        document.fits_any(&post.accepted).then_some(Kind::Done),
+        document.refusal(&post.refused, refusals).map(Kind::Refused),
+        document.fits_any(&post.duplicate).then_some(Kind::Duplicate),
+        document.fits_any(&post.not_done).then_some(Kind::NotDone),
+    ];
+    match document.one_of(kinds) {
+        Ok(Kind::Done) => accepted(document, post, request),
+        Ok(Kind::Refused(code)) => Outcome::Refused { code },
+        Ok(Kind::Duplicate) => Outcome::Duplicate,
+        Ok(Kind::NotDone) => Outcome::NotSent {
+            reason: format!("the core declared with status {} that it did nothing", document.status),
+        },
+        Err(reason) => Outcome::Unknown { reason },
+    }
+}
+
+/// A core that answers a remembered reference with what it posted then may have posted something else under it; that
+/// is the duplicate case, to be looked up and compared by the caller.
+fn accepted(document: &Document, post: &PostConfig, request: &PostRequest) -> Outcome {
+    match document.told(&post.posting, &request.core_ref) {
+        Err(reason) => Outcome::Unknown { reason },
+        Ok(Told { posting, legs }) => match legs_match(request, &Enquiry::Posted { posting: posting.clone(), legs }) {
+            LegsMatch::Other => Outcome::Duplicate,
+            LegsMatch::Same | LegsMatch::Untold => Outcome::Posted(posting),
+        },
+    }
+}
+
+/// What the answer to an enquiry means.
+pub(super) fn enquiry(
+    document: &Document,
+    ask: &EnquiryConfig,
+    post: &PostConfig,
+    refusals: &BTreeMap<String, String>,
+    core_ref: &str,
+) -> Enquiry {
+    let kinds = [
+        document.fits_any(&ask.found).then_some(Kind::Done),
+        document.refusal(&ask.refused, refusals).map(Kind::Refused),
+        document.fits_any(&ask.not_found).then_some(Kind::NotDone),
+    ];
+    match document.one_of(kinds) {
+        Ok(Kind::Done) => match document.told(ask.posting.as_ref().unwrap_or(&post.posting), core_ref) {
+            Ok(Told { posting, legs }) => Enquiry::Posted { posting, legs },
+            Err(reason) => Enquiry::Unavailable { reason },
+        },
+        Ok(Kind::Refused(code)) => Enquiry::Refused { code },
+        Ok(Kind::NotDone | Kind::Duplicate) => Enquiry::NotFound,
+        Err(reason) => Enquiry::Unavailable { reason },
+    }
+}
+
+/// What the answer to a probe means.
+pub(super) fn probe(document: &Document, config: &ProbeConfig) -> Probe {
+    let kinds = [
+        document.fits_any(&config.up).then_some(Probe::Up),
+        document.fits_any(&config.read_only).then_some(Probe::ReadOnly),
+    ];
+    document.one_of(kinds).unwrap_or_else(|reason| Probe::Down { reason })
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

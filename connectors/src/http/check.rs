@@ -1,0 +1,217 @@
+//! From configuration to a plan. Every error is found in one run.
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderValue, Method, Uri};
+use serde_json::Value;
+
+use super::call::{Base, BodyTemplate, Call};
+use super::check_rules;
+use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, Limits, OperationConfig};
+use super::template::{RESERVED, Scope, Template};
+
+/// One thing wrong with the configuration of a core.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {what}")]
+pub struct ConfigError {
+    /// Where: `operations.transfer.post.request.path`.
+    pub at: String,
+    /// What is wrong, and what to do where that is not plain.
+    pub what: String,
+}
+
+/// The errors found so far, at a place.
+pub(super) struct Findings(pub(super) Vec<ConfigError>);
+
+impl Findings {
+    pub(super) fn add(&mut self, at: &str, what: impl Into<String>) {
+        self.0.push(ConfigError { at: at.to_owned(), what: what.into() });
+    }
+
+    pub(super) fn must(&mut self, holds: bool, at: &str, what: &str) {
+        if !holds {
+            self.add(at, what);
+        }
+    }
+
+    fn take<T>(&mut self, at: &str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|what| self.add(at, what)).ok()
+    }
+}
+
+/// The checked form of a configuration.
+pub(super) struct Plan {
+    pub(super) base: Base,
+    pub(super) probe: Call,
+    pub(super) operations: HashMap<String, OperationPlan>,
+}
+
+pub(super) struct OperationPlan {
+    pub(super) config: OperationConfig,
+    pub(super) post: Call,
+    pub(super) enquiry: Option<(Call, EnquiryConfig)>,
+}
+
+/// Checks everything; a plan only where nothing was found.
+pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
+    let mut found = Findings(Vec::new());
+    found.must(!config.name.is_empty(), "name", "is empty");
+    found.must(!config.operations.is_empty(), "operations", "declares none");
+    limits(&config.limits, &mut found);
+    let base = base(&config.base_url);
+    let base = found.take("base-url", base);
+    let fixed = &config.headers;
+    let probe = call(&config.probe.request, fixed, Scope::Fixed, &[Method::GET], "probe.request", &mut found);
+    check_rules::rules(&config.probe.up, "probe.up", &mut found);
+    check_rules::optional_rules(&config.probe.read_only, "probe.read-only", &mut found);
+    let mut operations = HashMap::new();
+    for (name, operation) in &config.operations {
+        let at = format!("operations.{name}");
+        found.must(
+            operation.enquiry.is_some() || !config.capabilities.enquiry,
+            &format!("{at}.enquiry"),
+            "is missing, and capabilities say that the core can be asked",
+        );
+        if let Some(plan) = self::operation(operation, fixed, &at, &mut found) {
+            operations.insert(name.clone(), plan);
+        }
+    }
+    match (base, probe) {
+        (Some(base), Some(probe)) if found.0.is_empty() => Ok(Plan { base, probe, operations }),
+        _ => Err(found.0),
+    }
+}
+
+fn operation(
+    config: &OperationConfig,
+    fixed: &BTreeMap<String, String>,
+    at: &str,
+    found: &mut Findings,
+) -> Option<OperationPlan> {
+    for field in config.fields.keys() {
+        let usable = !RESERVED.contains(&field.as_str()) && !field.is_empty() && !field.contains(['.', '{', '}']);
+        found.must(usable, &format!("{at}.fields.{field}"), "cannot be a field's name");
+    }
+    check_rules::post(config, at, found);
+    let methods = [Method::POST, Method::PUT, Method::PATCH];
+    let scope = Scope::Request(&config.fields);
+    let post_at = format!("{at}.post.request");
+    let post = call(&config.post.request, fixed, scope, &methods, &post_at, found);
+    if let Some(post) = &post {
+        let used = post.names();
+        for unused in config.fields.keys().filter(|field| !used.contains(*field)) {
+            found.add(&format!("{at}.fields.{unused}"), "is declared and never sent");
+        }
+        found.must(used.contains("core_ref"), &post_at, "does not carry {core_ref}");
+    }
+    let enquiry = match &config.enquiry {
+        None => None,
+        Some(ask) => {
+            check_rules::enquiry(ask, !config.refusals.is_empty(), at, found);
+            let methods = [Method::GET, Method::POST];
+            let ask_at = format!("{at}.enquiry.request");
+            let call = call(&ask.request, fixed, Scope::Reference, &methods, &ask_at, found)?;
+            found.must(call.names().contains("core_ref"), &ask_at, "does not carry {core_ref}");
+            Some((call, ask.clone()))
+        }
+    };
+    Some(OperationPlan { config: config.clone(), post: post?, enquiry })
+}
+
+fn limits(limits: &Limits, found: &mut Findings) {
+    for (name, value) in [
+        ("connect-ms-max", limits.connect_ms_max),
+        ("connections-max", limits.connections_max as u64),
+        ("idle-ms-max", limits.idle_ms_max),
+        ("age-ms-max", limits.age_ms_max),
+        ("body-bytes-max", limits.body_bytes_max as u64),
+        ("depth-max", limits.depth_max as u64),
+    ] {
+        found.must(value > 0, &format!("limits.{name}"), "must be more than 0");
+    }
+    found.must(limits.depth_max <= 64, "limits.depth-max", "must be at most 64");
+    found.must(limits.connections_max <= 4096, "limits.connections-max", "must be at most 4096");
+}
+
+fn base(url: &str) -> Result<Base, String> {
+    if url.starts_with("https:") {
+        return Err(
+            "https needs a TLS client, which is not built in yet (rustls, with the core's certificate authority \
+                    and ours for mutual TLS); until then reach the core through a TLS proxy on this host"
+                .to_owned(),
+        );
+    }
+    let uri = Uri::try_from(url).map_err(|_| "is not a URL".to_owned())?;
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
+    let authority = authority.ok_or_else(|| "must be http://host:port".to_owned())?;
+    if authority.as_str().contains('@') || uri.query().is_some() {
+        return Err("must not hold credentials or a query".to_owned());
+    }
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let header = HeaderValue::from_str(authority.as_str()).map_err(|_| "is not a URL".to_owned())?;
+    let prefix = uri.path().trim_end_matches('/').to_owned();
+    Ok(Base { host, port: uri.port_u16().unwrap_or(80), authority: header, prefix })
+}
+
+fn call(
+    config: &CallConfig,
+    fixed: &BTreeMap<String, String>,
+    scope: Scope<'_>,
+    methods: &[Method],
+    at: &str,
+    found: &mut Findings,
+) -> Option<Call> {
+    let method = Method::from_bytes(config.method.as_bytes()).ok().filter(|method| methods.contains(method));
+    let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    found.must(method.is_some(), &format!("{at}.method"), &format!("must be one of {}", allowed.join(", ")));
+    let path_at = format!("{at}.path");
+    let path_ok = config.path.starts_with('/') && config.path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    found.must(path_ok, &path_at, "must begin with / and be visible ASCII without #");
+    let path = found.take(&path_at, Template::read(&config.path, scope));
+    let mut headers = Vec::new();
+    let own = config.headers.iter().map(|header| (header, scope));
+    for ((name, value), scope) in fixed.iter().map(|header| (header, Scope::Fixed)).chain(own) {
+        let at = format!("{at}.headers.{name}");
+        let name = found.take(&at, header_name(name));
+        let value = found.take(&at, Template::read(value, scope));
+        headers.extend(name.zip(value));
+    }
+    let body = config.body.as_ref().and_then(|body| body_template(body, scope, &format!("{at}.body"), found));
+    Some(Call { method: method?, path: path?, headers, body })
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    let name = HeaderName::try_from(name).map_err(|_| "is not a header's name".to_owned())?;
+    let ours = [HOST, ACCEPT, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, TE, UPGRADE];
+    if ours.contains(&name) { Err("is set by the transport".to_owned()) } else { Ok(name) }
+}
+
+fn body_template(value: &Value, scope: Scope<'_>, at: &str, found: &mut Findings) -> Option<BodyTemplate> {
+    match value {
+        Value::String(text) => found.take(at, Template::read(text, scope)).map(BodyTemplate::Text),
+        Value::Number(number) if number.is_f64() => {
+            found.add(at, "is a float; write it as a string");
+            None
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(BodyTemplate::Fixed(value.clone())),
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            let read = items.map(|(i, item)| body_template(item, scope, &format!("{at}[{i}]"), found));
+            read.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(BodyTemplate::List)
+        }
+        Value::Object(members) => {
+            if let [(name, Value::Null)] = members.iter().collect::<Vec<_>>()[..]
+                && Template::read(&format!("{{{name}}}"), scope).is_ok()
+            {
+                found.add(at, format!("is an object; for the placeholder write \"{{{name}}}\" in quotes"));
+            }
+            let read = members
+                .iter()
+                .map(|(key, member)| Some((key.clone(), body_template(member, scope, &format!("{at}.{key}"), found)?)));
+            read.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(BodyTemplate::Object)
+        }
+    }
+}

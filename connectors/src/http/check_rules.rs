@@ -1,0 +1,124 @@
+//! What declared answers must satisfy.
+
+use std::collections::BTreeMap;
+
+use schemas::money::Currency;
+use serde_json::Value;
+
+use super::check::Findings;
+use super::config::{Direction, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit};
+
+/// The answers of a post.
+pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {
+    let post = &operation.post;
+    rules(&post.accepted, &format!("{at}.post.accepted"), found);
+    refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
+    optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
+    optional_rules(&post.not_done, &format!("{at}.post.not-done"), found);
+    posting(&post.posting, &format!("{at}.post.posting"), found);
+    for (code, reason) in &operation.refusals {
+        let named =
+            !reason.is_empty() && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        found.must(named, &format!("{at}.refusals.{code}"), "a reason is lower-case words with hyphens");
+    }
+    let read = !post.refused.is_empty() || operation.enquiry.as_ref().is_some_and(|ask| !ask.refused.is_empty());
+    found.must(
+        operation.refusals.is_empty() || read,
+        &format!("{at}.refusals"),
+        "are declared, and no `refused` rule reads a code",
+    );
+}
+
+/// The answers of an enquiry.
+pub(super) fn enquiry(ask: &EnquiryConfig, has_codes: bool, at: &str, found: &mut Findings) {
+    rules(&ask.found, &format!("{at}.enquiry.found"), found);
+    refusals(&ask.refused, has_codes, &format!("{at}.enquiry.refused"), found);
+    rules(&ask.not_found, &format!("{at}.enquiry.not-found"), found);
+    if let Some(config) = &ask.posting {
+        posting(config, &format!("{at}.enquiry.posting"), found);
+    }
+}
+
+/// Rules of which there must be one.
+pub(super) fn rules(rules: &[Rule], at: &str, found: &mut Findings) {
+    found.must(!rules.is_empty(), at, "declares no answer");
+    optional_rules(rules, at, found);
+}
+
+/// Rules, if any.
+pub(super) fn optional_rules(rules: &[Rule], at: &str, found: &mut Findings) {
+    for (i, rule) in rules.iter().enumerate() {
+        let at = format!("{at}[{i}]");
+        statuses(&rule.status, &at, found);
+        conditions(&rule.when, &at, found);
+        found.must(!rule.when.is_empty(), &format!("{at}.when"), "is empty; a bare status may come from a proxy");
+    }
+}
+
+fn refusals(rules: &[RefusalRule], has_codes: bool, at: &str, found: &mut Findings) {
+    for (i, rule) in rules.iter().enumerate() {
+        let at = format!("{at}[{i}]");
+        statuses(&rule.status, &at, found);
+        conditions(&rule.when, &at, found);
+        pointer(&rule.code, &format!("{at}.code"), found);
+        found.must(has_codes, &at, "the operation declares no `refusals`");
+    }
+}
+
+fn statuses(statuses: &[u16], at: &str, found: &mut Findings) {
+    let answers = !statuses.is_empty() && statuses.iter().all(|s| matches!(s, 200..=299 | 400..=599));
+    found.must(answers, &format!("{at}.status"), "needs statuses of 200..299 or 400..599");
+}
+
+fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
+    for (path, expected) in when {
+        let at = format!("{at}.when.{path}");
+        pointer(path, &at, found);
+        let scalar = match expected {
+            Value::String(_) | Value::Bool(_) => true,
+            Value::Number(number) => !number.is_f64(),
+            _ => false,
+        };
+        found.must(scalar, &at, "must be a string, a whole number or a boolean");
+    }
+}
+
+fn posting(config: &PostingConfig, at: &str, found: &mut Findings) {
+    for (name, path) in [("reference", &config.reference), ("id", &config.id)] {
+        optional_pointer(path.as_deref(), &format!("{at}.{name}"), found);
+    }
+    for (i, one) in config.legs.iter().enumerate() {
+        leg(one, &format!("{at}.legs[{i}]"), found);
+    }
+    let told = config.legs.iter().filter(|leg| leg.amount.is_some()).count();
+    found.must(told == 0 || told == config.legs.len(), &format!("{at}.legs"), "some tell an amount and some do not");
+}
+
+fn leg(config: &LegConfig, at: &str, found: &mut Findings) {
+    pointer(&config.account, &format!("{at}.account"), found);
+    optional_pointer(config.each.as_deref(), &format!("{at}.each"), found);
+    optional_pointer(config.number.as_deref(), &format!("{at}.number"), found);
+    let Some(amount) = &config.amount else { return };
+    pointer(&amount.at, &format!("{at}.amount.at"), found);
+    let unit_at = format!("{at}.amount.unit");
+    match &amount.unit {
+        Unit::Minor => {}
+        Unit::Currency(code) => found.must(Currency::parse(code).is_ok(), &unit_at, "is not a currency we know"),
+        Unit::AnswerCurrency(path) | Unit::LegCurrency(path) => pointer(path, &unit_at, found),
+    }
+    if let Direction::Coded { pointer: path, debit, credit } = &amount.direction {
+        pointer(path, &format!("{at}.amount.direction.coded.pointer"), found);
+        found.must(debit != credit, &format!("{at}.amount.direction.coded"), "debit and credit have the same code");
+    }
+}
+
+fn optional_pointer(path: Option<&str>, at: &str, found: &mut Findings) {
+    if let Some(path) = path {
+        pointer(path, at, found);
+    }
+}
+
+fn pointer(path: &str, at: &str, found: &mut Findings) {
+    let escapes = path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    found.must((path.is_empty() || path.starts_with('/')) && escapes, at, "is not a JSON pointer (RFC 6901)");
+}

@@ -1,0 +1,164 @@
+//! The HTTP/JSON connector, attached by configuration alone.
+//!
+//! `config` says what a core looks like, `check` turns that into calls and rules or into a list of errors, `transport`
+//! exchanges bytes and knows what left, and `answer` says what an answer means.
+
+mod answer;
+mod call;
+mod check;
+mod check_rules;
+mod config;
+mod json;
+mod posting;
+mod template;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use schemas::core::{Capabilities, Enquiry, Outcome};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use self::answer::Document;
+use self::call::Call;
+pub use self::check::ConfigError;
+use self::check::OperationPlan;
+pub use self::config::{
+    AmountConfig, CallConfig, Direction, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig, Limits, OperationConfig,
+    PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, Unit,
+};
+use self::template::Values;
+use self::transport::{Exchange, Transport};
+use crate::connector::{CoreConnector, Probe};
+use crate::request::PostRequest;
+
+/// The configuration of our own simulated core, as YAML; its base URL is to be replaced.
+pub const CORE_SIM: &str = include_str!("../../cores/core-sim.yaml");
+
+/// No attempt lasts longer, whatever was asked for.
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+
+/// A core that speaks HTTP and JSON.
+pub struct HttpCore {
+    config: HttpCoreConfig,
+    probe: Call,
+    operations: HashMap<String, OperationPlan>,
+    transport: Arc<Transport>,
+}
+
+impl HttpCore {
+    /// Checks the whole configuration; opens no connection.
+    pub fn build(config: HttpCoreConfig) -> Result<Self, Vec<ConfigError>> {
+        let plan = check::plan(&config)?;
+        let transport = Arc::new(Transport::new(plan.base, config.limits.clone()));
+        Ok(Self { probe: plan.probe, operations: plan.operations, transport, config })
+    }
+
+    /// How many connections lie idle and usable.
+    pub fn idle_connections(&self) -> usize {
+        self.transport.idle_connections()
+    }
+
+    fn render(&self, request: &PostRequest) -> Result<(&OperationPlan, Request<Full<Bytes>>), String> {
+        let plan = self.operations.get(&request.operation);
+        let plan = plan.ok_or_else(|| format!("the core does not offer {:?}", request.operation))?;
+        let rendered = plan.post.render(self.transport.base(), Values::Request(request));
+        Ok((plan, rendered.map_err(|err| err.to_string())?))
+    }
+
+    /// Runs in a task of its own: a caller that goes away must not cut a request in half. The time-out is inside.
+    async fn exchange(&self, what: String, request: Request<Full<Bytes>>, timeout: Duration) -> Exchange {
+        let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+        let transport = Arc::clone(&self.transport);
+        let (done, outcome) = oneshot::channel();
+        tokio::spawn(async move {
+            let exchange = transport.exchange(request, deadline).await;
+            if let Err(exchange) = done.send(exchange) {
+                tracing::warn!(%what, came_to = exchange.name(), "an exchange with the core ended after its caller");
+            }
+        });
+        outcome.await.unwrap_or_else(|_| Exchange::Unknown("the attempt's task was lost".to_owned()))
+    }
+
+    async fn document(
+        &self,
+        what: String,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<Document, String> {
+        match self.exchange(what, request, timeout).await {
+            Exchange::Answered(answer) => Document::read(&answer, &self.config.limits),
+            Exchange::NotSent(reason) | Exchange::Unknown(reason) => Err(reason),
+        }
+    }
+}
+
+#[async_trait]
+impl CoreConnector for HttpCore {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.config.capabilities
+    }
+
+    fn offers(&self, operation: &str) -> bool {
+        self.operations.contains_key(operation)
+    }
+
+    fn refusal_reason(&self, operation: &str, code: &str) -> Option<&str> {
+        self.operations.get(operation)?.config.refusals.get(code).map(String::as_str)
+    }
+
+    fn check(&self, request: &PostRequest) -> Result<(), String> {
+        self.render(request).map(drop)
+    }
+
+    async fn post(&self, request: &PostRequest, timeout: Duration) -> Outcome {
+        let (plan, rendered) = match self.render(request) {
+            Ok(rendered) => rendered,
+            Err(reason) => return Outcome::NotSent { reason },
+        };
+        match self.exchange(format!("post {}", request.core_ref), rendered, timeout).await {
+            Exchange::NotSent(reason) => Outcome::NotSent { reason },
+            Exchange::Unknown(reason) => Outcome::Unknown { reason },
+            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
+                Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, request),
+                Err(reason) => Outcome::Unknown { reason },
+            },
+        }
+    }
+
+    async fn enquire(&self, operation: &str, core_ref: &str, timeout: Duration) -> Enquiry {
+        let plan = self.operations.get(operation);
+        let Some((plan, (call, ask))) = plan.and_then(|plan| Some((plan, plan.enquiry.as_ref()?))) else {
+            return Enquiry::Unavailable { reason: format!("no enquiry is declared for {operation:?}") };
+        };
+        let request = match call.render(self.transport.base(), Values::Reference(core_ref)) {
+            Ok(request) => request,
+            Err(err) => return Enquiry::Unavailable { reason: err.to_string() },
+        };
+        match self.document(format!("enquiry {core_ref}"), request, timeout).await {
+            Ok(document) => answer::enquiry(&document, ask, &plan.config.post, &plan.config.refusals, core_ref),
+            Err(reason) => Enquiry::Unavailable { reason },
+        }
+    }
+
+    async fn probe(&self, timeout: Duration) -> Probe {
+        let request = match self.probe.render(self.transport.base(), Values::Reference("")) {
+            Ok(request) => request,
+            Err(err) => return Probe::Down { reason: err.to_string() },
+        };
+        match self.document("probe".to_owned(), request, timeout).await {
+            Ok(document) => answer::probe(&document, &self.config.probe),
+            Err(reason) => Probe::Down { reason },
+        }
+    }
+}

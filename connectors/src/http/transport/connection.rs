@@ -1,0 +1,131 @@
+//! One connection, which carries one request at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::meter::{Meter, MeteredSocket};
+use crate::http::call::Base;
+
+/// Largest head of an answer.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// An answer read whole.
+pub(in crate::http) struct Answer {
+    pub(in crate::http) status: StatusCode,
+    pub(in crate::http) headers: HeaderMap,
+    pub(in crate::http) body: Bytes,
+}
+
+/// An exchange without an answer. The connection is gone.
+pub(super) struct Broken {
+    /// Bytes of this request that left the process.
+    pub(super) written: u64,
+    pub(super) reason: String,
+}
+
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+    meter: Arc<Meter>,
+    opened: Instant,
+}
+
+impl Connection {
+    /// Looks the name up and connects, to each address in turn, until the deadline. No byte is written.
+    pub(super) async fn open(base: &Base, deadline: Instant) -> Result<Self, String> {
+        match timeout_at(deadline, Self::connect(base)).await {
+            Ok(connected) => connected,
+            Err(_) => Err("no connection within its time".to_owned()),
+        }
+    }
+
+    async fn connect(base: &Base) -> Result<Self, String> {
+        let looked_up = lookup_host((base.host.as_str(), base.port)).await;
+        let mut failed = "the name has no address".to_owned();
+        for address in looked_up.map_err(|err| format!("look-up of the name failed: {err}"))? {
+            match TcpStream::connect(address).await {
+                Ok(socket) => return Self::over(socket).await,
+                Err(err) => failed = format!("cannot connect to {address}: {err}"),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn over(socket: TcpStream) -> Result<Self, String> {
+        socket.set_nodelay(true).map_err(|err| format!("cannot set up the socket: {err}"))?;
+        let meter = Arc::new(Meter::default());
+        let io = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&meter)));
+        let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(io).await;
+        let (sender, connection) = handshake.map_err(|err| format!("cannot set up HTTP: {err}"))?;
+        let driver = tokio::spawn(async move {
+            if let Err(err) = connection.await {
+                tracing::debug!(error = %err, "a connection to the core broke");
+            }
+        });
+        Ok(Self { sender, driver, meter, opened: Instant::now() })
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// The other side has closed it, as far as we have noticed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends and reads the whole answer. On anything else the connection is reset before this returns, and what it
+    /// wrote is known: the time-out cuts `converse` anywhere, which is safe because nothing of it is used again.
+    pub(super) async fn exchange(
+        mut self,
+        request: Request<Full<Bytes>>,
+        body_bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<(Answer, Self), Broken> {
+        let before = self.meter.written();
+        self.meter.set_in_flight(true);
+        let reason = match timeout_at(deadline, self.converse(request, body_bytes_max)).await {
+            Ok(Ok(answer)) => {
+                self.meter.set_in_flight(false);
+                return Ok((answer, self));
+            }
+            Ok(Err(reason)) => reason,
+            Err(_) => "no whole answer in time".to_owned(),
+        };
+        let written = self.end().await - before;
+        Err(Broken { written, reason })
+    }
+
+    async fn converse(&mut self, request: Request<Full<Bytes>>, body_bytes_max: usize) -> Result<Answer, String> {
+        self.sender.ready().await.map_err(|err| format!("connection closed: {err}"))?;
+        let answer = self.sender.send_request(request).await.map_err(|err| format!("no answer: {err}"))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, body_bytes_max).collect().await.map_err(|err| format!("no whole body: {err}"))?;
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+    }
+
+    /// Drops the socket and waits until it is gone; only then is the count final.
+    async fn end(mut self) -> u64 {
+        self.driver.abort();
+        if let Err(err) = (&mut self.driver).await
+            && err.is_panic()
+        {
+            tracing::error!(error = %err, "the driver of a connection to the core panicked");
+        }
+        self.meter.written()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

@@ -1,0 +1,130 @@
+//! A thin HTTP/1.1 client that can tell "provably not sent" from "outcome unknown".
+//!
+//! Off-the-shelf clients retry, follow redirects and hide which bytes left. This one opens connections itself, counts
+//! what the kernel took of each request, and resets a connection whose answer it gives up on.
+
+mod connection;
+mod meter;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+pub(super) use self::connection::Answer;
+use self::connection::{Broken, Connection};
+use super::call::Base;
+use super::config::Limits;
+
+/// What an exchange came to. There is no connection left in flight in any of them.
+pub(super) enum Exchange {
+    /// An answer, read whole.
+    Answered(Answer),
+    /// No byte left this process.
+    NotSent(String),
+    /// Bytes left, and no whole answer came.
+    Unknown(String),
+}
+
+/// The connections to one core.
+pub(super) struct Transport {
+    base: Base,
+    limits: Limits,
+    permits: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Transport {
+    pub(super) fn new(base: Base, limits: Limits) -> Self {
+        let permits = Semaphore::new(limits.connections_max);
+        Self { base, limits, permits, idle: Mutex::default() }
+    }
+
+    pub(super) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Sends once. Tries again only where not one byte was written, and never past the deadline.
+    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
+        let Ok(Ok(_permit)) = timeout_at(deadline, self.permits.acquire()).await else {
+            return Exchange::NotSent("every connection to the core stayed busy".to_owned());
+        };
+        while let Some(connection) = self.take() {
+            match self.send(connection, request.clone(), deadline).await {
+                // It died while it was idle: the next one, or a new one.
+                Exchange::NotSent(_) if Instant::now() < deadline => {}
+                done => return done,
+            }
+        }
+        let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.limits.connect_ms_max));
+        match Connection::open(&self.base, connect_by).await {
+            Ok(connection) => self.send(connection, request, deadline).await,
+            Err(reason) => Exchange::NotSent(reason),
+        }
+    }
+
+    async fn send(&self, connection: Connection, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
+        // A process that was stopped wakes past its deadline; it must not send then.
+        if Instant::now() >= deadline {
+            self.put(connection);
+            return Exchange::NotSent("no time was left to send".to_owned());
+        }
+        match connection.exchange(request, self.limits.body_bytes_max, deadline).await {
+            Ok((answer, connection)) => {
+                self.put(connection);
+                Exchange::Answered(answer)
+            }
+            Err(Broken { written: 0, reason }) => Exchange::NotSent(reason),
+            Err(Broken { reason, .. }) => Exchange::Unknown(reason),
+        }
+    }
+
+    /// The connection used last that is still good; the others age at the bottom.
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        idle.retain(|idle| self.is_good(idle));
+        idle.pop().map(|idle| idle.connection)
+    }
+
+    fn put(&self, connection: Connection) {
+        let idle = Idle { connection, since: Instant::now() };
+        if self.is_good(&idle) {
+            self.idle().push(idle);
+        }
+    }
+
+    fn is_good(&self, idle: &Idle) -> bool {
+        !idle.connection.is_closed()
+            && idle.since.elapsed() < Duration::from_millis(self.limits.idle_ms_max)
+            && idle.connection.opened().elapsed() < Duration::from_millis(self.limits.age_ms_max)
+    }
+
+    /// How many connections lie idle and good.
+    pub(super) fn idle_connections(&self) -> usize {
+        self.idle().iter().filter(|idle| self.is_good(idle)).count()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exchange {
+    /// For logs.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Exchange::Answered(_) => "an answer",
+            Exchange::NotSent(_) => "not sent",
+            Exchange::Unknown(_) => "outcome unknown",
+        }
+    }
+}

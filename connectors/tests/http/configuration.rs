@@ -1,0 +1,118 @@
+//! A core's configuration is judged whole, before anything runs.
+
+use locum_connectors::http::{CORE_SIM, HttpCore, HttpCoreConfig};
+
+use crate::peer::config;
+
+fn errors(yaml: &str, url: &str) -> Vec<String> {
+    match HttpCore::build(config(yaml, url)) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn all_errors_are_told_in_one_run() {
+    let yaml = r#"
+name: ""
+base-url: x
+capabilities: {enquiry: true, request-lifetime-ms-max: 1}
+limits: {connections-max: 0}
+headers: {Host: x, "b d": y}
+probe: {request: {method: POST, path: health}, up: []}
+operations:
+  transfer:
+    fields: {from: text, amount: money, fee: money, currency: text, unused: text}
+    refusals: {NO: "Not Nice"}
+    post:
+      request:
+        method: GET
+        path: "/p/{nobody}"
+        body: {a: {from: null}, b: 1.5, c: "{currency}", d: "{from.minor}", e: "{", f: "{fee}{amount}"}
+      accepted: [{status: [], when: {}}, {status: [302], when: {status: [1]}}]
+      posting:
+        legs:
+          - {account: nr, amount: {at: /a, unit: {currency: XXX}, direction: {coded: {pointer: /d, debit: D, credit: D}}}}
+          - {account: /b}
+"#;
+    let expected = [
+        "name: is empty",
+        "limits.connections-max: must be more than 0",
+        "base-url: must be http://host:port",
+        "probe.request.method: must be one of GET",
+        "probe.request.path: must begin with / and be visible ASCII without #",
+        "probe.request.headers.Host: is set by the transport",
+        "probe.request.headers.b d: is not a header's name",
+        "probe.up: declares no answer",
+        "operations.transfer.enquiry: is missing, and capabilities say that the core can be asked",
+        "operations.transfer.fields.currency: cannot be a field's name",
+        "operations.transfer.post.accepted[0].status: needs statuses of 200..299 or 400..599",
+        "operations.transfer.post.accepted[0].when: is empty; a bare status may come from a proxy",
+        "operations.transfer.post.accepted[1].status: needs statuses of 200..299 or 400..599",
+        "operations.transfer.post.accepted[1].when.status: is not a JSON pointer (RFC 6901)",
+        "operations.transfer.post.accepted[1].when.status: must be a string, a whole number or a boolean",
+        "operations.transfer.post.posting.legs[0].account: is not a JSON pointer (RFC 6901)",
+        "operations.transfer.post.posting.legs[0].amount.unit: is not a currency we know",
+        "operations.transfer.post.posting.legs[0].amount.direction.coded: debit and credit have the same code",
+        "operations.transfer.post.posting.legs: some tell an amount and some do not",
+        "operations.transfer.refusals.NO: a reason is lower-case words with hyphens",
+        "operations.transfer.refusals: are declared, and no `refused` rule reads a code",
+        "operations.transfer.post.request.method: must be one of POST, PUT, PATCH",
+        "operations.transfer.post.request.path: unknown placeholder {nobody}",
+        "operations.transfer.post.request.body.a: is an object; for the placeholder write \"{from}\" in quotes",
+        "operations.transfer.post.request.body.b: is a float; write it as a string",
+        "operations.transfer.post.request.body.c: {currency} needs exactly one money field; say {field.currency}",
+        "operations.transfer.post.request.body.d: unknown placeholder {from.minor}",
+        "operations.transfer.post.request.body.e: unpaired brace; a brace itself is written twice",
+    ];
+    let found = errors(yaml, "localhost:80");
+    for line in expected {
+        assert!(found.iter().any(|error| error.starts_with(line)), "{line} is not in {found:#?}");
+    }
+    let repeated = found.iter().filter(|error| error.contains("post.request.headers")).count();
+    assert_eq!(found.len(), expected.len() + repeated, "{found:#?}");
+}
+
+#[test]
+fn https_is_refused_with_what_is_missing() {
+    let found = errors(CORE_SIM, "https://core.bank");
+    assert!(found.len() == 1 && found[0].contains("TLS client") && found[0].contains("TLS proxy"), "{found:?}");
+}
+
+#[test]
+fn a_post_without_reference_and_a_field_never_sent_are_found() {
+    let yaml = CORE_SIM.replace("reference: \"{core_ref}\"", "reference: fixed").replace("text: \"{remittance}\"", "");
+    assert_eq!(
+        errors(&yaml, "http://core"),
+        [
+            "operations.transfer.fields.remittance: is declared and never sent",
+            "operations.transfer.post.request: does not carry {core_ref}",
+        ]
+    );
+}
+
+#[test]
+fn a_bare_404_cannot_be_declared_as_not_found() {
+    let yaml = CORE_SIM.replace("{status: [404], when: {/code: NOT_FOUND}}", "{status: [404], when: {}}");
+    let found = errors(&yaml, "http://core");
+    assert!(found.len() == 1 && found[0].starts_with("operations.transfer.enquiry.not-found[0].when"), "{found:?}");
+}
+
+#[test]
+fn credentials_in_the_url_are_refused() {
+    assert_eq!(errors(CORE_SIM, "http://u:p@core"), ["base-url: must not hold credentials or a query"]);
+}
+
+#[test]
+fn unknown_and_repeated_keys_are_errors() {
+    for (from, to) in [
+        ("base-url:", "base_url:"),
+        ("not-done:", "notdone:"),
+        ("debit: D", "debit: D, soll: S"),
+        ("id: /posting_id", "id: /posting_id\n        id: /x"),
+    ] {
+        let yaml = CORE_SIM.replace(from, to);
+        assert_ne!(yaml, CORE_SIM);
+        assert!(serde_saphyr::from_str::<HttpCoreConfig>(&yaml).is_err(), "{to}");
+    }
+}

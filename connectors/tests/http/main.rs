@@ -1,0 +1,7 @@
+//! The HTTP connector against sockets that play scripts.
+
+mod answers;
+mod configuration;
+mod peer;
+mod second_core;
+mod transport;
