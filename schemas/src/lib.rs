@@ -1,5 +1,11 @@
 //! The domain, pure: words, values and laws that every other crate shares. No IO, no clock, no randomness.
 
 pub mod core;
+pub mod debezium;
+pub mod decimal;
 pub mod entry;
+pub mod mapping;
+pub mod model;
 pub mod money;
+pub mod position;
+pub mod temporal;

@@ -1,0 +1,116 @@
+//! The schema block of a record: what Debezium says about each column's type.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::{DecodeError, Half};
+
+/// What the schema block says of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Any integer without a meaning of its own.
+    Integer,
+    /// A string without a meaning of its own.
+    Text,
+    /// Base64 of a two's-complement integer, with this scale.
+    Decimal {
+        /// Digits after the point.
+        scale: i32,
+    },
+    /// A struct of scale and value.
+    VariableScaleDecimal,
+    /// A binary fraction: `decimal.handling.mode=double`, FLOAT, DOUBLE.
+    Float,
+    /// Days since 1970.
+    Date,
+    /// Milliseconds since 1970.
+    TimestampMillis,
+    /// Microseconds since 1970.
+    TimestampMicros,
+    /// Nanoseconds since 1970.
+    TimestampNanos,
+    /// RFC 3339 text with an offset.
+    ZonedTimestamp,
+    /// Anything else.
+    Other,
+}
+
+/// A table's columns as the schema block describes them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableSchema {
+    columns: Vec<(String, ColumnKind)>,
+}
+
+impl TableSchema {
+    /// What the block says of a column; none when it does not have it.
+    pub fn kind(&self, column: &str) -> Option<ColumnKind> {
+        self.columns.iter().find(|(name, _)| name == column).map(|(_, kind)| *kind)
+    }
+
+    /// Reads an envelope's schema; none for `null` and for schemas without row structs (heartbeats, transactions).
+    pub(crate) fn parse(raw: &RawValue) -> Result<Option<Self>, DecodeError> {
+        let block: Option<Field<'_>> =
+            serde_json::from_str(raw.get()).map_err(|err| DecodeError::from_json(Half::Value, "schema", &err))?;
+        let row = block.and_then(|block| {
+            let half = |name: &str| block.fields.iter().find(|f| f.field.as_deref() == Some(name));
+            half("after")
+                .or_else(|| half("before"))
+                .map(|row| row.fields.iter().map(Field::column).collect::<Result<_, _>>())
+        });
+        row.transpose().map(|columns| columns.map(|columns| Self { columns }))
+    }
+}
+
+#[derive(Deserialize)]
+struct Field<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    field: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    parameters: Option<Parameters<'a>>,
+    #[serde(borrow, default)]
+    fields: Vec<Field<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Parameters<'a> {
+    #[serde(borrow)]
+    scale: Option<Cow<'a, str>>,
+}
+
+impl Field<'_> {
+    fn column(&self) -> Result<(String, ColumnKind), DecodeError> {
+        let name = self.field.as_deref().unwrap_or_default();
+        let kind = match self.name.as_deref() {
+            Some("org.apache.kafka.connect.data.Decimal") => {
+                let scale = self.parameters.as_ref().and_then(|p| p.scale.as_deref()).and_then(|s| s.parse().ok());
+                let scale = scale.ok_or_else(|| {
+                    let at = format!("schema of column `{}`", super::row::clip(name));
+                    DecodeError::expected(Half::Value, at, "`parameters.scale` as an integer in a string")
+                })?;
+                ColumnKind::Decimal { scale }
+            }
+            Some("io.debezium.data.VariableScaleDecimal") => ColumnKind::VariableScaleDecimal,
+            Some("io.debezium.time.Date" | "org.apache.kafka.connect.data.Date") => ColumnKind::Date,
+            Some("io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp") => {
+                ColumnKind::TimestampMillis
+            }
+            Some("io.debezium.time.MicroTimestamp") => ColumnKind::TimestampMicros,
+            Some("io.debezium.time.NanoTimestamp") => ColumnKind::TimestampNanos,
+            Some("io.debezium.time.ZonedTimestamp") => ColumnKind::ZonedTimestamp,
+            Some("io.debezium.data.Enum") | None => match self.kind.as_ref() {
+                "int8" | "int16" | "int32" | "int64" => ColumnKind::Integer,
+                "string" => ColumnKind::Text,
+                "float" | "double" | "float32" | "float64" => ColumnKind::Float,
+                _ => ColumnKind::Other,
+            },
+            Some(_) => ColumnKind::Other,
+        };
+        Ok((name.to_owned(), kind))
+    }
+}
