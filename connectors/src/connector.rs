@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemas::core::{Capabilities, Enquiry, Outcome};
 
-use crate::request::PostRequest;
+use schemas::post_request::PostRequest;
 
 /// One legacy core. Implementations hold their own connections and are shared by all callers.
 #[async_trait]

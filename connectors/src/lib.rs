@@ -5,9 +5,7 @@
 
 mod connector;
 pub mod http;
-mod legs;
-mod request;
 
 pub use connector::{CoreConnector, Probe};
-pub use legs::{LegsMatch, legs_match, same_legs};
-pub use request::{Field, PostRequest};
+pub use schemas::legs::{LegsMatch, legs_match, same_legs};
+pub use schemas::post_request::{Field, PostRequest};

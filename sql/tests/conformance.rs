@@ -528,6 +528,19 @@ async fn batch_update(f: &Fixture) {
         Ok(0)
     );
 
+    let pair = BatchUpdate::new("lanes")
+        .key("account")
+        .key("lim")
+        .set("used");
+    let pair = pair.row(params!["a", 10, 8]).row(params!["A", 11, 8]);
+    let matched =
+        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(pair).await }))
+            .await;
+    assert_eq!(
+        (matched, f.used("a").await, f.used("A").await),
+        (Ok(1), 8, 4)
+    );
+
     let documents =
         newer()
             .row(document(b"\xff\x80k", 1, "one"))

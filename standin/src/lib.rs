@@ -7,3 +7,4 @@ pub mod journal;
 pub mod lane;
 pub mod resolution;
 pub mod rules;
+pub mod settle;

@@ -11,8 +11,8 @@ use super::json::Json;
 use super::posting::{Told, told};
 use super::transport::Answer;
 use crate::connector::Probe;
-use crate::legs::{LegsMatch, legs_match};
-use crate::request::PostRequest;
+use schemas::legs::{LegsMatch, legs_match};
+use schemas::post_request::PostRequest;
 
 /// An answer that was understood as a document; what it means is open.
 pub(super) struct Document {

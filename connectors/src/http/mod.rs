@@ -36,7 +36,7 @@ pub use self::config::{
 use self::template::Values;
 use self::transport::{Exchange, Transport};
 use crate::connector::{CoreConnector, Probe};
-use crate::request::PostRequest;
+use schemas::post_request::PostRequest;
 
 /// The configuration of our own simulated core, as YAML; its base URL is to be replaced.
 pub const CORE_SIM: &str = include_str!("../../cores/core-sim.yaml");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::money::render_minor;
 
 use super::config::FieldKind;
-use crate::request::{Field, PostRequest};
+use schemas::post_request::{Field, PostRequest};
 
 /// Names that a field may not take.
 pub(super) const RESERVED: [&str; 4] = ["core_ref", "accepted_at", "value_date", "currency"];

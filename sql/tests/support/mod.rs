@@ -25,7 +25,12 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    pub async fn open(server: &str, options: Options) -> Fixture {
+    pub async fn open(server: &str, mut options: Options) -> Fixture {
+        // For a check by TiDB's own parser.
+        if options.record_statements_to.is_none() {
+            options.record_statements_to =
+                std::env::var_os("LOCUM_TEST_RECORD_TO").map(PathBuf::from);
+        }
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "locum_sql_{}_{}",

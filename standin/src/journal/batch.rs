@@ -64,10 +64,12 @@ impl AdmissionsTask {
     }
 
     async fn admit(&self, writes: Vec<Write>) -> VecDeque<Answer> {
+        let mut unknown = false;
         for _ in 0..TOGETHER_MAX {
             match self.journal.admit_together(&self.instance, writes.clone()).await {
                 Ok(admitted) => return admitted.into_iter().map(Ok).collect(),
                 Err(err) if err.is_retryable() || err.is_commit_unknown() => {
+                    unknown |= err.is_commit_unknown();
                     tracing::debug!(error = %err, writes = writes.len(), "admission runs again");
                 }
                 Err(err) => {
@@ -78,20 +80,25 @@ impl AdmissionsTask {
         }
         let mut answers = VecDeque::with_capacity(writes.len());
         for write in writes {
-            answers.push_back(self.admit_alone(write).await);
+            answers.push_back(self.admit_alone(write, unknown).await);
         }
         answers
     }
 
     /// The same transaction with the same id until its outcome is known: the unique index or its own row tells.
-    async fn admit_alone(&self, write: Write) -> Answer {
+    /// Once a COMMIT went unanswered, no later failure may be taken to mean that nothing was kept.
+    async fn admit_alone(&self, write: Write, mut unknown: bool) -> Answer {
         let mut tries = 1;
         loop {
             match self.journal.admit_together(&self.instance, vec![write.clone()]).await {
                 Ok(mut admitted) => {
                     return admitted.pop().ok_or(JournalError::Corrupt("an admission without an answer"));
                 }
-                Err(err) if (err.is_retryable() || err.is_commit_unknown()) && tries < ALONE_MAX => tries += 1,
+                Err(err) if (err.is_retryable() || err.is_commit_unknown()) && tries < ALONE_MAX => {
+                    unknown |= err.is_commit_unknown();
+                    tries += 1;
+                }
+                Err(err) if unknown => return Err(sql::Error::CommitUnknown(err.to_string()).into()),
                 Err(err) => return Err(err),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schemas::money::Currency;
+use crate::money::Currency;
 
 /// One request to post, the same on every attempt. Its `Debug` names the fields and never shows their values.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Whether what a core has under a reference is what we asked for.
 
-use schemas::core::{CoreLeg, Enquiry};
+use crate::core::{CoreLeg, Enquiry};
 
-use crate::request::{Field, PostRequest};
+use crate::post_request::{Field, PostRequest};
 
 /// The comparison after a duplicate-reference answer: the same legs are posted, other legs need a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,8 @@ fn transfer_legs(request: &PostRequest) -> Option<Vec<CoreLeg>> {
 
 #[cfg(test)]
 mod tests {
-    use schemas::core::Posting;
-    use schemas::money::Currency;
+    use crate::core::Posting;
+    use crate::money::Currency;
 
     use super::*;
 

@@ -1,0 +1,15 @@
+//! What every HTTP listener of ours shares: problems, principals, strict bodies and the accept loop.
+//!
+//! Nothing in here knows an account. A route without [`principal::Authenticate`] cannot get a [`principal::Caller`].
+
+mod exchange;
+pub mod json;
+mod pace;
+pub mod principal;
+pub mod problem;
+pub mod request;
+pub mod serve;
+pub mod tokens;
+
+pub use principal::{Audience, Authenticate, Authenticator, Caller, Principal, Scope, Scopes};
+pub use problem::{FieldError, Problem};

@@ -1,0 +1,70 @@
+//! What an answer of the core means for the journal. Shared by whoever sends: the gateway in the request, the replayer later.
+
+use schemas::core::{CoreLeg, Enquiry, Outcome};
+use schemas::entry::{Evidence, LegKind};
+use schemas::legs::{LegsMatch, same_legs};
+use schemas::post_request::{Field, PostRequest};
+
+use crate::journal::{Change, Entry};
+
+/// Why an entry waits for a person.
+pub const OTHER_LEGS: &str = "reference-used-for-other-legs";
+/// Why an entry waits for a person.
+pub const UNRESOLVED: &str = "outcome-unresolved";
+
+/// The request for an entry: the same on every attempt and path.
+pub fn post_request(entry: &Entry) -> Result<PostRequest, jiff::Error> {
+    let command = &entry.command;
+    let text = |name: &str, value: &str| (name.to_owned(), Field::Text(value.to_owned()));
+    let day = i32::try_from(entry.business_day).unwrap_or(i32::MAX);
+    Ok(PostRequest {
+        operation: entry.operation.clone(),
+        core_ref: entry.core_ref.clone(),
+        accepted_at: jiff::Timestamp::from_microsecond(entry.accepted_us)?,
+        value_date: jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day)?)?,
+        fields: vec![
+            text("from_account", &command.from_account),
+            text("to_account", &command.to_account),
+            ("amount".to_owned(), Field::Money { minor: command.amount_minor, currency: command.currency }),
+            text("remittance", command.remittance.as_deref().unwrap_or("")),
+        ],
+    })
+}
+
+/// The changes that the outcome of attempt `n` makes. `None`: the reference is taken; enquire and ask [`after_enquiry`].
+pub fn after_post(entry: &Entry, n: i64, outcome: &Outcome, reason: impl Fn(&str) -> Option<String>) -> Option<Vec<Change>> {
+    let change = |evidence| Change::new(entry.id.clone(), evidence).ending(n);
+    Some(vec![match outcome {
+        Outcome::Posted(posting) => change(Evidence::CorePosted).with_posting(posting.clone()),
+        Outcome::Refused { code } => change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone())),
+        Outcome::NotSent { .. } => change(Evidence::NotSent),
+        Outcome::Unknown { .. } => change(Evidence::NoAnswer),
+        Outcome::Duplicate => return None,
+    }])
+}
+
+/// The changes that an enquiry about an unknown outcome makes; none for *not found* and for no answer, which prove nothing by themselves.
+pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Option<String>) -> Vec<Change> {
+    let change = |evidence| Change::new(entry.id.clone(), evidence);
+    match found {
+        Enquiry::Posted { posting, .. } => match same_legs(&legs(entry), found) {
+            LegsMatch::Other => vec![change(Evidence::Unresolvable).because(OTHER_LEGS)],
+            LegsMatch::Same | LegsMatch::Untold => vec![change(Evidence::CorePosted).with_posting(posting.clone())],
+        },
+        Enquiry::Refused { code } => vec![change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))],
+        Enquiry::NotFound | Enquiry::Unavailable { .. } => Vec::new(),
+    }
+}
+
+/// The changes after a duplicate-reference answer to attempt `n`: its outcome is unknown until the enquiry says the same legs.
+pub fn after_duplicate(entry: &Entry, n: i64, found: &Enquiry, reason: impl Fn(&str) -> Option<String>) -> Vec<Change> {
+    let unknown = Change::new(entry.id.clone(), Evidence::NoAnswer).ending(n);
+    std::iter::once(unknown).chain(after_enquiry(entry, found, reason)).collect()
+}
+
+fn legs(entry: &Entry) -> Vec<CoreLeg> {
+    let amount = entry.command.amount_minor;
+    let signed = |kind| if kind == LegKind::Debit { -amount } else { amount };
+    let leg = |(kind, account): (LegKind, &str)| CoreLeg { account: account.to_owned(), amount_minor: signed(kind) };
+    entry.command.legs().map(leg).into()
+}
