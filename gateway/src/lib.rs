@@ -1,1 +1,17 @@
-//! gateway
+//! The gateway: which path a write takes, and the answer it gets.
+//!
+//! `health` and `mode` decide and touch nothing; `submission` takes one write through journal and core; `routes` is its HTTP.
+//! **Mode is advice.** Order and limits come from the lanes in the journal, so a gateway that believes wrongly costs time, not money.
+
+mod answer;
+pub mod health;
+pub mod metrics;
+pub mod mode;
+mod monitor;
+mod request;
+mod routes;
+mod submission;
+
+pub use monitor::{Monitor, MonitorOptions};
+pub use routes::router;
+pub use submission::{Gateway, Options};

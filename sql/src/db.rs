@@ -63,9 +63,7 @@ impl Db {
             Some(("sqlite", path)) => Engine::Sqlite(Arc::new(Sqlite::open(path, &options).await?)),
             Some(("mysql", _)) => Engine::MySql(Arc::new(MySql::open(url, &options).await?)),
             _ => {
-                return Err(Error::Configuration(
-                    "url must start with mysql:// or sqlite:".into(),
-                ));
+                return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
         Ok(Db { engine })
@@ -210,13 +208,11 @@ impl Tx {
 
     /// The first row; none is [`Error::Statement`].
     pub async fn query_one(&mut self, sql: &str, params: Vec<Value>) -> Result<Row, Error> {
-        self.query_opt(sql, params)
-            .await?
-            .ok_or_else(|| Error::Statement {
-                code: 0,
-                reason: "no row where one must be".into(),
-                statement: sql.to_owned(),
-            })
+        self.query_opt(sql, params).await?.ok_or_else(|| Error::Statement {
+            code: 0,
+            reason: "no row where one must be".into(),
+            statement: sql.to_owned(),
+        })
     }
 
     /// Runs an [`Upsert`], in several statements when it is large. Without rows it does nothing.

@@ -53,31 +53,22 @@ impl Dialect {
 
     fn placeholder(self, name: &str) -> Result<Cow<'static, str>, Error> {
         let (word, length) = match name.split_once(':') {
-            Some((word, length)) => (
-                word,
-                Some(length.parse::<u32>().map_err(|_| unknown(name))?),
-            ),
+            Some((word, length)) => (word, Some(length.parse::<u32>().map_err(|_| unknown(name))?)),
             None => (name, None),
         };
         Ok(match (self, word, length) {
             (Dialect::MySql, "text", Some(n)) => {
                 format!("VARCHAR({n}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").into()
             }
-            (Dialect::MySql, "text", None) => {
-                "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin".into()
-            }
+            (Dialect::MySql, "text", None) => "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin".into(),
             (Dialect::MySql, "bytes", Some(n)) => format!("VARBINARY({n})").into(),
             (Dialect::MySql, "blob", None) => "LONGBLOB".into(),
             (Dialect::MySql, "int", None) => "BIGINT".into(),
-            (Dialect::MySql, "now_ms", None) => {
-                "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)".into()
-            }
+            (Dialect::MySql, "now_ms", None) => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)".into(),
             (Dialect::Sqlite, "text", _) => "TEXT".into(),
             (Dialect::Sqlite, "bytes", Some(_)) | (Dialect::Sqlite, "blob", None) => "BLOB".into(),
             (Dialect::Sqlite, "int", None) => "INTEGER".into(),
-            (Dialect::Sqlite, "now_ms", None) => {
-                "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)".into()
-            }
+            (Dialect::Sqlite, "now_ms", None) => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)".into(),
             _ => return Err(unknown(name)),
         })
     }
@@ -89,11 +80,7 @@ fn unknown(name: &str) -> Error {
 
 /// `?, ?, ?` for an IN list of `n` values; `n` = 0 gives `NULL`, which matches nothing.
 pub fn placeholders(n: usize) -> String {
-    if n == 0 {
-        "NULL".into()
-    } else {
-        vec!["?"; n].join(", ")
-    }
+    if n == 0 { "NULL".into() } else { vec!["?"; n].join(", ") }
 }
 
 /// `(?, ?), (?, ?)`: `rows` groups of `columns` values, for VALUES or for `(a, b) IN (…)`.

@@ -57,20 +57,18 @@ const STATEMENT_CHARS_MAX: usize = 300;
 
 /// Deadlock, lock wait, changed record; TiDB: write conflict, schema changed, retryable, lock not found; OceanBase:
 /// rolled back, lock conflicts, statement timeout (before COMMIT it provably left nothing), row changed.
-const MYSQL_RETRYABLE: [u16; 15] = [
-    1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 6003, 6004, 6005, 4012, 6001, 6212, 6215,
-];
+const MYSQL_RETRYABLE: [u16; 15] =
+    [1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 6003, 6004, 6005, 4012, 6001, 6212, 6215];
 /// Of those, the codes that say for certain that a COMMIT did not happen. OceanBase's 4012 (timeout) does not.
 const MYSQL_COMMIT_REFUSED: [u16; 9] = [1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 1062];
 /// The server is there but cannot serve us: too many connections, shutting down, killed, no leader, no access.
 const MYSQL_UNAVAILABLE: [u16; 24] = [
-    1040, 1041, 1044, 1045, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290,
-    1317, 1927, 4031, 4038, 9001, 9002, 9003, 9005,
+    1040, 1041, 1044, 1045, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1317, 1927, 4031,
+    4038, 9001, 9002, 9003, 9005,
 ];
 /// Messages of these codes name tables and columns, never values.
-const MYSQL_PLAIN_TEXT: [u16; 16] = [
-    1046, 1048, 1049, 1050, 1052, 1054, 1060, 1061, 1064, 1071, 1110, 1136, 1146, 1264, 1364, 1406,
-];
+const MYSQL_PLAIN_TEXT: [u16; 16] =
+    [1046, 1048, 1049, 1050, 1052, 1054, 1060, 1061, 1064, 1071, 1110, 1136, 1146, 1264, 1364, 1406];
 
 fn shortened(sql: &str) -> String {
     sql.chars().take(STATEMENT_CHARS_MAX).collect()
@@ -81,38 +79,24 @@ pub(crate) fn from_mysql(error: &mysql_async::Error, sql: &str) -> Error {
     use mysql_async::{DriverError, Error as My};
     match error {
         My::Server(server) if server.code == 1062 => Error::Duplicate,
-        My::Server(server) if MYSQL_RETRYABLE.contains(&server.code) => Error::Retryable {
-            code: i32::from(server.code),
-        },
+        My::Server(server) if MYSQL_RETRYABLE.contains(&server.code) => {
+            Error::Retryable { code: i32::from(server.code) }
+        }
         My::Server(server) if MYSQL_UNAVAILABLE.contains(&server.code) => {
             Error::Unavailable(format!("engine code {}", server.code))
         }
         My::Server(server) => {
             let plain = MYSQL_PLAIN_TEXT.contains(&server.code);
-            let reason = if plain {
-                server.message.clone()
-            } else {
-                format!("sql state {}", server.state)
-            };
-            Error::Statement {
-                code: i32::from(server.code),
-                reason,
-                statement: shortened(sql),
-            }
+            let reason = if plain { server.message.clone() } else { format!("sql state {}", server.state) };
+            Error::Statement { code: i32::from(server.code), reason, statement: shortened(sql) }
         }
         My::Driver(
             DriverError::StmtParamsMismatch { .. }
             | DriverError::StmtParamsNumberExceedsLimit { .. }
             | DriverError::MixedParams
             | DriverError::PacketTooLarge,
-        ) => Error::Statement {
-            code: 0,
-            reason: error.to_string(),
-            statement: shortened(sql),
-        },
-        My::Io(mysql_async::IoError::Io(io)) => {
-            Error::Unavailable(format!("connection lost: {}", io.kind()))
-        }
+        ) => Error::Statement { code: 0, reason: error.to_string(), statement: shortened(sql) },
+        My::Io(mysql_async::IoError::Io(io)) => Error::Unavailable(format!("connection lost: {}", io.kind())),
         // Driver texts other than those above may quote packets, so only their class is told.
         _ => Error::Unavailable("connection lost: driver error".into()),
     }
@@ -124,9 +108,7 @@ pub(crate) fn from_mysql_commit(error: &mysql_async::Error) -> Error {
         mysql_async::Error::Server(server) if MYSQL_COMMIT_REFUSED.contains(&server.code) => {
             from_mysql(error, "COMMIT")
         }
-        mysql_async::Error::Server(server) => {
-            Error::CommitUnknown(format!("engine code {}", server.code))
-        }
+        mysql_async::Error::Server(server) => Error::CommitUnknown(format!("engine code {}", server.code)),
         _ => Error::CommitUnknown("connection lost".into()),
     }
 }
@@ -140,28 +122,17 @@ pub(crate) fn commit_refused(code: i32) -> bool {
 pub(crate) fn from_sqlite(error: &rusqlite::Error, sql: &str) -> Error {
     use rusqlite::ErrorCode as Code;
     use rusqlite::ffi;
-    let refused = |code: i32, reason: String| Error::Statement {
-        code,
-        reason,
-        statement: shortened(sql),
-    };
+    let refused = |code: i32, reason: String| Error::Statement { code, reason, statement: shortened(sql) };
     let (code, message) = match error {
         rusqlite::Error::SqliteFailure(code, message) => (code, message.as_deref()),
-        rusqlite::Error::SqlInputError {
-            error: code, msg, ..
-        } => (code, Some(msg.as_str())),
+        rusqlite::Error::SqlInputError { error: code, msg, .. } => (code, Some(msg.as_str())),
         other => return refused(0, other.to_string()),
     };
     match (code.code, code.extended_code) {
-        (
-            _,
-            ffi::SQLITE_CONSTRAINT_UNIQUE
-            | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-            | ffi::SQLITE_CONSTRAINT_ROWID,
-        ) => Error::Duplicate,
-        (Code::DatabaseBusy | Code::DatabaseLocked, extended) => {
-            Error::Retryable { code: extended }
+        (_, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID) => {
+            Error::Duplicate
         }
+        (Code::DatabaseBusy | Code::DatabaseLocked, extended) => Error::Retryable { code: extended },
         (
             Code::CannotOpen
             | Code::SystemIoFailure

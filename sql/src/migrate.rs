@@ -21,8 +21,7 @@ pub struct Migration {
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions \
     (component {text:64} NOT NULL, version {int} NOT NULL, PRIMARY KEY (component, version))";
-const READ_VERSION: &str =
-    "SELECT COALESCE(MAX(version), 0) AS version FROM schema_versions WHERE component = ?";
+const READ_VERSION: &str = "SELECT COALESCE(MAX(version), 0) AS version FROM schema_versions WHERE component = ?";
 const INSERT_VERSION: &str = "INSERT INTO schema_versions (component, version) VALUES (?, ?)";
 /// Longest wait for another process that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -32,53 +31,28 @@ const STATEMENT_MAX: Duration = Duration::from_secs(3_600);
 const DONE_ALREADY: [u16; 4] = [1050, 1060, 1061, 1091];
 
 fn check(migrations: &[Migration]) -> Result<(), Error> {
-    let counted = (1..)
-        .zip(migrations)
-        .all(|(n, migration)| migration.version == n);
-    if counted {
-        Ok(())
-    } else {
-        Err(Error::Configuration(
-            "migrations must count up from 1".into(),
-        ))
-    }
+    let counted = (1..).zip(migrations).all(|(n, migration)| migration.version == n);
+    if counted { Ok(()) } else { Err(Error::Configuration("migrations must count up from 1".into())) }
 }
 
-pub(crate) async fn on_sqlite(
-    file: &Sqlite,
-    component: &str,
-    migrations: &[Migration],
-) -> Result<(), Error> {
+pub(crate) async fn on_sqlite(file: &Sqlite, component: &str, migrations: &[Migration]) -> Result<(), Error> {
     check(migrations)?;
     let render = |sql: &str| Dialect::Sqlite.render(sql).map(|sql| sql.into_owned());
     let mut session = sqlite::Session::begin_within(file, LOCK_WAIT).await?;
     session.exec(render(CREATE_VERSIONS)?, Vec::new()).await?;
-    let rows = session
-        .query(READ_VERSION.into(), crate::params![component])
-        .await?;
-    let done = rows
-        .first()
-        .map_or(Ok(0), |row| row.get::<u32>("version"))?;
+    let rows = session.query(READ_VERSION.into(), crate::params![component]).await?;
+    let done = rows.first().map_or(Ok(0), |row| row.get::<u32>("version"))?;
     for migration in migrations.iter().filter(|m| m.version > done) {
         for sql in migration.statements {
             session.exec(render(sql)?, Vec::new()).await?;
         }
-        session
-            .exec(
-                INSERT_VERSION.into(),
-                crate::params![component, migration.version],
-            )
-            .await?;
+        session.exec(INSERT_VERSION.into(), crate::params![component, migration.version]).await?;
     }
     session.commit().await
 }
 
 /// A connection of its own: the lock belongs to it, and it ends with it.
-pub(crate) async fn on_mysql(
-    pool: &MySql,
-    component: &str,
-    migrations: &[Migration],
-) -> Result<(), Error> {
+pub(crate) async fn on_mysql(pool: &MySql, component: &str, migrations: &[Migration]) -> Result<(), Error> {
     check(migrations)?;
     let mut conn = pool.connect().await?;
     lock(&mut conn, pool.database()).await;
@@ -91,35 +65,22 @@ pub(crate) async fn on_mysql(
 /// Where the engine has no named locks, statements that are done already keep two starters from harm.
 async fn lock(conn: &mut Conn, database: &str) {
     let name: String = format!("locum:{database}").chars().take(64).collect();
-    let got = conn
-        .exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", (name, LOCK_WAIT.as_secs()))
-        .await;
+    let got = conn.exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", (name, LOCK_WAIT.as_secs())).await;
     if !matches!(got, Ok(Some(Some(1)))) {
         tracing::warn!("no named lock for migrations; going on without");
     }
 }
 
-async fn apply(
-    pool: &MySql,
-    conn: &mut Conn,
-    component: &str,
-    migrations: &[Migration],
-) -> Result<(), Error> {
+async fn apply(pool: &MySql, conn: &mut Conn, component: &str, migrations: &[Migration]) -> Result<(), Error> {
     patient(conn).await;
     define(pool, conn, CREATE_VERSIONS).await?;
-    let version = conn
-        .exec_first::<u32, _, _>(READ_VERSION, (component,))
-        .await;
-    let done = version
-        .map_err(|err| from_mysql(&err, READ_VERSION))?
-        .unwrap_or(0);
+    let version = conn.exec_first::<u32, _, _>(READ_VERSION, (component,)).await;
+    let done = version.map_err(|err| from_mysql(&err, READ_VERSION))?.unwrap_or(0);
     for migration in migrations.iter().filter(|m| m.version > done) {
         for sql in migration.statements {
             define(pool, conn, sql).await?;
         }
-        let inserted = conn
-            .exec_drop(INSERT_VERSION, (component, migration.version))
-            .await;
+        let inserted = conn.exec_drop(INSERT_VERSION, (component, migration.version)).await;
         match inserted.map_err(|err| from_mysql(&err, INSERT_VERSION)) {
             // Another starter was faster, on an engine without named locks.
             Err(Error::Duplicate) | Ok(()) => {}
@@ -133,12 +94,7 @@ async fn apply(
 
 /// OceanBase measures DDL by the limit of queries; the others do not know the variable.
 async fn patient(conn: &mut Conn) {
-    let _ = conn
-        .query_drop(format!(
-            "SET SESSION ob_query_timeout = {}",
-            STATEMENT_MAX.as_micros()
-        ))
-        .await;
+    let _ = conn.query_drop(format!("SET SESSION ob_query_timeout = {}", STATEMENT_MAX.as_micros())).await;
 }
 
 async fn define(pool: &MySql, conn: &mut Conn, sql: &str) -> Result<(), Error> {

@@ -52,30 +52,17 @@ enum Server {
 impl MySql {
     pub(crate) async fn open(url: &str, options: &Options) -> Result<MySql, Error> {
         // The parser's own words may repeat parts of the URL, which holds a password.
-        let parsed = Opts::from_url(url)
-            .map_err(|_| Error::Configuration("not a usable mysql url".into()))?;
-        let database = parsed
-            .db_name()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned);
-        let database =
-            database.ok_or_else(|| Error::Configuration("mysql url names no database".into()))?;
+        let parsed = Opts::from_url(url).map_err(|_| Error::Configuration("not a usable mysql url".into()))?;
+        let database = parsed.db_name().filter(|name| !name.is_empty()).map(str::to_owned);
+        let database = database.ok_or_else(|| Error::Configuration("mysql url names no database".into()))?;
         let base = OptsBuilder::from_opts(parsed)
             .prefer_socket(false)
             .client_found_rows(true)
             .tcp_keepalive(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .stmt_cache_size(STATEMENTS_CACHED);
-        let server = prepare(
-            base.clone().db_name(None::<String>).into(),
-            &database,
-            options.acquire_timeout,
-        )
-        .await?;
-        let opts = base
-            .db_name(Some(database))
-            .setup(session_settings(server, options))
-            .into();
+        let server = prepare(base.clone().db_name(None::<String>).into(), &database, options.acquire_timeout).await?;
+        let opts = base.db_name(Some(database)).setup(session_settings(server, options)).into();
         let pool = MySql {
             opts,
             idle: Mutex::default(),
@@ -83,11 +70,7 @@ impl MySql {
             permits_max: u32::try_from(options.connections_max).unwrap_or(u32::MAX),
             acquire_timeout: options.acquire_timeout,
             statement_timeout: options.statement_timeout,
-            recorder: options
-                .record_statements_to
-                .as_deref()
-                .map(Recorder::new)
-                .transpose()?,
+            recorder: options.record_statements_to.as_deref().map(Recorder::new).transpose()?,
         };
         pool.put(pool.connect().await?);
         Ok(pool)
@@ -109,21 +92,12 @@ impl MySql {
     }
 
     fn put(&self, conn: Conn) {
-        let idle = Idle {
-            conn,
-            since: Instant::now(),
-        };
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(idle);
+        let idle = Idle { conn, since: Instant::now() };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
     }
 
     fn pop(&self) -> Option<Idle> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     async fn acquire(self: &Arc<Self>) -> Result<Session, Error> {
@@ -133,9 +107,7 @@ impl MySql {
             Ok(Err(_)) => return Err(Error::Unavailable("closed".into())),
             Err(_) => {
                 let waited = self.acquire_timeout.as_millis();
-                return Err(Error::Unavailable(format!(
-                    "pool exhausted, no connection free within {waited} ms"
-                )));
+                return Err(Error::Unavailable(format!("pool exhausted, no connection free within {waited} ms")));
             }
         };
         while let Some(mut idle) = self.pop() {
@@ -149,11 +121,7 @@ impl MySql {
     }
 
     pub(crate) async fn close(&self) {
-        let all = timeout(
-            self.acquire_timeout,
-            self.permits.acquire_many(self.permits_max),
-        )
-        .await;
+        let all = timeout(self.acquire_timeout, self.permits.acquire_many(self.permits_max)).await;
         self.permits.close();
         drop(all);
         while let Some(idle) = self.pop() {
@@ -170,29 +138,21 @@ async fn connect(opts: Opts, within: Duration) -> Result<Conn, Error> {
             Error::Unavailable(reason) => Error::Unavailable(format!("cannot connect: {reason}")),
             other => other,
         }),
-        Err(_) => Err(Error::Unavailable(format!(
-            "cannot connect within {} ms",
-            within.as_millis()
-        ))),
+        Err(_) => Err(Error::Unavailable(format!("cannot connect within {} ms", within.as_millis()))),
     }
 }
 
 /// Creates the database if missing and finds out which server answers.
 async fn prepare(opts: Opts, database: &str, within: Duration) -> Result<Server, Error> {
     let mut conn = connect(opts, within).await?;
-    let create = format!(
-        "CREATE DATABASE IF NOT EXISTS `{}`",
-        database.replace('`', "``")
-    );
+    let create = format!("CREATE DATABASE IF NOT EXISTS `{}`", database.replace('`', "``"));
     let asked = async {
         // An account that may not create databases is fine where the database exists; connecting to it decides.
         if let Err(err) = conn.query_drop(&create).await {
             tracing::debug!(error = %from_mysql(&err, &create), "database not created");
         }
         let sql = "SELECT CONCAT(VERSION(), ' ', @@version_comment)";
-        conn.query_first::<String, _>(sql)
-            .await
-            .map_err(|err| from_mysql(&err, sql))
+        conn.query_first::<String, _>(sql).await.map_err(|err| from_mysql(&err, sql))
     };
     let version = asked.await?.unwrap_or_default();
     Ok(match version {
@@ -227,11 +187,7 @@ fn session_settings(server: Server, options: &Options) -> Vec<String> {
 }
 
 /// One autocommit read. A pooled connection that turns out dead is replaced: a read may run again.
-pub(crate) async fn query(
-    pool: &Arc<MySql>,
-    sql: &str,
-    params: Vec<Value>,
-) -> Result<Vec<Row>, Error> {
+pub(crate) async fn query(pool: &Arc<MySql>, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
     loop {
         let mut session = pool.acquire().await?;
         match session.query(sql, params.clone()).await {
@@ -270,13 +226,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn new(pool: &Arc<MySql>, conn: Conn, reused: bool, permit: OwnedSemaphorePermit) -> Self {
-        Session {
-            pool: pool.clone(),
-            conn: Some(conn),
-            reused,
-            failed: None,
-            _permit: permit,
-        }
+        Session { pool: pool.clone(), conn: Some(conn), reused, failed: None, _permit: permit }
     }
 
     /// Opens a transaction. A pooled connection that turns out dead is replaced: nothing was sent on it yet.
@@ -294,11 +244,7 @@ impl Session {
     pub(crate) async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let mut conn = self.take()?;
         self.pool.record(sql);
-        let sent = timeout(
-            self.pool.statement_timeout,
-            conn.exec_drop(sql, bound(params)),
-        )
-        .await;
+        let sent = timeout(self.pool.statement_timeout, conn.exec_drop(sql, bound(params))).await;
         let sent = self.settle(sent, sql).map(|()| conn.affected_rows());
         self.keep(conn, sent)
     }
@@ -306,11 +252,7 @@ impl Session {
     pub(crate) async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let mut conn = self.take()?;
         self.pool.record(sql);
-        let sent = timeout(
-            self.pool.statement_timeout,
-            conn.exec::<mysql_async::Row, _, _>(sql, bound(params)),
-        )
-        .await;
+        let sent = timeout(self.pool.statement_timeout, conn.exec::<mysql_async::Row, _, _>(sql, bound(params))).await;
         let sent = self.settle(sent, sql).map(rows_from);
         self.keep(conn, sent)
     }
@@ -354,11 +296,8 @@ impl Session {
     }
 
     fn take(&mut self) -> Result<Conn, Error> {
-        let dropped =
-            || Error::Unavailable("an earlier statement was dropped by its caller".into());
-        self.conn
-            .take()
-            .ok_or_else(|| self.failed.clone().unwrap_or_else(dropped))
+        let dropped = || Error::Unavailable("an earlier statement was dropped by its caller".into());
+        self.conn.take().ok_or_else(|| self.failed.clone().unwrap_or_else(dropped))
     }
 
     fn settle<T>(
@@ -406,17 +345,9 @@ fn rows_from(rows: Vec<mysql_async::Row>) -> Vec<Row> {
     };
     let columns = first.columns();
     let names: Arc<[String]> = columns.iter().map(|c| c.name_str().into_owned()).collect();
-    let kinds: Vec<_> = columns
-        .iter()
-        .map(|c| Kind::of(c.column_type(), c.character_set()))
-        .collect();
+    let kinds: Vec<_> = columns.iter().map(|c| Kind::of(c.column_type(), c.character_set())).collect();
     let row = |row: mysql_async::Row| {
-        let values = row
-            .unwrap()
-            .into_iter()
-            .zip(&kinds)
-            .map(|(value, kind)| kind.read(value))
-            .collect();
+        let values = row.unwrap().into_iter().zip(&kinds).map(|(value, kind)| kind.read(value)).collect();
         Row::new(names.clone(), values)
     };
     rows.into_iter().map(row).collect()

@@ -32,23 +32,10 @@ impl Sqlite {
     pub(crate) async fn open(path: &str, options: &Options) -> Result<Sqlite, Error> {
         let memory = path == ":memory:";
         let (writer, jobs) = mpsc::channel();
-        work(
-            "sql-writer",
-            connect(path, options, "")?,
-            Arc::new(Mutex::new(jobs)),
-        )?;
-        let readers = if memory {
-            None
-        } else {
-            Some(start_readers(path, options)?)
-        };
+        work("sql-writer", connect(path, options, "")?, Arc::new(Mutex::new(jobs)))?;
+        let readers = if memory { None } else { Some(start_readers(path, options)?) };
         let turn = Arc::new(Semaphore::new(1));
-        Ok(Sqlite {
-            writer,
-            turn,
-            readers,
-            acquire_timeout: options.acquire_timeout,
-        })
+        Ok(Sqlite { writer, turn, readers, acquire_timeout: options.acquire_timeout })
     }
 
     pub(crate) async fn query(&self, sql: String, params: Vec<Value>) -> Result<Vec<Row>, Error> {
@@ -64,20 +51,16 @@ impl Sqlite {
 
     pub(crate) async fn exec(&self, sql: String, params: Vec<Value>) -> Result<u64, Error> {
         let _turn = self.turn(self.acquire_timeout).await?;
-        call(&self.writer, move |connection| {
-            exec(connection, &sql, params)
-        })
-        .await
+        call(&self.writer, move |connection| exec(connection, &sql, params)).await
     }
 
     async fn turn(&self, within: Duration) -> Result<OwnedSemaphorePermit, Error> {
         match timeout(within, self.turn.clone().acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(Error::Unavailable("closed".into())),
-            Err(_) => Err(Error::Unavailable(format!(
-                "pool exhausted, writer not free within {} ms",
-                within.as_millis()
-            ))),
+            Err(_) => {
+                Err(Error::Unavailable(format!("pool exhausted, writer not free within {} ms", within.as_millis())))
+            }
         }
     }
 
@@ -93,11 +76,7 @@ fn start_readers(path: &str, options: &Options) -> Result<mpsc::Sender<Job>, Err
     let (readers, jobs) = mpsc::channel();
     let jobs = Arc::new(Mutex::new(jobs));
     for _ in 0..READERS {
-        work(
-            "sql-reader",
-            connect(path, options, "PRAGMA query_only = 1;")?,
-            jobs.clone(),
-        )?;
+        work("sql-reader", connect(path, options, "PRAGMA query_only = 1;")?, jobs.clone())?;
     }
     Ok(readers)
 }
@@ -116,11 +95,7 @@ fn connect(path: &str, options: &Options, more: &str) -> Result<Connection, Erro
 }
 
 /// Starts a thread that runs jobs on its connection until the last sender is gone.
-fn work(
-    name: &str,
-    mut connection: Connection,
-    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
-) -> Result<(), Error> {
+fn work(name: &str, mut connection: Connection, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) -> Result<(), Error> {
     let run = move || {
         loop {
             let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -129,9 +104,7 @@ fn work(
         }
     };
     let started = std::thread::Builder::new().name(name.into()).spawn(run);
-    started
-        .map(drop)
-        .map_err(|err| Error::Unavailable(format!("cannot start a thread: {}", err.kind())))
+    started.map(drop).map_err(|err| Error::Unavailable(format!("cannot start a thread: {}", err.kind())))
 }
 
 /// Runs `work` on a connection's thread. It runs to its end even if the caller is dropped.
@@ -145,21 +118,13 @@ async fn call<T: Send + 'static>(
         let _ = reply.send(work(connection));
     });
     let gone = |_| Error::Unavailable("sqlite thread is gone".into());
-    thread
-        .send(job)
-        .map_err(|_| Error::Unavailable("sqlite thread is gone".into()))?;
+    thread.send(job).map_err(|_| Error::Unavailable("sqlite thread is gone".into()))?;
     answer.await.map_err(gone)?
 }
 
 fn exec(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-    let run = |connection: &Connection| {
-        connection
-            .prepare_cached(sql)?
-            .execute(params_from_iter(params))
-    };
-    run(connection)
-        .map(|n| n as u64)
-        .map_err(|err| from_sqlite(&err, sql))
+    let run = |connection: &Connection| connection.prepare_cached(sql)?.execute(params_from_iter(params));
+    run(connection).map(|n| n as u64).map_err(|err| from_sqlite(&err, sql))
 }
 
 fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
@@ -169,9 +134,7 @@ fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<V
         let mut rows = statement.query(params_from_iter(params))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let values = (0..names.len())
-                .map(|i| row.get_ref(i).map(value_from))
-                .collect::<Result<_, _>>()?;
+            let values = (0..names.len()).map(|i| row.get_ref(i).map(value_from)).collect::<Result<_, _>>()?;
             found.push(Row::new(names.clone(), values));
         }
         Ok(found)
@@ -180,9 +143,7 @@ fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<V
 }
 
 fn batch(connection: &mut Connection, sql: &str) -> Result<(), Error> {
-    connection
-        .execute_batch(sql)
-        .map_err(|err| from_sqlite(&err, sql))
+    connection.execute_batch(sql).map_err(|err| from_sqlite(&err, sql))
 }
 
 fn value_from(value: ValueRef<'_>) -> Value {
@@ -191,9 +152,7 @@ fn value_from(value: ValueRef<'_>) -> Value {
         ValueRef::Integer(v) => Value::Int(v),
         // No place in the shared dialect; as text it fails where it is read.
         ValueRef::Real(v) => Value::Text(v.to_string()),
-        ValueRef::Text(v) => {
-            String::from_utf8(v.to_vec()).map_or_else(|e| Value::Bytes(e.into_bytes()), Value::Text)
-        }
+        ValueRef::Text(v) => String::from_utf8(v.to_vec()).map_or_else(|e| Value::Bytes(e.into_bytes()), Value::Text),
         ValueRef::Blob(v) => Value::Bytes(v.to_vec()),
     }
 }
@@ -225,30 +184,17 @@ impl Session {
     /// IMMEDIATE: a transaction that reads first and writes later must not fail to become the writer.
     pub(crate) async fn begin_within(file: &Sqlite, within: Duration) -> Result<Session, Error> {
         let turn = file.turn(within).await?;
-        let session = Session {
-            writer: file.writer.clone(),
-            failed: None,
-            _turn: turn,
-        };
-        call(&session.writer, |connection| {
-            batch(connection, "BEGIN IMMEDIATE")
-        })
-        .await?;
+        let session = Session { writer: file.writer.clone(), failed: None, _turn: turn };
+        call(&session.writer, |connection| batch(connection, "BEGIN IMMEDIATE")).await?;
         Ok(session)
     }
 
     pub(crate) async fn exec(&mut self, sql: String, params: Vec<Value>) -> Result<u64, Error> {
-        self.run(move |connection| exec(connection, &sql, params))
-            .await
+        self.run(move |connection| exec(connection, &sql, params)).await
     }
 
-    pub(crate) async fn query(
-        &mut self,
-        sql: String,
-        params: Vec<Value>,
-    ) -> Result<Vec<Row>, Error> {
-        self.run(move |connection| query(connection, &sql, params))
-            .await
+    pub(crate) async fn query(&mut self, sql: String, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+        self.run(move |connection| query(connection, &sql, params)).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
@@ -263,15 +209,9 @@ impl Session {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        self.failed = Some(Error::Unavailable(
-            "an earlier statement was dropped by its caller".into(),
-        ));
+        self.failed = Some(Error::Unavailable("an earlier statement was dropped by its caller".into()));
         let outcome = call(&self.writer, work).await;
-        self.failed = outcome
-            .as_ref()
-            .err()
-            .filter(|err| **err != Error::Duplicate)
-            .cloned();
+        self.failed = outcome.as_ref().err().filter(|err| **err != Error::Duplicate).cloned();
         outcome
     }
 }

@@ -36,13 +36,7 @@ impl Upsert {
         key: &'static [&'static str],
         policy: Policy,
     ) -> Self {
-        Upsert {
-            table,
-            columns,
-            key,
-            policy,
-            rows: Vec::new(),
-        }
+        Upsert { table, columns, key, policy, rows: Vec::new() }
     }
 
     /// Adds one row, values in the order of the columns.
@@ -68,20 +62,12 @@ impl Upsert {
 
     /// The statement's text for `count` rows.
     pub fn render(&self, dialect: Dialect, count: usize) -> String {
-        let (table, columns, groups) = (
-            self.table,
-            self.columns.join(", "),
-            rows(count, self.columns.len()),
-        );
+        let (table, columns, groups) = (self.table, self.columns.join(", "), rows(count, self.columns.len()));
         let insert = format!("INSERT INTO {table} ({columns}) VALUES {groups}");
         match dialect {
             Dialect::MySql => format!("{insert} ON DUPLICATE KEY UPDATE {}", self.mysql_merge()),
             Dialect::Sqlite => {
-                format!(
-                    "{insert} ON CONFLICT ({}) DO UPDATE SET {}",
-                    self.key.join(", "),
-                    self.sqlite_merge()
-                )
+                format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", self.key.join(", "), self.sqlite_merge())
             }
         }
     }
@@ -89,12 +75,7 @@ impl Upsert {
     /// Columns that a merge overwrites, the version last: MySQL assigns from left to right, and every
     /// condition must still see the old version.
     fn merged(&self) -> Vec<&'static str> {
-        let mut merged: Vec<_> = self
-            .columns
-            .iter()
-            .copied()
-            .filter(|c| !self.key.contains(c))
-            .collect();
+        let mut merged: Vec<_> = self.columns.iter().copied().filter(|c| !self.key.contains(c)).collect();
         if let Policy::Newer(version) = self.policy {
             merged.sort_by_key(|c| *c == version);
         }
@@ -113,22 +94,14 @@ impl Upsert {
             Policy::Newer(v) => format!("{c} = IF(VALUES({v}) > {v}, VALUES({c}), {c})"),
             _ => format!("{c} = VALUES({c})"),
         };
-        self.merged()
-            .into_iter()
-            .map(assign)
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.merged().into_iter().map(assign).collect::<Vec<_>>().join(", ")
     }
 
     fn sqlite_merge(&self) -> String {
         if self.keeps() {
             return format!("{k} = {k}", k = self.key[0]);
         }
-        let assigned: Vec<_> = self
-            .merged()
-            .into_iter()
-            .map(|c| format!("{c} = excluded.{c}"))
-            .collect();
+        let assigned: Vec<_> = self.merged().into_iter().map(|c| format!("{c} = excluded.{c}")).collect();
         let assigned = assigned.join(", ");
         match self.policy {
             Policy::Newer(v) => format!("{assigned} WHERE excluded.{v} > {}.{v}", self.table),
@@ -143,10 +116,7 @@ impl Upsert {
             sql: self.render(dialect, values.len()),
             params: values.into_iter().flatten().collect(),
         };
-        Ok(chunks(rows, self.columns.len())
-            .into_iter()
-            .map(statement)
-            .collect())
+        Ok(chunks(rows, self.columns.len()).into_iter().map(statement).collect())
     }
 }
 
@@ -184,12 +154,7 @@ pub struct BatchUpdate {
 impl BatchUpdate {
     /// An update of `table` without columns yet.
     pub fn new(table: &'static str) -> Self {
-        BatchUpdate {
-            table,
-            columns: Vec::new(),
-            condition: None,
-            rows: Vec::new(),
-        }
+        BatchUpdate { table, columns: Vec::new(), condition: None, rows: Vec::new() }
     }
 
     fn column(mut self, role: Role, name: &'static str) -> Self {
@@ -208,10 +173,7 @@ impl BatchUpdate {
     }
 
     /// A column to which the value given is added; as `v.add_NAME` in a condition.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "`add` is the word of the domain, beside `set`"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "`add` is the word of the domain, beside `set`")]
     pub fn add(self, name: &'static str) -> Self {
         self.column(Role::Add, name)
     }
@@ -249,43 +211,26 @@ impl BatchUpdate {
     }
 
     fn with(&self, role: Role) -> impl Iterator<Item = &'static str> + '_ {
-        self.columns
-            .iter()
-            .filter(move |(r, _)| *r == role)
-            .map(|(_, name)| *name)
+        self.columns.iter().filter(move |(r, _)| *r == role).map(|(_, name)| *name)
     }
 
     fn aliases(&self) -> Vec<String> {
-        self.columns
-            .iter()
-            .map(|(role, name)| format!("{}{name}", role.prefix()))
-            .collect()
+        self.columns.iter().map(|(role, name)| format!("{}{name}", role.prefix())).collect()
     }
 
     fn assignments(&self, qualifier: &str) -> String {
         let table = self.table;
-        let set = self
-            .with(Role::Set)
-            .map(|c| format!("{qualifier}{c} = v.new_{c}"));
-        let add = self
-            .with(Role::Add)
-            .map(|c| format!("{qualifier}{c} = {table}.{c} + v.add_{c}"));
+        let set = self.with(Role::Set).map(|c| format!("{qualifier}{c} = v.new_{c}"));
+        let add = self.with(Role::Add).map(|c| format!("{qualifier}{c} = {table}.{c} + v.add_{c}"));
         set.chain(add).collect::<Vec<_>>().join(", ")
     }
 
     fn matches(&self) -> String {
         let table = self.table;
-        let keys = self
-            .with(Role::Key)
-            .map(|c| format!("{table}.{c} = v.key_{c}"));
-        let guards = self
-            .with(Role::Guard)
-            .map(|c| format!("{table}.{c} = v.old_{c}"));
+        let keys = self.with(Role::Key).map(|c| format!("{table}.{c} = v.key_{c}"));
+        let guards = self.with(Role::Guard).map(|c| format!("{table}.{c} = v.old_{c}"));
         let condition = self.condition.map(|c| format!("({c})"));
-        keys.chain(guards)
-            .chain(condition)
-            .collect::<Vec<_>>()
-            .join(" AND ")
+        keys.chain(guards).chain(condition).collect::<Vec<_>>().join(" AND ")
     }
 
     /// The statement's text for these rows (the values tell each column's type).
@@ -301,27 +246,16 @@ impl BatchUpdate {
     fn render_mysql(&self, values: &[Vec<Value>]) -> String {
         let (table, aliases) = (self.table, self.aliases());
         let casts: Vec<_> = (0..aliases.len()).map(|i| cast(values, i)).collect();
-        let named: Vec<_> = casts
-            .iter()
-            .zip(&aliases)
-            .map(|(c, a)| format!("{c} AS {a}"))
-            .collect();
+        let named: Vec<_> = casts.iter().zip(&aliases).map(|(c, a)| format!("{c} AS {a}")).collect();
         let next = format!(" UNION ALL SELECT {}", casts.join(", "));
-        let given = format!(
-            "SELECT {}{}",
-            named.join(", "),
-            next.repeat(values.len() - 1)
-        );
+        let given = format!("SELECT {}{}", named.join(", "), next.repeat(values.len() - 1));
         let (on, set) = (self.matches(), self.assignments(&format!("{table}.")));
         let listed = self.listed_keys(values.len());
         format!("UPDATE ({given}) v STRAIGHT_JOIN {table} ON {on} SET {set} WHERE {listed}")
     }
 
     fn listed_keys(&self, count: usize) -> String {
-        let keys: Vec<_> = self
-            .with(Role::Key)
-            .map(|c| format!("{}.{c}", self.table))
-            .collect();
+        let keys: Vec<_> = self.with(Role::Key).map(|c| format!("{}.{c}", self.table)).collect();
         match keys.as_slice() {
             [key] => format!("{key} IN ({})", placeholders(count)),
             keys => format!("({}) IN ({})", keys.join(", "), rows(count, keys.len())),
@@ -345,21 +279,14 @@ impl BatchUpdate {
     }
 
     fn key_values(&self, row: &[Value]) -> Vec<Value> {
-        let keys = self
-            .columns
-            .iter()
-            .zip(row)
-            .filter(|((role, _), _)| *role == Role::Key);
+        let keys = self.columns.iter().zip(row).filter(|((role, _), _)| *role == Role::Key);
         keys.map(|(_, value)| value.clone()).collect()
     }
 
     pub(crate) fn statements(mut self, dialect: Dialect) -> Result<Vec<Statement>, Error> {
         check_width(&self.rows, self.columns.len(), self.table)?;
         if self.with(Role::Key).next().is_none() {
-            return Err(Error::Configuration(format!(
-                "a batch update of {} without a key",
-                self.table
-            )));
+            return Err(Error::Configuration(format!("a batch update of {} without a key", self.table)));
         }
         let rows = std::mem::take(&mut self.rows);
         let statement = |values: Vec<Vec<Value>>| Statement {
@@ -367,20 +294,13 @@ impl BatchUpdate {
             params: self.params(dialect, values),
         };
         // Keys are bound twice on servers.
-        Ok(chunks(rows, self.columns.len() * 2)
-            .into_iter()
-            .map(statement)
-            .collect())
+        Ok(chunks(rows, self.columns.len() * 2).into_iter().map(statement).collect())
     }
 }
 
 /// Types must not depend on how an engine guesses them for a bare `?` inside a derived table.
 fn cast(values: &[Vec<Value>], column: usize) -> &'static str {
-    match values
-        .iter()
-        .map(|row| &row[column])
-        .find(|v| **v != Value::Null)
-    {
+    match values.iter().map(|row| &row[column]).find(|v| **v != Value::Null) {
         Some(Value::Int(_)) => "CAST(? AS SIGNED)",
         Some(Value::Bytes(_)) => "CAST(? AS BINARY)",
         Some(Value::Text(_)) => "CAST(? AS CHAR)",
@@ -403,9 +323,7 @@ fn check_width(rows: &[Vec<Value>], width: usize, table: &str) -> Result<(), Err
     if rows.iter().all(|row| row.len() == width && width > 0) {
         return Ok(());
     }
-    Err(Error::Configuration(format!(
-        "a row for {table} does not have {width} values"
-    )))
+    Err(Error::Configuration(format!("a row for {table} does not have {width} values")))
 }
 
 /// Splits rows so that a statement with `width` parameters per row stays within both limits.

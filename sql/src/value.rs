@@ -178,11 +178,7 @@ impl Row {
 
     /// The column of that name as a `T`; a missing column or another kind of value is an error naming it.
     pub fn get<'a, T: FromValue<'a>>(&'a self, column: &str) -> Result<T, Error> {
-        let value = self
-            .columns
-            .iter()
-            .position(|c| c == column)
-            .and_then(|i| self.values.get(i));
+        let value = self.columns.iter().position(|c| c == column).and_then(|i| self.values.get(i));
         read(value, column)
     }
 
@@ -201,11 +197,7 @@ impl Row {
 }
 
 fn read<'a, T: FromValue<'a>>(value: Option<&'a Value>, column: &str) -> Result<T, Error> {
-    let wrong = |found| Error::Column {
-        column: column.to_owned(),
-        expected: T::EXPECTED,
-        found,
-    };
+    let wrong = |found| Error::Column { column: column.to_owned(), expected: T::EXPECTED, found };
     let value = value.ok_or_else(|| wrong("no such column"))?;
     T::from_value(value).ok_or_else(|| wrong(value.kind()))
 }

@@ -55,9 +55,7 @@ async fn matched_rows(f: &Fixture) {
     let same = "UPDATE lanes SET used = 0 WHERE account = ?";
     assert_eq!(f.db.exec(same, params!["a"]).await, Ok(1));
     assert_eq!(f.db.exec(same, params!["b"]).await, Ok(0));
-    let in_tx =
-        f.db.transaction(move |tx| Box::pin(async move { tx.exec(same, params!["a"]).await }))
-            .await;
+    let in_tx = f.db.transaction(move |tx| Box::pin(async move { tx.exec(same, params!["a"]).await })).await;
     assert_eq!(in_tx, Ok(1));
 }
 
@@ -65,27 +63,18 @@ const INSERT_LANE: &str = "INSERT INTO lanes (account, version, used, lim) VALUE
 
 async fn duplicate(f: &Fixture) {
     assert_eq!(f.db.exec(INSERT_LANE, params!["a"]).await, Ok(1));
-    assert_eq!(
-        f.db.exec(INSERT_LANE, params!["a"]).await,
-        Err(Error::Duplicate)
-    );
+    assert_eq!(f.db.exec(INSERT_LANE, params!["a"]).await, Err(Error::Duplicate));
     let outcome: Result<(), Error> =
         f.db.transaction(|tx| {
             Box::pin(async move {
                 tx.exec(INSERT_LANE, params!["b"]).await?;
-                assert_eq!(
-                    tx.exec(INSERT_LANE, params!["a"]).await,
-                    Err(Error::Duplicate)
-                );
+                assert_eq!(tx.exec(INSERT_LANE, params!["a"]).await, Err(Error::Duplicate));
                 tx.exec(INSERT_LANE, params!["c"]).await.map(drop)
             })
         })
         .await;
     assert_eq!(outcome, Ok(()));
-    let rows =
-        f.db.query("SELECT account FROM lanes ORDER BY account", vec![])
-            .await
-            .unwrap();
+    let rows = f.db.query("SELECT account FROM lanes ORDER BY account", vec![]).await.unwrap();
     assert_eq!(rows.len(), 3);
 }
 
@@ -94,12 +83,7 @@ fn document(id: &[u8], version: u8, body: &str) -> Vec<Value> {
 }
 
 fn newer() -> Upsert {
-    Upsert::new(
-        "documents",
-        &["id", "version", "body", "note"],
-        &["id"],
-        Policy::Newer("version"),
-    )
+    Upsert::new("documents", &["id", "version", "body", "note"], &["id"], Policy::Newer("version"))
 }
 
 async fn converges(f: &Fixture) {
@@ -110,22 +94,14 @@ async fn converges(f: &Fixture) {
         order.rotate_left(rotation);
         for (half, twice) in [(&order[..3], false), (&order[2..], true)] {
             let mut batch = newer();
-            half.iter()
-                .for_each(|v| batch.push(document(key, *v, &format!("body {v}"))));
+            half.iter().for_each(|v| batch.push(document(key, *v, &format!("body {v}"))));
             if twice {
-                half.iter()
-                    .rev()
-                    .for_each(|v| batch.push(document(key, *v, &format!("body {v}"))));
+                half.iter().rev().for_each(|v| batch.push(document(key, *v, &format!("body {v}"))));
             }
-            f.db.transaction(move |tx| Box::pin(async move { tx.upsert(batch).await }))
-                .await
-                .unwrap();
+            f.db.transaction(move |tx| Box::pin(async move { tx.upsert(batch).await })).await.unwrap();
         }
     }
-    let rows =
-        f.db.query("SELECT version, body, note FROM documents", vec![])
-            .await
-            .unwrap();
+    let rows = f.db.query("SELECT version, body, note FROM documents", vec![]).await.unwrap();
     assert_eq!(rows.len(), 5);
     for row in rows {
         assert_eq!(row.get::<Vec<u8>>("version").unwrap(), [0, 0xff]);
@@ -151,9 +127,7 @@ async fn create_or_lock(f: &Fixture) {
                 started.notified().await;
                 // Time for the second to reach the lock; it must wait there, or it would read 0 below.
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                tx.exec("UPDATE lanes SET used = 7 WHERE account = ?", params!["a"])
-                    .await
-                    .map(drop)
+                tx.exec("UPDATE lanes SET used = 7 WHERE account = ?", params!["a"]).await.map(drop)
             })
         })
         .await
@@ -164,12 +138,7 @@ async fn create_or_lock(f: &Fixture) {
         f.db.transaction::<i64, Error>(|tx| {
             Box::pin(async move {
                 tx.upsert(create_lane()).await?;
-                tx.query_one(
-                    "SELECT used FROM lanes WHERE account = ? FOR UPDATE",
-                    params!["a"],
-                )
-                .await?
-                .get("used")
+                tx.query_one("SELECT used FROM lanes WHERE account = ? FOR UPDATE", params!["a"]).await?.get("used")
             })
         })
         .await;
@@ -182,8 +151,7 @@ async fn rolls_back(f: &Fixture) {
     let outcome: Result<(), Failure> =
         f.db.transaction(|tx| {
             Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 5 WHERE account = ?", params!["a"])
-                    .await?;
+                tx.exec("UPDATE lanes SET used = 5 WHERE account = ?", params!["a"]).await?;
                 Err(Failure::Declined)
             })
         })
@@ -197,17 +165,13 @@ async fn poisoned(f: &Fixture) {
     let outcome: Result<(), Error> =
         f.db.transaction(|tx| {
             Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 5 WHERE account = ?", params!["a"])
-                    .await?;
+                tx.exec("UPDATE lanes SET used = 5 WHERE account = ?", params!["a"]).await?;
                 let _ = tx.exec("UPDATE nowhere SET used = 5", vec![]).await;
                 Ok(())
             })
         })
         .await;
-    assert!(
-        matches!(outcome, Err(Error::Statement { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(Error::Statement { .. })), "{outcome:?}");
     wait_for("rollback", async || (f.used("a").await == 0, ())).await;
 }
 
@@ -219,16 +183,10 @@ async fn dropped_caller(f: &Fixture) {
     let caller = tokio::spawn(async move {
         db.transaction::<(), Error>(move |tx| {
             Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"])
-                    .await?;
+                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await?;
                 inside.send(()).unwrap();
                 gate.notified().await;
-                tx.exec(
-                    "UPDATE lanes SET used = used + 1 WHERE account = ?",
-                    params!["a"],
-                )
-                .await
-                .map(drop)
+                tx.exec("UPDATE lanes SET used = used + 1 WHERE account = ?", params!["a"]).await.map(drop)
             })
         })
         .await
@@ -250,8 +208,7 @@ async fn panics(f: &Fixture) {
     let caller = tokio::spawn(async move {
         db.transaction::<(), Error>(|tx| {
             Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"])
-                    .await?;
+                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await?;
                 panic!("a fault of ours (expected in this test)")
             })
         })
@@ -261,9 +218,7 @@ async fn panics(f: &Fixture) {
     f.lane("b", 10).await;
     assert_eq!(f.used("a").await, 0);
     wait_for("the row's lock is gone", async || {
-        let outcome =
-            f.db.exec("UPDATE lanes SET lim = 2 WHERE account = ?", params!["a"])
-                .await;
+        let outcome = f.db.exec("UPDATE lanes SET lim = 2 WHERE account = ?", params!["a"]).await;
         (outcome == Ok(1), outcome)
     })
     .await;
@@ -272,9 +227,7 @@ async fn panics(f: &Fixture) {
 async fn exact_limit(f: &Fixture) {
     f.lane("a", 50).await;
     let accepted = Arc::new(AtomicU32::new(0));
-    let tasks: Vec<_> = (0..32)
-        .map(|_| tokio::spawn(draw(f.db.clone(), accepted.clone())))
-        .collect();
+    let tasks: Vec<_> = (0..32).map(|_| tokio::spawn(draw(f.db.clone(), accepted.clone()))).collect();
     for task in tasks {
         task.await.unwrap();
     }
@@ -286,12 +239,7 @@ async fn draw(db: Db, accepted: Arc<AtomicU32>) {
     let sql = "UPDATE lanes SET used = used + ? WHERE account = ? AND used + ? <= lim";
     for _ in 0..10 {
         let outcome = loop {
-            match db
-                .transaction(move |tx| {
-                    Box::pin(async move { tx.exec(sql, params![1, "a", 1]).await })
-                })
-                .await
-            {
+            match db.transaction(move |tx| Box::pin(async move { tx.exec(sql, params![1, "a", 1]).await })).await {
                 Err(err) if err.is_retryable() => continue,
                 outcome => break outcome,
             }
@@ -305,18 +253,10 @@ async fn round_trip(f: &Fixture) {
     let key: Vec<u8> = (200..=255).chain(0..8).collect();
     let note = "Zoë 支付 🏦 '\"\\%";
     let sql = "INSERT INTO documents (id, version, body, note) VALUES (?, ?, ?, ?)";
-    f.db.exec(sql, params![key.clone(), [1u8], every_byte.clone(), note])
-        .await
-        .unwrap();
-    f.db.exec(sql, params![[7u8], [1u8], Vec::new(), None::<String>])
-        .await
-        .unwrap();
+    f.db.exec(sql, params![key.clone(), [1u8], every_byte.clone(), note]).await.unwrap();
+    f.db.exec(sql, params![[7u8], [1u8], Vec::new(), None::<String>]).await.unwrap();
     let read = "SELECT id, body, note FROM documents WHERE id = ?";
-    let row =
-        f.db.query(read, params![key.clone()])
-            .await
-            .unwrap()
-            .remove(0);
+    let row = f.db.query(read, params![key.clone()]).await.unwrap().remove(0);
     assert_eq!(row.get::<Vec<u8>>("id").unwrap(), key);
     assert_eq!(row.get::<Vec<u8>>("body").unwrap(), every_byte);
     assert_eq!(row.get::<String>("note").unwrap(), note);
@@ -325,55 +265,24 @@ async fn round_trip(f: &Fixture) {
     assert_eq!(row.get::<Vec<u8>>("body").unwrap(), b"");
     f.lane("Abc", 1).await;
     f.lane("abc", 2).await;
-    let rows =
-        f.db.query("SELECT lim FROM lanes WHERE account = ?", params!["ABC"])
-            .await
-            .unwrap();
+    let rows = f.db.query("SELECT lim FROM lanes WHERE account = ?", params!["ABC"]).await.unwrap();
     assert!(rows.is_empty(), "text is compared byte for byte");
-    let rows =
-        f.db.query("SELECT lim FROM lanes WHERE account = ?", params!["abc"])
-            .await
-            .unwrap();
+    let rows = f.db.query("SELECT lim FROM lanes WHERE account = ?", params!["abc"]).await.unwrap();
     assert_eq!(rows[0].get::<u32>("lim"), Ok(2));
     let extremes = "UPDATE lanes SET used = ?, lim = ? WHERE account = ?";
-    f.db.exec(extremes, params![i64::MIN, i64::MAX, "abc"])
-        .await
-        .unwrap();
-    let rows =
-        f.db.query(
-            "SELECT used, lim FROM lanes WHERE account = ?",
-            params!["abc"],
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        (rows[0].get("used"), rows[0].get("lim")),
-        (Ok(i64::MIN), Ok(i64::MAX))
-    );
+    f.db.exec(extremes, params![i64::MIN, i64::MAX, "abc"]).await.unwrap();
+    let rows = f.db.query("SELECT used, lim FROM lanes WHERE account = ?", params!["abc"]).await.unwrap();
+    assert_eq!((rows[0].get("used"), rows[0].get("lim")), (Ok(i64::MIN), Ok(i64::MAX)));
 }
 
 async fn wrong_kind(f: &Fixture) {
     f.lane("a", -1).await;
-    let row =
-        f.db.query("SELECT account, lim FROM lanes", vec![])
-            .await
-            .unwrap()
-            .remove(0);
-    let wrong = |column: &str, expected, found| Error::Column {
-        column: column.into(),
-        expected,
-        found,
-    };
-    assert_eq!(
-        row.get::<i64>("account"),
-        Err(wrong("account", "i64", "text"))
-    );
+    let row = f.db.query("SELECT account, lim FROM lanes", vec![]).await.unwrap().remove(0);
+    let wrong = |column: &str, expected, found| Error::Column { column: column.into(), expected, found };
+    assert_eq!(row.get::<i64>("account"), Err(wrong("account", "i64", "text")));
     assert_eq!(row.get::<u64>("lim"), Err(wrong("lim", "u64", "integer")));
     assert_eq!(row.at::<String>(1), Err(wrong("lim", "text", "integer")));
-    assert_eq!(
-        row.get::<i64>("gone"),
-        Err(wrong("gone", "i64", "no such column"))
-    );
+    assert_eq!(row.get::<i64>("gone"), Err(wrong("gone", "i64", "no such column")));
     assert_eq!(format!("{:?}", params!["secret", 1]), "[text, integer]");
 }
 
@@ -384,37 +293,17 @@ async fn migrates_once(f: &Fixture) {
         SCHEMA[0],
         Migration {
             version: 2,
-            statements: &[
-                "ALTER TABLE lanes ADD COLUMN core {text:16}",
-                "UPDATE lanes SET core = 'x'",
-            ],
+            statements: &["ALTER TABLE lanes ADD COLUMN core {text:16}", "UPDATE lanes SET core = 'x'"],
         },
     ];
     f.db.migrate("test", MORE).await.unwrap();
     f.db.migrate("test", MORE).await.unwrap();
     let rows = f.db.query("SELECT core FROM lanes", vec![]).await.unwrap();
     assert_eq!(rows[0].get::<String>("core").unwrap(), "x");
-    let rows =
-        f.db.query(
-            "SELECT version FROM schema_versions ORDER BY version",
-            vec![],
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        rows.iter()
-            .map(|r| r.get::<u32>("version").unwrap())
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
-    let gap = [Migration {
-        version: 2,
-        statements: &[],
-    }];
-    assert!(matches!(
-        f.db.migrate("other", &gap).await,
-        Err(Error::Configuration(_))
-    ));
+    let rows = f.db.query("SELECT version FROM schema_versions ORDER BY version", vec![]).await.unwrap();
+    assert_eq!(rows.iter().map(|r| r.get::<u32>("version").unwrap()).collect::<Vec<_>>(), [1, 2]);
+    let gap = [Migration { version: 2, statements: &[] }];
+    assert!(matches!(f.db.migrate("other", &gap).await, Err(Error::Configuration(_))));
 }
 
 async fn migrates_concurrently(f: &Fixture) {
@@ -427,64 +316,31 @@ async fn migrates_concurrently(f: &Fixture) {
     }];
     let mut tasks = Vec::new();
     for _ in 0..4 {
-        let db = f
-            .another(Options {
-                connections_max: 2,
-                ..Options::default()
-            })
-            .await;
-        tasks.push(tokio::spawn(
-            async move { db.migrate("crowd", STEPS).await },
-        ));
+        let db = f.another(Options { connections_max: 2, ..Options::default() }).await;
+        tasks.push(tokio::spawn(async move { db.migrate("crowd", STEPS).await }));
     }
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    f.db.exec("INSERT INTO crowded (id) VALUES (1)", vec![])
-        .await
-        .unwrap();
+    f.db.exec("INSERT INTO crowded (id) VALUES (1)", vec![]).await.unwrap();
 }
 
 async fn replace_and_keep(f: &Fixture) {
     let upsert = |policy, used: i64| {
-        Upsert::new(
-            "lanes",
-            &["account", "version", "used", "lim"],
-            &["account"],
-            policy,
-        )
-        .row(params!["a", 1, used, 9])
+        Upsert::new("lanes", &["account", "version", "used", "lim"], &["account"], policy).row(params!["a", 1, used, 9])
     };
-    for (policy, used, then) in [
-        (Policy::KeepExisting, 1, 1),
-        (Policy::Replace, 2, 2),
-        (Policy::KeepExisting, 3, 2),
-    ] {
+    for (policy, used, then) in [(Policy::KeepExisting, 1, 1), (Policy::Replace, 2, 2), (Policy::KeepExisting, 3, 2)] {
         let one = upsert(policy, used);
-        f.db.transaction(move |tx| Box::pin(async move { tx.upsert(one).await }))
-            .await
-            .unwrap();
+        f.db.transaction(move |tx| Box::pin(async move { tx.upsert(one).await })).await.unwrap();
         assert_eq!(f.used("a").await, then);
     }
     let narrow = upsert(Policy::Replace, 1).row(params!["b"]);
-    let outcome =
-        f.db.transaction(move |tx| Box::pin(async move { tx.upsert(narrow).await }))
-            .await;
+    let outcome = f.db.transaction(move |tx| Box::pin(async move { tx.upsert(narrow).await })).await;
     assert!(matches!(outcome, Err(Error::Configuration(_))));
-    let mut many = Upsert::new(
-        "lanes",
-        &["account", "version", "used", "lim"],
-        &["account"],
-        Policy::Replace,
-    );
+    let mut many = Upsert::new("lanes", &["account", "version", "used", "lim"], &["account"], Policy::Replace);
     (0..2_500).for_each(|n| many.push(params![format!("many {n}"), 1, n, 9]));
-    f.db.transaction(move |tx| Box::pin(async move { tx.upsert(many).await }))
-        .await
-        .unwrap();
-    let rows =
-        f.db.query("SELECT COUNT(*) AS n FROM lanes", vec![])
-            .await
-            .unwrap();
+    f.db.transaction(move |tx| Box::pin(async move { tx.upsert(many).await })).await.unwrap();
+    let rows = f.db.query("SELECT COUNT(*) AS n FROM lanes", vec![]).await.unwrap();
     assert_eq!(rows[0].get::<u64>("n"), Ok(2_501));
 }
 
@@ -501,75 +357,33 @@ async fn batch_update(f: &Fixture) {
     f.lane("a", 10).await;
     f.lane("A", 10).await;
     f.lane("b", 2).await;
-    let all = move_lanes()
-        .row(params!["a", 3, 2, 1])
-        .row(params!["A", 4, 2, 1])
-        .row(params!["b", 3, 2, 1]);
+    let all = move_lanes().row(params!["a", 3, 2, 1]).row(params!["A", 4, 2, 1]).row(params!["b", 3, 2, 1]);
     let given = all.len();
-    let matched =
-        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(all).await }))
-            .await;
+    let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(all).await })).await;
     assert_eq!((given, matched), (3, Ok(2)), "the limit of b refuses it");
-    assert_eq!(
-        (f.used("a").await, f.used("A").await, f.used("b").await),
-        (3, 4, 0)
-    );
-    let stale = move_lanes()
-        .row(params!["a", 1, 2, 1])
-        .row(params!["b", 1, 2, 1]);
-    let matched =
-        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(stale).await }))
-            .await;
+    assert_eq!((f.used("a").await, f.used("A").await, f.used("b").await), (3, 4, 0));
+    let stale = move_lanes().row(params!["a", 1, 2, 1]).row(params!["b", 1, 2, 1]);
+    let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(stale).await })).await;
     assert_eq!(matched, Ok(1), "the version of a has moved on");
     let none = BatchUpdate::new("lanes").key("account").set("used");
-    assert_eq!(
-        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(none).await }))
-            .await,
-        Ok(0)
-    );
+    assert_eq!(f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(none).await })).await, Ok(0));
 
-    let pair = BatchUpdate::new("lanes")
-        .key("account")
-        .key("lim")
-        .set("used");
+    let pair = BatchUpdate::new("lanes").key("account").key("lim").set("used");
     let pair = pair.row(params!["a", 10, 8]).row(params!["A", 11, 8]);
-    let matched =
-        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(pair).await }))
-            .await;
-    assert_eq!(
-        (matched, f.used("a").await, f.used("A").await),
-        (Ok(1), 8, 4)
-    );
+    let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(pair).await })).await;
+    assert_eq!((matched, f.used("a").await, f.used("A").await), (Ok(1), 8, 4));
 
-    let documents =
-        newer()
-            .row(document(b"\xff\x80k", 1, "one"))
-            .row(document(b"\xff\x81k", 1, "two"));
-    f.db.transaction(move |tx| Box::pin(async move { tx.upsert(documents).await }))
-        .await
-        .unwrap();
-    let bodies = BatchUpdate::new("documents")
-        .key("id")
-        .set("body")
-        .set("note")
-        .guard("version");
-    let bodies = bodies
-        .row(params![
-            b"\xff\x80k",
-            b"\x00\xff\xfe",
-            None::<String>,
-            [0u8, 1]
-        ])
-        .row(params![b"\xff\x81k", b"\xf0\x28\x8c", "🏦", [0u8, 1]]);
-    assert_eq!(
-        f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(bodies).await }))
-            .await,
-        Ok(2)
-    );
-    let rows =
-        f.db.query("SELECT body, note FROM documents ORDER BY id", vec![])
-            .await
-            .unwrap();
+    let documents = newer().row(document(b"\xff\x80k", 1, "one")).row(document(b"\xff\x81k", 1, "two"));
+    f.db.transaction(move |tx| Box::pin(async move { tx.upsert(documents).await })).await.unwrap();
+    let bodies = BatchUpdate::new("documents").key("id").set("body").set("note").guard("version");
+    let bodies = bodies.row(params![b"\xff\x80k", b"\x00\xff\xfe", None::<String>, [0u8, 1]]).row(params![
+        b"\xff\x81k",
+        b"\xf0\x28\x8c",
+        "🏦",
+        [0u8, 1]
+    ]);
+    assert_eq!(f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(bodies).await })).await, Ok(2));
+    let rows = f.db.query("SELECT body, note FROM documents ORDER BY id", vec![]).await.unwrap();
     assert_eq!(rows[0].get::<Vec<u8>>("body").unwrap(), b"\x00\xff\xfe");
     assert_eq!(rows[0].get::<Option<String>>("note").unwrap(), None);
     assert_eq!(rows[1].get::<Vec<u8>>("body").unwrap(), b"\xf0\x28\x8c");
@@ -579,43 +393,21 @@ async fn batch_update(f: &Fixture) {
 async fn clock(f: &Fixture) {
     let rows = f.db.query("SELECT {now_ms} AS now", vec![]).await.unwrap();
     let now = u128::from(rows[0].get::<u64>("now").unwrap());
-    let ours = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
+    let ours = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     assert!(now.abs_diff(ours) < 60_000, "{now} is not near {ours}");
-    assert!(matches!(
-        f.db.query("SELECT {never}", vec![]).await,
-        Err(Error::Configuration(_))
-    ));
+    assert!(matches!(f.db.query("SELECT {never}", vec![]).await, Err(Error::Configuration(_))));
 }
 
 async fn lists(f: &Fixture) {
     f.lane("a", 1).await;
     f.lane("b", 2).await;
-    let sql = format!(
-        "SELECT account FROM lanes WHERE account IN ({})",
-        sql::placeholders(2)
-    );
+    let sql = format!("SELECT account FROM lanes WHERE account IN ({})", sql::placeholders(2));
     assert_eq!(f.db.query(&sql, params!["a", "c"]).await.unwrap().len(), 1);
-    let sql = format!(
-        "SELECT account FROM lanes WHERE account IN ({})",
-        sql::placeholders(0)
-    );
+    let sql = format!("SELECT account FROM lanes WHERE account IN ({})", sql::placeholders(0));
     assert_eq!(f.db.query(&sql, vec![]).await.unwrap().len(), 0);
-    let sql = format!(
-        "SELECT account FROM lanes WHERE (account, lim) IN ({})",
-        sql::rows(2, 2)
-    );
-    assert_eq!(
-        f.db.query(&sql, params!["a", 1, "b", 1])
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    let sql =
-        "SELECT account FROM lanes WHERE (account, lim) > (?, ?) ORDER BY account, lim LIMIT ?";
+    let sql = format!("SELECT account FROM lanes WHERE (account, lim) IN ({})", sql::rows(2, 2));
+    assert_eq!(f.db.query(&sql, params!["a", 1, "b", 1]).await.unwrap().len(), 1);
+    let sql = "SELECT account FROM lanes WHERE (account, lim) > (?, ?) ORDER BY account, lim LIMIT ?";
     assert_eq!(f.db.query(sql, params!["a", 1, 5]).await.unwrap().len(), 1);
 }
 
@@ -627,8 +419,7 @@ async fn isolation(f: &Fixture) {
     let writer = tokio::spawn(async move {
         db.transaction::<(), Error>(move |tx| {
             Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"])
-                    .await?;
+                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await?;
                 inside.send(()).unwrap();
                 gate.notified().await;
                 Ok(())
@@ -651,31 +442,16 @@ async fn sums(f: &Fixture) {
     f.lane("b", 6).await;
     let sql = "SELECT SUM(lim) AS lim, COALESCE(SUM(used), 0) AS used, COUNT(*) AS n, MAX(account) AS last FROM lanes";
     let row = f.db.query(sql, vec![]).await.unwrap().remove(0);
-    assert_eq!(
-        (
-            row.get::<i64>("lim"),
-            row.get::<i64>("used"),
-            row.get::<u32>("n")
-        ),
-        (Ok(11), Ok(0), Ok(2))
-    );
+    assert_eq!((row.get::<i64>("lim"), row.get::<i64>("used"), row.get::<u32>("n")), (Ok(11), Ok(0), Ok(2)));
     assert_eq!(row.get::<String>("last").unwrap(), "b");
-    let row =
-        f.db.query("SELECT SUM(lim) AS lim FROM lanes WHERE lim > 99", vec![])
-            .await
-            .unwrap()
-            .remove(0);
+    let row = f.db.query("SELECT SUM(lim) AS lim FROM lanes WHERE lim > 99", vec![]).await.unwrap().remove(0);
     assert_eq!(row.get::<Option<i64>>("lim"), Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exhausted_pool_answers_quickly() {
     for engine in engines() {
-        let options = Options {
-            connections_max: 1,
-            acquire_timeout: Duration::from_millis(300),
-            ..Options::default()
-        };
+        let options = Options { connections_max: 1, acquire_timeout: Duration::from_millis(300), ..Options::default() };
         let f = Fixture::open(&engine, options).await;
         let (inside, is_inside) = oneshot::channel();
         let go = Arc::new(Notify::new());
@@ -693,10 +469,7 @@ async fn an_exhausted_pool_answers_quickly() {
         is_inside.await.unwrap();
         let asked = Instant::now();
         let outcome: Result<(), Error> = f.db.transaction(|_| Box::pin(async { Ok(()) })).await;
-        assert!(
-            matches!(outcome, Err(Error::Unavailable(_))),
-            "{engine}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{engine}: {outcome:?}");
         assert!(asked.elapsed() < Duration::from_secs(2), "{engine}");
         go.notify_one();
         holder.await.unwrap().unwrap();
@@ -708,14 +481,7 @@ async fn an_exhausted_pool_answers_quickly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_wait_ends_as_retryable() {
     for server in servers() {
-        let f = Fixture::open(
-            &server,
-            Options {
-                lock_wait: Duration::from_secs(1),
-                ..Options::default()
-            },
-        )
-        .await;
+        let f = Fixture::open(&server, Options { lock_wait: Duration::from_secs(1), ..Options::default() }).await;
         f.lane("a", 1).await;
         let (inside, is_inside) = oneshot::channel();
         let go = Arc::new(Notify::new());
@@ -723,8 +489,7 @@ async fn a_lock_wait_ends_as_retryable() {
         let holder = tokio::spawn(async move {
             db.transaction::<(), Error>(move |tx| {
                 Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"])
-                        .await?;
+                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
                     inside.send(()).unwrap();
                     gate.notified().await;
                     Ok(())
@@ -736,22 +501,12 @@ async fn a_lock_wait_ends_as_retryable() {
         let asked = Instant::now();
         let outcome =
             f.db.transaction(|tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"])
-                        .await
-                })
+                Box::pin(async move { tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await })
             })
             .await;
         println!("{server}: {outcome:?} after {:?}", asked.elapsed());
-        assert!(
-            matches!(&outcome, Err(err) if err.is_retryable()),
-            "{server}: {outcome:?}"
-        );
-        assert!(
-            asked.elapsed() < Duration::from_secs(4),
-            "{server}: {:?}",
-            asked.elapsed()
-        );
+        assert!(matches!(&outcome, Err(err) if err.is_retryable()), "{server}: {outcome:?}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "{server}: {:?}", asked.elapsed());
         go.notify_one();
         holder.await.unwrap().unwrap();
         assert_eq!(f.used("a").await, 1);
@@ -772,8 +527,7 @@ async fn a_batch_update_waits_for_no_rows_but_its_own() {
         let holder = tokio::spawn(async move {
             db.transaction::<(), Error>(move |tx| {
                 Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["b"])
-                        .await?;
+                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["b"]).await?;
                     inside.send(()).unwrap();
                     gate.notified().await;
                     Ok(())
@@ -782,12 +536,8 @@ async fn a_batch_update_waits_for_no_rows_but_its_own() {
             .await
         });
         is_inside.await.unwrap();
-        let others = move_lanes()
-            .row(params!["a", 3, 2, 1])
-            .row(params!["c", 4, 2, 1]);
-        let matched =
-            f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(others).await }))
-                .await;
+        let others = move_lanes().row(params!["a", 3, 2, 1]).row(params!["c", 4, 2, 1]);
+        let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(others).await })).await;
         assert_eq!(matched, Ok(2), "{server}");
         go.notify_one();
         holder.await.unwrap().unwrap();
@@ -820,10 +570,7 @@ async fn a_deadlock_ends_as_retryable_and_one_side_commits() {
         let outcomes = [one.await.unwrap(), two.await.unwrap()];
         println!("{server}: {outcomes:?}");
         let committed = outcomes.iter().filter(|o| o.is_ok()).count();
-        let retryable = outcomes
-            .iter()
-            .filter(|o| matches!(o, Err(err) if err.is_retryable()))
-            .count();
+        let retryable = outcomes.iter().filter(|o| matches!(o, Err(err) if err.is_retryable())).count();
         assert_eq!(committed + retryable, 2, "{server}: {outcomes:?}");
         assert!(retryable > 0, "{server}: {outcomes:?}");
         assert_eq!(f.used("a").await, i64::try_from(committed).unwrap());
@@ -840,33 +587,20 @@ async fn a_killed_connection_ends_its_transaction_only() {
         let outcome =
             f.db.transaction::<(), Error>(move |tx| {
                 Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"])
-                        .await?;
-                    let id: i64 = tx
-                        .query_one("SELECT CONNECTION_ID() AS id", vec![])
-                        .await?
-                        .get("id")?;
+                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
+                    let id: i64 = tx.query_one("SELECT CONNECTION_ID() AS id", vec![]).await?.get("id")?;
                     let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
-                    tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"])
-                        .await
-                        .map(drop)
+                    tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await.map(drop)
                 })
             })
             .await;
-        assert!(
-            matches!(outcome, Err(Error::Unavailable(_))),
-            "{server}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{server}: {outcome:?}");
         wait_for("rollback", async || {
             let used = f.used("a").await;
             (used == 0, used)
         })
         .await;
-        assert_eq!(
-            f.db.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"])
-                .await,
-            Ok(1)
-        );
+        assert_eq!(f.db.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await, Ok(1));
         f.remove().await;
     }
 }
@@ -874,36 +608,16 @@ async fn a_killed_connection_ends_its_transaction_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooled_connection_that_died_is_replaced_unseen() {
     for server in servers() {
-        let f = Fixture::open(
-            &server,
-            Options {
-                connections_max: 1,
-                ..Options::default()
-            },
-        )
-        .await;
+        let f = Fixture::open(&server, Options { connections_max: 1, ..Options::default() }).await;
         f.lane("a", 1).await;
         let killer = f.another(Options::default()).await;
         for _ in 0..2 {
-            let id: i64 =
-                f.db.query("SELECT CONNECTION_ID() AS id", vec![])
-                    .await
-                    .unwrap()[0]
-                    .get("id")
-                    .unwrap();
+            let id: i64 = f.db.query("SELECT CONNECTION_ID() AS id", vec![]).await.unwrap()[0].get("id").unwrap();
             let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
             let sql = "UPDATE lanes SET used = used + 1 WHERE account = ?";
-            let outcome = f
-                .db
-                .transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await }))
-                .await;
+            let outcome = f.db.transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await })).await;
             assert_eq!(outcome, Ok(1), "{server}");
-            let id: i64 =
-                f.db.query("SELECT CONNECTION_ID() AS id", vec![])
-                    .await
-                    .unwrap()[0]
-                    .get("id")
-                    .unwrap();
+            let id: i64 = f.db.query("SELECT CONNECTION_ID() AS id", vec![]).await.unwrap()[0].get("id").unwrap();
             let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
             assert!(f.used("a").await > 0);
         }
@@ -918,9 +632,7 @@ const COMMIT_PACKET: &str = "\x07\0\0\0\x03COMMIT";
 async fn behind_proxy(f: &Fixture, server: &str, word: &'static str, pass_on: bool) -> Db {
     let proxy = cutting_proxy(server, word, pass_on).await;
     let name = f.url.rsplit('/').next().unwrap();
-    Db::open(&format!("{proxy}/{name}"), Options::default())
-        .await
-        .unwrap()
+    Db::open(&format!("{proxy}/{name}"), Options::default()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -931,13 +643,8 @@ async fn a_lost_answer_to_commit_is_unknown_whether_it_landed_or_not() {
             f.lane("a", 1).await;
             let db = behind_proxy(&f, &server, COMMIT_PACKET, landed).await;
             let sql = "UPDATE lanes SET used = 1 WHERE account = ?";
-            let outcome = db
-                .transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await }))
-                .await;
-            assert!(
-                matches!(outcome, Err(Error::CommitUnknown(_))),
-                "{server}: {outcome:?}"
-            );
+            let outcome = db.transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await })).await;
+            assert!(matches!(outcome, Err(Error::CommitUnknown(_))), "{server}: {outcome:?}");
             assert_eq!(f.used("a").await, i64::from(landed), "{server}");
             f.remove().await;
         }
@@ -953,16 +660,12 @@ async fn a_connection_lost_before_commit_left_nothing() {
         let outcome = db
             .transaction::<(), Error>(|tx| {
                 Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"])
-                        .await?;
+                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
                     tx.query("SELECT 'cut here'", vec![]).await.map(drop)
                 })
             })
             .await;
-        assert!(
-            matches!(outcome, Err(Error::Unavailable(_))),
-            "{server}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{server}: {outcome:?}");
         wait_for("rollback", async || {
             let used = f.used("a").await;
             (used == 0, used)
@@ -978,10 +681,7 @@ async fn an_autocommit_write_without_answer_is_unknown() {
         let f = Fixture::open(&server, Options::default()).await;
         let db = behind_proxy(&f, &server, "cut-after-this", true).await;
         let outcome = db.exec(INSERT_LANE, params!["cut-after-this"]).await;
-        assert!(
-            matches!(outcome, Err(Error::CommitUnknown(_))),
-            "{server}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Error::CommitUnknown(_))), "{server}: {outcome:?}");
         f.remove().await;
     }
 }
@@ -993,19 +693,9 @@ async fn an_unreachable_server_is_unavailable_at_once() {
     let err = outcome.map(|_| ()).unwrap_err();
     assert!(matches!(err, Error::Unavailable(_)), "{err:?}");
     assert!(!err.to_string().contains("hidden") && asked.elapsed() < Duration::from_secs(3));
-    for url in [
-        "mysql://root@127.0.0.1:1",
-        "postgres://x",
-        "mysql://root:hidden@:x/y",
-    ] {
-        let err = Db::open(url, Options::default())
-            .await
-            .map(|_| ())
-            .unwrap_err();
-        assert!(
-            matches!(err, Error::Configuration(_)) && !err.to_string().contains("hidden"),
-            "{url}: {err:?}"
-        );
+    for url in ["mysql://root@127.0.0.1:1", "postgres://x", "mysql://root:hidden@:x/y"] {
+        let err = Db::open(url, Options::default()).await.map(|_| ()).unwrap_err();
+        assert!(matches!(err, Error::Configuration(_)) && !err.to_string().contains("hidden"), "{url}: {err:?}");
     }
 }
 
@@ -1016,17 +706,11 @@ async fn a_value_that_does_not_fit_is_refused_without_being_told() {
         let long = "secret".repeat(40);
         for (sql, value) in [
             (INSERT_LANE, Value::from(long.as_str())),
-            (
-                "SELECT nowhere FROM lanes WHERE account = ?",
-                "secret".into(),
-            ),
+            ("SELECT nowhere FROM lanes WHERE account = ?", "secret".into()),
         ] {
             let err = f.db.exec(sql, vec![value]).await.unwrap_err();
             assert!(matches!(err, Error::Statement { .. }), "{server}: {err:?}");
-            assert!(
-                !format!("{err} {err:?}").contains("secret"),
-                "{server}: {err:?}"
-            );
+            assert!(!format!("{err} {err:?}").contains("secret"), "{server}: {err:?}");
         }
         f.remove().await;
     }
@@ -1037,38 +721,21 @@ async fn statements_are_recorded_once_each() {
     for server in servers() {
         let folder = std::env::temp_dir().join(format!("locum_sql_record_{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        let f = Fixture::open(
-            &server,
-            Options {
-                record_statements_to: Some(folder.clone()),
-                ..Options::default()
-            },
-        )
-        .await;
+        let f =
+            Fixture::open(&server, Options { record_statements_to: Some(folder.clone()), ..Options::default() }).await;
         let files = || std::fs::read_dir(&folder).unwrap().count();
         for n in [1, 2, 7] {
             let mut upsert = newer();
             (0..n).for_each(|i| upsert.push(document(&[i], 1, "x")));
-            f.db.transaction(move |tx| Box::pin(async move { tx.upsert(upsert).await }))
-                .await
-                .unwrap();
+            f.db.transaction(move |tx| Box::pin(async move { tx.upsert(upsert).await })).await.unwrap();
         }
         let before = files();
         f.used_by_list(3).await;
         f.used_by_list(4).await;
         assert_eq!(files(), before + 1);
-        let texts: Vec<_> = std::fs::read_dir(&folder)
-            .unwrap()
-            .map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap())
-            .collect();
-        assert_eq!(
-            texts
-                .iter()
-                .filter(|t| t.contains("INTO documents"))
-                .count(),
-            1,
-            "{texts:?}"
-        );
+        let texts: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap()).collect();
+        assert_eq!(texts.iter().filter(|t| t.contains("INTO documents")).count(), 1, "{texts:?}");
         assert!(texts.iter().any(|t| t.starts_with("CREATE TABLE lanes")));
         f.remove().await;
         std::fs::remove_dir_all(&folder).unwrap();
@@ -1077,10 +744,7 @@ async fn statements_are_recorded_once_each() {
 
 impl Fixture {
     async fn used_by_list(&self, n: usize) {
-        let sql = format!(
-            "SELECT used FROM lanes WHERE lim IN ({})",
-            sql::placeholders(n)
-        );
+        let sql = format!("SELECT used FROM lanes WHERE lim IN ({})", sql::placeholders(n));
         self.db.query(&sql, vec![Value::Int(1); n]).await.unwrap();
     }
 }

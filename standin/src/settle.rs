@@ -5,7 +5,7 @@ use schemas::entry::{Evidence, LegKind};
 use schemas::legs::{LegsMatch, same_legs};
 use schemas::post_request::{Field, PostRequest};
 
-use crate::journal::{Change, Entry};
+use crate::journal::{Change, Entry, Transfer, Write};
 
 /// Why an entry waits for a person.
 pub const OTHER_LEGS: &str = "reference-used-for-other-legs";
@@ -14,13 +14,27 @@ pub const UNRESOLVED: &str = "outcome-unresolved";
 
 /// The request for an entry: the same on every attempt and path.
 pub fn post_request(entry: &Entry) -> Result<PostRequest, jiff::Error> {
-    let command = &entry.command;
+    build(&entry.operation, entry.core_ref.clone(), &entry.command, entry.accepted_us, entry.business_day)
+}
+
+/// The request that a write would become, to be asked of the core's connector before a key is consumed.
+pub fn check_request(write: &Write) -> Result<PostRequest, jiff::Error> {
+    build(&write.operation, write.id.core_ref(), &write.command, write.accepted_us, write.business_day)
+}
+
+fn build(
+    operation: &str,
+    core_ref: String,
+    command: &Transfer,
+    accepted_us: i64,
+    business_day: i64,
+) -> Result<PostRequest, jiff::Error> {
     let text = |name: &str, value: &str| (name.to_owned(), Field::Text(value.to_owned()));
-    let day = i32::try_from(entry.business_day).unwrap_or(i32::MAX);
+    let day = i32::try_from(business_day).unwrap_or(i32::MAX);
     Ok(PostRequest {
-        operation: entry.operation.clone(),
-        core_ref: entry.core_ref.clone(),
-        accepted_at: jiff::Timestamp::from_microsecond(entry.accepted_us)?,
+        operation: operation.to_owned(),
+        core_ref,
+        accepted_at: jiff::Timestamp::from_microsecond(accepted_us)?,
         value_date: jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day)?)?,
         fields: vec![
             text("from_account", &command.from_account),
@@ -32,11 +46,18 @@ pub fn post_request(entry: &Entry) -> Result<PostRequest, jiff::Error> {
 }
 
 /// The changes that the outcome of attempt `n` makes. `None`: the reference is taken; enquire and ask [`after_enquiry`].
-pub fn after_post(entry: &Entry, n: i64, outcome: &Outcome, reason: impl Fn(&str) -> Option<String>) -> Option<Vec<Change>> {
+pub fn after_post(
+    entry: &Entry,
+    n: i64,
+    outcome: &Outcome,
+    reason: impl Fn(&str) -> Option<String>,
+) -> Option<Vec<Change>> {
     let change = |evidence| Change::new(entry.id.clone(), evidence).ending(n);
     Some(vec![match outcome {
         Outcome::Posted(posting) => change(Evidence::CorePosted).with_posting(posting.clone()),
-        Outcome::Refused { code } => change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone())),
+        Outcome::Refused { code } => {
+            change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))
+        }
         Outcome::NotSent { .. } => change(Evidence::NotSent),
         Outcome::Unknown { .. } => change(Evidence::NoAnswer),
         Outcome::Duplicate => return None,
@@ -51,7 +72,9 @@ pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Op
             LegsMatch::Other => vec![change(Evidence::Unresolvable).because(OTHER_LEGS)],
             LegsMatch::Same | LegsMatch::Untold => vec![change(Evidence::CorePosted).with_posting(posting.clone())],
         },
-        Enquiry::Refused { code } => vec![change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))],
+        Enquiry::Refused { code } => {
+            vec![change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))]
+        }
         Enquiry::NotFound | Enquiry::Unavailable { .. } => Vec::new(),
     }
 }

@@ -28,15 +28,10 @@ impl Fixture {
     pub async fn open(server: &str, mut options: Options) -> Fixture {
         // For a check by TiDB's own parser.
         if options.record_statements_to.is_none() {
-            options.record_statements_to =
-                std::env::var_os("LOCUM_TEST_RECORD_TO").map(PathBuf::from);
+            options.record_statements_to = std::env::var_os("LOCUM_TEST_RECORD_TO").map(PathBuf::from);
         }
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "locum_sql_{}_{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("locum_sql_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(&name);
         let url = match server {
             "memory" => "sqlite::memory:".to_owned(),
@@ -61,11 +56,7 @@ impl Fixture {
 
     /// A handle with connections of its own, or the same one where the database has no address.
     pub async fn another(&self, options: Options) -> Db {
-        if self.is_memory() {
-            self.db.clone()
-        } else {
-            Db::open(&self.url, options).await.unwrap()
-        }
+        if self.is_memory() { self.db.clone() } else { Db::open(&self.url, options).await.unwrap() }
     }
 
     pub async fn lane(&self, account: &'static str, lim: i64) {
@@ -74,14 +65,7 @@ impl Fixture {
     }
 
     pub async fn used(&self, account: &'static str) -> i64 {
-        let rows = self
-            .db
-            .query(
-                "SELECT used FROM lanes WHERE account = ?",
-                sql::params![account],
-            )
-            .await
-            .unwrap();
+        let rows = self.db.query("SELECT used FROM lanes WHERE account = ?", sql::params![account]).await.unwrap();
         rows[0].get("used").unwrap()
     }
 
@@ -97,18 +81,11 @@ impl Fixture {
 
 pub fn servers() -> Vec<String> {
     let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
-    urls.split(',')
-        .map(|url| url.trim().trim_end_matches('/').to_owned())
-        .filter(|url| !url.is_empty())
-        .collect()
+    urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()).collect()
 }
 
 pub fn engines() -> Vec<String> {
-    ["memory", "file"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(servers())
-        .collect()
+    ["memory", "file"].map(str::to_owned).into_iter().chain(servers()).collect()
 }
 
 /// Waits for a condition and says what it last saw when it never comes.
@@ -142,10 +119,7 @@ impl From<Error> for Failure {
 pub async fn cutting_proxy(server: &str, word: &'static str, pass_on: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (head, address) = server.rsplit_once('@').unwrap();
-    let (address, url) = (
-        address.to_owned(),
-        format!("{head}@{}", listener.local_addr().unwrap()),
-    );
+    let (address, url) = (address.to_owned(), format!("{head}@{}", listener.local_addr().unwrap()));
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(&address).await.unwrap();

@@ -1,0 +1,199 @@
+//! From an entry to the answer a channel gets.
+
+use axum::response::{IntoResponse, Response};
+use edge::Problem;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use schemas::entry::{AcceptedBy, EntryState};
+use schemas::money::render_minor;
+use serde::Serialize;
+use standin::journal::{Entry, JournalError};
+use standin::rules::Reason;
+
+/// What a channel sees of an entry's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// No outcome yet.
+    Processing,
+    /// Posted by the core.
+    Completed,
+    /// Ended without a posting; `reason` says why.
+    Failed,
+    /// Cancelled before it was sent.
+    Cancelled,
+}
+
+impl Status {
+    /// The table of the API's documentation.
+    pub fn of(state: EntryState) -> Self {
+        match state {
+            EntryState::Submitting | EntryState::Queued | EntryState::OutcomeUnknown | EntryState::Parked => {
+                Self::Processing
+            }
+            EntryState::Posted | EntryState::Confirmed => Self::Completed,
+            EntryState::Declined | EntryState::Refused | EntryState::WrittenOff => Self::Failed,
+            EntryState::Cancelled => Self::Cancelled,
+        }
+    }
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A transfer as channels see it.
+#[derive(Serialize)]
+struct TransferView<'a> {
+    transfer_id: &'a str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    accepted_by: AcceptedBy,
+    core_reference: &'a str,
+    cancellable: bool,
+    created_at: String,
+    updated_at: String,
+    from_account: &'a str,
+    to_account: &'a str,
+    amount: String,
+    currency: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remittance: Option<&'a str>,
+}
+
+/// Who took the write: the core within the request, or stand-in.
+pub fn accepted_by(entry: &Entry) -> AcceptedBy {
+    if entry.ordered { AcceptedBy::StandIn } else { AcceptedBy::Core }
+}
+
+/// The body of every answer about a transfer.
+pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
+    let command = &entry.command;
+    let view = TransferView {
+        transfer_id: entry.id.as_str(),
+        status: Status::of(entry.state),
+        reason: entry.reason.as_deref(),
+        accepted_by: accepted_by(entry),
+        core_reference: &entry.core_ref,
+        cancellable: entry.state == EntryState::Queued,
+        created_at: rfc3339(entry.accepted_us)?,
+        updated_at: rfc3339(entry.updated_us)?,
+        from_account: &command.from_account,
+        to_account: &command.to_account,
+        amount: render_minor(command.amount_minor, command.currency),
+        currency: command.currency.code(),
+        remittance: command.remittance.as_deref(),
+    };
+    serde_json::to_vec(&view).map_err(Problem::internal)
+}
+
+fn rfc3339(us: i64) -> Result<String, Problem> {
+    jiff::Timestamp::from_microsecond(us).map(|at| at.to_string()).map_err(Problem::internal)
+}
+
+/// The answer to a read of a transfer.
+pub fn shown(entry: &Entry) -> Result<Response, Problem> {
+    json(StatusCode::OK, entry)
+}
+
+/// The answer to a write: 201 with an outcome, 202 without one, 422 when our rules declined it.
+pub fn submitted(entry: &Entry, replayed: bool) -> Result<Response, Problem> {
+    let mut response = match Status::of(entry.state) {
+        _ if entry.state == EntryState::Declined => declined(entry).into_response(),
+        Status::Processing => processing(entry)?,
+        Status::Completed | Status::Failed | Status::Cancelled => json(StatusCode::CREATED, entry)?,
+    };
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn processing(entry: &Entry) -> Result<Response, Problem> {
+    let mut response = json(StatusCode::ACCEPTED, entry)?;
+    let location = format!("/v1/transfers/{}", entry.id);
+    let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    Ok(response)
+}
+
+fn json(status: StatusCode, entry: &Entry) -> Result<Response, Problem> {
+    let body = render(entry)?;
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    Ok((status, headers, body).into_response())
+}
+
+/// A stored decline: the same key gets the same answer later.
+fn declined(entry: &Entry) -> Problem {
+    let reason = entry.reason.as_deref().and_then(Reason::parse);
+    let (code, detail) = match reason {
+        Some(reason) => (reason.code(), explain(reason)),
+        None => ("declined", "A rule declined it."),
+    };
+    Problem::new(422, code, "The transfer was declined")
+        .detail(detail)
+        .transfer_id(entry.id.as_str())
+        .retryable(false)
+        .safe_to_use_new_key(true)
+}
+
+fn explain(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UnknownAccount => "The account to be credited is not known.",
+        Reason::AccountFrozen => "The account is frozen.",
+        Reason::AccountClosed => "An account of this transfer is closed.",
+        Reason::CurrencyMismatch => "The amount must be in the currency of both accounts.",
+        Reason::InsufficientFunds => "The available balance does not cover the amount.",
+        Reason::LimitExceeded => "The amount is above the limit of one transfer.",
+        Reason::DailyLimitExceeded => "The day's limit for this account is used up while the core is away.",
+        Reason::DailyCountExceeded => {
+            "The day's number of transfers for this account is used up while the core is away."
+        }
+        Reason::DataTooOld => "The account's data are too old to decide while the core is away.",
+    }
+}
+
+/// A key that was used for another command.
+pub fn key_reused() -> Problem {
+    Problem::new(422, "idempotency-key-reused", "The Idempotency-Key was used for another transfer")
+        .detail("Use a new key for a new transfer; send the very same body when you retry one.")
+        .retryable(false)
+        .safe_to_use_new_key(true)
+}
+
+/// Nothing is known of accounts yet.
+pub fn not_loaded() -> Problem {
+    Problem::new(503, "not-loaded", "The account data are still being loaded")
+        .retryable(true)
+        .safe_to_use_new_key(true)
+        .retry_after_s(5)
+}
+
+/// The journal could not take the write; whether it did is said exactly.
+pub fn journal_problem(err: &JournalError) -> Problem {
+    if err.is_commit_unknown() {
+        return Problem::unavailable("acceptance-unknown", "It is not known whether the transfer was accepted", err)
+            .detail("Ask again with the same key; a new key could transfer twice.")
+            .retryable(true)
+            .safe_to_use_new_key(false)
+            .retry_after_s(2);
+    }
+    match err {
+        JournalError::Sql(sql::Error::Unavailable(_) | sql::Error::Retryable { .. }) | JournalError::Overloaded => {
+            Problem::unavailable("journal-unavailable", "The transfer was not accepted", err)
+                .detail("Nothing was kept. Ask again with the same key.")
+                .retryable(true)
+                .safe_to_use_new_key(true)
+                .retry_after_s(2)
+        }
+        _ => Problem::internal(err).safe_to_use_new_key(false),
+    }
+}

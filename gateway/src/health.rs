@@ -1,0 +1,202 @@
+//! What one gateway believes of the core's health, and how fast it changes its mind. Pure.
+
+/// Health of the core as one observer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// Answers.
+    Available,
+    /// Failed to answer lately, not often enough to give up.
+    Suspect,
+    /// Do not try; probes only.
+    Unavailable,
+    /// Probes succeed again; not trusted yet.
+    Recovering,
+}
+
+impl Health {
+    /// The name in metrics and the admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Available => "available",
+            Health::Suspect => "suspect",
+            Health::Unavailable => "unavailable",
+            Health::Recovering => "recovering",
+        }
+    }
+}
+
+/// Something that was seen of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A usable answer to a request, a refusal included.
+    Answered,
+    /// Provably nothing could be sent: the connection was refused. Counts at once.
+    Refused,
+    /// A request was sent and no usable answer came.
+    NoAnswer,
+    /// A probe came back well.
+    ProbeUp,
+    /// A probe failed, or the core says that it takes nothing now.
+    ProbeDown,
+}
+
+/// When the mind changes. Times in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Consecutive requests or probes without an answer before the core counts as away.
+    pub failures_max: u32,
+    /// Clean probes in a row before it counts as back.
+    pub clean_probes_min: u32,
+    /// A fall within this time of the last one doubles the clean probes asked for: a flapping core stays away longer.
+    pub flap_window_ms: u64,
+    /// Bound of that doubling.
+    pub clean_probes_max: u32,
+}
+
+impl Default for Policy {
+    /// Away after 3 failures; back after 3 clean probes, doubling up to 96 while falls come within 10 minutes.
+    fn default() -> Self {
+        Self { failures_max: 3, clean_probes_min: 3, flap_window_ms: 600_000, clean_probes_max: 96 }
+    }
+}
+
+/// The observer.
+#[derive(Debug, Clone)]
+pub struct CoreHealth {
+    policy: Policy,
+    health: Health,
+    failures: u32,
+    clean: u32,
+    clean_wanted: u32,
+    fell_at_ms: Option<u64>,
+}
+
+impl CoreHealth {
+    /// Starts in doubt: the first clean probes decide, so that a gateway that starts into an outage stands in at once.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, health: Health::Recovering, failures: 0, clean: 0, clean_wanted: 1, fell_at_ms: None }
+    }
+
+    /// What is believed now.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Takes in a signal at `now_ms` of a monotonic clock; `true` when the health changed.
+    pub fn step(&mut self, signal: Signal, now_ms: u64) -> bool {
+        let before = self.health;
+        match (self.health, signal) {
+            (Health::Available | Health::Suspect, Signal::Answered | Signal::ProbeUp) => {
+                self.failures = 0;
+                self.health = Health::Available;
+            }
+            (Health::Available | Health::Suspect, Signal::Refused) => self.fall(now_ms),
+            (Health::Available | Health::Suspect, Signal::NoAnswer | Signal::ProbeDown) => {
+                self.failures += 1;
+                self.health = Health::Suspect;
+                if self.failures >= self.policy.failures_max {
+                    self.fall(now_ms);
+                }
+            }
+            (Health::Unavailable | Health::Recovering, Signal::ProbeUp) => {
+                self.clean += 1;
+                self.health = Health::Recovering;
+                if self.clean >= self.clean_wanted {
+                    self.failures = 0;
+                    self.health = Health::Available;
+                }
+            }
+            // A late answer to a request of before the fall proves nothing about now.
+            (Health::Unavailable | Health::Recovering, Signal::Answered) => {}
+            (Health::Recovering, Signal::Refused | Signal::NoAnswer | Signal::ProbeDown) => self.fall(now_ms),
+            (Health::Unavailable, _) => self.clean = 0,
+        }
+        before != self.health
+    }
+
+    fn fall(&mut self, now_ms: u64) {
+        // Failing while recovering is the same fall going on, not another one.
+        if self.health != Health::Recovering || self.fell_at_ms.is_none() {
+            let flapping = self.fell_at_ms.is_some_and(|at| now_ms.saturating_sub(at) < self.policy.flap_window_ms);
+            self.clean_wanted = if flapping {
+                (self.clean_wanted * 2).min(self.policy.clean_probes_max)
+            } else {
+                self.policy.clean_probes_min
+            };
+            self.fell_at_ms = Some(now_ms);
+        }
+        (self.health, self.failures, self.clean) = (Health::Unavailable, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Signal::*;
+
+    fn available() -> CoreHealth {
+        let mut health = CoreHealth::new(Policy::default());
+        health.step(ProbeUp, 0);
+        assert_eq!(health.health(), Health::Available);
+        health
+    }
+
+    #[test]
+    fn a_refused_connection_counts_at_once() {
+        let mut health = available();
+        assert!(health.step(Refused, 1));
+        assert_eq!(health.health(), Health::Unavailable);
+    }
+
+    #[test]
+    fn single_failures_between_answers_never_switch() {
+        let mut health = available();
+        for at in 0..1_000 {
+            health.step(NoAnswer, at);
+            health.step(NoAnswer, at);
+            assert_ne!(health.health(), Health::Unavailable);
+            health.step(Answered, at);
+        }
+        assert_eq!(health.health(), Health::Available);
+    }
+
+    #[test]
+    fn it_takes_several_clean_probes_to_come_back_and_one_failure_to_start_over() {
+        let mut health = available();
+        health.step(Refused, 1);
+        health.step(ProbeUp, 2);
+        health.step(ProbeUp, 3);
+        health.step(ProbeDown, 4);
+        health.step(ProbeUp, 5);
+        health.step(ProbeUp, 6);
+        assert_eq!(health.health(), Health::Recovering);
+        health.step(ProbeUp, 7);
+        assert_eq!(health.health(), Health::Available);
+    }
+
+    #[test]
+    fn a_flapping_core_is_trusted_ever_later() {
+        let mut health = available();
+        let mut wanted = Vec::new();
+        let mut now = 1;
+        for _ in 0..8 {
+            health.step(Refused, now);
+            let mut probes = 0;
+            while health.health() != Health::Available {
+                now += 500;
+                health.step(ProbeUp, now);
+                probes += 1;
+            }
+            wanted.push(probes);
+        }
+        assert_eq!(wanted, [3, 6, 12, 24, 48, 96, 96, 96]);
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_it_back() {
+        let mut health = available();
+        health.step(Refused, 1);
+        assert!(!health.step(Answered, 2));
+        assert_eq!(health.health(), Health::Unavailable);
+    }
+}

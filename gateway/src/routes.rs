@@ -1,0 +1,117 @@
+//! The channels' HTTP for writes.
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use edge::{Caller, Problem, Scope};
+use schemas::entry::EntryState;
+use serde::Deserialize;
+use standin::journal::{Entry, EntryId, JournalError, Write};
+
+use crate::answer::{self, Status, accepted_by};
+use crate::metrics::WRITES_TOTAL;
+use crate::request::{TRANSFER, TransferBody, customers, fingerprint, idempotency_key, is_key};
+use crate::submission::Gateway;
+
+/// `/v1/transfers` and what belongs to it. The caller puts it behind [`edge::Authenticate`].
+pub fn router(gateway: Gateway) -> Router {
+    Router::new()
+        .route("/v1/transfers", post(submit).get(by_key))
+        .route("/v1/transfers/{id}", get(by_id))
+        .route("/v1/transfers/{id}/cancellation", post(cancel))
+        .with_state(gateway)
+}
+
+async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Result<Response, Problem> {
+    caller.require(Scope::Write)?;
+    let key = idempotency_key(request.headers())?;
+    let command = edge::json::read_json::<TransferBody>(request).await?.parse()?;
+    let now = jiff::Timestamp::now();
+    let write = Write {
+        id: EntryId::generate(),
+        principal: caller.id.clone(),
+        operation: TRANSFER.to_owned(),
+        idempotency_key: key,
+        fingerprint: fingerprint(TRANSFER, &command)?,
+        command,
+        customers: customers(&caller),
+        belief: gateway.watch().view().belief(),
+        accepted_us: now.as_microsecond(),
+        business_day: now.as_second().div_euclid(86_400),
+    };
+    check(&gateway, &write)?;
+    let (entry, replayed) = gateway.submit(write).await?;
+    let by = if accepted_by(&entry) == schemas::entry::AcceptedBy::Core { "core" } else { "stand-in" };
+    metrics::counter!(WRITES_TOTAL, "status" => Status::of(entry.state).as_str(), "accepted_by" => by).increment(1);
+    answer::submitted(&entry, replayed)
+}
+
+/// Asked before a key is consumed: can the core be told this at all?
+fn check(gateway: &Gateway, write: &Write) -> Result<(), Problem> {
+    if !gateway.core().offers(&write.operation) {
+        return Err(Problem::new(503, "operation-not-offered", "The core does not offer this operation")
+            .retryable(false)
+            .safe_to_use_new_key(true));
+    }
+    let request = standin::settle::check_request(write).map_err(Problem::internal)?;
+    gateway.core().check(&request).map_err(|field| {
+        Problem::bad_request("The core cannot be sent this transfer.").error("", "not-representable", field)
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByKey {
+    idempotency_key: String,
+}
+
+async fn by_key(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    query: Result<Query<ByKey>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let key = match query {
+        Ok(Query(ByKey { idempotency_key })) if is_key(&idempotency_key) => idempotency_key,
+        _ => return Err(Problem::bad_request("Give exactly one parameter: idempotency_key.")),
+    };
+    let found = gateway.journal().get_by_key(&caller.id, TRANSFER, &key).await;
+    answer::shown(&found.map_err(unavailable)?.ok_or_else(Problem::not_found)?)
+}
+
+async fn by_id(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    answer::shown(&own_entry(&gateway, &caller, &id).await?)
+}
+
+async fn cancel(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    caller.require(Scope::Write)?;
+    let entry = own_entry(&gateway, &caller, &id).await?;
+    let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());
+    let cancelled = edge::request::spawn(async move { journal.cancel(&actor, &id, None).await }).await;
+    match cancelled.map_err(Problem::internal)? {
+        Ok(entry) => answer::shown(&entry),
+        Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),
+        Err(err) => Err(unavailable(err)),
+    }
+}
+
+/// The caller's own entry; anybody else's does not exist.
+async fn own_entry(gateway: &Gateway, caller: &Caller, id: &str) -> Result<Entry, Problem> {
+    let id = EntryId::parse(id).ok_or_else(Problem::not_found)?;
+    let found = gateway.journal().get(&id).await.map_err(unavailable)?;
+    found.filter(|entry| entry.principal == caller.id).ok_or_else(Problem::not_found)
+}
+
+fn not_cancellable(entry: &Entry, state: EntryState) -> Problem {
+    Problem::new(409, "not-cancellable", "The transfer cannot be cancelled any more")
+        .detail(match Status::of(state) {
+            Status::Processing => "It is on its way to the core; ask for its outcome.",
+            _ => "It has ended already.",
+        })
+        .transfer_id(entry.id.as_str())
+        .retryable(false)
+}
+
+fn unavailable(err: JournalError) -> Problem {
+    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
+}
