@@ -163,3 +163,6 @@ impl fmt::Debug for Version {
         f.write_str(&self.to_hex())
     }
 }
+
+#[cfg(test)]
+mod tests;

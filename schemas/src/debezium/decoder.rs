@@ -67,7 +67,7 @@ impl Decoder {
 
 impl Frames {
     fn key<'a>(&mut self, bytes: &'a [u8]) -> Result<Row<'a>, DecodeError> {
-        if let Some(row) = payload(bytes, &self.key).and_then(|payload| serde_json::from_slice(payload).ok()) {
+        if let Some(row) = payload(bytes, &self.key).and_then(|payload| serde_json::from_str(payload).ok()) {
             return Ok(row);
         }
         let outer: Option<Row<'a>> = from_slice(Half::Key, bytes)?;
@@ -84,8 +84,7 @@ impl Frames {
     }
 
     fn value<'a>(&mut self, key: Row<'a>, bytes: &'a [u8]) -> Result<Record<'a>, DecodeError> {
-        if let Some(envelope) = payload(bytes, &self.value).and_then(|p| serde_json::from_slice::<Envelope<'a>>(p).ok())
-        {
+        if let Some(envelope) = payload(bytes, &self.value).and_then(|p| serde_json::from_str::<Envelope<'a>>(p).ok()) {
             return envelope.into_record(key, self.schema.clone());
         }
         let outer: Option<Envelope<'a>> = from_slice(Half::Value, bytes)?;
@@ -106,16 +105,18 @@ impl Frames {
     }
 }
 
+/// All text is checked here, once: serde_json does not look into strings that it skips.
 fn from_slice<'a, T: serde::Deserialize<'a>>(half: Half, bytes: &'a [u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(bytes).map_err(|err| DecodeError::from_json(half, "top level", &err))
+    let text = str::from_utf8(bytes).map_err(|err| DecodeError::Malformed { half, column: err.valid_up_to() + 1 })?;
+    serde_json::from_str(text).map_err(|err| DecodeError::from_json(half, "top level", &err))
 }
 
 /// The payload of a record that begins with what we remember; none when it does not, or when nothing is remembered.
-fn payload<'a>(bytes: &'a [u8], remembered: &[u8]) -> Option<&'a [u8]> {
+fn payload<'a>(bytes: &'a [u8], remembered: &[u8]) -> Option<&'a str> {
     if remembered.is_empty() {
         return None;
     }
-    bytes.strip_prefix(remembered)?.strip_suffix(b"}")
+    str::from_utf8(bytes.strip_prefix(remembered)?.strip_suffix(b"}")?).ok()
 }
 
 /// Everything in front of `part`, which lies inside `whole`, when nothing but the closing brace follows it; else nothing.

@@ -7,14 +7,14 @@ mod row;
 mod schema;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use decoder::{Decoder, RECORD_BYTES_MAX, TOPICS_MAX};
 pub use error::{DecodeError, Half};
-pub use row::{CELL_DEPTH_MAX, COLUMNS_MAX, Cell, Row};
+pub use row::{CELL_DEPTH_MAX, COLUMNS_MAX, Cell, NAME_BYTES_MAX, Row};
 pub use schema::{ColumnKind, TableSchema};
 pub use source::{Connector, Snapshot, Source};
 

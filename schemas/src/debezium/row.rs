@@ -9,6 +9,8 @@ use super::error::OURS;
 
 /// Columns a row may have; MySQL and MariaDB stop at 4,096, PostgreSQL at 1,600.
 pub const COLUMNS_MAX: usize = 4_096;
+/// Bytes a column's name may have; MySQL, MariaDB and PostgreSQL stop at 64 characters.
+pub const NAME_BYTES_MAX: usize = 256;
 /// Nesting a cell may have; Debezium's own structs need two.
 pub const CELL_DEPTH_MAX: usize = 32;
 
@@ -157,6 +159,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
                 let mut cells: Vec<(Cow<'de, str>, Cell<'de>)> = Vec::with_capacity(16);
                 let mut names = Names::default();
                 while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+                    if name.len() > NAME_BYTES_MAX {
+                        return Err(A::Error::custom(format!("{OURS}column names of at most {NAME_BYTES_MAX} bytes")));
+                    }
                     if names.maybe_seen(&name) && cells.iter().any(|(other, _)| *other == name) {
                         return Err(A::Error::custom(format!("{OURS}one value for column `{}`, not two", clip(&name))));
                     }
@@ -184,11 +189,10 @@ struct Names {
 
 impl Names {
     fn maybe_seen(&mut self, name: &str) -> bool {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for byte in name.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        let bit = (hash >> 56) as usize;
+        let bytes = name.as_bytes();
+        let at = |i: usize| bytes.get(i).copied().map_or(0, usize::from);
+        let (last, middle) = (at(bytes.len().wrapping_sub(1)), at(bytes.len() / 2));
+        let bit = (at(0) ^ (last << 3) ^ (middle << 5) ^ (bytes.len() * 37)) % 256;
         let word = &mut self.bits[bit / 64];
         let seen = *word & (1 << (bit % 64)) != 0;
         *word |= 1 << (bit % 64);

@@ -1,1 +1,139 @@
+use bigdecimal::{BigDecimal, ToPrimitive};
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
 use super::*;
+
+fn read(json: &str, declared: DecimalFormat, block: Option<ColumnKind>) -> Result<Decimal, DecimalError> {
+    let raw: &RawValue = serde_json::from_str(json).unwrap();
+    Decimal::from_cell(Cell::new(raw), declared, block)
+}
+
+const PRECISE: DecimalFormat = DecimalFormat::Precise { scale: 2 };
+
+fn base64(unscaled: i128, extension: usize) -> String {
+    let fill = if unscaled < 0 { 0xff } else { 0x00 };
+    let bytes: Vec<u8> = std::iter::repeat_n(fill, extension).chain(unscaled.to_be_bytes()).collect();
+    STANDARD.encode(bytes)
+}
+
+#[test]
+fn debezium_cells_of_every_mode_are_read_exactly() {
+    for (json, format, unscaled, scale) in [
+        (r#""AZoo""#, PRECISE, 105_000, 2),
+        (r#""AA==""#, PRECISE, 0, 2),
+        (r#""/w==""#, PRECISE, -1, 2),
+        (r#""++Y=""#, PRECISE, -1_050, 2),
+        (r#""10.50""#, DecimalFormat::Text, 1_050, 2),
+        (r#""-0.05""#, DecimalFormat::Text, -5, 2),
+        (r#""1.2E+3""#, DecimalFormat::Text, 12, -2),
+        (r#""0E-10""#, DecimalFormat::Text, 0, 10),
+        (r#"{"scale":3,"value":"BNI="}"#, DecimalFormat::Variable, 1_234, 3),
+        ("-1050", DecimalFormat::Integer { scale: 2 }, -1_050, 2),
+    ] {
+        assert_eq!(read(json, format, None), Ok(Decimal { unscaled, scale }), "{json}");
+    }
+}
+
+#[test]
+fn binary_fractions_are_refused_with_the_remedy() {
+    for json in ["10.5", "12", "1e3", "1E400"] {
+        let err = read(json, PRECISE, None).unwrap_err();
+        assert_eq!(err, DecimalError::BinaryFraction);
+        assert!(err.to_string().contains("decimal.handling.mode=precise or string"));
+    }
+    assert_eq!(read("10.0", DecimalFormat::Integer { scale: 2 }, None), Err(DecimalError::BinaryFraction));
+    assert_eq!(read("10.0", PRECISE, Some(ColumnKind::Float)), Err(DecimalError::BinaryFraction));
+}
+
+#[test]
+fn the_schema_block_decides_over_the_mapping() {
+    let wider = Some(ColumnKind::Decimal { scale: 4 });
+    assert_eq!(read(r#""AZoo""#, PRECISE, wider), Ok(Decimal { unscaled: 105_000, scale: 4 }));
+    assert_eq!(read(r#""1234""#, PRECISE, Some(ColumnKind::Text)), Ok(Decimal { unscaled: 1_234, scale: 0 }));
+    assert!(matches!(read("5", PRECISE, Some(ColumnKind::Date)), Err(DecimalError::Expected(_))));
+}
+
+#[test]
+fn text_mode_under_a_precise_mapping_is_named() {
+    assert_eq!(read(r#""10.50""#, PRECISE, None), Err(DecimalError::TextNotBase64));
+}
+
+#[test]
+fn amounts_become_minor_units_exactly_or_not_at_all() {
+    let minor = |unscaled, scale, exponent| Decimal { unscaled, scale }.to_minor(exponent);
+    assert_eq!(minor(1_050, 2, 2), Ok(1_050));
+    assert_eq!(minor(500_000, 2, 0), Ok(5_000));
+    assert_eq!(minor(5, 0, 3), Ok(5_000));
+    assert_eq!(minor(12, -2, 2), Ok(120_000));
+    assert_eq!(minor(1_055, 3, 2), Err(DecimalError::Inexact));
+    assert_eq!(minor(500_001, 2, 0), Err(DecimalError::Inexact));
+    assert_eq!(minor(i128::from(i64::MAX), 2, 2), Ok(i64::MAX));
+    assert_eq!(minor(i128::from(i64::MAX) + 1, 2, 2), Err(DecimalError::OutOfRange));
+    assert_eq!(minor(1, -40, 2), Err(DecimalError::OutOfRange));
+    assert_eq!(minor(1, 1_000, 2), Err(DecimalError::Inexact));
+    assert_eq!(minor(0, 1_000, 2), Ok(0));
+}
+
+#[test]
+fn what_is_no_decimal_is_refused() {
+    for json in
+        [r#""""#, r#"".5""#, r#""1.""#, r#""NaN""#, r#""+1""#, r#""1,5""#, r#""--1""#, r#""1e99999999999""#, r#""é""#]
+    {
+        assert!(read(json, DecimalFormat::Text, None).is_err(), "{json}");
+    }
+    for json in [r#""""#, r#""A""#, r#""A$==""#, "null", "true", "[]", "{}"] {
+        assert!(read(json, PRECISE, None).is_err(), "{json}");
+    }
+    assert_eq!(Decimal::from_text("1e-1001"), Err(DecimalError::Scale));
+    assert_eq!(Decimal::from_text(&"9".repeat(60)), Err(DecimalError::TooManyDigits));
+    assert_eq!(Decimal::from_base64(&STANDARD.encode([0x7f; 17]), 0), Err(DecimalError::TooManyDigits));
+    assert_eq!(
+        Decimal::from_base64(&STANDARD.encode([[0u8].as_slice(), &[0xff; 16]].concat()), 0),
+        Err(DecimalError::TooManyDigits)
+    );
+}
+
+proptest! {
+    #[test]
+    fn base64_of_any_length_reads_back(unscaled in any::<i128>(), extension in 0..20usize, scale in 0..30i32) {
+        prop_assert_eq!(Decimal::from_base64(&base64(unscaled, extension), scale), Ok(Decimal { unscaled, scale }));
+    }
+
+    #[test]
+    fn shortest_base64_reads_back(unscaled in prop_oneof![-70_000..70_000i128, any::<i128>()]) {
+        let all = unscaled.to_be_bytes();
+        let spare = (0..15).take_while(|i| {
+            let fill = if unscaled < 0 { 0xff } else { 0 };
+            all[*i] == fill && (all[i + 1] & 0x80 != 0) == (unscaled < 0)
+        }).count();
+        let text = STANDARD.encode(&all[spare..]);
+        prop_assert_eq!(Decimal::from_base64(&text, 2), Ok(Decimal { unscaled, scale: 2 }));
+    }
+
+    #[test]
+    fn minor_units_agree_with_arbitrary_precision(
+        unscaled in prop_oneof![-2_000_000..2_000_000i128, any::<i64>().prop_map(i128::from), any::<i128>()],
+        scale in -5..12i32, exponent in 0..5u32,
+    ) {
+        let decimal = Decimal { unscaled, scale };
+        let shifted = BigDecimal::from(decimal) * BigDecimal::from(10u64.pow(exponent));
+        let oracle = if shifted.is_integer() { shifted.to_i64() } else { None };
+        prop_assert_eq!(decimal.to_minor(exponent).ok(), oracle);
+    }
+
+    #[test]
+    fn plain_text_agrees_with_arbitrary_precision(whole in 0..10_000_000_000u64, fraction in "[0-9]{0,12}", negative in any::<bool>()) {
+        let sign = if negative { "-" } else { "" };
+        let text = if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
+        let read = Decimal::from_text(&text).unwrap();
+        prop_assert_eq!(BigDecimal::from(read), text.parse::<BigDecimal>().unwrap());
+    }
+
+    #[test]
+    fn no_text_panics(text in any::<String>(), scale in any::<i32>(), exponent in any::<u32>()) {
+        for read in [Decimal::from_text(&text), Decimal::from_base64(&text, scale)].into_iter().flatten() {
+            let _ = read.to_minor(exponent);
+        }
+    }
+}

@@ -2,23 +2,20 @@
 
 use std::borrow::Cow;
 
+use super::view::View;
 use super::{
-    AccountFields, Amount, AmountFormat, Applied, BalanceFields, Codes, Confirms, CustomerFields, Id, MapError,
-    MapReason, Mapping, Predicate, Table, Touched, TransactionFields,
+    AccountFields, Amount, Applied, BalanceFields, Confirms, CustomerFields, Id, MapError, MapReason, Mapping,
+    Predicate, Touched, TransactionFields,
 };
-use crate::debezium::{Cell, ChangeEvent, ColumnKind, Op, Row};
-use crate::decimal::{Decimal, DecimalFormat};
+use crate::debezium::{ChangeEvent, Op, Row};
+use crate::decimal::DecimalError;
 use crate::entry::LegKind;
 use crate::model::{
     Account, Balance, CanonicalChange, CanonicalRow, Customer, Entity, LegEvidence, LegVerdict, Personal, RowChange,
     Transaction,
 };
-use crate::money::Currency;
 use crate::position::Version;
 use crate::temporal;
-
-/// What Debezium writes for a value that the log does not have (PostgreSQL TOAST), as text.
-const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
 impl Mapping {
     /// The canonical changes and the evidence of an event. An event of an unmapped table gives nothing; columns that are
@@ -64,20 +61,7 @@ impl Mapping {
     }
 }
 
-/// One event seen through its table's mapping.
-#[derive(Clone, Copy)]
-struct View<'v> {
-    mapping: &'v Mapping,
-    table: &'v Table,
-    event: &'v ChangeEvent<'v>,
-    version: Version,
-}
-
-impl<'v> View<'v> {
-    fn error(&self, column: &str, reason: MapReason) -> MapError {
-        MapError { table: self.table.full_name(), column: column.to_owned(), reason }
-    }
-
+impl View<'_> {
     fn delete(&self, applied: &mut Applied) -> Result<(), MapError> {
         for (entity, id) in self.table.ids() {
             let key = match self.id_if_there(&self.event.key, id)? {
@@ -202,7 +186,7 @@ impl<'v> View<'v> {
                 LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
             },
         };
-        let out_of_range = || self.error(&fields.amount.column, crate::decimal::DecimalError::OutOfRange.into());
+        let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
         let time = &fields.booked_at;
         let cell = self.value(row, &time.column)?;
         let booked_at = temporal::timestamp(cell, time.format, self.kind(&time.column), &self.mapping.zone)
@@ -266,94 +250,5 @@ impl<'v> View<'v> {
             }
         }
         Err(self.error(&self.table.key[0], MapReason::Missing))
-    }
-
-    /// What the schema block says of a column.
-    fn kind(&self, column: &str) -> Option<ColumnKind> {
-        self.event.schema.as_ref()?.kind(column)
-    }
-
-    /// A cell that must be there; it may be NULL.
-    fn cell<'r>(&self, row: &Row<'r>, column: &str) -> Result<Cell<'r>, MapError> {
-        row.get(column).ok_or_else(|| self.error(column, MapReason::Missing))
-    }
-
-    /// A cell that must hold a value.
-    fn value<'r>(&self, row: &Row<'r>, column: &str) -> Result<Cell<'r>, MapError> {
-        let cell = self.cell(row, column)?;
-        if cell.is_null() { Err(self.error(column, MapReason::Null)) } else { Ok(cell) }
-    }
-
-    fn optional<'r, T>(
-        &self,
-        row: &Row<'r>,
-        column: Option<&String>,
-        read: impl Fn(&Self, Cell<'r>, &str) -> Result<T, MapError>,
-    ) -> Result<Option<T>, MapError> {
-        let Some(column) = column else { return Ok(None) };
-        let cell = self.cell(row, column)?;
-        if cell.is_null() { Ok(None) } else { read(self, cell, column).map(Some) }
-    }
-
-    /// Text, or an integer as it is written: identifiers may be either.
-    fn text<'r>(&self, cell: Cell<'r>, column: &str) -> Result<Cow<'r, str>, MapError> {
-        match cell.text() {
-            Some(text) if text == UNAVAILABLE => Err(self.error(column, MapReason::Unavailable)),
-            Some(text) => Ok(text),
-            None if cell.i64().is_some() || cell.u64().is_some() => Ok(Cow::Borrowed(cell.json())),
-            None => Err(self.error(column, MapReason::Expected("a text or an integer"))),
-        }
-    }
-
-    fn id(&self, row: &Row<'_>, id: &Id) -> Result<String, MapError> {
-        let mut joined = String::new();
-        for (i, column) in id.0.iter().enumerate() {
-            let part = self.text(self.value(row, column)?, column)?;
-            if part.is_empty() {
-                return Err(self.error(column, MapReason::Expected("a text that is not empty")));
-            }
-            if i > 0 {
-                joined.push('-');
-            }
-            if id.0.len() > 1 && part.contains(['-', '%']) {
-                joined.push_str(&part.replace('%', "%25").replace('-', "%2D"));
-            } else {
-                joined.push_str(&part);
-            }
-        }
-        Ok(joined)
-    }
-
-    /// The identifier when the row has all its columns.
-    fn id_if_there(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
-        if id.0.iter().all(|column| row.get(column).is_some()) { self.id(row, id).map(Some) } else { Ok(None) }
-    }
-
-    fn integer(&self, row: &Row<'_>, column: &str) -> Result<i64, MapError> {
-        let cell = self.value(row, column)?;
-        cell.i64().ok_or_else(|| self.error(column, MapReason::Expected("an integer of 64 bits")))
-    }
-
-    fn currency(&self, row: &Row<'_>, column: &str) -> Result<Currency, MapError> {
-        let text = self.text(self.value(row, column)?, column)?;
-        Currency::parse(&text).map_err(|_| self.error(column, MapReason::UnknownCurrency))
-    }
-
-    fn code<T: Copy>(&self, row: &Row<'_>, codes: &Codes<T>) -> Result<T, MapError> {
-        let text = self.text(self.value(row, &codes.column)?, &codes.column)?;
-        let found = codes.codes.iter().find(|(code, _)| *code == text);
-        found.map(|(_, meaning)| *meaning).ok_or_else(|| self.error(&codes.column, MapReason::UnknownCode))
-    }
-
-    fn amount(&self, row: &Row<'_>, amount: &Amount, currency: Currency) -> Result<i64, MapError> {
-        let cell = self.value(row, &amount.column)?;
-        let exponent = currency.exponent();
-        let format = match amount.format {
-            AmountFormat::Decimal(format) => format,
-            AmountFormat::MinorUnits => DecimalFormat::Integer { scale: i32::try_from(exponent).unwrap_or(0) },
-        };
-        Decimal::from_cell(cell, format, self.kind(&amount.column))
-            .and_then(|decimal| decimal.to_minor(exponent))
-            .map_err(|err| self.error(&amount.column, err.into()))
     }
 }

@@ -1,10 +1,12 @@
 //! Mappings: which of a core's columns feed which canonical field. Declared in YAML, checked whole, applied to change events.
 
 mod apply;
+mod field;
 mod node;
 mod read;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use jiff::tz::TimeZone;
 

@@ -137,6 +137,10 @@ impl<'n> Members<'n> {
         if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
     }
 
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     pub(super) fn line(&self) -> u64 {
         self.line
     }

@@ -1,0 +1,257 @@
+//! The bank's interface: what Locum and every other channel of this core speak to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use crate::faults::{Fault, Faults, Mode};
+use crate::ledger::{Deadline, Ledger, LedgerError, Outcome};
+use crate::model::{PostingBody, Problem};
+use crate::reads;
+use crate::serve::{Abort, Answer};
+
+/// Largest body read, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests seen since the start.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Counters {
+    pub postings_received: AtomicU64,
+    pub enquiries_received: AtomicU64,
+    pub other_received: AtomicU64,
+    pub booked: AtomicU64,
+    pub refused: AtomicU64,
+    pub repeated: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Everything a request needs; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Bank {
+    pub ledger: Ledger,
+    pub faults: Arc<Faults>,
+    pub counters: Arc<Counters>,
+    pub enquiry: bool,
+    pub lifetime: Duration,
+    /// Held by work that must not be cut off by a regular stop.
+    pub busy: mpsc::Sender<()>,
+    /// Ends the silence of hung requests at a stop.
+    pub running: watch::Receiver<bool>,
+}
+
+/// What work ends with: an answer, or none.
+enum End {
+    Answer(Response<Body>),
+    Abort(Abort),
+    Silence,
+}
+
+impl Bank {
+    /// Reads the request and works on it in a task of its own: a caller that leaves does not take its posting along.
+    pub(crate) fn answer(&self, request: Request<Incoming>) -> Answer {
+        let bank = self.clone();
+        let mut running = self.running.clone();
+        Box::pin(async move {
+            let arrived = Instant::now();
+            let (head, body) = request.into_parts();
+            let Ok(body) = axum::body::to_bytes(Body::new(body), BODY_BYTES_MAX).await else {
+                return Ok(problem(StatusCode::BAD_REQUEST, "MALFORMED", "body cut off or too large"));
+            };
+            let busy = bank.busy.clone();
+            let work = tokio::spawn(async move {
+                let end = bank.work(head.method, head.uri.path().to_owned(), body, arrived).await;
+                drop(busy);
+                end
+            });
+            match work.await {
+                Ok(End::Answer(response)) => Ok(response),
+                Ok(End::Abort(abort)) => Err(abort),
+                Ok(End::Silence) => {
+                    // Either way the service ends.
+                    let _ = running.changed().await;
+                    Err(Abort::Close)
+                }
+                Err(err) => {
+                    tracing::error!(error = %err, "request failed");
+                    Err(Abort::Close)
+                }
+            }
+        })
+    }
+
+    async fn work(&self, method: Method, path: String, body: Bytes, arrived: Instant) -> End {
+        let posting = method == Method::POST && path == "/api/postings";
+        let fault = self.faults.draw(posting);
+        if posting {
+            Counters::add(&self.counters.postings_received);
+        }
+        let ms = Duration::from_millis(fault.ms.unwrap_or(0));
+        match fault.mode {
+            Mode::Hang => return End::Silence,
+            Mode::ErrorBefore => {
+                return End::Answer(problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong"));
+            }
+            Mode::HtmlError => return End::Answer(html()),
+            Mode::ReadOnly => {
+                return End::Answer(problem(StatusCode::SERVICE_UNAVAILABLE, "READ_ONLY", "end of day: no postings"));
+            }
+            Mode::Slow => tokio::time::sleep(ms).await,
+            Mode::LateCommit => {
+                self.post_late(body, ms, arrived);
+                return End::Abort(Abort::Close);
+            }
+            _ => {}
+        }
+        let response = match posting {
+            true => self.post(body, &fault, arrived).await,
+            false => self.read(method, &path).await,
+        };
+        match fault.mode {
+            Mode::HangPosts => End::Silence,
+            Mode::DropAfterCommit => End::Abort(Abort::Reset),
+            Mode::ErrorAfterCommit => {
+                End::Answer(problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong"))
+            }
+            _ => End::Answer(response),
+        }
+    }
+
+    /// Commits `wait` later, with nobody there to hear of it.
+    fn post_late(&self, body: Bytes, wait: Duration, arrived: Instant) {
+        let bank = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            bank.post(body, &Fault::default(), arrived).await;
+        });
+    }
+
+    async fn post(&self, body: Bytes, fault: &Fault, arrived: Instant) -> Response<Body> {
+        let order = match serde_json::from_slice::<PostingBody>(&body) {
+            Ok(body) if body.reference.is_none() => Err("reference is missing".to_owned()),
+            Ok(body) => body.into_order(Timestamp::now()),
+            Err(err) => Err(err.to_string()),
+        };
+        let order = match order {
+            Ok(order) => order,
+            Err(message) => return problem(StatusCode::BAD_REQUEST, "MALFORMED", &message),
+        };
+        let forced = match (fault.mode, &fault.code) {
+            (Mode::RefuseBusiness, Some(code)) => Some(Problem::new(code, "refused by order of the control port")),
+            _ => None,
+        };
+        let done = self.ledger.post(&order, forced, Deadline::at(arrived + self.lifetime)).await;
+        let counter = match &done {
+            Ok(Outcome::Booked(_)) => &self.counters.booked,
+            Ok(Outcome::Refused(_)) => &self.counters.refused,
+            Ok(Outcome::Repeated(_) | Outcome::OtherLegs) => &self.counters.repeated,
+            Err(_) => &self.counters.failed,
+        };
+        Counters::add(counter);
+        posting_answer(done)
+    }
+
+    async fn read(&self, method: Method, path: &str) -> Response<Body> {
+        let reference = path.strip_prefix("/api/postings/");
+        Counters::add(if reference.is_some() {
+            &self.counters.enquiries_received
+        } else {
+            &self.counters.other_received
+        });
+        if method != Method::GET {
+            return problem(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "not offered");
+        }
+        let account = path.strip_prefix("/api/accounts/");
+        let answered = match (reference, account, path) {
+            (Some(_), _, _) if !self.enquiry => {
+                Ok(problem(StatusCode::NOT_IMPLEMENTED, "NOT_OFFERED", "this core has no enquiry"))
+            }
+            (Some(reference), _, _) => reads::enquiry(&self.ledger.db, reference).await,
+            (_, Some(account), _) => reads::account(&self.ledger.db, account).await,
+            (_, _, "/health") => Ok(self.health().await),
+            _ => Ok(problem(StatusCode::NOT_FOUND, "NOT_FOUND", "no such resource")),
+        };
+        answered.unwrap_or_else(|err| posting_answer(Err(err.into())))
+    }
+
+    async fn health(&self) -> Response<Body> {
+        let database = self.ledger.db.query("SELECT 1 AS up", vec![]).await;
+        let status = match (database, self.faults.current().mode) {
+            (Err(_), _) => "DATABASE_AWAY",
+            (Ok(_), Mode::ReadOnly) => "READ_ONLY",
+            (Ok(_), _) => "UP",
+        };
+        json(StatusCode::OK, &json!({"status": status}))
+    }
+}
+
+/// What the ledger said, in HTTP.
+pub(crate) fn posting_answer(done: Result<Outcome, LedgerError>) -> Response<Body> {
+    match done {
+        Ok(Outcome::Booked(booked)) => json(StatusCode::CREATED, &booked),
+        Ok(Outcome::Refused(refusal)) => json(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
+        Ok(Outcome::Repeated(first)) => {
+            raw(if first.booked { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, first.body)
+        }
+        Ok(Outcome::OtherLegs) => {
+            problem(StatusCode::CONFLICT, "DUPLICATE_REFERENCE", "this reference was used for another posting")
+        }
+        Err(LedgerError::Expired) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "EXPIRED", "the request outlived its lifetime; nothing was posted")
+        }
+        Err(LedgerError::Sql(err @ (sql::Error::Unavailable(_) | sql::Error::Retryable { .. }))) => {
+            tracing::warn!(error = %err, "the core's database did not answer");
+            problem(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the core's database is away")
+        }
+        Err(err) => {
+            tracing::error!(error = %err, "request failed");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong")
+        }
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    match serde_json::to_string(body) {
+        Ok(text) => raw(status, text),
+        Err(err) => {
+            tracing::error!(error = %err, "answer cannot be written");
+            raw(StatusCode::INTERNAL_SERVER_ERROR, r#"{"code":"INTERNAL","message":""}"#.to_owned())
+        }
+    }
+}
+
+/// An answer whose body is JSON text already.
+pub(crate) fn raw(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// An answer that is no success.
+pub(crate) fn problem(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    json(status, &Problem::new(code, message))
+}
+
+fn html() -> Response<Body> {
+    let page = "<!doctype html><html><body><h1>We'll be back soon</h1><p>Scheduled maintenance.</p></body></html>";
+    let mut response = raw(StatusCode::OK, page.to_owned());
+    let html = http::HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, html);
+    response
+}

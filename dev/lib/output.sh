@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# What the operator of the stack is told. All of it goes to stderr, so that `env` and `consume` stay clean.
+
+say() { printf 'stack: %s\n' "$*" >&2; }
+
+# die PROBLEM [REMEDY]
+die() {
+    printf 'stack: error: %s\n' "$1" >&2
+    [[ -z ${2:-} ]] || printf 'stack:   try: %s\n' "$2" >&2
+    exit 1
+}
+
+# Milliseconds since the epoch.
+now_ms() { printf '%s' "$((${EPOCHREALTIME/[.,]/} / 1000))"; }
+
+# seconds_since START_MS → "3.2"
+seconds_since() {
+    local elapsed=$(($(now_ms) - $1))
+    printf '%d.%d' $((elapsed / 1000)) $((elapsed % 1000 / 100))
+}
+
+# megabytes FILE_OR_FOLDER
+megabytes() { du -sm -- "$1" 2>/dev/null | cut -f1; }

@@ -1,0 +1,194 @@
+//! The forms of a field: a column's name alone, or `{column, type, scale, codes, pii}`.
+
+use super::node::{Members, Node, Problems, Value};
+use super::{Amount, AmountFormat, Codes, Id, Time};
+use crate::decimal::{DecimalFormat, SCALE_MAX};
+use crate::temporal::TimeFormat;
+
+/// Reads the fields of one table; remembers which columns hold personal data.
+pub(super) struct Fields<'p> {
+    pub(super) problems: &'p mut Problems,
+    pub(super) personal: Vec<String>,
+}
+
+/// A field's long form, `{column: …, …}`, or its short form, the column's name alone.
+struct Field<'n> {
+    line: u64,
+    at: String,
+    columns: Vec<String>,
+    kind: Option<(u64, String)>,
+    scale: Option<i32>,
+    codes: Option<&'n Node>,
+}
+
+impl Fields<'_> {
+    fn field<'n>(&mut self, node: &'n Node, at: &str) -> Option<Field<'n>> {
+        let short =
+            |columns| Field { line: node.line, at: at.to_owned(), columns, kind: None, scale: None, codes: None };
+        if !matches!(node.value, Value::Map(_)) {
+            return self.problems.text(node, at).map(|column| short(vec![column]));
+        }
+        let mut members = Members::of(node, at, self.problems)?;
+        let column = members.take("column").map(|n| self.problems.text(n, &members.path("column")).map(|c| vec![c]));
+        let columns = members.take("columns").map(|n| self.problems.texts(n, &members.path("columns")));
+        let kind = members.take("type").and_then(|n| Some((n.line, self.problems.text(n, &members.path("type"))?)));
+        let scale = members.take("scale").and_then(|n| self.scale(n, &members.path("scale")));
+        let codes = members.take("codes");
+        let personal = members.take("pii").is_some_and(|n| match n.value {
+            Value::Bool(pii) => pii,
+            _ => {
+                self.problems.add(n.line, &members.path("pii"), "expected true or false");
+                false
+            }
+        });
+        members.finish(self.problems);
+        let columns = match (column, columns) {
+            (Some(columns), None) | (None, Some(columns)) => columns?,
+            _ => {
+                self.problems.add(node.line, at, "expected one of `column` and `columns`");
+                return None;
+            }
+        };
+        if personal {
+            self.personal.extend(columns.iter().cloned());
+        }
+        Some(Field { kind, scale, codes, ..short(columns) })
+    }
+
+    fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
+        if let Value::Integer(scale) = node.value
+            && let Ok(scale) = i32::try_from(scale)
+            && (0..=SCALE_MAX).contains(&scale)
+        {
+            return Some(scale);
+        }
+        self.problems.add(node.line, at, "expected digits after the point as a non-negative integer");
+        None
+    }
+
+    pub(super) fn id(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Id> {
+        let node = members.need(name, self.problems)?;
+        let field = self.field(node, &members.path(name))?;
+        self.plain(&field, "text");
+        Some(Id(field.columns))
+    }
+
+    pub(super) fn column(&mut self, members: &mut Members<'_>, name: &'static str, kind: &str) -> Option<String> {
+        let node = members.take(name)?;
+        let field = self.field(node, &members.path(name))?;
+        self.plain(&field, kind);
+        self.single(field)
+    }
+
+    pub(super) fn need_column(&mut self, members: &mut Members<'_>, name: &'static str, kind: &str) -> Option<String> {
+        let node = members.need(name, self.problems)?;
+        let field = self.field(node, &members.path(name))?;
+        self.plain(&field, kind);
+        self.single(field)
+    }
+
+    /// Names and texts are personal with or without the mark.
+    pub(super) fn personal_column(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<String> {
+        let column = self.column(members, name, "text")?;
+        if !self.personal.contains(&column) {
+            self.personal.push(column.clone());
+        }
+        Some(column)
+    }
+
+    fn single(&mut self, mut field: Field<'_>) -> Option<String> {
+        if field.columns.len() != 1 {
+            self.problems.add(field.line, &field.at, "expected one column");
+            return None;
+        }
+        field.columns.pop()
+    }
+
+    /// No type but its own, no scale, no codes.
+    fn plain(&mut self, field: &Field<'_>, kind: &str) {
+        if let Some((line, other)) = &field.kind
+            && other != kind
+        {
+            self.problems.add(*line, &field.at, format!("expected type {kind}"));
+        }
+        if field.scale.is_some() {
+            self.problems.add(field.line, &field.at, "only amounts have a scale");
+        }
+        if field.codes.is_some() {
+            self.problems.add(field.line, &field.at, "this field has no codes");
+        }
+    }
+
+    pub(super) fn amount(&mut self, node: &Node, at: &str) -> Option<Amount> {
+        const TYPES: &str = "expected a type: decimal (with a scale), decimal_text, decimal_variable or minor_units";
+        let field = self.field(node, at)?;
+        if field.codes.is_some() {
+            self.problems.add(field.line, at, "this field has no codes");
+        }
+        let kind = field.kind.as_ref().map(|(_, kind)| kind.as_str());
+        let format = match (kind, field.scale) {
+            (Some("decimal"), Some(scale)) => AmountFormat::Decimal(DecimalFormat::Precise { scale }),
+            (Some("decimal"), None) => {
+                self.problems.add(field.line, at, "missing scale: events without a schema block do not tell it");
+                return None;
+            }
+            (Some("decimal_text"), None) => AmountFormat::Decimal(DecimalFormat::Text),
+            (Some("decimal_variable"), None) => AmountFormat::Decimal(DecimalFormat::Variable),
+            (Some("minor_units"), None) => AmountFormat::MinorUnits,
+            (Some("decimal_text" | "decimal_variable" | "minor_units"), Some(_)) => {
+                self.problems.add(field.line, at, "only type decimal has a scale");
+                return None;
+            }
+            _ => {
+                self.problems.add(field.line, at, TYPES);
+                return None;
+            }
+        };
+        self.single(field).map(|column| Amount { column, format })
+    }
+
+    pub(super) fn time(&mut self, node: &Node, at: &str) -> Option<Time> {
+        let mut field = self.field(node, at)?;
+        let format = match field.kind.take().as_ref().map(|(_, kind)| kind.as_str()) {
+            Some("timestamp_ms") => TimeFormat::Millis,
+            Some("timestamp_us") => TimeFormat::Micros,
+            Some("timestamp_ns") => TimeFormat::Nanos,
+            Some("timestamp_zoned") => TimeFormat::Zoned,
+            _ => {
+                let types = "expected a type: timestamp_ms, timestamp_us, timestamp_ns or timestamp_zoned";
+                self.problems.add(field.line, at, types);
+                return None;
+            }
+        };
+        self.plain(&field, "");
+        self.single(field).map(|column| Time { column, format })
+    }
+
+    pub(super) fn codes<T>(
+        &mut self,
+        node: &Node,
+        at: &str,
+        parse: fn(&str) -> Option<T>,
+        meanings: &str,
+    ) -> Option<Codes<T>> {
+        let mut field = self.field(node, at)?;
+        let Some(Node { value: Value::Map(codes), .. }) =
+            field.codes.take().filter(|n| matches!(&n.value, Value::Map(m) if !m.is_empty()))
+        else {
+            self.problems.add(field.line, at, format!("expected codes, each with one of: {meanings}"));
+            return None;
+        };
+        self.plain(&field, "text");
+        let mut read = Vec::with_capacity(codes.len());
+        for (code, meaning) in codes {
+            let at = format!("{at}.codes.{code}");
+            let parsed = self.problems.text(meaning, &at).map(|text| parse(&text));
+            match parsed {
+                Some(Some(value)) => read.push((code.clone(), value)),
+                Some(None) => self.problems.add(meaning.line, &at, format!("expected one of: {meanings}")),
+                None => {}
+            }
+        }
+        self.single(field).map(|column| Codes { column, codes: read })
+    }
+}
