@@ -1,0 +1,55 @@
+//! How many entries are sent at once: up by one while the core keeps up, halved when it does not. Pure.
+
+/// Additive increase, multiplicative decrease between one and `max`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    now: usize,
+    max: usize,
+    good_in_a_row: usize,
+}
+
+impl Pace {
+    /// Starts at one.
+    pub fn new(max: usize) -> Self {
+        Self { now: 1, max: max.max(1), good_in_a_row: 0 }
+    }
+
+    /// How many may be under way now.
+    pub fn limit(&self) -> usize {
+        self.now
+    }
+
+    /// The core answered; a whole round of answers allows one more.
+    pub fn answered(&mut self) {
+        self.good_in_a_row += 1;
+        if self.good_in_a_row >= self.now {
+            self.good_in_a_row = 0;
+            self.now = (self.now + 1).min(self.max);
+        }
+    }
+
+    /// The core did not answer.
+    pub fn failed(&mut self) {
+        self.good_in_a_row = 0;
+        self.now = (self.now / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_by_rounds_and_halves_on_failure() {
+        let mut pace = Pace::new(8);
+        for _ in 0..200 {
+            pace.answered();
+            assert!(pace.limit() <= 8);
+        }
+        assert_eq!(pace.limit(), 8);
+        pace.failed();
+        assert_eq!(pace.limit(), 4);
+        (0..10).for_each(|_| pace.failed());
+        assert_eq!(pace.limit(), 1);
+    }
+}
