@@ -8,10 +8,12 @@ pub mod health;
 pub mod metrics;
 pub mod mode;
 mod monitor;
+mod operators;
 mod request;
 mod routes;
 mod submission;
 
-pub use monitor::{Monitor, MonitorOptions};
+pub use monitor::{Monitor, MonitorOptions, Watch};
+pub use operators::operators_router;
 pub use routes::router;
 pub use submission::{Gateway, Options};

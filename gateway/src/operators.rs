@@ -1,0 +1,266 @@
+//! The operators' HTTP for writes: mode, core, entries, replay, limits, audit. Every change carries a reason and is audited.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use edge::{Caller, Problem, Scope};
+use schemas::entry::EntryState;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use standin::journal::{Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
+use standin::rules::Limits;
+
+use crate::answer::Status;
+use crate::submission::Gateway;
+
+/// Entries of one page at most.
+const PAGE_MAX: i64 = 1_000;
+const REASON_CHARS_MAX: usize = 500;
+
+/// `/admin/v1/…` of the write side. The caller puts it behind the operators' [`edge::Authenticate`].
+pub fn operators_router(gateway: Gateway) -> Router {
+    Router::new()
+        .route("/admin/v1/mode", get(show_mode).put(order_mode))
+        .route("/admin/v1/core", get(show_core))
+        .route("/admin/v1/entries", get(list_entries))
+        .route("/admin/v1/entries/{id}", get(show_entry))
+        .route("/admin/v1/entries/{id}/actions", post(act))
+        .route("/admin/v1/replay", get(show_replay).post(steer_replay))
+        .route("/admin/v1/limits", get(show_limits).put(set_limits))
+        .route("/admin/v1/lanes/{account}/clearance", post(clear_lane))
+        .route("/admin/v1/audit", get(show_audit))
+        .with_state(gateway)
+}
+
+type Answer = Result<Response, Problem>;
+
+async fn show_mode(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let view = gateway.watch().view();
+    let order = gateway.journal().mode_order().await.map_err(unavailable)?;
+    Ok(Json(json!({ "mode": view.mode().as_str(), "order": order, "core": view.health.as_str() })).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrderMode {
+    order: ModeOrder,
+    reason: String,
+}
+
+async fn order_mode(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
+    let OrderMode { order, reason } = order_from(&caller, request, |body: &OrderMode| &body.reason).await?;
+    gateway.journal().order_mode(&caller.id, order, &reason).await.map_err(unavailable)?;
+    show_mode(State(gateway), caller).await
+}
+
+async fn show_core(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let core = gateway.core();
+    Ok(Json(json!({
+        "name": core.name(),
+        "health": gateway.watch().view().health.as_str(),
+        "capabilities": core.capabilities(),
+    }))
+    .into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListEntries {
+    state: Option<EntryState>,
+    account: Option<String>,
+    after: Option<String>,
+    limit: Option<i64>,
+}
+
+async fn list_entries(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    query: Result<Query<ListEntries>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    caller.require(Scope::Operate)?;
+    let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
+    let after = match query.after.as_deref().map(EntryId::parse) {
+        Some(None) => return Err(Problem::bad_request("after must be an entry's id")),
+        other => other.flatten(),
+    };
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let filter = Filter { state: query.state, account: query.account, after, limit };
+    let entries = gateway.journal().list(&filter).await.map_err(unavailable)?;
+    let views: Vec<Value> = entries.iter().map(entry_view).collect();
+    Ok(Json(json!({ "entries": views })).into_response())
+}
+
+async fn show_entry(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.require(Scope::Operate)?;
+    let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
+    let found = gateway.journal().detail(&id).await.map_err(unavailable)?;
+    let EntryDetail { entry, transitions } = found.ok_or_else(Problem::not_found)?;
+    let mut view = entry_view(&entry);
+    view["transitions"] = json!(transitions);
+    Ok(Json(view).into_response())
+}
+
+/// Without the customer's text: an operator steers by accounts, amounts and states.
+fn entry_view(entry: &Entry) -> Value {
+    let at = |us: i64| jiff::Timestamp::from_microsecond(us).map(|at| at.to_string()).unwrap_or_default();
+    json!({
+        "id": entry.id.as_str(),
+        "state": entry.state,
+        "status": Status::of(entry.state),
+        "reason": entry.reason,
+        "contradicted": entry.contradicted,
+        "ordered": entry.ordered,
+        "principal": entry.principal,
+        "operation": entry.operation,
+        "idempotency_key": entry.idempotency_key,
+        "core_reference": entry.core_ref,
+        "core_id": entry.core_id,
+        "from_account": entry.command.from_account,
+        "to_account": entry.command.to_account,
+        "amount_minor": entry.command.amount_minor,
+        "currency": entry.command.currency,
+        "accepted_at": at(entry.accepted_us),
+        "updated_at": at(entry.updated_us),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act {
+    action: Action,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    Cancel,
+}
+
+async fn act(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>, request: Request) -> Answer {
+    let Act { action: Action::Cancel, reason } = order_from(&caller, request, |body: &Act| &body.reason).await?;
+    let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
+    match gateway.journal().cancel(&caller.id, &id, Some(reason)).await {
+        Ok(entry) => Ok(Json(entry_view(&entry)).into_response()),
+        Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
+        Err(JournalError::Forbidden(state)) => {
+            Err(Problem::new(409, "not-cancellable", "Only a queued entry can be cancelled")
+                .detail(format!("The entry is {state}.")))
+        }
+        Err(err) => Err(unavailable(err)),
+    }
+}
+
+#[derive(Serialize)]
+struct ReplayView {
+    paused: bool,
+    open: i64,
+    contradicted: i64,
+    breaks: i64,
+    by_state: std::collections::BTreeMap<String, i64>,
+}
+
+async fn show_replay(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let paused = gateway.journal().replay_paused().await.map_err(unavailable)?;
+    let counts = gateway.journal().counts().await.map_err(unavailable)?;
+    Ok(Json(ReplayView {
+        paused,
+        open: counts.open(),
+        contradicted: counts.contradicted,
+        breaks: counts.breaks,
+        by_state: counts.by_state,
+    })
+    .into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SteerReplay {
+    action: ReplayAction,
+    reason: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ReplayAction {
+    Start,
+    Pause,
+}
+
+async fn steer_replay(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
+    let SteerReplay { action, reason } = order_from(&caller, request, |body: &SteerReplay| &body.reason).await?;
+    let paused = action == ReplayAction::Pause;
+    gateway.journal().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
+    show_replay(State(gateway), caller).await
+}
+
+async fn show_limits(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    Ok(Json(gateway.journal().limits().await.map_err(unavailable)?).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetLimits {
+    limits: Limits,
+    reason: String,
+}
+
+async fn set_limits(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
+    let SetLimits { limits, reason } = order_from(&caller, request, |body: &SetLimits| &body.reason).await?;
+    let problems = limits.problems();
+    if !problems.is_empty() {
+        return Err(Problem::bad_request(problems.join("; ")));
+    }
+    gateway.journal().set_limits(&caller.id, &limits, &reason).await.map_err(unavailable)?;
+    show_limits(State(gateway), caller).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    reason: String,
+}
+
+async fn clear_lane(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Path(account): Path<String>,
+    request: Request,
+) -> Answer {
+    let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
+    gateway.journal().clear_lane(&caller.id, &account, &reason).await.map_err(unavailable)?;
+    Ok(Json(json!({ "account": account, "stopped": false })).into_response())
+}
+
+async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let trail = gateway.journal().audit_trail(PAGE_MAX).await.map_err(unavailable)?;
+    Ok(Json(json!({ "audit": trail })).into_response())
+}
+
+/// The body of an operator's order: only with the scope, only with a reason.
+async fn order_from<T: serde::de::DeserializeOwned>(
+    caller: &Caller,
+    request: Request,
+    reason: impl Fn(&T) -> &String,
+) -> Result<T, Problem> {
+    caller.require(Scope::Operate)?;
+    let body: T = edge::json::read_json(request).await?;
+    if !(1..=REASON_CHARS_MAX).contains(&reason(&body).trim().chars().count()) {
+        return Err(Problem::bad_request("Say why: a reason of 1 to 500 characters goes into the audit.").error(
+            "/reason",
+            "reason-missing",
+            "1 to 500 characters",
+        ));
+    }
+    Ok(body)
+}
+
+fn unavailable(err: JournalError) -> Problem {
+    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
+}
