@@ -39,6 +39,9 @@ pub struct Limits {
     pub headers_max: usize,
     /// Bytes of a request's target.
     pub uri_bytes_max: usize,
+    /// Collects the answers of pipelined requests into one write. Much faster for clients that pipeline, but hyper then
+    /// also keeps its own 400 and 431 back, so a malformed request only sees its connection close.
+    pub pipeline_flush: bool,
     /// Time that open requests get on shutdown, in milliseconds.
     pub drain_ms_max: u64,
 }
@@ -53,6 +56,7 @@ impl Default for Limits {
             head_bytes_max: 16 * 1024,
             headers_max: 64,
             uri_bytes_max: 4 * 1024,
+            pipeline_flush: false,
             drain_ms_max: 20_000,
         }
     }
@@ -174,7 +178,7 @@ impl Connection {
             .header_read_timeout(ms(self.limits.idle_ms_max))
             .max_headers(self.limits.headers_max)
             .max_buf_size(self.limits.head_bytes_max.max(8 * 1024))
-            .pipeline_flush(true)
+            .pipeline_flush(self.limits.pipeline_flush)
             .serve_connection(TokioIo::new(stream), answer);
         let mut connection = pin!(connection);
         let ended = tokio::select! {

@@ -1,1 +1,22 @@
-//! read-api
+//! The channels' reads: accounts, balances, transactions, customers, each with its place and age.
+//!
+//! Everything is read through [`read_model::Reader`], holds through [`Holds`]. **The balance is read first, the holds after
+//! it**: a hold released in between still counts against the older balance, so money never appears twice.
+
+mod accounts;
+mod balance;
+mod conditions;
+mod cursor;
+mod customers;
+mod freshness;
+mod metrics;
+mod parameters;
+mod refusal;
+mod routes;
+mod seams;
+mod status;
+mod transactions;
+
+pub use cursor::CursorKey;
+pub use routes::{Options, ReadApi, routes};
+pub use seams::{AccountHolds, Arrivals, Asked, Clock, Hold, Holds, HoldsError, Mode, ModeView, Polling};

@@ -1,1 +1,52 @@
-//! read-model
+//! The read model: the only place that knows its SQL and its Redis keys.
+//!
+//! # How the tiers stay right
+//! SQL is the authority. Apply transactions of a source are totally ordered (`sources.applied_seq`); that number is the
+//! position clients hold. Memory and Redis keep whole documents (an account with its balance) and a mark n that promises:
+//! every document here is at least as new as after apply n. See [`Memory`] and [`Hot`] for how it is kept under fills,
+//! time-outs, flushes and stale writers. In a process that does not ingest a source, its memory is empty and bypassed:
+//! Redis and SQL serve. A read with a floor skips every tier below it. Documents that parked events touch are in no tier.
+
+mod digest;
+mod facts;
+mod grant;
+mod hot;
+mod lease;
+mod link;
+mod lookup;
+mod memory;
+pub mod metrics;
+mod migrations;
+mod page;
+mod parked;
+mod progress;
+mod publication;
+mod reader;
+mod rows;
+mod source;
+mod stored;
+mod table;
+mod writer;
+
+pub use digest::{Comparison, Digest, compare};
+pub use facts::{Facts, every_source_loaded, facts};
+pub use grant::Grant;
+pub use hot::{DOCUMENT_TTL_S, Hot};
+pub use lease::{Lease, release, renew, take};
+pub use link::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
+pub use migrations::{COMPONENT, MIGRATIONS};
+pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
+pub use parked::{EVERY_KEY, ParkedEvent, ParkedSummary, parked_events, parked_keys};
+pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
+pub use publication::{Publication, Tiers};
+pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
+pub use rows::{AccountDocument, RowError, Versioned};
+pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of, statuses};
+pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
+pub use writer::{Applied, VisibleBalance, WriteError, Writer};
+
+/// Brings the read model's tables to their newest version.
+pub async fn migrate(db: &sql::Db) -> Result<(), sql::Error> {
+    db.migrate(COMPONENT, MIGRATIONS).await
+}

@@ -3,6 +3,7 @@
 pub mod core;
 pub mod debezium;
 pub mod decimal;
+pub mod data_position;
 pub mod entry;
 pub mod legs;
 pub mod mapping;

@@ -1,0 +1,243 @@
+//! A small bank in SQLite in memory, with the read API over it and everything around it in the test's hand.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use edge::{Audience, Authenticate, Authenticator, tokens::Tokens};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use read_api::{AccountHolds, Asked, CursorKey, Hold, Holds, HoldsError, Mode, Options, ReadApi, routes};
+use read_model::{Advance, Reader, ReaderOptions, Tiers, Writer};
+use schemas::model::{Account, AccountState, Balance, CanonicalChange, CanonicalRow, Customer, Entity, Personal};
+use schemas::model::{RowChange, Transaction};
+use schemas::money::Currency;
+use schemas::position::Version;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// Token of a principal that sees customer c-1 only.
+pub const MOBILE: &str = "mobile-token-0123456789";
+/// Token of another principal that sees everybody.
+pub const BRANCH: &str = "branch-token-0123456789";
+/// Token that may only write.
+pub const WRITER: &str = "writer-token-0123456789";
+/// When everything happens, milliseconds since 1970.
+pub const NOW_MS: i64 = 1_800_000_000_000;
+
+pub struct Journal(pub Mutex<Result<HashMap<String, AccountHolds>, ()>>);
+
+impl Holds for Journal {
+    fn of<'a>(&'a self, _: &'a [Asked]) -> BoxFuture<'a, Result<HashMap<String, AccountHolds>, HoldsError>> {
+        let found = self.0.lock().unwrap().clone().map_err(|()| HoldsError("cut off".into()));
+        async move { found }.boxed()
+    }
+}
+
+pub struct Bank {
+    pub router: Router,
+    pub journal: Arc<Journal>,
+    pub now_ms: Arc<AtomicI64>,
+    db: sql::Db,
+    sequence: Mutex<i64>,
+    arrived: watch::Sender<u64>,
+    token: i64,
+}
+
+/// A version that sorts by `step`.
+pub fn version(step: u8) -> Version {
+    let mut bytes = *Version::floor(1).as_bytes();
+    bytes[11] = step;
+    Version::from_bytes(&bytes).unwrap()
+}
+
+fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+fn change(entity: Entity, key: &str, step: u8, row: CanonicalRow) -> CanonicalChange {
+    let row = RowChange::Upsert(row);
+    CanonicalChange { entity, key: key.into(), account_id: None, version: version(step), row }
+}
+
+pub fn customer(id: &str) -> CanonicalChange {
+    let row = Customer { customer_id: id.into(), name: Some(Personal::new("Ada")) };
+    change(Entity::Customer, id, 1, CanonicalRow::Customer(row))
+}
+
+pub fn account(id: &str, customer: &str) -> CanonicalChange {
+    let row = Account {
+        account_id: id.into(),
+        customer_id: customer.into(),
+        currency: eur(),
+        state: AccountState::Active,
+        product: None,
+    };
+    change(Entity::Account, id, 1, CanonicalRow::Account(row))
+}
+
+pub fn balance(id: &str, step: u8, booked_minor: i64) -> CanonicalChange {
+    let row = Balance {
+        account_id: id.into(),
+        currency: eur(),
+        booked_minor,
+        overdraft_line_minor: 5_000,
+        core_holds_minor: 100,
+        last_posting: Some(i64::from(step)),
+    };
+    change(Entity::Balance, id, step, CanonicalRow::Balance(row))
+}
+
+pub fn transaction(id: &str, account: &str, amount_minor: i64, second: i64) -> CanonicalChange {
+    let booked_at = jiff::Timestamp::from_second(NOW_MS / 1_000 - 1_000 + second).unwrap();
+    let row = Transaction {
+        transaction_id: id.into(),
+        account_id: account.into(),
+        posting_no: Some(second),
+        amount_minor,
+        currency: eur(),
+        booked_at,
+        value_date: jiff::civil::date(2027, 1, 15),
+        remittance: Some(Personal::new(format!("Rent {id}"))),
+        core_ref: None,
+    };
+    change(Entity::Transaction, id, 1, CanonicalRow::Transaction(row))
+}
+
+pub fn hold(amount_minor: i64, released_at: Option<u8>) -> Hold {
+    Hold { amount_minor, released_at: released_at.map(|step| version(step).as_bytes().to_vec()) }
+}
+
+fn tokens() -> Arc<Tokens> {
+    let path =
+        std::env::temp_dir().join(format!("locum-bank-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let text = format!(
+        "channels:\n- {{token: {MOBILE}, principal: mobile, customers: [c-1], scopes: [read, write]}}\n\
+         - {{token: {BRANCH}, principal: branch, customers: ['*'], scopes: [read]}}\n\
+         - {{token: {WRITER}, principal: writer, customers: [c-1], scopes: [write]}}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let tokens = Tokens::load(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    Arc::new(tokens)
+}
+
+impl Bank {
+    /// An empty bank whose one source is registered, and not loaded yet.
+    pub async fn open() -> Self {
+        let db = sql::Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
+        read_model::migrate(&db).await.unwrap();
+        let lease = read_model::take(&db, "core", "test", Duration::from_secs(3_600)).await.unwrap().unwrap();
+        let now_ms = Arc::new(AtomicI64::new(NOW_MS));
+        let clock: read_api::Clock = {
+            let now_ms = now_ms.clone();
+            Arc::new(move || now_ms.load(Ordering::Relaxed))
+        };
+        let options = ReaderOptions { now_ms: clock.clone(), ..ReaderOptions::default() };
+        let reader = Reader::new(db.clone(), Tiers::none(), options);
+        let journal = Arc::new(Journal(Mutex::new(Ok(HashMap::new()))));
+        let (arrived, arrivals) = watch::channel(0);
+        let options = Options { position_wait_ms_max: 100, ..Options::default() };
+        let key = CursorKey::new([1; 32]);
+        let api =
+            ReadApi::new(reader, journal.clone(), Arc::new(Mode::StandIn), Arc::new(arrivals), key, clock, options);
+        let guard = Authenticate(Authenticator::tokens(tokens(), Audience::Channels));
+        let router = routes(api).layer(guard);
+        Self { router, journal, now_ms, db, sequence: Mutex::new(0), arrived, token: lease.token }
+    }
+
+    /// A loaded bank: c-1 has acc-1 with 100.00, c-2 has acc-2.
+    pub async fn loaded() -> Self {
+        let bank = Self::open().await;
+        let rows = [customer("c-1"), account("acc-1", "c-1"), balance("acc-1", 1, 10_000), account("acc-2", "c-2")];
+        bank.apply(rows.to_vec(), NOW_MS - 1_500).await;
+        bank
+    }
+
+    /// One apply transaction, as the ingester does it; the source counts as loaded.
+    pub async fn apply(&self, changes: Vec<CanonicalChange>, as_of_ms: i64) {
+        let sequence = *self.sequence.lock().unwrap();
+        let token = self.token;
+        let next = self.db.transaction(move |tx| {
+            Box::pin(async move {
+                let writer = Writer::new("core", 1);
+                let watermark = changes.iter().map(|change| change.version).max().unwrap_or(version(1));
+                writer.apply(tx, &changes, &BTreeSet::new()).await?;
+                let advance = Advance {
+                    sequence,
+                    offsets: Vec::new(),
+                    watermark,
+                    as_of_ms: Some(as_of_ms),
+                    loaded: true,
+                    identity: None,
+                    events: changes.len() as i64,
+                    events_behind: Some(0),
+                };
+                writer.advance(tx, token, &advance).await
+            })
+        });
+        *self.sequence.lock().unwrap() = next.await.unwrap();
+        self.arrived.send_modify(|n| *n += 1);
+    }
+
+    /// Sets the journal's holds on one account.
+    pub fn hold(&self, account: &str, lane_version: i64, holds: Vec<Hold>) {
+        let holds = HashMap::from([(account.to_owned(), AccountHolds { lane_version, holds })]);
+        *self.journal.0.lock().unwrap() = Ok(holds);
+    }
+
+    /// Any request.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        Answer::of(response).await
+    }
+
+    /// A read by the principal `mobile`.
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.get_as(MOBILE, path, headers).await
+    }
+
+    /// A read with any token.
+    pub async fn get_as(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers: Vec<_> = headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
+        self.send("GET", path, &headers, "").await
+    }
+}
+
+/// A response, read to its end.
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    async fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
+        Self { status: parts.status.as_u16(), headers: parts.headers, json }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// Asserts a problem document.
+    pub fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.json);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+    }
+}

@@ -1,0 +1,187 @@
+//! Reads that SQL answers, each in one statement together with the state of its source.
+
+use std::sync::Arc;
+
+use schemas::model::Customer;
+use sql::{Row, Value, params, placeholders};
+
+use crate::grant::Grant;
+use crate::reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, DEGRADED, Floor, Read, ReadError, Reader, Tier};
+use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, Versioned, customer, document};
+use crate::source::{Position, Progress, STATUS_COLUMNS, SourceStatus, status, statuses};
+
+/// A document, its source, and whether parked events touch it.
+pub(crate) type Found = (Arc<AccountDocument>, Arc<SourceStatus>, bool);
+
+pub(crate) fn found(row: &Row) -> Result<Found, ReadError> {
+    Ok((Arc::new(document(row)?), Arc::new(status(row)?), row.get::<i64>("degraded")? > 0))
+}
+
+/// Documents with the state of their sources, by a condition on `accounts a`.
+pub(crate) fn documents_sql(condition: &str) -> String {
+    format!(
+        "SELECT {DOCUMENT_COLUMNS}, {STATUS_COLUMNS}, {DEGRADED} FROM {DOCUMENT_JOIN} \
+         JOIN sources s ON s.source = a.source AND s.generation = a.generation \
+         WHERE a.deleted = 0 AND {condition}"
+    )
+}
+
+impl Reader {
+    pub(crate) async fn account_from_sql(
+        &self,
+        grant: &Grant,
+        account_id: &str,
+        floor: &Floor,
+    ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
+        let found = match self.documents(grant, &[account_id]).await?.pop() {
+            Some(found) => found,
+            None => {
+                self.absence_means_something(floor).await?;
+                // The row may have come between the two looks.
+                self.documents(grant, &[account_id]).await?.pop().ok_or(ReadError::NotFound)?
+            }
+        };
+        let (document, status, degraded) = found;
+        self.reached(floor, [&*status])?;
+        if !degraded {
+            self.fill(&document, &status);
+        }
+        Ok(self.answer(document, vec![(status, degraded)], Tier::Sql))
+    }
+
+    fn fill(&self, document: &Arc<AccountDocument>, status: &Arc<SourceStatus>) {
+        if let Some(memory) = &self.tiers.memory {
+            memory.fill(document, status);
+        }
+        if let Some(hot) = &self.tiers.hot {
+            hot.fill(document.clone(), status.clone());
+        }
+    }
+
+    async fn documents(&self, grant: &Grant, keys: &[&str]) -> Result<Vec<Found>, ReadError> {
+        let (granted, grant_params) = grant.condition("a.customer_id");
+        let condition = format!("a.account_id IN ({}) AND {granted} ORDER BY a.account_id", placeholders(keys.len()));
+        let values: Vec<Value> = keys.iter().map(|key| Value::from(*key)).chain(grant_params).collect();
+        self.db.query(&documents_sql(&condition), values).await?.iter().map(found).collect()
+    }
+
+    /// Fails unless an absent row may be called absent: every source loaded, and at the floor.
+    pub(crate) async fn absence_means_something(&self, floor: &Floor) -> Result<(), ReadError> {
+        let statuses = statuses(&self.db).await?;
+        if statuses.is_empty() {
+            return Err(ReadError::NotLoaded { source_name: String::new(), progress: Progress::default() });
+        }
+        if let Some(status) = statuses.iter().find(|status| !status.loaded) {
+            return Err(ReadError::NotLoaded { source_name: status.source.clone(), progress: status.progress() });
+        }
+        self.reached(floor, statuses.iter())
+    }
+
+    pub(crate) fn reached<'s>(
+        &self,
+        floor: &Floor,
+        statuses: impl IntoIterator<Item = &'s SourceStatus>,
+    ) -> Result<(), ReadError> {
+        match statuses.into_iter().find(|status| !floor.reached_by(status)) {
+            None => Ok(()),
+            Some(status) => Err(ReadError::Behind {
+                source_name: status.source.clone(),
+                at: Position { generation: status.generation, sequence: status.applied_seq },
+            }),
+        }
+    }
+
+    pub(crate) fn answer<T>(&self, value: T, from: Vec<(Arc<SourceStatus>, bool)>, tier: Tier) -> Read<T> {
+        metrics::counter!(crate::metrics::READS_TOTAL, "tier" => tier.as_str()).increment(1);
+        let oldest_ok_ms = self.oldest_ok_ms();
+        let mut freshness: Vec<crate::source::Freshness> = Vec::new();
+        for (status, degraded) in from {
+            let next = status.freshness(degraded, oldest_ok_ms);
+            match freshness.iter_mut().find(|known| known.source == next.source) {
+                Some(known) => known.quality = known.quality.max(next.quality),
+                None => freshness.push(next),
+            }
+        }
+        Read { value, freshness, tier }
+    }
+
+    /// Several accounts, those that exist and are granted, by key; more than [`BATCH_KEYS_MAX`] keys are cut off.
+    /// While a source is not loaded, a missing one fails the whole read.
+    pub async fn accounts(
+        &self,
+        grant: &Grant,
+        keys: &[&str],
+        floor: &Floor,
+    ) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
+        let mut wanted: Vec<&str> = keys.iter().copied().take(BATCH_KEYS_MAX).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut found = self.documents(grant, &wanted).await?;
+        if found.len() < wanted.len() {
+            self.absence_means_something(floor).await?;
+            found = self.documents(grant, &wanted).await?;
+        }
+        self.listed(found, floor)
+    }
+
+    /// The accounts of a customer, by key, at most [`ACCOUNTS_PER_CUSTOMER_MAX`].
+    pub async fn accounts_of(
+        &self,
+        grant: &Grant,
+        customer_id: &str,
+        floor: &Floor,
+    ) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
+        if !grant.covers(customer_id) {
+            return Err(ReadError::NotFound);
+        }
+        // A list may lack what is not loaded yet, so it is asked about in any case, before the rows.
+        self.absence_means_something(floor).await?;
+        let condition = "a.customer_id = ? ORDER BY a.account_id LIMIT ?";
+        let values = params![customer_id, ACCOUNTS_PER_CUSTOMER_MAX];
+        let rows = self.db.query(&documents_sql(condition), values).await?;
+        self.listed(rows.iter().map(found).collect::<Result<_, _>>()?, floor)
+    }
+
+    fn listed(&self, found: Vec<Found>, floor: &Floor) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
+        self.reached(floor, found.iter().map(|(_, status, _)| &**status))?;
+        let (documents, from): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|(document, status, degraded)| (document, (status, degraded))).unzip();
+        Ok(self.answer(documents, from, Tier::Sql))
+    }
+
+    /// One customer.
+    pub async fn customer(
+        &self,
+        grant: &Grant,
+        customer_id: &str,
+        floor: &Floor,
+    ) -> Result<Read<Versioned<Customer>>, ReadError> {
+        let look = || async {
+            let (granted, grant_params) = grant.condition("c.customer_id");
+            let sql = format!(
+                "SELECT c.customer_id AS customer_id, c.version AS version, c.name AS name, {STATUS_COLUMNS}, \
+                   (SELECT COUNT(*) FROM degraded_keys d WHERE d.source = c.source AND d.generation = c.generation \
+                     AND (d.entity = 'customer' AND d.entity_key = c.customer_id OR d.entity_key = '*')) AS degraded \
+                 FROM customers c JOIN sources s ON s.source = c.source AND s.generation = c.generation \
+                 WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY c.source LIMIT 1"
+            );
+            let values = params![customer_id].into_iter().chain(grant_params).collect();
+            self.db.query(&sql, values).await
+        };
+        let mut rows = look().await?;
+        if rows.is_empty() {
+            self.absence_means_something(floor).await?;
+            rows = look().await?;
+        }
+        let row = rows.first().ok_or(ReadError::NotFound)?;
+        let status = Arc::new(status(row)?);
+        self.reached(floor, [&*status])?;
+        let degraded = row.get::<i64>("degraded")? > 0;
+        Ok(self.answer(customer(row)?, vec![(status, degraded)], Tier::Sql))
+    }
+
+    /// Every source, as SQL has it now: for service status and operators.
+    pub async fn sources(&self) -> Result<Vec<SourceStatus>, ReadError> {
+        Ok(statuses(&self.db).await?)
+    }
+}

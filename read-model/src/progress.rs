@@ -1,0 +1,162 @@
+//! What an ingester remembers of a source: offsets, watermark, condition. Always conditional on its token.
+
+use schemas::position::Version;
+use sql::{BatchUpdate, Db, Policy, Tx, Upsert, params};
+
+use crate::lease::Lease;
+use crate::rows::RowError;
+use crate::writer::{WriteError, Writer};
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// Topic name.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: i32,
+}
+
+/// A partition's move through one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetStep {
+    /// Which.
+    pub partition: Partition,
+    /// Next offset before the batch.
+    pub from: i64,
+    /// Next offset after it.
+    pub to: i64,
+}
+
+/// What one apply transaction adds to its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advance {
+    /// `applied_seq` before; the transaction makes it one more.
+    pub sequence: i64,
+    /// Every partition that moved; a partition never seen before starts with [`Writer::add_partitions`].
+    pub offsets: Vec<OffsetStep>,
+    /// Highest position applied, this batch included.
+    pub watermark: Version,
+    /// Source time up to which everything is applied.
+    pub as_of_ms: Option<i64>,
+    /// The first load is complete.
+    pub loaded: bool,
+    /// Identity of the log, once known.
+    pub identity: Option<String>,
+    /// Events in this batch.
+    pub events: i64,
+    /// Events that wait, where known.
+    pub events_behind: Option<i64>,
+}
+
+/// The next offset of every known partition.
+pub async fn offsets(db: &Db, source: &str) -> Result<Vec<(Partition, i64)>, RowError> {
+    let rows = db
+        .query(
+            "SELECT topic, kpartition, next_offset FROM offsets WHERE source = ? ORDER BY topic, kpartition",
+            params![source],
+        )
+        .await?;
+    let read = |row: &sql::Row| -> Result<_, RowError> {
+        let partition = Partition { topic: row.get("topic")?, partition: row.get("kpartition")? };
+        Ok((partition, row.get("next_offset")?))
+    };
+    rows.iter().map(read).collect()
+}
+
+impl Writer {
+    /// Registers partitions never read before, at their first offset. Fenced by the token.
+    pub async fn add_partitions(
+        &self,
+        db: &Db,
+        lease: &Lease,
+        partitions: Vec<(Partition, i64)>,
+    ) -> Result<(), WriteError> {
+        let (writer, lease) = (self.clone(), lease.clone());
+        db.transaction(move |tx| {
+            Box::pin(async move {
+                writer.touch(tx, lease.token).await?;
+                const COLUMNS: &[&str] = &["source", "topic", "kpartition", "generation", "next_offset", "token"];
+                let key: &[&str] = &["source", "topic", "kpartition"];
+                let mut upsert = Upsert::new("offsets", COLUMNS, key, Policy::KeepExisting);
+                for (p, next) in &partitions {
+                    let generation = writer.generation;
+                    upsert.push(params![&*writer.source, &p.topic, p.partition, generation, *next, lease.token]);
+                }
+                Ok(tx.upsert(upsert).await?)
+            })
+        })
+        .await
+    }
+
+    /// Locks the source's row, if this token still owns it.
+    async fn touch(&self, tx: &mut Tx, token: i64) -> Result<(), WriteError> {
+        let matched = tx
+            .exec("UPDATE sources SET token = ? WHERE source = ? AND token = ?", params![token, &*self.source, token])
+            .await?;
+        if matched == 1 { Ok(()) } else { Err(self.fenced("token")) }
+    }
+
+    pub(crate) fn fenced(&self, what: &'static str) -> WriteError {
+        WriteError::Fenced { source_name: self.source.to_string(), what }
+    }
+
+    /// The last statements of an apply transaction: moves the source and its offsets, each conditional on where this
+    /// ingester left it and on its token. Returns the new sequence.
+    pub async fn advance(&self, tx: &mut Tx, token: i64, advance: &Advance) -> Result<i64, WriteError> {
+        let next = advance.sequence + 1;
+        let moved = tx
+            .exec(
+                "UPDATE sources SET applied_seq = ?, watermark = ?, as_of_ms = COALESCE(?, as_of_ms), \
+                   loaded = CASE WHEN ? = 1 THEN 1 ELSE loaded END, identity = COALESCE(?, identity), \
+                   events_applied = events_applied + ?, events_behind = ? \
+                 WHERE source = ? AND token = ? AND applied_seq = ? AND halted IS NULL",
+                params![
+                    next,
+                    advance.watermark.as_bytes(),
+                    advance.as_of_ms,
+                    advance.loaded,
+                    advance.identity.as_deref(),
+                    advance.events,
+                    advance.events_behind,
+                    &*self.source,
+                    token,
+                    advance.sequence
+                ],
+            )
+            .await?;
+        if moved != 1 {
+            return Err(self.fenced("sequence or token"));
+        }
+        let mut update = BatchUpdate::new("offsets")
+            .key("source")
+            .key("topic")
+            .key("kpartition")
+            .guard("token")
+            .guard("next_offset")
+            .set("next_offset");
+        for step in &advance.offsets {
+            let p = &step.partition;
+            update.push(params![&*self.source, &p.topic, p.partition, token, step.from, step.to]);
+        }
+        let wanted = update.len() as u64;
+        if tx.batch_update(update).await? == wanted { Ok(next) } else { Err(self.fenced("offsets")) }
+    }
+
+    /// Halts the source until a person resumes it; serving goes on and says so. Fenced by the token.
+    pub async fn halt(&self, db: &Db, lease: &Lease, reason: &str) -> Result<(), WriteError> {
+        let reason: String = reason.chars().take(512).collect();
+        let halted = db
+            .exec(
+                "UPDATE sources SET halted = ? WHERE source = ? AND token = ?",
+                params![reason, &*self.source, lease.token],
+            )
+            .await?;
+        if halted == 1 { Ok(()) } else { Err(self.fenced("token")) }
+    }
+}
+
+/// Lets a halted source go on from its offsets; for operators, after the cause was removed.
+pub async fn resume(db: &Db, source: &str) -> Result<bool, sql::Error> {
+    let sql = "UPDATE sources SET halted = NULL WHERE source = ? AND halted IS NOT NULL";
+    Ok(db.exec(sql, params![source]).await? == 1)
+}

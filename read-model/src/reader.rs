@@ -1,0 +1,221 @@
+//! Reads: memory, Redis, SQL, in this order. A tier answers only with what it has; **absence is decided by SQL alone**.
+//!
+//! Every answer carries the position that the tier's mark proves for it, and a read with a floor skips tiers below it, so
+//! that an answer never goes back behind one shown before, across tiers and instances. Reads of several keys come from one
+//! SQL statement.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use sql::Db;
+
+use crate::grant::Grant;
+use crate::publication::Tiers;
+use crate::rows::{AccountDocument, RowError};
+use crate::source::{Freshness, Position, Progress, SourceStatus, statuses};
+
+/// Most keys of one batch read.
+pub const BATCH_KEYS_MAX: usize = 200;
+/// Most accounts of one customer that are listed.
+pub const ACCOUNTS_PER_CUSTOMER_MAX: u32 = 1_000;
+
+/// Which tier answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// This process.
+    Memory,
+    /// Redis.
+    Redis,
+    /// The SQL database.
+    Sql,
+}
+
+impl Tier {
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Memory => "memory",
+            Tier::Redis => "redis",
+            Tier::Sql => "sql",
+        }
+    }
+}
+
+/// An answer with where and when it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    /// What was asked for.
+    pub value: T,
+    /// One per source that contributed.
+    pub freshness: Vec<Freshness>,
+    /// Who answered.
+    pub tier: Tier,
+}
+
+/// Positions that an answer must contain: what the client was shown before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Floor(pub Vec<(String, Position)>);
+
+impl Floor {
+    /// Anything will do.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// True when this status of its source contains what is asked for of it.
+    pub fn reached_by(&self, status: &SourceStatus) -> bool {
+        let of_source = self.0.iter().filter(|(source, _)| *source == status.source);
+        of_source.map(|(_, wanted)| wanted).all(|wanted| {
+            status.generation >= wanted.generation && status.applied_seq >= wanted.sequence
+        })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// SQL has no such row, or it is not this principal's.
+    #[error("not found")]
+    NotFound,
+    /// The first load is not complete, so that absence means nothing yet.
+    #[error("source {source_name} is not loaded yet")]
+    NotLoaded {
+        /// Which source.
+        source_name: String,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// SQL itself does not contain the position asked for yet.
+    #[error("position of source {source_name} is not reached")]
+    Behind {
+        /// Which source.
+        source_name: String,
+        /// Where it is.
+        at: Position,
+    },
+    /// SQL cannot be asked.
+    #[error("read-model store")]
+    Store(#[from] sql::Error),
+    /// A stored row is not what it must be.
+    #[error("read-model row")]
+    Row(RowError),
+}
+
+impl From<RowError> for ReadError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Sql(error) => ReadError::Store(error),
+            other => ReadError::Row(other),
+        }
+    }
+}
+
+/// How a reader judges.
+#[derive(Clone)]
+pub struct ReaderOptions {
+    /// Older than this is [`Quality::Stale`](crate::Quality::Stale), in milliseconds. 10 s.
+    pub stale_after_ms: i64,
+    /// How far, in milliseconds of source time, Redis may be behind what SQL was last seen at. 2 s.
+    pub hot_lag_max_ms: i64,
+    /// The wall clock, milliseconds since 1970.
+    pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        let now_ms = Arc::new(|| jiff::Timestamp::now().as_millisecond());
+        Self { stale_after_ms: 10_000, hot_lag_max_ms: 2_000, now_ms }
+    }
+}
+
+/// The reading side. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) db: Db,
+    pub(crate) tiers: Tiers,
+    options: ReaderOptions,
+    sources: Arc<Sources>,
+}
+
+/// What SQL last said of the sources: which exist, and how far they were.
+#[derive(Default)]
+struct Sources {
+    statuses: ArcSwap<Vec<Arc<SourceStatus>>>,
+    asked_at_ms: AtomicI64,
+    asking: AtomicBool,
+}
+
+/// How long the statuses of the sources are believed.
+const SOURCES_BELIEVED_MS: i64 = 1_000;
+
+pub(crate) const DEGRADED: &str = "(SELECT COUNT(*) FROM degraded_keys d WHERE d.source = a.source \
+    AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) AS degraded";
+
+impl Reader {
+    /// A reader of the tables in `db`, with the tiers in front of it.
+    pub fn new(db: Db, tiers: Tiers, options: ReaderOptions) -> Self {
+        Self { db, tiers, options, sources: Arc::default() }
+    }
+
+    /// One account with its balance.
+    pub async fn account(
+        &self,
+        grant: &Grant,
+        account_id: &str,
+        floor: &Floor,
+    ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
+        let fast = match self.from_memory(account_id) {
+            Some(found) => Some((found, Tier::Memory)),
+            None => self.from_redis(account_id).await.map(|found| (found, Tier::Redis)),
+        };
+        if let Some(((document, status), tier)) = fast
+            && floor.reached_by(&status)
+            && grant.covers(&document.account.row.customer_id)
+        {
+            if let (Tier::Redis, Some(memory)) = (tier, &self.tiers.memory) {
+                memory.fill(&document, &status);
+            }
+            return Ok(self.answer(document, vec![(status, false)], tier));
+        }
+        self.account_from_sql(grant, account_id, floor).await
+    }
+
+    fn from_memory(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
+        self.tiers.memory.as_ref()?.get(account_id)
+    }
+
+    async fn from_redis(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
+        let hot = self.tiers.hot.as_ref()?;
+        self.refresh_sources();
+        let known = self.sources.statuses.load_full();
+        let (document, mark) = hot.get(account_id, &known).await?;
+        let sql = known.iter().find(|status| status.source == mark.source)?;
+        let lag_ms = sql.as_of_ms.unwrap_or(0) - mark.as_of_ms.unwrap_or(0);
+        let current = mark.generation == sql.generation && lag_ms <= self.options.hot_lag_max_ms;
+        current.then_some((document, mark))
+    }
+
+    /// Source time before which an answer is stale.
+    pub(crate) fn oldest_ok_ms(&self) -> i64 {
+        (self.options.now_ms)() - self.options.stale_after_ms
+    }
+
+    /// Asks SQL in the background how far the sources are, at most once a second.
+    fn refresh_sources(&self) {
+        let now = (self.options.now_ms)();
+        let sources = self.sources.clone();
+        let fresh = now - sources.asked_at_ms.load(Ordering::Relaxed) < SOURCES_BELIEVED_MS;
+        if fresh || sources.asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let db = self.db.clone();
+        tokio::spawn(async move {
+            if let Ok(statuses) = statuses(&db).await {
+                sources.statuses.store(Arc::new(statuses.into_iter().map(Arc::new).collect()));
+            }
+            sources.asked_at_ms.store(now, Ordering::Relaxed);
+            sources.asking.store(false, Ordering::Release);
+        });
+    }
+}

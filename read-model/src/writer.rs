@@ -1,0 +1,187 @@
+//! Applies canonical changes inside the ingester's transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::model::{CanonicalChange, Entity};
+use schemas::position::Version;
+use sql::{Tx, Upsert, Value, params, placeholders};
+
+use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, RowError, document, version};
+use crate::table;
+
+/// Why an apply transaction did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The engine; see [`sql::Error`] for what to do.
+    #[error("read-model write")]
+    Sql(#[from] sql::Error),
+    /// A stored row is not what it must be.
+    #[error("read-model row")]
+    Row(RowError),
+    /// Offsets, sequence or token are not what this ingester left: another one works, or an unknown commit landed.
+    #[error("source {source_name} is not where this ingester left it ({what})")]
+    Fenced {
+        /// Which source.
+        source_name: String,
+        /// Which check failed.
+        what: &'static str,
+    },
+}
+
+impl From<RowError> for WriteError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Sql(error) => WriteError::Sql(error),
+            other => WriteError::Row(other),
+        }
+    }
+}
+
+/// A balance row as it is served after the changes: what an entry's holds are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisibleBalance {
+    /// Account.
+    pub account_id: String,
+    /// Version of its balance row.
+    pub version: Version,
+    /// Number of the newest posting it includes; none when the core does not number them.
+    pub last_posting: Option<i64>,
+}
+
+/// What a batch of changes made visible.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    /// The served balances of every account touched or asked for, whether or not this batch changed them.
+    pub visible: Vec<VisibleBalance>,
+    /// The accounts touched, as they are served now: what tiers are told after the commit.
+    pub documents: Vec<Arc<AccountDocument>>,
+    /// Accounts touched that are not served any more.
+    pub gone: Vec<String>,
+    /// Rows sent to the engine after coalescing.
+    pub rows: usize,
+}
+
+/// Keys per read-back statement.
+const KEYS_PER_QUERY: usize = 500;
+
+/// The writing side of one source and generation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    pub(crate) source: Arc<str>,
+    pub(crate) generation: u32,
+}
+
+impl Writer {
+    /// A writer of `generation` of `source`.
+    pub fn new(source: &str, generation: u32) -> Self {
+        Self { source: source.into(), generation }
+    }
+
+    /// The generation it writes.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Applies changes by version-guarded upserts: state tables coalesced per key, transactions never; deletes leave markers.
+    ///
+    /// Rows are written in one order everywhere (customers, accounts, balances, transactions; keys in byte order). Reads back
+    /// what is served now for the accounts touched and for `also`. Changes must have passed [`check`](crate::check).
+    pub async fn apply(
+        &self,
+        tx: &mut Tx,
+        changes: &[CanonicalChange],
+        also: &BTreeSet<String>,
+    ) -> Result<Applied, WriteError> {
+        let mut applied = Applied::default();
+        for entity in Entity::ALL {
+            let upsert = self.upsert(entity, changes);
+            applied.rows += upsert.len();
+            tx.upsert(upsert).await?;
+        }
+        let touched: BTreeSet<&str> = changes.iter().filter_map(document_key).collect();
+        let asked: BTreeSet<&str> = touched.iter().copied().chain(also.iter().map(String::as_str)).collect();
+        applied.visible = self.balances(tx, &asked).await?;
+        applied.documents = self.documents(tx, &touched).await?;
+        let served: BTreeSet<&str> = applied.documents.iter().map(|d| d.account_id()).collect();
+        applied.gone = touched.difference(&served).map(|key| (*key).to_owned()).collect();
+        Ok(applied)
+    }
+
+    /// The newest change of each key, in byte order of the keys.
+    ///
+    /// Transactions are a journal and are written one by one; only a repetition of the same version is dropped, because
+    /// one statement must not name a key twice on every engine.
+    fn upsert(&self, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
+        let mut newest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
+        for change in changes.iter().filter(|change| change.entity == entity) {
+            let kept = newest.entry(change.key.as_str()).or_insert(change);
+            if change.version > kept.version {
+                *kept = change;
+            }
+        }
+        let mut upsert = table::upsert(entity);
+        newest.values().for_each(|change| upsert.push(table::values(&self.source, change)));
+        upsert
+    }
+
+    async fn balances(&self, tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<VisibleBalance>, WriteError> {
+        let mut visible = Vec::with_capacity(keys.len());
+        for keys in chunks(keys) {
+            let sql = format!(
+                "SELECT account_id, version, last_posting FROM balances \
+                 WHERE source = ? AND generation = ? AND deleted = 0 AND account_id IN ({})",
+                placeholders(keys.len())
+            );
+            for row in tx.query(&sql, self.scoped(&keys)).await? {
+                visible.push(VisibleBalance {
+                    account_id: row.get("account_id")?,
+                    version: version(&row, "version")?,
+                    last_posting: row.get("last_posting")?,
+                });
+            }
+        }
+        Ok(visible)
+    }
+
+    async fn documents(&self, tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<Arc<AccountDocument>>, WriteError> {
+        let mut documents = Vec::with_capacity(keys.len());
+        for keys in chunks(keys) {
+            let sql = format!(
+                "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_JOIN} \
+                 LEFT JOIN degraded_keys d ON d.source = a.source AND d.generation = a.generation \
+                   AND d.entity = 'account' AND d.entity_key = a.account_id \
+                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND d.source IS NULL \
+                   AND a.account_id IN ({})",
+                placeholders(keys.len())
+            );
+            for row in tx.query(&sql, self.scoped(&keys)).await? {
+                documents.push(Arc::new(document(&row)?));
+            }
+        }
+        Ok(documents)
+    }
+
+    fn scoped(&self, keys: &[&str]) -> Vec<Value> {
+        let mut values = params![&*self.source, self.generation];
+        values.extend(keys.iter().map(|key| Value::from(*key)));
+        values
+    }
+}
+
+/// The account whose document a change may alter.
+fn document_key(change: &CanonicalChange) -> Option<&str> {
+    matches!(change.entity, Entity::Account | Entity::Balance).then_some(change.key.as_str())
+}
+
+/// Keys in groups of one size, filled up by repeating the last, so that few statements are prepared.
+fn chunks<'a>(keys: &BTreeSet<&'a str>) -> Vec<Vec<&'a str>> {
+    let keys: Vec<&str> = keys.iter().copied().collect();
+    let group = |chunk: &[&'a str]| {
+        let size = chunk.len().next_power_of_two().min(KEYS_PER_QUERY);
+        let mut group = chunk.to_vec();
+        group.resize(size.max(chunk.len()), chunk.last().copied().unwrap_or_default());
+        group
+    };
+    keys.chunks(KEYS_PER_QUERY).map(group).collect()
+}
