@@ -14,6 +14,7 @@ command_up() {
         started+=("$part")
     done
     await_ready "${started[@]}"
+    core_attach
     write_env
     [[ ${#started[@]} -gt 0 ]] || say "already up: ${parts//$'\n'/ }"
 }
@@ -42,6 +43,8 @@ command_down() {
         await_end "$part"
         [[ -z $wipe ]] || rm -rf "$(part_dir "$part")/data" "$(part_dir "$part")"/*.log "$(part_log "$part")"{,.1}
     done
+    # shellcheck disable=SC2086  # a list of words
+    [[ -z $wipe ]] || forget_core $parts
     write_env
     say "down: $parts${wipe:+, data removed}"
 }

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The parts by name: order of starting, what each needs, and which function does what.
 
-readonly PARTS=(mariadb-core mariadb redis kafka oceanbase connect)
-readonly PARTS_BY_DEFAULT=(mariadb-core mariadb redis kafka connect)
+readonly PARTS=(mariadb-core mariadb redis kafka oceanbase connect core)
+readonly PARTS_BY_DEFAULT=(mariadb-core mariadb redis kafka connect core)
 # Place of each listener in a checkout's block of ports.
-readonly LISTENERS=(mariadb-core mariadb oceanbase redis kafka kafka-controller connect)
+readonly LISTENERS=(mariadb-core mariadb oceanbase redis kafka kafka-controller connect core core-control)
 
 require_part() {
     [[ " ${PARTS[*]} " == *" $1 "* ]] || die "no part '$1'" "one of: ${PARTS[*]}"
@@ -17,6 +17,7 @@ selected() {
     [[ $# -gt 0 ]] || wanted=" ${PARTS_BY_DEFAULT[*]} "
     [[ $wanted != *" all "* ]] || wanted=" ${PARTS[*]} "
     [[ $wanted != *" connect "* ]] || wanted+="kafka "
+    [[ $wanted != *" core "* ]] || wanted+="mariadb-core "
     for part in "${PARTS[@]}"; do
         [[ $wanted != *" $part "* ]] || printf '%s\n' "$part"
     done
@@ -64,5 +65,10 @@ part_env() {
         redis) printf 'REDIS_URL=redis://127.0.0.1:%s/\n' "$(port_of "$1")" ;;
         kafka) printf 'KAFKA_BOOTSTRAP=127.0.0.1:%s\n' "$(port_of "$1")" ;;
         connect) printf 'CONNECT_URL=%s\n' "$(connect_url)" ;;
+        core)
+            printf 'CORE_URL=http://127.0.0.1:%s\n' "$(port_of core)"
+            printf 'CORE_CONTROL_URL=http://127.0.0.1:%s\n' "$(port_of core-control)"
+            printf 'TOPIC_PREFIX=%s\n' "$(core_prefix)"
+            ;;
     esac
 }

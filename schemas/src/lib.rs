@@ -1,9 +1,9 @@
 //! The domain, pure: words, values and laws that every other crate shares. No IO, no clock, no randomness.
 
 pub mod core;
+pub mod data_position;
 pub mod debezium;
 pub mod decimal;
-pub mod data_position;
 pub mod entry;
 pub mod legs;
 pub mod mapping;

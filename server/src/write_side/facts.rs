@@ -1,0 +1,56 @@
+//! What admission and confirmation learn about accounts: from the read model, inside their own transaction.
+
+use std::collections::HashMap;
+
+use schemas::model::AccountState;
+use sql::{BoxFuture, Tx};
+use standin::admission::{AccountFacts, Standing};
+use standin::journal::{AccountSheet, FactSheet, Facts};
+
+/// The read model as the journal sees it.
+pub struct ReadModelFacts;
+
+impl Facts for ReadModelFacts {
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+        Box::pin(async move {
+            let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
+            let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
+            // The oldest of the sources decides: what one of them does not know yet is not known.
+            let as_of_us = found.iter().map(|facts| facts.source.as_of_ms.map(|ms| ms.saturating_mul(1_000))).min().flatten();
+            let accounts: HashMap<_, _> = found.iter().filter_map(sheet).collect();
+            let loaded = accounts.len() == found.len() && read_model::every_source_loaded(tx).await?;
+            Ok(FactSheet { accounts, as_of_us, loaded })
+        })
+    }
+}
+
+fn as_sql(err: read_model::ReadError) -> sql::Error {
+    match err {
+        read_model::ReadError::Store(err) => err,
+        other => sql::Error::Unavailable(other.to_string()),
+    }
+}
+
+/// An account whose balance row has not arrived yet is left out, and then nothing may be said of absence either.
+fn sheet(facts: &read_model::Facts) -> Option<(String, AccountSheet)> {
+    let (account, balance) = (&facts.document.account.row, facts.document.balance.as_ref()?);
+    let standing = match account.state {
+        AccountState::Active => Standing::Active,
+        AccountState::Frozen => Standing::Frozen,
+        AccountState::Closed => Standing::Closed,
+    };
+    let sheet = AccountSheet {
+        facts: AccountFacts {
+            currency: balance.row.currency,
+            standing,
+            booked_minor: balance.row.booked_minor,
+            overdraft_line_minor: balance.row.overdraft_line_minor,
+            core_holds_minor: balance.row.core_holds_minor,
+        },
+        customer_id: account.customer_id.clone(),
+        // A core that does not number its postings releases no hold by number.
+        last_posting: balance.row.last_posting.unwrap_or(i64::MIN),
+        balance_version: balance.version.as_bytes().to_vec(),
+    };
+    Some((account.account_id.clone(), sheet))
+}
