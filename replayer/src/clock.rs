@@ -20,7 +20,11 @@ struct Seen {
     age_at_first_look_ms: u64,
     ended_ms: Option<u64>,
     not_found_asked_ms: Option<u64>,
+    paused_until_ms: u64,
 }
+
+/// Between two resends of one entry.
+const RESEND_PAUSE_MS: u64 = 1_000;
 
 impl Observations {
     pub(crate) fn new() -> Self {
@@ -42,6 +46,7 @@ impl Observations {
             age_at_first_look_ms: age_ms,
             ended_ms: None,
             not_found_asked_ms: None,
+            paused_until_ms: 0,
         });
         // The moment counts from our first look at the end, never from a stamp somebody wrote.
         seen.ended_ms = entry.ended.then(|| seen.ended_ms.unwrap_or(now_ms));
@@ -60,11 +65,18 @@ impl Observations {
         }
     }
 
-    /// A new attempt begins: endings and enquiries before it prove nothing any more.
+    /// A new attempt begins: endings and enquiries before it prove nothing any more. The next one waits a while.
     pub(crate) fn attempt_begins(&mut self, id: &EntryId) {
+        let now_ms = self.now_ms();
         if let Some(seen) = self.seen.get_mut(id) {
             (seen.ended_ms, seen.not_found_asked_ms) = (None, None);
+            seen.paused_until_ms = now_ms + RESEND_PAUSE_MS;
         }
+    }
+
+    /// Was this entry resent a moment ago?
+    pub(crate) fn is_paused(&self, id: &EntryId) -> bool {
+        self.seen.get(id).is_some_and(|seen| self.now_ms() < seen.paused_until_ms)
     }
 
     /// Forgets entries that are not unresolved any more.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::CoreConnector;
+use connectors::{CoreConnector, PostRequest};
 use schemas::core::{Enquiry, Outcome};
 use schemas::entry::{EntryState, Evidence};
 use standin::journal::{Change, Entry, Fence, Instance, Journal, JournalError, Unresolved};
-use standin::resolution::{Patience, Step, resolve};
+use standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembers, resolve};
 use standin::settle::{self, UNRESOLVED};
 
 use crate::clock::Observations;
@@ -74,8 +74,9 @@ impl Resolver {
             metrics::counter!(RESOLUTION_STEPS_TOTAL, "step" => name_of(step)).increment(1);
         }
         match step {
-            Step::Enquire => self.enquire(fence, entry).await,
-            Step::Resend => self.resend(fence, entry).await,
+            Step::Enquire => self.enquire(fence, unresolved, &outcome).await,
+            Step::Resend if self.seen.is_paused(&entry.id) => Ok(Progress::Fine),
+            Step::Resend => self.resend(fence, entry, &outcome).await,
             Step::Requeue => self.record(fence, vec![Change::new(entry.id.clone(), Evidence::Absent)]).await,
             Step::Park => {
                 tracing::error!(entry = %entry.id, "nothing resolves this entry; it waits for a person");
@@ -86,7 +87,13 @@ impl Resolver {
         }
     }
 
-    async fn enquire(&mut self, fence: &Fence, entry: &Entry) -> Result<Progress, JournalError> {
+    async fn enquire(
+        &mut self,
+        fence: &Fence,
+        unresolved: &Unresolved,
+        known: &UnknownOutcome,
+    ) -> Result<Progress, JournalError> {
+        let entry = &unresolved.entry;
         let asked_ms = self.seen.now_ms();
         let found = self.core.enquire(&entry.operation, &entry.core_ref, self.core_timeout).await;
         match &found {
@@ -98,21 +105,29 @@ impl Resolver {
                 tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
                 return Ok(Progress::CoreSilent);
             }
+            Enquiry::Refused { .. } if unresolved.attempts > 1 && !self.settles(known, asked_ms) => {
+                return Ok(Progress::Fine);
+            }
             Enquiry::Posted { .. } | Enquiry::Refused { .. } => {}
         }
         self.record(fence, settle::after_enquiry(entry, &found, |code| self.reason(entry, code))).await
     }
 
     /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
-    async fn resend(&mut self, fence: &Fence, entry: &Entry) -> Result<Progress, JournalError> {
+    async fn resend(&mut self, fence: &Fence, entry: &Entry, known: &UnknownOutcome) -> Result<Progress, JournalError> {
         let Ok(request) = settle::post_request(entry) else { return Ok(Progress::Fine) };
         let Some(claimed) = self.journal.begin_resend(fence, &self.instance, &entry.id).await? else {
             return Ok(Progress::Fine);
         };
+        let begun_ms = self.seen.now_ms();
         self.seen.attempt_begins(&entry.id);
-        let outcome = self.core.post(&request, self.core_timeout).await;
+        let outcome = self.post_if_remembered(&request, known).await;
         let reason = |code: &str| self.reason(entry, code);
         let changes = match settle::after_post(entry, claimed.attempt, &outcome, reason) {
+            // A refusal is no answer while an earlier attempt may still post.
+            Some(_) if matches!(outcome, Outcome::Refused { .. }) && !self.settles(known, begun_ms) => {
+                vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(claimed.attempt)]
+            }
             Some(changes) => changes,
             None => {
                 let found = self.core.enquire(&entry.operation, &entry.core_ref, self.core_timeout).await;
@@ -122,6 +137,20 @@ impl Resolver {
         self.record(fence, changes).await?;
         let silent = matches!(outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. });
         Ok(if silent { Progress::CoreSilent } else { Progress::Fine })
+    }
+
+    /// Asked again right before the bytes leave: this process may have been stopped since the resend was decided.
+    async fn post_if_remembered(&self, request: &PostRequest, known: &UnknownOutcome) -> Outcome {
+        let core = self.core.capabilities();
+        if !remembers(&core, known.first_attempt_ms, &self.patience, self.seen.now_ms()) {
+            return Outcome::NotSent { reason: "the core may have forgotten the reference".into() };
+        }
+        self.core.post(request, self.core_timeout).await
+    }
+
+    /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.
+    fn settles(&self, known: &UnknownOutcome, begun_ms: u64) -> bool {
+        refusal_settles(&self.core.capabilities(), begun_ms, [known.ended_ms])
     }
 
     fn reason(&self, entry: &Entry, code: &str) -> Option<String> {

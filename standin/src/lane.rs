@@ -119,6 +119,14 @@ pub fn releases(last_posting: i64, posting_no: i64) -> bool {
     last_posting >= posting_no
 }
 
+/// May a balance that includes postings up to `last_posting` be served when the account's posting rows up to `seen` were applied?
+///
+/// A balance ahead of its postings would count a debit twice: in the balance, and by a hold that nobody knows to release yet. It
+/// waits for the row, and is applied in that row's transaction.
+pub fn serves(last_posting: i64, seen: i64) -> bool {
+    seen >= last_posting
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +187,12 @@ mod tests {
             }
         }
         assert!(seen.contains(&(Confirmed, true)) && seen.contains(&(Confirmed, false)));
+    }
+
+    #[test]
+    fn a_balance_never_runs_ahead_of_its_postings() {
+        assert!(serves(4, 4) && serves(4, 5));
+        assert!(!serves(5, 4));
     }
 
     #[test]

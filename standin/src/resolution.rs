@@ -53,12 +53,8 @@ pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience,
             Some(_) => {}
         }
     }
-    if let Some(memory_ms) = core.reference_memory_ms {
-        let remembered_until =
-            entry.first_attempt_ms.saturating_add(memory_ms).saturating_sub(patience.memory_margin_ms);
-        if now_ms < remembered_until {
-            return Step::Resend;
-        }
+    if remembers(core, entry.first_attempt_ms, patience, now_ms) {
+        return Step::Resend;
     }
     match absent_from {
         Some(from) if core.enquiry && now_ms >= from => Step::Enquire,
@@ -66,6 +62,27 @@ pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience,
         Some(from) if core.enquiry => Step::WaitUntil(from.min(park_at)),
         _ => Step::WaitUntil(park_at),
     }
+}
+
+/// Will a request that leaves at `now_ms` take effect while the core still remembers the first attempt?
+///
+/// Asked when a resend is decided, and again by its sender on the connection that will carry it, right before the bytes leave:
+/// a stopped process wakes and goes on from where it was. The request's own lifetime in the core comes off the memory.
+pub fn remembers(core: &Capabilities, first_attempt_ms: u64, patience: &Patience, now_ms: u64) -> bool {
+    core.reference_memory_ms.is_some_and(|memory_ms| {
+        let taken_up_by = now_ms.saturating_add(patience.memory_margin_ms).saturating_add(core.request_lifetime_ms_max);
+        taken_up_by < first_attempt_ms.saturating_add(memory_ms)
+    })
+}
+
+/// May the refusal that answered one attempt end its entry?
+///
+/// Only when no other attempt can take effect: a core that keeps no refusals under their references may refuse a resend and then
+/// post the first attempt, which was late. `attempt_ms` is when the refused attempt was recorded; `others` are the ends of all
+/// other attempts that may have left bytes and got no answer, `None` for one that may still be under way. When it does not settle, it is no answer.
+pub fn refusal_settles(core: &Capabilities, attempt_ms: u64, others: impl IntoIterator<Item = Option<u64>>) -> bool {
+    let over = |ended: u64| ended.saturating_add(core.request_lifetime_ms_max) <= attempt_ms;
+    others.into_iter().all(|ended| ended.is_some_and(over))
 }
 
 #[cfg(test)]
@@ -106,8 +123,18 @@ mod tests {
     fn references_are_trusted_only_within_the_declared_memory_less_a_margin() {
         let entry = UnknownOutcome { ended_ms: Some(10), ..FRESH };
         let core = core(Some(10_000), false);
-        assert_eq!(resolve(&core, &entry, &PATIENCE, 8_999), Step::Resend);
-        assert_eq!(resolve(&core, &entry, &PATIENCE, 9_000), Step::WaitUntil(60_000));
+        assert_eq!(resolve(&core, &entry, &PATIENCE, 3_999), Step::Resend);
+        assert_eq!(resolve(&core, &entry, &PATIENCE, 4_000), Step::WaitUntil(60_000));
+    }
+
+    #[test]
+    fn a_refusal_settles_only_when_no_other_attempt_can_still_post() {
+        let core = core(Some(10_000), false);
+        assert!(refusal_settles(&core, 100, []));
+        assert!(!refusal_settles(&core, 100, [None]), "one may still be under way");
+        assert!(!refusal_settles(&core, 5_099, [Some(100)]), "one may still be in the core's hands");
+        assert!(refusal_settles(&core, 5_100, [Some(100)]));
+        assert!(!refusal_settles(&core, 5_100, [Some(100), Some(101)]));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Unresolved {
     pub entry: Entry,
     /// Wall clock of its first attempt, microseconds since 1970.
     pub first_attempt_us: i64,
+    /// How many attempts there were.
+    pub attempts: i64,
     /// Every attempt has ended: its sender said so, or was proven gone.
     pub ended: bool,
 }
@@ -163,7 +165,7 @@ impl Journal {
         let id = id.clone();
         self.run(move |tx| {
             let id = id.clone();
-            Box::pin(async move { end_attempt(tx, &id, n, result).await })
+            Box::pin(async move { end_attempt(tx, &id, n, result).await.map(drop) })
         })
         .await
     }
@@ -193,6 +195,7 @@ impl Journal {
     pub async fn unresolved(&self, submitting_before_us: i64, limit: i64) -> Result<Vec<Unresolved>, JournalError> {
         let sql = format!(
             "SELECT {COLUMNS}, (SELECT COALESCE(MIN(started_us), 0) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
+             (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
              FROM entries WHERE state = 'outcome_unknown' OR (state = 'submitting' AND updated_us < ?) ORDER BY id LIMIT ?"
         );
@@ -202,6 +205,7 @@ impl Journal {
                 Ok(Unresolved {
                     entry: Entry::read(row)?,
                     first_attempt_us: row.get("first_us")?,
+                    attempts: row.get("attempts")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
                 })
             })

@@ -113,6 +113,10 @@ async fn record_in(
     let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
     let mut verdicts = Vec::with_capacity(changes.len());
     for change in changes {
+        if !is_current(tx, change).await? {
+            verdicts.push(Verdict::Nothing);
+            continue;
+        }
         let (evidence, reason) = match (&sheet, change.evidence) {
             (Some((sheet, limits)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, limits, now_us())?,
             (_, evidence) => (evidence, change.reason.clone()),
@@ -128,11 +132,6 @@ async fn record_in(
     }
     work.release_by(tx, facts).await?;
     let entries = work.store(tx, actor, now_us()).await?;
-    for change in changes {
-        if let Some(n) = change.ends_attempt {
-            end_attempt(tx, &change.id, n, change.evidence.as_str()).await?;
-        }
-    }
     changes
         .iter()
         .zip(verdicts)
@@ -143,14 +142,23 @@ async fn record_in(
         .collect()
 }
 
-/// Ends an attempt once; the sender has closed its connection, or is proven gone.
-pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<(), JournalError> {
-    tx.exec(
-        "UPDATE attempts SET ended_us = ?, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
-        params![now_us(), result, id.as_str(), n],
-    )
-    .await?;
-    Ok(())
+/// What an attempt came to counts only while that attempt is open: a dead sender's last COMMIT may land after its successor has
+/// ended the attempt and the entry has gone on. That the core posted is true whoever says it.
+async fn is_current(tx: &mut Tx, change: &Change) -> Result<bool, JournalError> {
+    let Some(n) = change.ends_attempt else { return Ok(true) };
+    let ended_now = end_attempt(tx, &change.id, n, change.evidence.as_str()).await?;
+    Ok(ended_now || change.evidence == Evidence::CorePosted)
+}
+
+/// Ends an attempt once, and says whether it was this time; the sender has closed its connection, or is proven gone.
+pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<bool, JournalError> {
+    let ended = tx
+        .exec(
+            "UPDATE attempts SET ended_us = ?, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
+            params![now_us(), result, id.as_str(), n],
+        )
+        .await?;
+    Ok(ended == 1)
 }
 
 /// Wall clock for stamps that people read; nothing is decided by it.

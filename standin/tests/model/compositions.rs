@@ -1,0 +1,54 @@
+//! The checked compositions. The whole protocol in one would not end; each of these is exhausted, and says what it covers.
+//!
+//! | composition | parties | covers |
+//! |---|---|---|
+//! | [`one_write`] | 1 gateway, 2 replayers, 1 write | every fault at once around one entry: takeovers, stale senders, resends, refusals, cancels |
+//! | [`retries`] | 2 gateways, 1 replayer, 2 writes on one account, one key sent to both gateways | keys, lost commits, 202 while submitting, order behind it |
+//! | [`three_writes`] | 2 gateways, 1 replayer, 3 writes over two accounts, one key sent to both gateways | order through a transfer that joins two lanes |
+//! | [`takeover`] | 1 gateway, 2 replayers, 2 writes on one account | order and absence across a lost lease |
+//! | [`row_by_row`], [`balance_first`] | as `retries`, core rows applied and delivered again one at a time | holds |
+
+use super::state::Budget;
+use super::variants::{Class, Locum, Write};
+
+/// From account 0 to account 1.
+const TRANSFER: Write = Write { debit: 0, credit: Some(1), amount: 1 };
+/// Out of account 0.
+const FROM_FIRST: Write = Write { debit: 0, credit: None, amount: 2 };
+/// Out of account 1.
+const FROM_SECOND: Write = Write { debit: 1, credit: None, amount: 4 };
+
+/// No fault at all.
+pub const NO_FAULTS: Budget = Budget { crashes: 0, losses: 0, commits: 0, takeovers: 0, refusals: 0, cancels: 0 };
+
+/// Everything that can befall one entry.
+pub fn one_write(class: Class) -> Locum {
+    let budget = Budget { crashes: 2, losses: 2, commits: 1, takeovers: 2, refusals: 1, cancels: 1 };
+    Locum::new(class, &[FROM_FIRST], 1, &[(0, 0)], 2).with(budget)
+}
+
+/// One key through two gateways, a second write behind it.
+pub fn retries(class: Class, budget: Budget) -> Locum {
+    Locum::new(class, &[TRANSFER, FROM_FIRST], 2, &[(0, 0), (1, 0), (1, 1)], 1).with(budget)
+}
+
+/// A transfer between two accounts that both have a write of their own.
+pub fn three_writes(class: Class, budget: Budget) -> Locum {
+    let writes = [TRANSFER, FROM_FIRST, FROM_SECOND];
+    Locum::new(class, &writes, 2, &[(0, 0), (1, 0), (1, 1), (0, 2)], 1).with(budget)
+}
+
+/// Two replayers, two writes of one account.
+pub fn takeover(class: Class, budget: Budget) -> Locum {
+    Locum::new(class, &[TRANSFER, FROM_FIRST], 1, &[(0, 0), (0, 1)], 2).with(budget)
+}
+
+/// Balance rows apart from posting rows, each delivered again at any later time.
+pub fn row_by_row(class: Class, budget: Budget) -> Locum {
+    Locum { whole_transactions: false, ..retries(class, budget) }
+}
+
+/// The same where the core writes an account's balance before the posting.
+pub fn balance_first(class: Class, budget: Budget) -> Locum {
+    Locum { balance_first: true, ..row_by_row(class, budget) }
+}

@@ -1,0 +1,348 @@
+//! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
+
+use locum_standin::lane::{Standing, delta, may_go_direct, may_replay, releases, serves};
+use locum_standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembers, resolve};
+use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
+
+use super::state::{ACCOUNTS, Asked, Attempt, Entry, State, Task};
+use super::variants::{LIFETIME_MS, Locum, MARGIN_MS, Variant};
+
+/// A moment well within the core's memory.
+const EARLY_MS: u64 = 500;
+/// A moment at which a request could still be in the core's hands when its memory ends.
+const OVER_MS: u64 = 895;
+
+impl State {
+    /// The entry of a write that is journalled.
+    pub fn entry(&self, write: usize) -> &Entry {
+        self.journal[write].as_ref().expect("journalled")
+    }
+
+    fn entry_mut(&mut self, write: usize) -> &mut Entry {
+        self.journal[write].as_mut().expect("journalled")
+    }
+
+    /// Admits a write or finds its key; `owner` is how its attempt row stands afterwards.
+    pub fn admit(&mut self, locum: &Locum, slot: usize, believes: bool, owner: Attempt) {
+        let write = usize::from(locum.slots[slot].write);
+        if self.journal[write].is_some() {
+            if !locum.breaks(Variant::LookUpInsteadOfIndex) || self.tasks[slot] != Task::Missed {
+                return self.answer_again(locum, slot, write);
+            }
+            self.told.twice |= 1 << write;
+        }
+        let lanes: Vec<usize> = locum.legs(write).map(|(account, _)| account).collect();
+        let free = may_go_direct(lanes.iter().map(|a| &self.lanes[*a])) || locum.breaks(Variant::DirectIgnoresOrdered);
+        let direct = believes && free;
+        let mut seq = [-1; ACCOUNTS];
+        for account in lanes {
+            seq[account] = self.lanes[account].next_seq as i8;
+            self.lanes[account].next_seq += 1;
+        }
+        self.told.before[write] =
+            (0..locum.writes.len()).filter(|x| *x != write && locum.share(*x, write)).map(|x| 1 << x).sum::<u8>()
+                & self.told.waiting;
+        let (state, ordered) = if direct { (EntryState::Submitting, false) } else { (EntryState::Queued, true) };
+        self.journal[write] = Some(Entry {
+            state,
+            ordered,
+            seq,
+            absorbed: false,
+            rows: [None; 2],
+            not_found: None,
+            quiet: true,
+            sole: true,
+            memory_over: false,
+            late_bytes: false,
+            contradicted: false,
+        });
+        self.count(locum, write, None, (state, ordered));
+        if direct {
+            self.attempt(locum, slot, owner);
+            self.tasks[slot] = Task::ToSend { resend: false };
+        } else {
+            self.answer(locum, slot);
+        }
+    }
+
+    /// The same key again: the client is told where its write stands.
+    fn answer_again(&mut self, locum: &Locum, slot: usize, write: usize) {
+        let entry = *self.entry(write);
+        if entry.standing() == Standing::Direct && !locum.breaks(Variant::RetryLeavesDirect) {
+            self.move_to(locum, write, entry.state, true);
+        }
+        self.answer(locum, slot);
+    }
+
+    /// The request's client gets the state of its entry.
+    pub fn answer(&mut self, locum: &Locum, slot: usize) {
+        let write = usize::from(locum.slots[slot].write);
+        let open = self.journal[write].is_some_and(|entry| entry.state.is_open());
+        if open && self.core.count(write) == 0 {
+            self.told.waiting |= 1 << write;
+        }
+        self.tasks[slot] = Task::Done;
+    }
+
+    /// Writes an attempt row; the bytes have not left.
+    pub fn attempt(&mut self, locum: &Locum, slot: usize, owner: Attempt) {
+        let write = usize::from(locum.slots[slot].write);
+        let alone = locum.about(write).all(|s| self.attempts[s] == Attempt::None);
+        for other in locum.about(write) {
+            if self.tasks[other] == Task::Heard(Asked::Late) {
+                self.tasks[other] = Task::Heard(Asked::Early);
+            }
+        }
+        let entry = self.entry_mut(write);
+        entry.sole = alone && entry.quiet;
+        entry.not_found = entry.not_found.map(|_| Asked::Early);
+        self.attempts[slot] = owner;
+    }
+
+    /// Ends an attempt; `silent` = its bytes may still be on their way.
+    pub fn end(&mut self, locum: &Locum, slot: usize, silent: bool) {
+        self.attempts[slot] = Attempt::None;
+        if silent {
+            self.entry_mut(usize::from(locum.slots[slot].write)).quiet = false;
+        }
+    }
+
+    /// Weighs evidence and does what the verdict says, lanes included.
+    pub fn evidence(&mut self, locum: &Locum, write: usize, evidence: Evidence) -> Verdict {
+        let entry = *self.entry(write);
+        let verdict = weigh(entry.state, evidence);
+        match verdict {
+            Verdict::Moves(to) => {
+                self.move_to(locum, write, to, entry.ordered);
+                if to == EntryState::Posted && locum.breaks(Variant::EarlyRelease) {
+                    self.release(locum, write);
+                }
+            }
+            Verdict::Contradicts => {
+                self.entry_mut(write).contradicted = true;
+                for (account, _) in locum.legs(write) {
+                    self.lanes[account].stopped = true;
+                }
+            }
+            Verdict::Nothing | Verdict::Forbidden => {}
+        }
+        verdict
+    }
+
+    fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool) {
+        let from = *self.entry(write);
+        let ordered = ordered || locum_standin::lane::standing(to, false) == Standing::Ordered;
+        self.count(locum, write, Some((from.state, from.ordered)), (to, ordered));
+        let entry = self.entry_mut(write);
+        (entry.state, entry.ordered) = (to, ordered);
+        if entry.standing() == Standing::Gone {
+            // Nothing reads these any more.
+            (entry.ordered, entry.not_found) = (false, None);
+            if to != EntryState::Posted && to != EntryState::Confirmed {
+                self.told.waiting &= !(1 << write);
+            }
+        }
+    }
+
+    fn count(&mut self, locum: &Locum, write: usize, from: Option<(EntryState, bool)>, to: (EntryState, bool)) {
+        let absorbed = self.entry(write).absorbed;
+        for (account, kind) in locum.legs(write) {
+            let change = delta(from, to, kind, locum.writes[write].amount, absorbed);
+            let lane = &mut self.lanes[account];
+            lane.ordered += change.ordered;
+            lane.direct += change.direct;
+            lane.held_minor += change.held_minor;
+        }
+    }
+
+    /// May a replayer send this entry now?
+    pub fn sendable(&self, locum: &Locum, write: usize) -> bool {
+        let entry = self.entry(write);
+        let lower = (0..locum.writes.len()).filter_map(|other| self.journal[other].as_ref()).filter(|other| {
+            (0..ACCOUNTS).any(|a| entry.seq[a] >= 0 && other.seq[a] >= 0 && other.seq[a] < entry.seq[a])
+        });
+        let lower = lower.map(Entry::standing).map(|standing| match standing {
+            Standing::Direct if locum.breaks(Variant::ReplayIgnoresDirect) => Standing::Gone,
+            standing => standing,
+        });
+        let stopped = locum.legs(write).any(|(account, _)| self.lanes[account].stopped);
+        entry.state == EntryState::Queued && may_replay(lower, stopped)
+    }
+
+    /// What the real function says of an unknown outcome. The model's marks become moments on one scale.
+    pub fn step(&self, locum: &Locum, write: usize, patient: bool) -> Step {
+        let entry = self.entry(write);
+        if locum.breaks(Variant::BlindResend) {
+            return Step::Resend;
+        }
+        let now = self.now(locum, write);
+        let all_ended = locum.about(write).all(|slot| self.attempts[slot] == Attempt::None);
+        let quiet = entry.quiet;
+        let ended_ms = all_ended.then_some(if quiet { now - LIFETIME_MS } else { now - LIFETIME_MS / 2 });
+        let absent_from = if quiet { now } else { now + LIFETIME_MS / 2 };
+        let not_found_asked_ms = entry.not_found.map(|asked| match asked {
+            Asked::Early if locum.breaks(Variant::NotFoundAtOnce) => absent_from,
+            Asked::Early => absent_from.min(now) - 1,
+            Asked::Late => absent_from,
+        });
+        let outcome = UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, since_ms: 0 };
+        let patience = Patience { park_after_ms: if patient { u64::MAX } else { 0 }, ..self.patience() };
+        resolve(&locum.capabilities(), &outcome, &patience, now)
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { park_after_ms: 0, memory_margin_ms: MARGIN_MS }
+    }
+
+    fn now(&self, locum: &Locum, write: usize) -> u64 {
+        match self.entry(write).memory_over && !locum.breaks(Variant::ResendPastMemory) {
+            true => OVER_MS,
+            false => EARLY_MS,
+        }
+    }
+
+    /// Does a resend still reach a core that remembers the first attempt? Asked again when its bytes are about to leave.
+    pub fn remembered(&self, locum: &Locum, write: usize) -> bool {
+        locum.breaks(Variant::MemoryNotCheckedAtSend)
+            || locum.breaks(Variant::BlindResend)
+            || remembers(&locum.capabilities(), 0, &self.patience(), self.now(locum, write))
+    }
+
+    /// May a refusal that one attempt got end the entry?
+    pub fn settles(&self, locum: &Locum, write: usize) -> bool {
+        let other = (!self.entry(write).sole).then_some(None);
+        locum.breaks(Variant::AnyRefusalSettles) || refusal_settles(&locum.capabilities(), EARLY_MS, other)
+    }
+
+    /// No attempt of this write can take effect any more, by what the journal knows.
+    pub fn nothing_comes(&self, locum: &Locum, write: usize) -> bool {
+        self.entry(write).quiet && locum.about(write).all(|slot| self.attempts[slot] == Attempt::None)
+    }
+
+    /// The next holder of an identity ends what its predecessor left open.
+    pub fn prove_gone(&mut self, locum: &Locum, instance: u8) {
+        for slot in locum.of(instance) {
+            if self.attempts[slot] == Attempt::Orphaned {
+                self.end(locum, slot, true);
+                self.evidence(locum, usize::from(locum.slots[slot].write), Evidence::NoAnswer);
+            }
+        }
+    }
+
+    /// Ends the hold of a write's debit, once.
+    pub fn release(&mut self, locum: &Locum, write: usize) {
+        let leg = locum.writes[write];
+        let entry = self.entry_mut(write);
+        if !entry.absorbed {
+            entry.absorbed = true;
+            if entry.state.holds() {
+                self.lanes[usize::from(leg.debit)].held_minor -= leg.amount;
+            }
+        }
+    }
+
+    /// The number the core gave a posting on one account.
+    pub fn posting_no(&self, locum: &Locum, index: u8, account: usize) -> i64 {
+        let earlier = &self.core.postings()[..=usize::from(index)];
+        earlier.iter().filter(|w| locum.legs(usize::from(**w)).any(|(a, _)| a == account)).count() as i64
+    }
+
+    /// Applies one row of the core's log.
+    pub fn apply(&mut self, locum: &Locum, row: Row) {
+        match row {
+            Row::Posting { index, leg } => self.confirm(locum, index, leg),
+            Row::Balance { index, account } => self.balance(locum, index, account),
+        }
+    }
+
+    fn confirm(&mut self, locum: &Locum, index: u8, leg: usize) {
+        let write = usize::from(self.core.log[usize::from(index)]);
+        let Some(entry) = self.journal[write].as_mut() else { return };
+        match entry.rows[leg] {
+            Some(row) => self.breach |= row != index,
+            None => {
+                entry.rows[leg] = Some(index);
+                let account = locum.legs(write).nth(leg).expect("a leg").0;
+                let legs = locum.legs(write).count();
+                if entry.rows[..legs].iter().all(Option::is_some) {
+                    self.evidence(locum, write, Evidence::AllLegsSeen);
+                }
+                self.served[account].seen = self.served[account].seen.max(self.posting_no(locum, index, account));
+                self.absorb(locum, write);
+                if let Some(ahead) = self.served[account].ahead.take() {
+                    self.balance(locum, ahead, account);
+                }
+            }
+        }
+    }
+
+    fn balance(&mut self, locum: &Locum, index: u8, account: usize) {
+        let last_posting = self.posting_no(locum, index, account);
+        if last_posting <= self.served[account].last_posting {
+            return;
+        }
+        if !serves(last_posting, self.served[account].seen) && !locum.breaks(Variant::BalanceRunsAhead) {
+            self.served[account].ahead = Some(index);
+            return;
+        }
+        self.served[account].last_posting = last_posting;
+        let write = usize::from(self.core.log[usize::from(index)]);
+        self.served[account].booked += effect(locum, write, account);
+        for write in 0..locum.writes.len() {
+            if self.journal[write].is_some() {
+                self.absorb(locum, write);
+            }
+        }
+    }
+
+    /// Releases the debit's hold when the served balance includes the row that booked it.
+    fn absorb(&mut self, locum: &Locum, write: usize) {
+        let account = usize::from(locum.writes[write].debit);
+        if let Some(index) = self.entry(write).rows[0]
+            && releases(self.served[account].last_posting, self.posting_no(locum, index, account))
+        {
+            self.release(locum, write);
+        }
+    }
+}
+
+/// What one posting of a write does to an account.
+fn effect(locum: &Locum, write: usize, account: usize) -> i64 {
+    let amount = locum.writes[write].amount;
+    let signed = |kind| if kind == LegKind::Debit { -amount } else { amount };
+    locum.legs(write).filter(|(a, _)| *a == account).map(|(_, kind)| signed(kind)).sum()
+}
+
+/// A row of the core's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Row {
+    /// A posting of one leg, carrying `core_ref`.
+    Posting {
+        /// Which posting of the core.
+        index: u8,
+        /// Which leg.
+        leg: usize,
+    },
+    /// The account's balance after it, carrying the number of its last posting.
+    Balance {
+        /// After which posting.
+        index: u8,
+        /// Whose.
+        account: usize,
+    },
+}
+
+/// The core's log as change data: per posting its leg rows and the balances.
+pub fn rows(locum: &Locum, postings: &[u8]) -> Vec<(u8, Row)> {
+    let mut rows = Vec::new();
+    for (index, write) in postings.iter().enumerate() {
+        let (index, write) = (index as u8, usize::from(*write));
+        let legs = (0..locum.legs(write).count()).map(|leg| (index, Row::Posting { index, leg }));
+        let balances = locum.legs(write).map(|(account, _)| (index, Row::Balance { index, account }));
+        match locum.balance_first {
+            true => rows.extend(balances.chain(legs)),
+            false => rows.extend(legs.chain(balances)),
+        }
+    }
+    rows
+}

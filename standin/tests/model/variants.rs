@@ -1,0 +1,197 @@
+//! Configurations, the core's capability classes, and the protocol's deliberately broken variants.
+
+use schemas::core::Capabilities;
+
+use super::state::{Budget, SLOTS};
+
+/// What the core promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// References are idempotent for a while.
+    Memory,
+    /// References can be asked for.
+    Enquiry,
+    /// Both.
+    Both,
+    /// Nothing.
+    Neither,
+}
+
+/// The core's longest request lifetime, as fed into the real functions.
+pub const LIFETIME_MS: u64 = 10;
+/// Its declared memory.
+pub const MEMORY_MS: u64 = 1_000;
+/// The margin taken off.
+pub const MARGIN_MS: u64 = 100;
+
+impl Class {
+    /// In the words of the real functions.
+    pub fn capabilities(self) -> Capabilities {
+        Capabilities {
+            reference_memory_ms: matches!(self, Class::Memory | Class::Both).then_some(MEMORY_MS),
+            enquiry: matches!(self, Class::Enquiry | Class::Both),
+            request_lifetime_ms_max: LIFETIME_MS,
+        }
+    }
+
+    /// Does the core remember references?
+    pub fn remembers(self) -> bool {
+        matches!(self, Class::Memory | Class::Both)
+    }
+
+    /// Can it be asked?
+    pub fn answers(self) -> bool {
+        matches!(self, Class::Enquiry | Class::Both)
+    }
+}
+
+/// One rule of the protocol, left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The protocol as it is.
+    Correct,
+    /// Bytes leave before the admission commits.
+    NoIntentRow,
+    /// A replayer's writes are not conditional on its token.
+    NoFencing,
+    /// A hold ends with the core's answer, not with the served balance.
+    EarlyRelease,
+    /// A direct request does not look whether its lanes are ordered.
+    DirectIgnoresOrdered,
+    /// Whoever takes the lease takes the former holder's attempts for ended.
+    LeaseAsProof,
+    /// The look-up alone decides whether a key is new.
+    LookUpInsteadOfIndex,
+    /// *Not found* counts although the lifetime has not passed.
+    NotFoundAtOnce,
+    /// An unknown outcome is sent again whatever the core remembers.
+    BlindResend,
+    /// A resend does not look at the core's memory when it is decided.
+    ResendPastMemory,
+    /// The core's memory is looked at when a resend is decided, not when its bytes leave.
+    MemoryNotCheckedAtSend,
+    /// A time-out is taken for *not sent*.
+    TimeoutAsNotSent,
+    /// A retry is answered 202 on a submitting entry that is left unmarked.
+    RetryLeavesDirect,
+    /// A refusal ends the entry although another attempt may still post.
+    AnyRefusalSettles,
+    /// The next holder of an identity ends its predecessor's attempts once, at its start.
+    ProofOnce,
+    /// A sender with a lost lease records nothing, not even the end of its own attempt.
+    StaleEndsNothing,
+    /// A gateway that answered `acceptance-unknown` forgets the request.
+    UnsureForgets,
+    /// The memory is trusted to its margin, without room for a request that is already in the core's hands.
+    MarginWithoutLifetime,
+    /// An outcome is recorded by a compare-and-set on the state alone, without the attempt.
+    RecordByStateOnly,
+    /// A balance is served although it includes postings whose rows were not applied.
+    BalanceRunsAhead,
+    /// Replay does not wait for direct entries before it.
+    ReplayIgnoresDirect,
+}
+
+/// Who owns a task and what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The process.
+    pub instance: u8,
+    /// The write.
+    pub write: u8,
+    /// A replayer's, not a request's.
+    pub replayer: bool,
+}
+
+/// The legs of a write: the account debited and, within the model's accounts, the one credited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write {
+    /// Debited account.
+    pub debit: u8,
+    /// Credited account; `None` = outside.
+    pub credit: Option<u8>,
+    /// Minor units; a power of two each, so that sums tell writes apart.
+    pub amount: i64,
+}
+
+/// A checked composition.
+#[derive(Debug, Clone)]
+pub struct Locum {
+    /// The core.
+    pub class: Class,
+    /// Which rule is left out.
+    pub variant: Variant,
+    /// Clients' writes.
+    pub writes: Vec<Write>,
+    /// Everyone who can send.
+    pub slots: Vec<Slot>,
+    /// First replayer's instance number.
+    pub replayers: std::ops::Range<u8>,
+    /// All rows of one core transaction are applied together.
+    pub whole_transactions: bool,
+    /// The core writes balances before the postings they include.
+    pub balance_first: bool,
+    /// Faults.
+    pub budget: Budget,
+}
+
+impl Locum {
+    /// `requests` = (gateway, write) pairs; gateways are numbered from 0, replayers follow.
+    pub fn new(class: Class, writes: &[Write], gateways: u8, requests: &[(u8, u8)], replayers: u8) -> Self {
+        let mut slots: Vec<Slot> =
+            requests.iter().map(|&(instance, write)| Slot { instance, write, replayer: false }).collect();
+        let replayers = gateways..gateways + replayers;
+        for instance in replayers.clone() {
+            slots.extend((0..writes.len()).map(|w| Slot { instance, write: w as u8, replayer: true }));
+        }
+        assert!(slots.len() <= SLOTS);
+        let budget = Budget { crashes: 1, losses: 1, commits: 0, takeovers: 0, refusals: 0, cancels: 0 };
+        Locum {
+            class,
+            variant: Variant::Correct,
+            writes: writes.to_vec(),
+            slots,
+            replayers,
+            whole_transactions: true,
+            balance_first: false,
+            budget,
+        }
+    }
+
+    /// With one rule left out.
+    pub fn breaking(self, variant: Variant) -> Self {
+        Locum { variant, ..self }
+    }
+
+    /// With these faults.
+    pub fn with(self, budget: Budget) -> Self {
+        Locum { budget, ..self }
+    }
+
+    /// Is this rule left out?
+    pub fn breaks(&self, variant: Variant) -> bool {
+        self.variant == variant
+    }
+
+    /// Tasks of one process.
+    pub fn of(&self, instance: u8) -> impl Iterator<Item = usize> + '_ {
+        (0..self.slots.len()).filter(move |s| self.slots[*s].instance == instance)
+    }
+
+    /// Tasks about one write.
+    pub fn about(&self, write: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.slots.len()).filter(move |s| usize::from(self.slots[*s].write) == write)
+    }
+
+    /// Accounts a write touches, with the kind of its leg.
+    pub fn legs(&self, write: usize) -> impl Iterator<Item = (usize, schemas::entry::LegKind)> + use<> {
+        use schemas::entry::LegKind::{Credit, Debit};
+        let Write { debit, credit, .. } = self.writes[write];
+        std::iter::once((usize::from(debit), Debit)).chain(credit.map(|c| (usize::from(c), Credit)))
+    }
+
+    /// Do two writes touch one account?
+    pub fn share(&self, x: usize, y: usize) -> bool {
+        self.legs(x).any(|(a, _)| self.legs(y).any(|(b, _)| a == b))
+    }
+}
