@@ -1,0 +1,117 @@
+//! One batch, one SQL transaction: parked events, rows, confirmations, offsets, in the lock order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use read_model::{Advance, Applied, Lease, SourceStatus, WriteError, Writer, status_of};
+use sql::Db;
+use tokio::time::Instant;
+
+use crate::confirm::{Confirm, ConfirmError};
+use crate::prepare::Prepared;
+
+/// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
+const WAIT_MIN: Duration = Duration::from_millis(20);
+/// Longest wait between tries.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Why one try failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("confirmation failed")]
+    Confirm(#[source] ConfirmError),
+}
+
+impl From<sql::Error> for ApplyError {
+    fn from(error: sql::Error) -> Self {
+        ApplyError::Write(WriteError::Sql(error))
+    }
+}
+
+/// What an apply came to.
+pub(crate) enum Outcome {
+    /// Committed by this try; what became visible.
+    Committed(Applied),
+    /// Committed by an earlier try whose answer was lost: what became visible is not known.
+    CommittedBefore,
+    /// Another ingester works on the source.
+    Fenced,
+    /// Told to stop before it could be committed; nothing was kept, or an unknown commit, which the next start reads back.
+    Abandoned,
+}
+
+/// What every apply of a source needs.
+pub(crate) struct Applier {
+    pub(crate) db: Db,
+    pub(crate) writer: Writer,
+    pub(crate) lease: Lease,
+    pub(crate) confirm: Arc<dyn Confirm>,
+}
+
+impl Applier {
+    /// Tries until the batch is in, somebody else owns the source, or `stopping` says so. The same batch every time.
+    pub(crate) async fn apply(
+        &self,
+        prepared: Arc<Prepared>,
+        advance: Arc<Advance>,
+        stopping: impl Fn() -> bool,
+    ) -> Outcome {
+        let started = Instant::now();
+        let mut wait = WAIT_MIN;
+        loop {
+            let error = match self.once(prepared.clone(), advance.clone()).await {
+                Ok(applied) => {
+                    metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())
+                        .record(started.elapsed());
+                    return Outcome::Committed(applied);
+                }
+                Err(error) => error,
+            };
+            if let ApplyError::Write(WriteError::Fenced { .. }) = error {
+                match status_of(&self.db, &self.lease.source).await {
+                    Ok(Some(status)) if self.is_ours(&status, &advance) => return Outcome::CommittedBefore,
+                    Ok(_) => return Outcome::Fenced,
+                    Err(err) => tracing::warn!(error = %err, "cannot read the source back"),
+                }
+            }
+            metrics::counter!(crate::metrics::APPLY_FAILURES_TOTAL, "source" => self.lease.source.clone()).increment(1);
+            tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), source = %self.lease.source,
+                "batch not applied, trying again");
+            if stopping() {
+                return Outcome::Abandoned;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+    }
+
+    /// An unknown commit runs again: locks wait the first one out, and then its traces fence the second.
+    fn is_ours(&self, status: &SourceStatus, advance: &Advance) -> bool {
+        status.token == self.lease.token && status.applied_seq == advance.sequence + 1
+    }
+
+    async fn once(&self, prepared: Arc<Prepared>, advance: Arc<Advance>) -> Result<Applied, ApplyError> {
+        let (writer, token, confirm) = (self.writer.clone(), self.lease.token, self.confirm.clone());
+        let applied = self
+            .db
+            .transaction(move |tx| {
+                Box::pin(async move {
+                    writer.park(tx, &prepared.parked).await?;
+                    let also = prepared.evidence_accounts();
+                    let applied = writer.apply(tx, &prepared.changes, &also).await?;
+                    if !applied.visible.is_empty() || !prepared.evidence.is_empty() {
+                        let confirmed = confirm.confirm(tx, &prepared.evidence, &applied.visible).await;
+                        confirmed.map_err(ApplyError::Confirm)?;
+                    }
+                    writer.advance(tx, token, &advance).await?;
+                    failpoints::reached(failpoints::APPLY_BEFORE_COMMIT);
+                    Ok::<_, ApplyError>(applied)
+                })
+            })
+            .await?;
+        failpoints::reached(failpoints::APPLY_AFTER_COMMIT);
+        Ok(applied)
+    }
+}

@@ -1,0 +1,166 @@
+//! How old the read model is: the source time up to which everything is applied. Pure.
+//!
+//! A topic's partitions are read side by side, so an event proves nothing about other partitions. A heartbeat does, once
+//! **every partition was applied up to an end offset asked for after the heartbeat was in hand**: the connector had sent
+//! everything older before it. (The brokers had acknowledged the heartbeat by then; that they had acknowledged everything
+//! before it is the connector's producer's order, which we trust.) The same proof says that the snapshot is complete.
+//!
+//! A connector that is catching up sends heartbeats with today's time while it reads yesterday's log. So a heartbeat that
+//! follows a late event (made more than [`LATE_MS`] before it was sent) attests only that event's time.
+//! Traffic on tables that are not captured can hide such a lag; a captured heartbeat table in the core cannot be fooled.
+//! Idle is not stale: heartbeats go on. Silence is not fresh: without them the time stands still.
+
+use std::collections::HashMap;
+
+use read_model::Partition;
+
+/// An event sent this much later than it was made shows a connector that is catching up, in milliseconds.
+pub const LATE_MS: i64 = 5_000;
+/// For how long after a late event heartbeats are distrusted, in milliseconds.
+const DISTRUST_MS: i64 = 3_000;
+
+/// What a batch says about time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// The newest heartbeat's time.
+    pub heartbeat_ms: Option<i64>,
+    /// The newest streamed event: (when it was sent, when the core made it).
+    pub event: Option<(i64, i64)>,
+    /// Something that only comes after the snapshot's last row, or that row.
+    pub snapshot_over: bool,
+}
+
+/// What is proven now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Proven {
+    /// Newest attested source time.
+    pub as_of_ms: Option<i64>,
+    /// The first load is complete.
+    pub loaded: bool,
+}
+
+/// A claim that holds once every partition is applied up to its end.
+#[derive(Debug, Clone, Default)]
+struct Claim {
+    as_of_ms: Option<i64>,
+    loaded: bool,
+    ends: Option<HashMap<Partition, i64>>,
+}
+
+/// The ingester's memory of claims. Two are enough: the one whose ends are known, and the one that collects.
+#[derive(Debug, Clone, Default)]
+pub struct Attestation {
+    proven: Proven,
+    waiting: Option<Claim>,
+    next: Option<Claim>,
+    late: Option<(i64, i64)>,
+}
+
+impl Attestation {
+    /// Goes on from what SQL remembers.
+    pub fn new(proven: Proven) -> Self {
+        Self { proven, ..Self::default() }
+    }
+
+    /// A batch was polled, with its signs and the ends asked for after it.
+    pub fn polled(&mut self, signs: Signs, ends: Option<&[(Partition, i64)]>) {
+        if let Some((sent_ms, made_ms)) = signs.event {
+            self.late = (sent_ms - made_ms > LATE_MS).then_some((sent_ms, made_ms));
+        }
+        if signs.heartbeat_ms.is_some() || signs.snapshot_over {
+            let attested_ms = signs.heartbeat_ms.map(|ms| self.believable(ms));
+            let claim = self.next.get_or_insert_default();
+            claim.as_of_ms = claim.as_of_ms.max(attested_ms);
+            claim.loaded |= signs.snapshot_over;
+        }
+        if let Some(ends) = ends
+            && self.waiting.is_none()
+            && let Some(mut claim) = self.next.take()
+        {
+            claim.ends = Some(ends.iter().cloned().collect());
+            self.waiting = Some(claim);
+        }
+    }
+
+    fn believable(&self, heartbeat_ms: i64) -> i64 {
+        match self.late {
+            Some((sent_ms, made_ms)) if heartbeat_ms < sent_ms + DISTRUST_MS => made_ms.min(heartbeat_ms),
+            _ => heartbeat_ms,
+        }
+    }
+
+    /// What will be proven when these next offsets are applied.
+    pub fn applied(&mut self, next: &HashMap<Partition, i64>) -> Proven {
+        let reached = self.waiting.as_ref().is_some_and(|claim| {
+            claim.ends.iter().flatten().all(|(partition, end)| next.get(partition).copied().unwrap_or(0) >= *end)
+        });
+        if reached && let Some(claim) = self.waiting.take() {
+            self.proven.as_of_ms = self.proven.as_of_ms.max(claim.as_of_ms);
+            self.proven.loaded |= claim.loaded;
+        }
+        self.proven
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(n: i32) -> Partition {
+        Partition { topic: "t".into(), partition: n }
+    }
+
+    fn heartbeat(ms: i64) -> Signs {
+        Signs { heartbeat_ms: Some(ms), ..Signs::default() }
+    }
+
+    #[test]
+    fn a_heartbeat_counts_when_every_partition_reached_the_end_known_after_it() {
+        let mut attestation = Attestation::default();
+        let mut next = HashMap::from([(partition(0), 5), (partition(1), 0)]);
+        attestation.polled(heartbeat(1_000), None);
+        assert_eq!(attestation.applied(&next).as_of_ms, None, "no end is known");
+        attestation.polled(Signs::default(), Some(&[(partition(0), 5), (partition(1), 2)]));
+        assert_eq!(attestation.applied(&next).as_of_ms, None, "partition 1 is unread");
+        next.insert(partition(1), 2);
+        assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
+    }
+
+    #[test]
+    fn heartbeats_while_waiting_are_proven_later_not_dropped() {
+        let mut attestation = Attestation::default();
+        attestation.polled(heartbeat(1_000), Some(&[(partition(0), 9)]));
+        attestation.polled(heartbeat(2_000), Some(&[(partition(0), 12)]));
+        let mut next = HashMap::from([(partition(0), 9)]);
+        assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
+        attestation.polled(Signs::default(), Some(&[(partition(0), 12)]));
+        assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
+        next.insert(partition(0), 12);
+        assert_eq!(attestation.applied(&next).as_of_ms, Some(2_000));
+    }
+
+    #[test]
+    fn a_connector_that_catches_up_attests_no_more_than_what_it_reads() {
+        let mut attestation = Attestation::default();
+        let event = Some((100_000, 40_000));
+        attestation.polled(Signs { heartbeat_ms: Some(100_500), event, snapshot_over: false }, Some(&[]));
+        assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
+        attestation.polled(heartbeat(104_000), Some(&[]));
+        assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(104_000), "quiet since: caught up");
+    }
+
+    #[test]
+    fn the_first_load_is_complete_only_when_everything_before_the_sign_is_applied() {
+        let mut attestation = Attestation::default();
+        attestation.polled(Signs { snapshot_over: true, ..Signs::default() }, Some(&[(partition(1), 3)]));
+        assert!(!attestation.applied(&HashMap::from([(partition(1), 2)])).loaded);
+        assert!(attestation.applied(&HashMap::from([(partition(1), 3)])).loaded);
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let mut attestation = Attestation::new(Proven { as_of_ms: Some(5_000), loaded: true });
+        attestation.polled(heartbeat(4_000), Some(&[]));
+        assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(5_000), loaded: true });
+    }
+}

@@ -1,0 +1,46 @@
+//! The seam to the journal: what happens to entries in the transaction that applies the rows.
+
+use read_model::VisibleBalance;
+use schemas::model::LegEvidence;
+use sql::{BoxFuture, Tx};
+
+/// Why confirmations could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmError {
+    /// The engine; decides whether the transaction runs again.
+    #[error(transparent)]
+    Sql(#[from] sql::Error),
+    /// Anything else: the batch is tried again, visibly, until a person helps.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Confirms entries and releases holds, after the read-model rows are written and before the offsets are.
+///
+/// Lock order: read-model rows → lanes → entries → offset row. Called again with the same batch after a rollback, and never
+/// twice for a batch that was committed.
+pub trait Confirm: Send + Sync + 'static {
+    /// `evidence` = rows of the core that carry references; `visible` = the balances served from this transaction on, of
+    /// every account touched by a row or by evidence.
+    fn confirm<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+        visible: &'t [VisibleBalance],
+    ) -> BoxFuture<'t, Result<(), ConfirmError>>;
+}
+
+/// For installations without stand-in: nothing is confirmed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoJournal;
+
+impl Confirm for NoJournal {
+    fn confirm<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        _evidence: &'t [LegEvidence],
+        _visible: &'t [VisibleBalance],
+    ) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        Box::pin(async { Ok(()) })
+    }
+}

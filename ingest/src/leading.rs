@@ -1,0 +1,255 @@
+//! Leading a source: poll, prepare, apply, publish, until told otherwise.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use read_model::{
+    Advance, Applied, Lease, Partition, Publication, SourceStatus, WriteError, Writer, offsets, parked_keys, status_of,
+};
+use tokio::sync::watch;
+
+use crate::apply::{Applier, Outcome};
+use crate::attest::{Attestation, Proven};
+use crate::feed::{Batch, Feed, FeedError, Polled};
+use crate::prepare::{Prepared, Preparer};
+use crate::service::{Service, pause};
+
+/// Why leading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Told to stop.
+    Shutdown,
+    /// Somebody else leads, or nobody may.
+    LeaseLost,
+    /// The source waits for a person.
+    Halted,
+    /// SQL or the feed failed before anything was under way; begin again.
+    Failed,
+}
+
+pub(crate) struct Leading<'s> {
+    service: &'s Service,
+    lease: Lease,
+    shutdown: watch::Receiver<bool>,
+    lost: watch::Receiver<bool>,
+}
+
+/// What a leader knows of its source between two batches.
+struct State {
+    applier: Applier,
+    preparer: Preparer,
+    attestation: Attestation,
+    status: SourceStatus,
+    next: HashMap<Partition, i64>,
+}
+
+impl<'s> Leading<'s> {
+    pub(crate) fn new(
+        service: &'s Service,
+        lease: Lease,
+        shutdown: watch::Receiver<bool>,
+        lost: watch::Receiver<bool>,
+    ) -> Self {
+        Self { service, lease, shutdown, lost }
+    }
+
+    pub(crate) async fn run(mut self) -> Ended {
+        match self.begin().await {
+            Ok((state, feed)) => self.work(state, feed).await.unwrap_or_else(|ended| ended),
+            Err(Some(ended)) => ended,
+            Err(None) => Ended::Failed,
+        }
+    }
+
+    /// Reads where the source is. `Err(None)` = a failure, logged.
+    async fn begin(&mut self) -> Result<(State, Box<dyn Feed>), Option<Ended>> {
+        let (db, source) = (&self.service.db, self.lease.source.as_str());
+        let failed = |err: &dyn std::fmt::Display| {
+            tracing::warn!(error = %err, source, "cannot begin");
+            None
+        };
+        let status = status_of(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
+        if let Some(reason) = &status.halted {
+            tracing::warn!(source, reason, "source is halted");
+            metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(1.0);
+            return Err(Some(Ended::Halted));
+        }
+        metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(0.0);
+        let next: HashMap<_, _> = offsets(db, source).await.map_err(|err| failed(&err))?.into_iter().collect();
+        let parked = parked_keys(db, source).await.map_err(|err| failed(&err))?;
+        let mut feed = (self.service.feed)().map_err(|err| failed(&err))?;
+        if !next.is_empty() {
+            feed.assign(next.clone().into_iter().collect()).await.map_err(|err| failed(&err))?;
+        }
+        let mapping = self.service.options.mapping.clone();
+        let preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
+        let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
+        let writer = Writer::new(source, status.generation);
+        let applier =
+            Applier { db: db.clone(), writer, lease: self.lease.clone(), confirm: self.service.confirm.clone() };
+        let state =
+            State { applier, preparer, attestation: Attestation::new(proven), status, next };
+        Ok((state, feed))
+    }
+
+    /// Always ends by `Err`.
+    async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Result<Ended, Ended> {
+        loop {
+            let polled = tokio::select! {
+                biased;
+                _ = self.shutdown.wait_for(|stop| *stop) => return Ok(Ended::Shutdown),
+                _ = self.lost.wait_for(|lost| *lost) => return Ok(Ended::LeaseLost),
+                polled = feed.poll() => polled,
+            };
+            match polled {
+                Ok(Polled::Batch(batch)) => self.batch(&mut state, batch).await?,
+                Ok(Polled::Discovered(found)) => self.discovered(&mut state, &mut *feed, found).await?,
+                Err(FeedError::Lost(reason)) => return Err(self.halt(&state, &reason).await),
+                Err(err) => {
+                    tracing::warn!(error = %err, source = %self.lease.source, "nothing polled");
+                    pause(self.service.options.retry, &mut self.shutdown).await;
+                }
+            }
+        }
+    }
+
+    /// Registers partitions before the first record of theirs is read.
+    async fn discovered(
+        &mut self,
+        state: &mut State,
+        feed: &mut dyn Feed,
+        found: Vec<(Partition, i64)>,
+    ) -> Result<(), Ended> {
+        let new: Vec<_> = found.into_iter().filter(|(partition, _)| !state.next.contains_key(partition)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        match state.applier.writer.add_partitions(&self.service.db, &self.lease, new.clone()).await {
+            Ok(()) => {}
+            Err(WriteError::Fenced { .. }) => return Err(Ended::LeaseLost),
+            Err(err) => {
+                // Written or not: beginning again reads it back.
+                tracing::warn!(error = %err, source = %self.lease.source, "partitions not registered");
+                return Err(Ended::Failed);
+            }
+        }
+        state.next.extend(new.iter().cloned());
+        feed.assign(new).await.map_err(|err| {
+            tracing::warn!(error = %err, source = %self.lease.source, "partitions not assigned");
+            Ended::Failed
+        })
+    }
+
+    async fn batch(&mut self, state: &mut State, batch: Batch) -> Result<(), Ended> {
+        let mut prepared = state.preparer.prepare(&batch.records, &state.next);
+        let halt = prepared.halt.take();
+        // What is known of the ends came after all records, also those behind a halt.
+        let ends = if halt.is_none() { batch.ends.as_deref() } else { None };
+        state.attestation.polled(prepared.signs, ends);
+        let advance = state.advance(&prepared, batch.ends.as_deref());
+        if !prepared.steps.is_empty() || state.differs(&advance) {
+            self.apply(state, prepared, advance).await?;
+        }
+        match halt {
+            Some(reason) => Err(self.halt(state, &reason).await),
+            None => Ok(()),
+        }
+    }
+
+    async fn apply(&mut self, state: &mut State, prepared: Prepared, advance: Advance) -> Result<(), Ended> {
+        let (prepared, advance) = (Arc::new(prepared), Arc::new(advance));
+        let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
+        let stopping = move || *shutdown.borrow() || *lost.borrow();
+        let applied = match state.applier.apply(prepared.clone(), advance.clone(), stopping).await {
+            Outcome::Committed(applied) => Some(applied),
+            Outcome::CommittedBefore => None,
+            Outcome::Fenced => return Err(Ended::LeaseLost),
+            Outcome::Abandoned if *self.shutdown.borrow() => return Err(Ended::Shutdown),
+            Outcome::Abandoned => return Err(Ended::LeaseLost),
+        };
+        state.committed(&advance);
+        count(&self.lease.source, &prepared, applied.as_ref(), &state.status);
+        let publication = state.publication(&prepared, applied);
+        self.service.tiers.publish(&publication).await;
+        Ok(())
+    }
+
+    async fn halt(&self, state: &State, reason: &str) -> Ended {
+        tracing::error!(source = %self.lease.source, reason, "source halted");
+        metrics::gauge!(crate::metrics::HALTED, "source" => self.lease.source.clone()).set(1.0);
+        match state.applier.writer.halt(&self.service.db, &self.lease, reason).await {
+            Ok(()) => Ended::Halted,
+            Err(WriteError::Fenced { .. }) => Ended::LeaseLost,
+            Err(err) => {
+                tracing::error!(error = %err, source = %self.lease.source, "halt not recorded; it will be met again");
+                Ended::Failed
+            }
+        }
+    }
+}
+
+impl State {
+    /// What this batch makes of the source.
+    fn advance(&mut self, prepared: &Prepared, ends: Option<&[(Partition, i64)]>) -> Advance {
+        let mut next = self.next.clone();
+        for step in &prepared.steps {
+            next.insert(step.partition.clone(), step.to);
+        }
+        let proven = self.attestation.applied(&next);
+        let behind = |(partition, end): &(Partition, i64)| (end - next.get(partition).copied().unwrap_or(0)).max(0);
+        Advance {
+            sequence: self.status.applied_seq,
+            offsets: prepared.steps.clone(),
+            watermark: prepared.watermark.unwrap_or(self.status.watermark).max(self.status.watermark),
+            as_of_ms: proven.as_of_ms,
+            loaded: proven.loaded,
+            identity: prepared.identity.clone(),
+            events: prepared.records as i64,
+            events_behind: ends.map_or(self.status.events_behind, |ends| Some(ends.iter().map(behind).sum())),
+        }
+    }
+
+    /// Something to say although no offset moved.
+    fn differs(&self, advance: &Advance) -> bool {
+        advance.as_of_ms != self.status.as_of_ms || advance.loaded != self.status.loaded
+    }
+
+    fn committed(&mut self, advance: &Advance) {
+        self.status.applied_seq = advance.sequence + 1;
+        self.status.watermark = advance.watermark;
+        self.status.as_of_ms = advance.as_of_ms;
+        self.status.loaded = advance.loaded;
+        self.status.identity.clone_from(&advance.identity);
+        self.status.events_applied += advance.events;
+        self.status.events_behind = advance.events_behind;
+        self.status.token = self.applier.lease.token;
+        for step in &advance.offsets {
+            self.next.insert(step.partition.clone(), step.to);
+        }
+    }
+
+    fn publication(&self, prepared: &Prepared, applied: Option<Applied>) -> Publication {
+        let doubtful = prepared.doubtful_accounts();
+        let known = applied.is_some() && doubtful.is_some();
+        let applied = applied.unwrap_or_default();
+        let mut gone = applied.gone;
+        gone.extend(doubtful.unwrap_or_default());
+        Publication {
+            status: Arc::new(self.status.clone()),
+            previous_seq: self.status.applied_seq - 1,
+            documents: applied.documents,
+            gone,
+            reset: !known,
+        }
+    }
+}
+
+fn count(source: &str, prepared: &Prepared, applied: Option<&Applied>, status: &SourceStatus) {
+    let label = || source.to_owned();
+    metrics::counter!(crate::metrics::RECORDS_TOTAL, "source" => label()).increment(prepared.records as u64);
+    metrics::counter!(crate::metrics::IGNORED_TOTAL, "source" => label()).increment(prepared.ignored as u64);
+    metrics::counter!(crate::metrics::PARKED_TOTAL, "source" => label()).increment(prepared.parked.len() as u64);
+    metrics::counter!(crate::metrics::ROWS_TOTAL, "source" => label()).increment(applied.map_or(0, |a| a.rows) as u64);
+    metrics::gauge!(crate::metrics::BEHIND_RECORDS, "source" => label()).set(status.events_behind.unwrap_or(0) as f64);
+    metrics::gauge!(crate::metrics::AS_OF_MS, "source" => label()).set(status.as_of_ms.unwrap_or(0) as f64);
+}

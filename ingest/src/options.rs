@@ -1,0 +1,77 @@
+//! What an ingester is told, and how it is built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use read_model::Tiers;
+use schemas::mapping::Mapping;
+use sql::Db;
+
+use crate::change_log::HttpChangeLog;
+use crate::confirm::Confirm;
+use crate::feed::{BatchBounds, Feed, FeedError};
+use crate::kafka::{KafkaFeed, KafkaOptions};
+use crate::service::Service;
+use crate::topics::TopicFilter;
+
+/// Makes the feed anew whenever this process takes the source over.
+pub type FeedFactory = Arc<dyn Fn() -> Result<Box<dyn Feed>, FeedError> + Send + Sync>;
+
+/// Where a source's records come from.
+#[derive(Clone)]
+pub enum FeedOptions {
+    /// Debezium's topics in Kafka.
+    Kafka(KafkaOptions),
+    /// The embedded core's change log, at its control port.
+    ChangeLog {
+        /// `http://host:port`
+        url: String,
+    },
+    /// Made by the caller; for tests.
+    Made(FeedFactory),
+}
+
+/// One source's ingester.
+#[derive(Clone)]
+pub struct Options {
+    /// Unique per process start, such as host, process id and start time.
+    pub owner: String,
+    /// The source and what its tables mean.
+    pub mapping: Arc<Mapping>,
+    /// Where its records come from.
+    pub feed: FeedOptions,
+    /// Bounds of one batch.
+    pub bounds: BatchBounds,
+    /// Length of the lease; it is renewed every third of it. 10 s.
+    pub lease: Duration,
+    /// How often a halted or foreign source is looked at again. 1 s.
+    pub retry: Duration,
+}
+
+impl Options {
+    /// Options with every default.
+    pub fn new(owner: &str, mapping: Arc<Mapping>, feed: FeedOptions) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            mapping,
+            feed,
+            bounds: BatchBounds::default(),
+            lease: Duration::from_secs(10),
+            retry: Duration::from_secs(1),
+        }
+    }
+
+    /// The service over migrated tables in `db`. Nothing starts before [`Service::run`].
+    pub fn build(self, db: Db, tiers: Tiers, confirm: Arc<dyn Confirm>) -> Service {
+        let (mapping, bounds) = (self.mapping.clone(), self.bounds);
+        let feed: FeedFactory = match self.feed.clone() {
+            FeedOptions::Made(factory) => factory,
+            FeedOptions::ChangeLog { url } => Arc::new(move || Ok(Box::new(HttpChangeLog::new(&url, bounds)) as _)),
+            FeedOptions::Kafka(options) => Arc::new(move || {
+                let topics = TopicFilter::new(&options.topic_prefix, mapping.tables());
+                Ok(Box::new(KafkaFeed::start(&options, topics, bounds)?) as _)
+            }),
+        };
+        Service { options: self, db, tiers, confirm, feed }
+    }
+}

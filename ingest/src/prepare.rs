@@ -1,0 +1,254 @@
+//! Turns raw records into one apply transaction's worth of work. Pure: no IO, no clock.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use read_model::{OffsetStep, ParkedEvent, Partition};
+use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
+use schemas::mapping::{Mapping, Touched};
+use schemas::model::{CanonicalChange, Entity, LegEvidence};
+use schemas::position::{LogIdentity, SourcePosition, Version};
+
+use crate::attest::Signs;
+use crate::feed::RawRecord;
+use crate::identity;
+
+/// Events parked in a row after which the source is stopped instead: then it is not the events.
+pub const PARKED_IN_A_ROW_MAX: u32 = 100;
+
+/// What one batch comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// Changes of canonical rows.
+    pub changes: Vec<CanonicalChange>,
+    /// Evidence about entries.
+    pub evidence: Vec<LegEvidence>,
+    /// Events that cannot be applied.
+    pub parked: Vec<ParkedEvent>,
+    /// Where each partition goes.
+    pub steps: Vec<OffsetStep>,
+    /// Highest version seen, if any row was.
+    pub watermark: Option<Version>,
+    /// Identity of the log, merged with what was known.
+    pub identity: Option<String>,
+    /// What it says about time.
+    pub signs: Signs,
+    /// Records in it.
+    pub records: usize,
+    /// Records that carried nothing for the read model.
+    pub ignored: usize,
+    /// Why nothing behind these records may be read.
+    pub halt: Option<String>,
+}
+
+impl Prepared {
+    /// Accounts whose served balance the confirmation needs, whether or not a row of this batch changes it.
+    pub fn evidence_accounts(&self) -> BTreeSet<String> {
+        self.evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
+    }
+
+    /// Accounts that parked events touch; `None` = an event did not tell, so any.
+    pub fn doubtful_accounts(&self) -> Option<BTreeSet<String>> {
+        let mut accounts = BTreeSet::new();
+        for event in &self.parked {
+            if event.touches.is_empty() {
+                return None;
+            }
+            let of_accounts = event.touches.iter().filter(|(entity, _)| *entity == Entity::Account);
+            accounts.extend(of_accounts.map(|(_, key)| key.clone()));
+        }
+        Some(accounts)
+    }
+}
+
+/// Decodes, maps and parks. Each source has its own.
+pub struct Preparer {
+    mapping: Arc<Mapping>,
+    decoder: Decoder,
+    generation: u32,
+    identity: Option<LogIdentity<'static>>,
+    parked: HashSet<(Arc<str>, Option<Vec<u8>>)>,
+    parked_in_a_row: u32,
+}
+
+/// What becomes of one record.
+enum Fate {
+    Done,
+    Ignored,
+    Parked { reason: String, touches: Vec<(Entity, String)> },
+    Halt(String),
+}
+
+impl Preparer {
+    /// A preparer that goes on from what SQL remembers of the source.
+    pub fn new(
+        mapping: Arc<Mapping>,
+        generation: u32,
+        identity: Option<&str>,
+        parked: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Self {
+        let parked = parked.into_iter().map(|(topic, key)| (topic.into(), key)).collect();
+        let identity = identity.and_then(identity::parse);
+        Self { mapping, decoder: Decoder::new(), generation, identity, parked, parked_in_a_row: 0 }
+    }
+
+    /// Prepares records; stops before the first that must halt the source. `next` = next offset of each partition before.
+    pub fn prepare(&mut self, records: &[RawRecord], next: &HashMap<Partition, i64>) -> Prepared {
+        let mut prepared = Prepared::default();
+        let mut steps: HashMap<&Partition, OffsetStep> = HashMap::new();
+        for record in records {
+            let from = next.get(&*record.partition).copied().unwrap_or(0);
+            if record.offset < steps.get(&*record.partition).map_or(from, |step| step.to) {
+                // Delivered again: it is applied already, and the offsets may only go forward.
+                prepared.ignored += 1;
+                continue;
+            }
+            match self.one(record, &mut prepared) {
+                Fate::Done => self.parked_in_a_row = 0,
+                Fate::Ignored => prepared.ignored += 1,
+                Fate::Parked { reason, touches } => {
+                    self.parked_in_a_row += 1;
+                    if self.parked_in_a_row > PARKED_IN_A_ROW_MAX {
+                        prepared.halt = Some(format!("{PARKED_IN_A_ROW_MAX} events in a row parked, last: {reason}"));
+                        break;
+                    }
+                    self.park(record, reason, touches, &mut prepared);
+                }
+                Fate::Halt(reason) => {
+                    prepared.halt = Some(reason);
+                    break;
+                }
+            }
+            prepared.records += 1;
+            let to = record.offset + 1;
+            let new = || OffsetStep { partition: Partition::clone(&record.partition), from, to };
+            steps.entry(&record.partition).or_insert_with(new).to = to;
+        }
+        prepared.steps = steps.into_values().collect();
+        prepared.steps.sort_by(|a, b| a.partition.cmp(&b.partition));
+        prepared.identity = self.identity.as_ref().map(identity::render);
+        prepared
+    }
+
+    fn park(&mut self, record: &RawRecord, reason: String, touches: Vec<(Entity, String)>, prepared: &mut Prepared) {
+        self.parked.insert((record.topic.clone(), record.key.clone()));
+        prepared.parked.push(ParkedEvent {
+            partition: Partition::clone(&record.partition),
+            offset: record.offset,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            touches,
+            reason,
+        });
+    }
+
+    fn one(&mut self, record: &RawRecord, prepared: &mut Prepared) -> Fate {
+        let decoded = self.decoder.decode(&record.topic, record.key.as_deref(), record.value.as_deref());
+        let event = match decoded {
+            Ok(Record::Change(event)) => event,
+            Ok(Record::Heartbeat { ts_ms }) => {
+                prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
+                // The connector beats after its snapshot only.
+                prepared.signs.snapshot_over = true;
+                return Fate::Done;
+            }
+            Ok(Record::Truncate { source }) => {
+                return Fate::Halt(format!("table {}.{} was truncated: re-snapshot", source.database, source.table));
+            }
+            Ok(Record::Tombstone { .. } | Record::Transaction(_) | Record::Ignored(_)) => return Fate::Ignored,
+            Err(err) => {
+                let touches = self.touched_by_key(record);
+                return Fate::Parked { reason: err.to_string(), touches };
+            }
+        };
+        if let Err(reason) = self.identify(&event.source.identity) {
+            return Fate::Halt(reason);
+        }
+        if self.parked.contains(&(record.topic.clone(), record.key.clone())) {
+            let touches = touches(self.mapping.touched(&event));
+            return Fate::Parked { reason: "queued behind a parked event of its key".into(), touches };
+        }
+        match self.map(&event, prepared) {
+            Ok(()) => {
+                self.sign(record, &event, &mut prepared.signs);
+                prepared.watermark = prepared.watermark.max(Some(Version::from_event(self.generation, &event)));
+                Fate::Done
+            }
+            Err(reason) => Fate::Parked { reason, touches: touches(self.mapping.touched(&event)) },
+        }
+    }
+
+    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), String> {
+        let applied = self.mapping.apply(event, self.generation).map_err(|err| err.to_string())?;
+        applied.changes.iter().try_for_each(read_model::check).map_err(|err| err.to_string())?;
+        prepared.changes.extend(applied.changes);
+        prepared.evidence.extend(applied.evidence);
+        Ok(())
+    }
+
+    fn sign(&self, record: &RawRecord, event: &ChangeEvent<'_>, signs: &mut Signs) {
+        let source = &event.source;
+        if !source.snapshot.is_snapshot() {
+            signs.snapshot_over = true;
+            signs.event = Some((record.timestamp_ms.unwrap_or(source.ts_source_ms), source.ts_source_ms));
+        }
+        signs.snapshot_over |= source.snapshot == Snapshot::Last;
+    }
+
+    fn identify(&mut self, seen: &LogIdentity<'_>) -> Result<(), String> {
+        match &mut self.identity {
+            Some(known) if !known.agrees_with(seen) => {
+                let (was, is) = (identity::render(known), identity::render(seen));
+                Err(format!("the core's log changed its identity from {was} to {is}: open a new generation"))
+            }
+            Some(known) => {
+                known.server_id = known.server_id.or(seen.server_id);
+                Ok(())
+            }
+            none => {
+                *none = Some(seen.clone().into_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// What an undecodable value touches, by its record key, if that at least can be read.
+    fn touched_by_key(&mut self, record: &RawRecord) -> Vec<(Entity, String)> {
+        let Ok(Record::Tombstone { key }) = self.decoder.decode(&record.topic, record.key.as_deref(), None) else {
+            return Vec::new();
+        };
+        let mut names = record.topic.rsplit('.');
+        let (Some(table), Some(database)) = (names.next(), names.next()) else { return Vec::new() };
+        let source = Source {
+            connector: self.mapping.connector(),
+            name: "".into(),
+            database: database.into(),
+            table: table.into(),
+            identity: LogIdentity { server_id: None, log: "".into() },
+            position: nowhere(self.mapping.connector()),
+            snapshot: Snapshot::Streamed,
+            ts_source_ms: 0,
+        };
+        let (op, before, after, transaction, schema) = (Op::Delete, None, None, None, None);
+        touches(self.mapping.touched(&ChangeEvent { source, op, key, before, after, transaction, schema }))
+    }
+}
+
+fn nowhere(connector: Connector) -> SourcePosition<'static> {
+    match connector {
+        Connector::MariaDb | Connector::MySql => SourcePosition::Binlog { file: 0, pos: 0, row: 0, gtid: None },
+        Connector::Postgres => SourcePosition::Wal { lsn: 0, commit_lsn: None },
+    }
+}
+
+/// Marks by account wherever the event tells it: that is what reads look up.
+fn touches(touched: Vec<Touched>) -> Vec<(Entity, String)> {
+    let mut marks = BTreeSet::new();
+    for touched in touched {
+        match touched.account_id {
+            Some(account_id) => marks.insert((Entity::Account, account_id)),
+            None => marks.insert((touched.entity, touched.key)),
+        };
+    }
+    marks.into_iter().collect()
+}

@@ -1,0 +1,42 @@
+//! Which Kafka topics belong to a source.
+
+/// The topics of one Debezium connector: `PREFIX.DATABASE.TABLE` of mapped tables, its heartbeats, its transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFilter {
+    prefix: String,
+    tables: Vec<String>,
+}
+
+impl TopicFilter {
+    /// `tables` as a mapping names them: `table` in any database, or `database.table`.
+    pub fn new(prefix: &str, tables: impl IntoIterator<Item = String>) -> Self {
+        Self { prefix: prefix.to_owned(), tables: tables.into_iter().collect() }
+    }
+
+    /// True for a topic of the source.
+    pub fn admits(&self, topic: &str) -> bool {
+        if let Some(rest) = topic.strip_prefix("__debezium-heartbeat.") {
+            return rest == self.prefix;
+        }
+        let Some(rest) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')) else { return false };
+        let table = rest.split_once('.').map(|(_, table)| table);
+        rest == "transaction" || self.tables.iter().any(|mapped| mapped == rest || Some(mapped.as_str()) == table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_mapped_tables_heartbeats_and_transactions_are_read_and_no_others() {
+        let filter = TopicFilter::new("core", ["accounts".to_owned(), "bank.cards".to_owned()]);
+        let admitted = ["core.any.accounts", "core.bank.cards", "core.transaction", "__debezium-heartbeat.core"];
+        assert!(admitted.iter().all(|topic| filter.admits(topic)));
+        let refused = [
+            "core", "core.any.cards", "core2.any.accounts", "core.any.accounts2", "__debezium-heartbeat.core2",
+            "__debezium-history.core", "accounts",
+        ];
+        assert!(!refused.iter().any(|topic| filter.admits(topic)));
+    }
+}

@@ -1,0 +1,266 @@
+//! What callers of the read model may rely on, on every engine.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::time::Duration;
+
+use read_model::*;
+use schemas::model::Entity;
+use support::*;
+
+macro_rules! on_every_engine {
+    ($($name:ident => $case:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            for engine in engines() {
+                println!("engine {engine}");
+                let mut world = World::open(&engine).await;
+                $case(&mut world).await;
+                world.remove().await;
+            }
+        }
+    )*};
+}
+
+on_every_engine! {
+    a_stale_token_or_offset_rolls_everything_back => fencing;
+    a_lease_is_held_by_one_and_expires_on_the_servers_clock => leases;
+    delete_then_late_update_stays_deleted => deletes;
+    before_the_first_load_nothing_is_called_absent => not_loaded;
+    other_peoples_accounts_do_not_exist => ownership;
+    pages_walk_every_transaction_once => paging;
+    filters_narrow_a_page => filters;
+    a_floor_is_reached_or_refused => floors;
+    parked_events_degrade_what_they_touch => parked;
+    an_event_that_does_not_tell_what_it_touches_degrades_everything => parked_unknown;
+    facts_are_read_inside_a_transaction => facts_inside;
+    a_halted_source_takes_nothing_until_resumed => halting;
+    what_does_not_fit_is_named_before_it_is_written => unfit;
+}
+
+async fn booked(world: &World, key: &str) -> Result<i64, ReadError> {
+    let read = world.reader().account(&Grant::Any, key, &Floor::none()).await?;
+    Ok(read.value.balance.as_ref().unwrap().row.booked_minor)
+}
+
+async fn fencing(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 100, 2)]).await;
+    let good = world.advance(1);
+    let token = world.lease.token;
+    let wrong_offset = Advance { offsets: vec![OffsetStep { from: 7, ..good.offsets[0].clone() }], ..good.clone() };
+    let wrong_sequence = Advance { sequence: 0, ..good.clone() };
+    for (token, advance) in [(token - 1, good.clone()), (token, wrong_offset), (token, wrong_sequence)] {
+        let refused = world.try_apply(vec![balance("a", 999, 9)], vec![], token, advance, false).await;
+        assert!(matches!(refused, Err(WriteError::Fenced { .. })), "{refused:?}");
+    }
+    assert_eq!(booked(world, "a").await, Ok(100));
+    assert_eq!(offsets(&world.db, "bank").await.unwrap(), vec![(partition(), 2)]);
+    world.apply(vec![balance("a", 200, 3)]).await;
+    assert_eq!(booked(world, "a").await, Ok(200));
+}
+
+async fn leases(world: &mut World) {
+    let long = Duration::from_secs(60);
+    assert_eq!(take(&world.db, "bank", "other", long).await.unwrap(), None);
+    assert!(renew(&world.db, &world.lease, Duration::ZERO).await.unwrap());
+    let (db, mut taken) = (world.db.clone(), None);
+    wait_for("expiry", async || {
+        taken = take(&db, "bank", "other", long).await.unwrap();
+        (taken.is_some(), ())
+    })
+    .await;
+    assert!(taken.as_ref().unwrap().token > world.lease.token);
+    assert!(!renew(&world.db, &world.lease, long).await.unwrap(), "the old holder");
+    let stale = world.try_apply(vec![account("a", "c", 1)], vec![], world.lease.token, world.advance(1), false).await;
+    assert!(matches!(stale, Err(WriteError::Fenced { .. })));
+    let added = world.writer.add_partitions(&world.db, &world.lease, vec![(partition(), 0)]).await;
+    assert!(matches!(added, Err(WriteError::Fenced { .. })));
+    release(&world.db, &taken.unwrap()).await.unwrap();
+    assert!(take(&world.db, "bank", "third", long).await.unwrap().is_some());
+}
+
+async fn deletes(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 100, 2), posting("a", 1, 50, 5, "x", 2)]).await;
+    let gone = [Entity::Account, Entity::Balance].map(|entity| delete(entity, "a", 5));
+    let applied = world.apply(gone.into_iter().chain([delete(Entity::Transaction, "a-000001", 5)]).collect()).await;
+    assert_eq!(applied.gone, ["a"]);
+    assert_eq!(booked(world, "a").await, Err(ReadError::NotFound));
+    // Late updates, and a delete that comes before the row it deletes.
+    world.apply(vec![account("a", "c", 3), balance("a", 1, 4), posting("a", 1, 50, 5, "x", 4)]).await;
+    assert_eq!(booked(world, "a").await, Err(ReadError::NotFound));
+    world.apply(vec![delete(Entity::Account, "b", 9)]).await;
+    world.apply(vec![account("b", "c", 8)]).await;
+    let b = world.reader().account(&Grant::Any, "b", &Floor::none()).await;
+    assert_eq!(b.map(|read| read.tier), Err(ReadError::NotFound));
+    // Created anew.
+    world.apply(vec![account("a", "c", 10), balance("a", 7, 10)]).await;
+    assert_eq!(booked(world, "a").await, Ok(7));
+    let page = world.reader().transactions(&Grant::Any, "a", &TransactionFilter::default(), &Floor::none()).await;
+    assert_eq!(page.unwrap().value.transactions.len(), 0);
+}
+
+async fn not_loaded(world: &mut World) {
+    let progress = Progress { events_applied: 2, events_behind: Some(40) };
+    let advance = Advance { loaded: false, events_behind: Some(40), ..world.advance(2) };
+    let changes = vec![account("a", "c", 1), balance("a", 100, 2)];
+    world.try_apply(changes, vec![], world.lease.token, advance, false).await.unwrap();
+    (world.sequence, world.next) = (1, 2);
+    assert_eq!(booked(world, "a").await, Ok(100), "what is there is served");
+    let not_loaded = ReadError::NotLoaded { source_name: "bank".into(), progress };
+    assert_eq!(booked(world, "b").await, Err(not_loaded.clone()));
+    let reader = world.reader();
+    let listed = reader.accounts_of(&Grant::Any, "c", &Floor::none()).await;
+    assert_eq!(listed.map(|read| read.value.len()), Err(not_loaded));
+    world.apply(vec![]).await;
+    assert_eq!(booked(world, "b").await, Err(ReadError::NotFound));
+    assert_eq!(reader.accounts_of(&Grant::Any, "c", &Floor::none()).await.unwrap().value.len(), 1);
+}
+
+async fn ownership(world: &mut World) {
+    world.tiers.memory = Some(std::sync::Arc::new(Memory::new(100)));
+    world.apply(vec![account("a", "c1", 1), balance("a", 1, 1), account("b", "c2", 2), balance("b", 2, 2)]).await;
+    world.apply(vec![posting("b", 1, 50, 5, "secret", 3)]).await;
+    let (reader, none) = (world.reader(), Floor::none());
+    let mine = Grant::Customers(vec!["c1".into()]);
+    assert_eq!(reader.account(&mine, "a", &none).await.unwrap().value.account_id(), "a");
+    for grant in [mine, Grant::Customers(vec![])] {
+        assert_eq!(reader.account(&grant, "b", &none).await.unwrap_err(), ReadError::NotFound);
+        let page = reader.transactions(&grant, "b", &TransactionFilter::default(), &none).await;
+        assert_eq!(page.unwrap_err(), ReadError::NotFound);
+        assert_eq!(reader.accounts_of(&grant, "c2", &none).await.unwrap_err(), ReadError::NotFound);
+        assert!(reader.accounts(&grant, &["b"], &none).await.unwrap().value.is_empty());
+        assert_eq!(reader.customer(&grant, "c2", &none).await.unwrap_err(), ReadError::NotFound);
+    }
+    let both = reader.accounts(&Grant::Any, &["b", "a", "b", "x"], &none).await.unwrap();
+    assert_eq!(both.value.iter().map(|d| d.account_id()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+async fn paging(world: &mut World) {
+    let mut changes = vec![account("a", "c", 1), account("b", "c", 1)];
+    // Three of a time, so that ties are broken across pages.
+    changes.extend((0..20).map(|n| posting("a", n, 1_000 + n / 3, n, "t", 10 + n as u64)));
+    changes.push(posting("b", 99, 1_000, 1, "other", 90));
+    world.apply(changes).await;
+    let reader = world.reader();
+    let mut filter = TransactionFilter { limit: 7, ..TransactionFilter::default() };
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = reader.transactions(&Grant::Any, "a", &filter, &Floor::none()).await.unwrap().value;
+        seen.extend(page.transactions.into_iter().map(|t| t.row.posting_no.unwrap()));
+        pages += 1;
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), ((0..20).rev().collect(), 3));
+}
+
+async fn filters(world: &mut World) {
+    let texts = ["Rent NOVEMBER", "coffee", "rent december", "100% Ärger_"];
+    let mut changes = vec![account("a", "c", 1)];
+    let amounts = [-1_000, 300, -2_000, 50];
+    for (n, (text, amount)) in texts.iter().zip(amounts).enumerate() {
+        changes.push(posting("a", n as i64, 100 * n as i64, amount, text, 2 + n as u64));
+    }
+    world.apply(changes).await;
+    let reader = world.reader();
+    let none = TransactionFilter::default;
+    let at = |s| Some(jiff::Timestamp::from_second(s).unwrap());
+    let text = |t: &str| TransactionFilter { text: Some(t.into()), ..none() };
+    let cases: Vec<(TransactionFilter, &[i64])> = vec![
+        (none(), &[3, 2, 1, 0]),
+        (text("RENT"), &[2, 0]),
+        (text("ärger_"), &[3]),
+        (text("%"), &[3]),
+        (text("nothing"), &[]),
+        (TransactionFilter { from: at(100), to: at(300), ..none() }, &[2, 1]),
+        (TransactionFilter { min_minor: Some(300), ..none() }, &[2, 1, 0]),
+        (TransactionFilter { min_minor: Some(60), max_minor: Some(1_000), ..none() }, &[1, 0]),
+    ];
+    for (filter, wanted) in cases {
+        let page = reader.transactions(&Grant::Any, "a", &filter, &Floor::none()).await.unwrap().value;
+        let found: Vec<_> = page.transactions.iter().map(|t| t.row.posting_no.unwrap()).collect();
+        assert_eq!(found, wanted, "{filter:?}");
+    }
+}
+
+async fn floors(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let reader = world.reader();
+    let shown = reader.account(&Grant::Any, "a", &Floor::none()).await.unwrap().freshness.remove(0);
+    assert_eq!((shown.position, shown.quality), (Position { generation: 1, sequence: 1 }, Quality::Ok));
+    let floor = |sequence| Floor(vec![("bank".into(), Position { generation: 1, sequence })]);
+    assert!(reader.account(&Grant::Any, "a", &floor(1)).await.is_ok());
+    for key in ["a", "absent"] {
+        let early = reader.account(&Grant::Any, key, &floor(2)).await.unwrap_err();
+        assert_eq!(early, ReadError::Behind { source_name: "bank".into(), at: shown.position });
+    }
+}
+
+fn parked_event(touches: Vec<(Entity, String)>) -> ParkedEvent {
+    let reason = "value: malformed JSON at column 1".to_owned();
+    ParkedEvent { partition: partition(), offset: 5, key: Some(b"k".to_vec()), value: None, touches, reason }
+}
+
+async fn parked(world: &mut World) {
+    world.tiers.memory = Some(std::sync::Arc::new(Memory::new(100)));
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1), account("b", "c", 1), balance("b", 1, 1)]).await;
+    let event = parked_event(vec![(Entity::Account, "a".into())]);
+    world.apply_with(vec![balance("a", 2, 2)], vec![event.clone()]).await;
+    let (reader, none) = (world.reader(), Floor::none());
+    for (key, quality, tier) in [("a", Quality::Degraded, Tier::Sql), ("b", Quality::Ok, Tier::Memory)] {
+        let read = reader.account(&Grant::Any, key, &none).await.unwrap();
+        assert_eq!((read.freshness[0].quality, read.tier), (quality, tier), "{key}");
+    }
+    // Degraded rows stay out of the tiers, also after being read.
+    assert_eq!(reader.account(&Grant::Any, "a", &none).await.unwrap().tier, Tier::Sql);
+    assert_eq!(parked_keys(&world.db, "bank").await.unwrap(), vec![(TOPIC.to_owned(), event.key)]);
+    let events = parked_events(&world.db, Some("bank"), 10).await.unwrap();
+    assert_eq!((events.len(), events[0].offset, events[0].entity_keys.as_str()), (1, 5, r#"[["account","a"]]"#));
+    assert_eq!(parked_events(&world.db, Some("other"), 10).await.unwrap(), vec![]);
+}
+
+async fn parked_unknown(world: &mut World) {
+    world.tiers.memory = Some(std::sync::Arc::new(Memory::new(100)));
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    world.apply_with(vec![], vec![parked_event(vec![])]).await;
+    let read = world.reader().account(&Grant::Any, "a", &Floor::none()).await.unwrap();
+    assert_eq!((read.freshness[0].quality, read.tier), (Quality::Degraded, Tier::Sql));
+}
+
+async fn facts_inside(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 42, 2)]).await;
+    let read = world.db.transaction(|tx| {
+        Box::pin(async move {
+            let loaded = every_source_loaded(tx).await?;
+            Ok::<_, ReadError>((loaded, facts(tx, &["a", "x"]).await?))
+        })
+    });
+    let (loaded, facts) = read.await.unwrap();
+    assert!(loaded && facts.len() == 1 && !facts[0].degraded && facts[0].source.as_of_ms.is_some());
+    assert_eq!(facts[0].document.balance.as_ref().unwrap().row.booked_minor, 42);
+}
+
+async fn halting(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    world.writer.halt(&world.db, &world.lease, "truncated").await.unwrap();
+    let more = world.try_apply(vec![balance("a", 2, 2)], vec![], world.lease.token, world.advance(1), false).await;
+    assert!(matches!(more, Err(WriteError::Fenced { .. })));
+    let read = world.reader().account(&Grant::Any, "a", &Floor::none()).await.unwrap();
+    assert_eq!(read.freshness[0].quality, Quality::Stale);
+    assert!(resume(&world.db, "bank").await.unwrap());
+    world.apply(vec![balance("a", 2, 2)]).await;
+    assert_eq!(booked(world, "a").await, Ok(2));
+}
+
+async fn unfit(world: &mut World) {
+    let longest = "ß".repeat(REMITTANCE_LEN_MAX);
+    let fits = posting("a", 1, 1, 1, &longest, 2);
+    assert_eq!(check(&fits), Ok(()));
+    world.apply(vec![account("a", "c", 1), fits]).await;
+    let too_long = posting("a", 2, 1, 1, &"x".repeat(REMITTANCE_LEN_MAX + 1), 3);
+    assert_eq!(check(&too_long), Err(Unfit::TooLong { column: "remittance", max: REMITTANCE_LEN_MAX }));
+    assert!(check(&account(&"k".repeat(65), "c", 1)).is_err());
+}
