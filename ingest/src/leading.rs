@@ -87,8 +87,7 @@ impl<'s> Leading<'s> {
         let writer = Writer::new(source, status.generation);
         let applier =
             Applier { db: db.clone(), writer, lease: self.lease.clone(), confirm: self.service.confirm.clone() };
-        let state =
-            State { applier, preparer, attestation: Attestation::new(proven), status, next };
+        let state = State { applier, preparer, attestation: Attestation::new(proven), status, next };
         Ok((state, feed))
     }
 

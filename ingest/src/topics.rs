@@ -34,8 +34,13 @@ mod tests {
         let admitted = ["core.any.accounts", "core.bank.cards", "core.transaction", "__debezium-heartbeat.core"];
         assert!(admitted.iter().all(|topic| filter.admits(topic)));
         let refused = [
-            "core", "core.any.cards", "core2.any.accounts", "core.any.accounts2", "__debezium-heartbeat.core2",
-            "__debezium-history.core", "accounts",
+            "core",
+            "core.any.cards",
+            "core2.any.accounts",
+            "core.any.accounts2",
+            "__debezium-heartbeat.core2",
+            "__debezium-history.core",
+            "accounts",
         ];
         assert!(!refused.iter().any(|topic| filter.admits(topic)));
     }

@@ -23,8 +23,7 @@ pub struct Lease {
 
 /// Creates the source in generation 1 if it is new.
 async fn register(tx: &mut Tx, source: &str) -> Result<(), sql::Error> {
-    const COLUMNS: &[&str] =
-        &["source", "generation", "loaded", "watermark", "applied_seq", "events_applied", "token"];
+    const COLUMNS: &[&str] = &["source", "generation", "loaded", "watermark", "applied_seq", "events_applied", "token"];
     let floor = Version::floor(1);
     let sources = Upsert::new("sources", COLUMNS, &["source"], Policy::KeepExisting);
     tx.upsert(sources.row(params![source, 1, 0, floor.as_bytes(), 0, 0, 0])).await?;

@@ -38,8 +38,16 @@ impl Writer {
     /// Parks events and marks what they touch, in the apply transaction. A repetition changes nothing.
     pub async fn park(&self, tx: &mut Tx, events: &[ParkedEvent]) -> Result<(), WriteError> {
         const COLUMNS: &[&str] = &[
-            "source", "topic", "kpartition", "koffset", "generation", "event_key", "event_value", "entity_keys",
-            "reason", "parked_at_ms",
+            "source",
+            "topic",
+            "kpartition",
+            "koffset",
+            "generation",
+            "event_key",
+            "event_value",
+            "entity_keys",
+            "reason",
+            "parked_at_ms",
         ];
         if events.is_empty() {
             return Ok(());

@@ -66,9 +66,9 @@ impl Floor {
     /// True when this status of its source contains what is asked for of it.
     pub fn reached_by(&self, status: &SourceStatus) -> bool {
         let of_source = self.0.iter().filter(|(source, _)| *source == status.source);
-        of_source.map(|(_, wanted)| wanted).all(|wanted| {
-            status.generation >= wanted.generation && status.applied_seq >= wanted.sequence
-        })
+        of_source
+            .map(|(_, wanted)| wanted)
+            .all(|wanted| status.generation >= wanted.generation && status.applied_seq >= wanted.sequence)
     }
 }
 

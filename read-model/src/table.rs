@@ -73,16 +73,35 @@ pub(crate) fn upsert(entity: Entity) -> Upsert {
 }
 
 const CUSTOMERS: &[&str] = &["customer_id", "source", "generation", "version", "deleted", "name"];
-const ACCOUNTS: &[&str] = &[
-    "account_id", "source", "generation", "version", "deleted", "customer_id", "currency", "state", "product",
-];
+const ACCOUNTS: &[&str] =
+    &["account_id", "source", "generation", "version", "deleted", "customer_id", "currency", "state", "product"];
 const BALANCES: &[&str] = &[
-    "account_id", "source", "generation", "version", "deleted", "currency", "booked_minor", "overdraft_line_minor",
-    "core_holds_minor", "last_posting",
+    "account_id",
+    "source",
+    "generation",
+    "version",
+    "deleted",
+    "currency",
+    "booked_minor",
+    "overdraft_line_minor",
+    "core_holds_minor",
+    "last_posting",
 ];
 const TRANSACTIONS: &[&str] = &[
-    "transaction_id", "source", "generation", "version", "deleted", "account_id", "booked_at_us", "posting_no",
-    "amount_minor", "currency", "value_day", "remittance", "remittance_search", "core_ref",
+    "transaction_id",
+    "source",
+    "generation",
+    "version",
+    "deleted",
+    "account_id",
+    "booked_at_us",
+    "posting_no",
+    "amount_minor",
+    "currency",
+    "value_day",
+    "remittance",
+    "remittance_search",
+    "core_ref",
 ];
 
 /// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker.

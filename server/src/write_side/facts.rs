@@ -16,7 +16,8 @@ impl Facts for ReadModelFacts {
             let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
             // The oldest of the sources decides: what one of them does not know yet is not known.
-            let as_of_us = found.iter().map(|facts| facts.source.as_of_ms.map(|ms| ms.saturating_mul(1_000))).min().flatten();
+            let as_of_us =
+                found.iter().map(|facts| facts.source.as_of_ms.map(|ms| ms.saturating_mul(1_000))).min().flatten();
             let accounts: HashMap<_, _> = found.iter().filter_map(sheet).collect();
             let loaded = accounts.len() == found.len() && read_model::every_source_loaded(tx).await?;
             Ok(FactSheet { accounts, as_of_us, loaded })

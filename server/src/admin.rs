@@ -1,0 +1,110 @@
+//! The operators' listener: health, metrics, sources, freshness. Steering is added by the roles that have something to steer.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use metrics_exporter_prometheus::PrometheusHandle;
+use read_model::{Reader, SourceStatus};
+use serde_json::{Value, json};
+
+use crate::signals::Drain;
+
+/// Longest time that readiness waits for the store.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Age from which data counts as stale, in milliseconds.
+const STALE_AFTER_MS: i64 = 10_000;
+
+/// What the operators' routes look at.
+#[derive(Clone)]
+pub struct Tower {
+    /// The read model.
+    pub reader: Reader,
+    /// Every metric of this process.
+    pub metrics: PrometheusHandle,
+    /// Whether the process is ending.
+    pub drain: Drain,
+}
+
+/// Health is open, everything else wants an operator. `steering` are the routes of the roles that run here.
+pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/admin/v1/sources", get(sources))
+        .route("/admin/v1/freshness", get(freshness))
+        .with_state(tower.clone())
+        .merge(steering)
+        .layer(Authenticate(authenticator));
+    Router::new()
+        .route("/health/live", get(|| async { Json(json!({ "status": "live" })) }))
+        .route("/health/ready", get(ready))
+        .with_state(tower)
+        .merge(guarded)
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+}
+
+/// Ready to be sent requests: the store answers, and the process is not ending.
+async fn ready(State(tower): State<Tower>) -> Response {
+    let answer = |status: StatusCode, text: &str| (status, Json(json!({ "status": text }))).into_response();
+    if tower.drain.is_on() {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
+    }
+    match tokio::time::timeout(READY_TIMEOUT, tower.reader.sources()).await {
+        Ok(Ok(_)) => answer(StatusCode::OK, "ready"),
+        _ => answer(StatusCode::SERVICE_UNAVAILABLE, "store does not answer"),
+    }
+}
+
+async fn metrics(State(tower): State<Tower>, caller: Caller) -> Result<Response, Problem> {
+    if !caller.scopes.read {
+        caller.require(Scope::Operate)?;
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], tower.metrics.render()).into_response())
+}
+
+async fn statuses(tower: &Tower, caller: &Caller) -> Result<Vec<SourceStatus>, Problem> {
+    caller.require(Scope::Operate)?;
+    let unavailable = |error| Problem::unavailable("store-unavailable", "The store cannot be asked now", error);
+    tower.reader.sources().await.map_err(unavailable)
+}
+
+async fn sources(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let sources = statuses(&tower, &caller).await?;
+    let view = |s: &SourceStatus| {
+        json!({
+            "source": s.source,
+            "generation": s.generation,
+            "rebuilding": s.rebuilding,
+            "loaded": s.loaded,
+            "halted": s.halted,
+            "identity": s.identity,
+            "applied_seq": s.applied_seq,
+            "events_applied": s.events_applied,
+            "events_behind": s.events_behind,
+        })
+    };
+    Ok(Json(json!({ "sources": sources.iter().map(view).collect::<Vec<_>>() })))
+}
+
+async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let sources = statuses(&tower, &caller).await?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let view = |s: &SourceStatus| {
+        let freshness = s.freshness(false, now_ms - STALE_AFTER_MS);
+        let as_of = freshness.as_of_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        json!({
+            "source": s.source,
+            "quality": freshness.quality.as_str(),
+            "as_of": as_of.map(|at| at.to_string()),
+            "age_ms": freshness.as_of_ms.map(|ms| (now_ms - ms).max(0)),
+            "watermark": freshness.watermark.to_hex(),
+        })
+    };
+    Ok(Json(json!({ "freshness": sources.iter().map(view).collect::<Vec<_>>() })))
+}

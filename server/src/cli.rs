@@ -1,0 +1,206 @@
+//! The command line: what `--help` teaches.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::roles::Role;
+
+/// Stands in for a legacy core: serves its data while it is slow, takes its writes while it is away, and replays them.
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// How log lines look. LOCUM_LOG sets what is logged, e.g. `info,access=warn`.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "LOCUM_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  locum check-config locum.yaml        everything wrong with a configuration, with the remedy
+  locum serve --config locum.yaml      all configured roles in one process
+  locum mode get --token-file op.token who takes writes now
+  locum queue list --state queued      what waits for the core
+
+Operators' commands talk to the admin listener (--admin, --token-file) and print a table, or JSON with --json.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by the server, 4 the server does not answer.";
+
+/// Text for people, JSON for collectors.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+/// Every command.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run Locum until SIGTERM; then finish what is open.
+    Serve {
+        /// The configuration file; `LOCUM__SECTION__KEY` in the environment overrides it.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only these roles, instead of those configured.
+        #[arg(long, value_delimiter = ',', value_enum)]
+        roles: Vec<Role>,
+        /// Write the addresses bound to this file once they serve: `PUBLIC=…` and `ADMIN=…` lines.
+        #[arg(long, value_name = "FILE")]
+        ports_file: Option<PathBuf>,
+    },
+    /// Check a configuration with everything it names; opens no connection.
+    CheckConfig {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// Look at the journal's entries, cancel a queued one, export them.
+    Queue {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
+    /// See or order who takes writes.
+    Mode {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: ModeCommand,
+    },
+    /// Start, pause or watch the replay into the core.
+    Replay {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: ReplayCommand,
+    },
+    /// See or change what stand-in may accept.
+    Limits {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: LimitsCommand,
+    },
+}
+
+/// How to reach the operators' API.
+#[derive(Args)]
+pub struct Admin {
+    /// The admin listener.
+    #[arg(long = "admin", global = true, default_value = "http://127.0.0.1:8081", env = "LOCUM_ADMIN")]
+    pub url: String,
+    /// File that holds an operator's token, and nothing else.
+    #[arg(long, global = true, env = "LOCUM_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print the server's JSON instead of a table.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// `locum queue …`
+#[derive(Subcommand)]
+pub enum QueueCommand {
+    /// Entries, oldest first.
+    List {
+        /// queued, submitting, outcome_unknown, parked, posted, confirmed, refused, declined, cancelled, written_off.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only entries that touch this account.
+        #[arg(long)]
+        account: Option<String>,
+        /// Go on after this entry.
+        #[arg(long)]
+        after: Option<String>,
+        /// Most entries shown.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One entry with everything that happened to it.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Cancel an entry that is still queued.
+    Cancel {
+        /// Its id.
+        id: String,
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Every entry, one JSON object a line, to standard output.
+    Export {
+        /// Only entries in this state.
+        #[arg(long)]
+        state: Option<String>,
+    },
+}
+
+/// `locum mode …`
+#[derive(Subcommand)]
+pub enum ModeCommand {
+    /// The mode, what was ordered, and the core's health.
+    Get,
+    /// Order a mode.
+    Set {
+        /// auto follows the core's health; stand-in takes every write; normal always tries the core.
+        #[arg(value_parser = ["auto", "stand-in", "normal"])]
+        order: String,
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `locum replay …`
+#[derive(Subcommand)]
+pub enum ReplayCommand {
+    /// Let the replay go on.
+    Start {
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Send nothing more; what is on its way is finished.
+    Pause {
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// What is open, by state.
+    Status,
+}
+
+/// `locum limits …`
+#[derive(Subcommand)]
+pub enum LimitsCommand {
+    /// The limits in force.
+    Get,
+    /// Change limits; those not named stay.
+    Set {
+        /// Most one transfer may move, in minor units.
+        #[arg(long)]
+        per_transfer_minor: Option<i64>,
+        /// Most of one account's debits in stand-in on one business day, in minor units.
+        #[arg(long)]
+        per_day_minor: Option<i64>,
+        /// Most debits of one account in stand-in on one business day.
+        #[arg(long)]
+        per_day_count: Option<i64>,
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}

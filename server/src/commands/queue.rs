@@ -1,0 +1,83 @@
+//! `locum queue`: the journal's entries.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Failure, client, table};
+use crate::cli::{Admin, QueueCommand};
+
+/// Entries asked for at once by an export.
+const EXPORT_PAGE: u32 = 1_000;
+const COLUMNS: [&str; 8] =
+    ["id", "state", "from_account", "to_account", "amount_minor", "currency", "accepted_at", "reason"];
+
+/// Runs one of the commands.
+pub async fn run(admin: &Admin, command: QueueCommand) -> Result<(), Failure> {
+    match command {
+        QueueCommand::List { state, account, after, limit } => {
+            let path = path(state.as_deref(), account.as_deref(), after.as_deref(), limit);
+            list(admin, &client::get(admin, &path).await?);
+        }
+        QueueCommand::Show { id } => show(admin, client::get(admin, &entry(&id)).await?),
+        QueueCommand::Cancel { id, reason } => {
+            let body = json!({ "action": "cancel", "reason": reason });
+            let path = format!("{}/actions", entry(&id));
+            show(admin, client::order(admin, Method::POST, &path, body).await?);
+        }
+        QueueCommand::Export { state } => export(admin, state.as_deref()).await?,
+    }
+    Ok(())
+}
+
+fn entry(id: &str) -> String {
+    format!("/admin/v1/entries/{}", encode(id))
+}
+
+fn path(state: Option<&str>, account: Option<&str>, after: Option<&str>, limit: u32) -> String {
+    let filters = [("state", state), ("account", account), ("after", after)];
+    let filters = filters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encode(value?))));
+    format!("/admin/v1/entries?limit={limit}{}", filters.collect::<String>())
+}
+
+fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+fn entries(answer: &Value) -> &[Value] {
+    answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn list(admin: &Admin, answer: &Value) {
+    if admin.json {
+        return println!("{answer:#}");
+    }
+    let row = |entry: &Value| COLUMNS.iter().map(|column| table::cell(&entry[*column])).collect();
+    let rows: Vec<Vec<String>> = entries(answer).iter().map(row).collect();
+    table::print(&COLUMNS, &rows);
+}
+
+fn show(admin: &Admin, mut entry: Value) {
+    if admin.json {
+        return println!("{entry:#}");
+    }
+    let transitions = entry.as_object_mut().and_then(|entry| entry.remove("transitions"));
+    table::print_object(&entry);
+    for transition in transitions.as_ref().and_then(Value::as_array).into_iter().flatten() {
+        println!("  {transition}");
+    }
+}
+
+async fn export(admin: &Admin, state: Option<&str>) -> Result<(), Failure> {
+    let mut after: Option<String> = None;
+    loop {
+        let answer = client::get(admin, &path(state, None, after.as_deref(), EXPORT_PAGE)).await?;
+        for entry in entries(&answer) {
+            println!("{entry}");
+        }
+        match entries(&answer).last().and_then(|entry| entry["id"].as_str()) {
+            Some(last) if after.as_deref() != Some(last) => after = Some(last.to_owned()),
+            _ => return Ok(()),
+        }
+    }
+}

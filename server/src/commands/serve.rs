@@ -1,0 +1,214 @@
+//! `locum serve`: puts the roles together, top to bottom, and ends them together.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use edge::serve::{Limits, Listener};
+use edge::tokens::Tokens;
+use edge::{Audience, Authenticate, Authenticator, Problem};
+use ingest::{FeedOptions, KafkaOptions};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use read_api::{CursorKey, Mode, ModeView, Polling, ReadApi};
+use read_model::{DOCUMENTS_MAX, Hot, Memory, Reader, ReaderOptions, Tiers};
+use schemas::mapping::Mapping;
+use sql::Db;
+use standin::journal::Journal;
+use tokio::task::JoinSet;
+
+use super::Failure;
+use crate::admin::{self, Tower};
+use crate::config::{Config, Source};
+use crate::roles::Role;
+use crate::signals::{Drain, follow_tokens};
+use crate::write_side::{self, Confirmation, ReadModelFacts};
+
+/// How often a waiting read looks again when this process does not ingest.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Runs until SIGTERM.
+pub async fn run(path: &Path, roles: Vec<Role>, ports_file: Option<&Path>) -> Result<(), Failure> {
+    let mut config = Config::load(path, std::env::vars())?;
+    if !roles.is_empty() {
+        config.roles = roles;
+    }
+    let drain = Drain::on_signals().context("cannot listen to signals")?;
+    let bound = |addresses: Addresses| match ports_file {
+        Some(file) => addresses.write_to(file),
+        None => Ok(()),
+    };
+    Ok(serve(config, drain, bound).await?)
+}
+
+/// Where a running Locum can be reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Channels.
+    pub public: SocketAddr,
+    /// Operators.
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    /// Written whole or not at all: whoever waits for the file finds both lines.
+    fn write_to(self, file: &Path) -> anyhow::Result<()> {
+        let unfinished = file.with_extension("part");
+        std::fs::write(&unfinished, format!("PUBLIC={}\nADMIN={}\n", self.public, self.admin))
+            .and_then(|()| std::fs::rename(&unfinished, file))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+/// What every role shares.
+struct Shared {
+    tokens: Arc<Tokens>,
+    db: Db,
+    tiers: Tiers,
+    reader: Reader,
+    journal: Journal,
+}
+
+/// Serves until `drain`; tells the addresses once they are bound.
+pub async fn serve(
+    config: Config,
+    drain: Drain,
+    bound: impl FnOnce(Addresses) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let shared = open(&config).await?;
+    follow_tokens(shared.tokens.clone(), drain.clone()).context("cannot listen to SIGHUP")?;
+    let mut services = JoinSet::new();
+
+    // ── Roles: each adds its routes for channels and operators, and spawns its services ──
+    let (mut channels, mut steering) = (Router::new(), Router::new());
+    let runs = |role| config.roles.contains(&role);
+    if runs(Role::Ingest) {
+        for source in &config.sources {
+            let service = ingester(source, &config, &shared)?;
+            services.spawn(service.run(drain.follow()));
+        }
+    }
+    let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
+    let mut write_side = None;
+    if runs(Role::Gateway) || runs(Role::Replayer) {
+        let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
+        mode = Arc::new(WatchedMode(started.watch.clone()));
+        if runs(Role::Gateway) {
+            channels = channels.merge(gateway::router(started.gateway.clone()));
+        }
+        steering = steering.merge(gateway::operators_router(started.gateway.clone()));
+        write_side = Some(started);
+    }
+    if runs(Role::ReadApi) {
+        channels = channels.merge(read_api::routes(read_api(&config, &shared, mode)?));
+    }
+
+    // ── Listeners: bound before anything is announced ──
+    let guard = |audience| Authenticator::tokens(shared.tokens.clone(), audience);
+    let public = bind("listen", config.listen.address, config.listen.limits()).await?;
+    let operators = bind("admin", config.admin.address, Limits::default()).await?;
+    let channels = channels
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(Authenticate(guard(Audience::Channels)));
+    let tower = Tower { reader: shared.reader.clone(), metrics, drain: drain.clone() };
+    let tower = admin::routes(tower, steering, guard(Audience::Operators));
+    bound(Addresses { public: public.address()?, admin: operators.address()? })?;
+    services.spawn(ended("channels", public.serve("channels", channels, drain.clone().begun())));
+    services.spawn(ended("operators", operators.serve("operators", tower, drain.clone().begun())));
+
+    while let Some(service) = services.join_next().await {
+        service.context("a service ended by a panic")?;
+    }
+    // The identity is given up last, when nothing of this process can be under way any more.
+    drop(write_side);
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn bind(section: &str, address: SocketAddr, limits: Limits) -> anyhow::Result<Listener> {
+    let bound = Listener::bind(address, limits).await;
+    let listener = bound.with_context(|| format!("{section}.address {address}: cannot listen; is it in use?"))?;
+    tracing::info!(address = %listener.address()?, "{section}: listening");
+    Ok(listener)
+}
+
+async fn ended(name: &'static str, serving: impl Future<Output = edge::serve::Drained>) {
+    let drained = serving.await;
+    tracing::info!(listener = name, cut = drained.cut, "listener drained");
+}
+
+/// Opens what every role shares; wrong addresses fail here, with their place in the configuration.
+async fn open(config: &Config) -> anyhow::Result<Shared> {
+    let tokens = Tokens::load(config.tokens.clone().context("tokens: is missing")?)?;
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("state_dir: cannot create {}", config.state_dir.display()))?;
+    let mut options = sql::Options::default();
+    options.connections_max = config.sql.connections_max.unwrap_or(options.connections_max);
+    options.record_statements_to.clone_from(&config.sql.record_statements_to);
+    let db = sql::Db::open(&config.sql.url, options).await.context("sql.url: cannot open the store")?;
+    read_model::migrate(&db).await.context("sql.url: cannot bring the read model's tables up to date")?;
+    let hot = config.redis.as_ref().map(|redis| Hot::new(&redis.url, &redis.prefix)).transpose();
+    let hot = hot.context("redis.url: not an address")?.map(Arc::new);
+    let memory = config.roles.contains(&Role::Ingest).then(|| Arc::new(Memory::new(DOCUMENTS_MAX)));
+    let tiers = Tiers { memory, hot };
+    let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
+    let core = config.core.config().map_or_else(|_| "core".to_owned(), |core| core.name);
+    let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
+    let journal = journal.context("sql.url: cannot open the journal")?;
+    Ok(Shared { tokens: Arc::new(tokens), db, tiers, reader, journal })
+}
+
+/// The ingester of one source, confirming entries in its apply transactions.
+fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result<ingest::Service> {
+    let at = || format!("sources: {}", source.mapping.display());
+    let text = std::fs::read_to_string(&source.mapping).with_context(at)?;
+    let mapping = Arc::new(Mapping::from_yaml(&text).with_context(at)?);
+    let feed = match &source.change_log {
+        Some(url) => FeedOptions::ChangeLog { url: url.clone() },
+        None => FeedOptions::Kafka(KafkaOptions::new(&config.kafka.bootstrap, &source.topic_prefix)),
+    };
+    let owner = uuid::Uuid::now_v7().simple().to_string();
+    let confirm = Arc::new(Confirmation(shared.journal.clone()));
+    Ok(ingest::Options::new(&owner, mapping, feed).build(shared.db.clone(), shared.tiers.clone(), confirm))
+}
+
+/// The gateway's watch as the read API sees it.
+struct WatchedMode(gateway::Watch);
+
+impl ModeView for WatchedMode {
+    fn mode(&self) -> Mode {
+        match self.0.view().mode() {
+            gateway::mode::Mode::Normal => Mode::Normal,
+            gateway::mode::Mode::StandIn => Mode::StandIn,
+            gateway::mode::Mode::Draining => Mode::Draining,
+        }
+    }
+}
+
+fn read_api(config: &Config, shared: &Shared, mode: Arc<dyn ModeView>) -> anyhow::Result<ReadApi> {
+    let key = CursorKey::new(cursor_key(config)?);
+    let clock: read_api::Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
+    let holds = Arc::new(shared.journal.clone());
+    let arrivals = Arc::new(Polling(LOOK_AGAIN));
+    Ok(ReadApi::new(shared.reader.clone(), holds, mode, arrivals, key, clock, read_api::Options::default()))
+}
+
+/// The configured key, or one of this instance's own, made at its first start.
+fn cursor_key(config: &Config) -> anyhow::Result<[u8; 32]> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let own = config.state_dir.join("cursor.key");
+    let path = config.cursor_key.as_ref().unwrap_or(&own);
+    if config.cursor_key.is_none() && !own.exists() {
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own);
+        let mut file = file.with_context(|| format!("state_dir: cannot create {}", own.display()))?;
+        file.write_all(&rand::random::<[u8; 32]>())?;
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cursor_key: cannot read {}", path.display()))?;
+    let wrong = || anyhow::anyhow!("cursor_key: {} must hold 32 bytes; `head -c 32 /dev/urandom`", path.display());
+    <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| wrong())
+}

@@ -1,0 +1,53 @@
+//! Results for people: aligned columns.
+
+use serde_json::Value;
+
+/// A value as a cell.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Prints rows under their titles, each column as wide as it needs.
+pub fn print(titles: &[&str], rows: &[Vec<String>]) {
+    print!("{}", render(titles, rows));
+}
+
+fn render(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([titles[column].len()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+    let titles: Vec<String> = titles.iter().map(|title| title.to_uppercase()).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Prints an object as names and values.
+pub fn print_object(object: &Value) {
+    let rows: Vec<Vec<String>> = match object {
+        Value::Object(map) => map.iter().map(|(name, value)| vec![name.clone(), cell(value)]).collect(),
+        other => vec![vec!["".into(), cell(other)]],
+    };
+    print(&["name", "value"], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["é1".to_owned(), "x".to_owned()], vec!["12345".to_owned(), "-".to_owned()]];
+        assert_eq!(render(&["id", "state"], &rows), "ID     STATE\né1     x\n12345  -\n");
+    }
+}

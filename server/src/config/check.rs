@@ -1,0 +1,155 @@
+//! What sections must satisfy together, and the files they name.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use connectors::http::{HttpCore, HttpCoreConfig};
+use edge::tokens::Tokens;
+use schemas::mapping::Mapping;
+
+use super::Fault;
+use super::sections::{Config, Core, Source};
+use crate::roles::Role;
+
+/// Bounds of the write deadline, in milliseconds.
+const WRITE_DEADLINE_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
+
+/// Every fault, with its remedy.
+pub(super) fn check(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    listeners(config, &mut faults);
+    stores(config, &mut faults);
+    if config.roles.is_empty() {
+        faults.push(Fault::new("roles", "is empty; leave it out for all roles"));
+    }
+    if config.roles.contains(&Role::Ingest) {
+        sources(config, &mut faults);
+    }
+    if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
+        core(&config.core, &mut faults);
+    }
+    for problem in config.limits.problems() {
+        faults.push(Fault::new("limits", problem));
+    }
+    tokens(config, &mut faults);
+    faults
+}
+
+fn listeners(config: &Config, faults: &mut Vec<Fault>) {
+    if config.listen.address == config.admin.address && config.listen.address.port() != 0 {
+        faults.push(Fault::new("admin.address", "is the channels' own; operators need a listener of their own"));
+    }
+    if config.listen.connections_max == 0 {
+        faults.push(Fault::new("listen.connections_max", "must be more than 0"));
+    }
+    if !WRITE_DEADLINE_MS.contains(&config.write_deadline_ms) {
+        faults.push(Fault::new("write_deadline_ms", "must be 500 to 30000"));
+    }
+}
+
+fn stores(config: &Config, faults: &mut Vec<Fault>) {
+    let sql = &config.sql.url;
+    if sql.is_empty() {
+        faults.push(Fault::new("sql.url", "is missing; give mysql://user:password@host:port/database"));
+    } else if !sql.starts_with("mysql://") && !sql.starts_with("sqlite:") {
+        faults.push(Fault::new("sql.url", "must begin with mysql:// or sqlite:"));
+    }
+    if config.redis.as_ref().is_some_and(|redis| !redis.url.starts_with("redis://")) {
+        faults.push(Fault::new("redis.url", "must begin with redis://"));
+    }
+}
+
+fn sources(config: &Config, faults: &mut Vec<Fault>) {
+    let needs_kafka = config.sources.iter().any(|source| source.change_log.is_none());
+    if needs_kafka && config.kafka.bootstrap.is_empty() {
+        faults.push(Fault::new("kafka.bootstrap", "is missing; give host:port, or leave `ingest` out of roles"));
+    }
+    if config.sources.is_empty() {
+        faults.push(Fault::new("sources", "is empty; name at least one, or leave `ingest` out of roles"));
+    }
+    let mut seen = HashSet::new();
+    for (index, source) in config.sources.iter().enumerate() {
+        let at = |key: &str| format!("sources[{index}].{key}");
+        if source.name.is_empty() || source.name.len() > 64 || !seen.insert(&source.name) {
+            faults.push(Fault::new(at("name"), "must be 1 to 64 characters, and its own"));
+        }
+        if source.topic_prefix.is_empty() && source.change_log.is_none() {
+            faults.push(Fault::new(at("topic_prefix"), "is empty; give `topic.prefix` of the Debezium connector"));
+        }
+        mapping(source, &at("mapping"), faults);
+    }
+}
+
+fn mapping(source: &Source, at: &str, faults: &mut Vec<Fault>) {
+    match read(&source.mapping).map(|text| Mapping::from_yaml(&text)) {
+        Ok(Ok(mapping)) => agrees(source, &mapping, at, faults),
+        Ok(Err(errors)) => faults.push(Fault::new(at, format!("{}: {errors}", source.mapping.display()))),
+        Err(text) => faults.push(Fault::new(at, text)),
+    }
+}
+
+/// The mapping names its source and connector too; positions and metrics take the mapping's.
+fn agrees(source: &Source, mapping: &Mapping, at: &str, faults: &mut Vec<Fault>) {
+    let says = |what, own: &str, here: &str| format!("says {what} {own:?}, not {here:?} as here; make them the same");
+    if mapping.source() != source.name {
+        faults.push(Fault::new(at, says("source:", mapping.source(), &source.name)));
+    }
+    let own = mapping.connector().as_str();
+    if let Some(here) = source.connector.as_deref().filter(|here| *here != own) {
+        faults.push(Fault::new(at, says("connector:", own, here)));
+    }
+}
+
+fn core(section: &Core, faults: &mut Vec<Fault>) {
+    match section.config() {
+        Err(fault) => faults.push(fault),
+        Ok(config) => {
+            if let Err(errors) = HttpCore::build(config) {
+                faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
+            }
+        }
+    }
+}
+
+impl Core {
+    /// The connector's configuration, from its file or inline.
+    pub fn config(&self) -> Result<HttpCoreConfig, Fault> {
+        match (&self.connector, &self.http) {
+            (Some(path), None) => {
+                let text = read(path).map_err(|text| Fault::new("core.connector", text))?;
+                serde_saphyr::from_str(&text).map_err(|error| {
+                    Fault::new("core.connector", format!("{}: {}", path.display(), error.without_snippet()))
+                })
+            }
+            (None, Some(inline)) => serde_path_to_error::deserialize(inline)
+                .map_err(|error| Fault::new(format!("core.http.{}", error.path()), error.inner().to_string())),
+            _ => Err(Fault::new("core", "give exactly one of `connector` (a file) and `http` (inline)")),
+        }
+    }
+}
+
+fn tokens(config: &Config, faults: &mut Vec<Fault>) {
+    let Some(path) = &config.tokens else {
+        let text = "is missing: Locum does not start without authentication. Name a file of channels and operators \
+                    (see locum.example.yaml); only the embedded demo runs open";
+        return faults.push(Fault::new("tokens", text));
+    };
+    match Tokens::load(path) {
+        Err(error) => faults.push(Fault::new("tokens", error.to_string())),
+        Ok(tokens) => {
+            let counts = tokens.counts();
+            let channels = config.roles.iter().any(|role| matches!(role, Role::ReadApi | Role::Gateway));
+            if channels && counts.channels == 0 {
+                faults.push(Fault::new("tokens", "names no channel, so nobody could read or write; add one"));
+            }
+            if counts.operators == 0 {
+                faults.push(Fault::new("tokens", "names no operator, so nobody could steer; add one"));
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}

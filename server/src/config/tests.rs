@@ -1,0 +1,98 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn faults(yaml: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    match Config::parse(yaml, &folder(), environment) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A folder with a good tokens file and mapping.
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("locum-config-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let tokens = "channels: [{token: 0123456789abcdef, principal: m, customers: ['*'], scopes: [read]}]\n\
+                  operators: [{token: fedcba9876543210, principal: o}]";
+    // Written aside and renamed: tests run side by side, and none may see half a file.
+    let fresh = folder.join(format!("tokens-{:?}", std::thread::current().id()));
+    fs::write(&fresh, tokens).unwrap();
+    fs::rename(fresh, folder.join("tokens.yaml")).unwrap();
+    folder
+}
+
+const READS: &str = "sql: {url: 'sqlite::memory:'}\ntokens: tokens.yaml\nroles: [read-api]\n";
+
+fn has(faults: &[String], part: &str) {
+    assert!(faults.iter().any(|fault| fault.contains(part)), "{part} not in {faults:#?}");
+}
+
+#[test]
+fn reads_alone_need_a_store_and_tokens() {
+    assert_eq!(faults(READS, &[]), [""; 0]);
+}
+
+#[test]
+fn nothing_starts_without_authentication() {
+    has(&faults("sql: {url: 'sqlite::memory:'}\nroles: [read-api]\n", &[]), "does not start without authentication");
+}
+
+#[test]
+fn every_fault_is_told_in_one_run() {
+    let found = faults(
+        "listen: {address: nowhere}\nsql: {uri: x}\nlimits: {per_day_count: many}\nextra: 1\n\
+         sources: [{name: a, mapping: missing.yaml, topic_prefix: ''}, {name: a}]\nwrite_deadline_ms: 1\n",
+        &[("LOCUM__", "x")],
+    );
+    for part in [
+        "listen.address: ",
+        "sql.uri: unknown field",
+        "limits.per_day_count: ",
+        "extra: there is no such section",
+        "sources[1]: missing field `mapping`",
+        "write_deadline_ms: must be",
+        "tokens: is missing",
+        "sql.url: is missing",
+        "kafka.bootstrap: is missing",
+        "core: give exactly one",
+        "LOCUM__: names no place",
+    ] {
+        has(&found, part);
+    }
+}
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_repeated() {
+    for yaml in [
+        "sql: 'mysql://u:hunter2@h/d'\n",
+        "sql: {url: ['mysql://u:hunter2@h/d']}\n",
+        "sql: {url: 'mysql://u:hunter2@h/d\n",
+    ] {
+        let found = faults(yaml, &[]);
+        assert!(!found.is_empty() && !found.join(" ").contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let overrides = [
+        ("LOCUM__LISTEN__ADDRESS", "127.0.0.1:0"),
+        ("LOCUM__LISTEN__CONNECTIONS_MAX", "7"),
+        ("LOCUM__ROLES", "[read-api]"),
+        ("HOME", "/"),
+    ];
+    let environment = overrides.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::parse(READS, &folder(), environment).unwrap();
+    assert_eq!((config.listen.address.port(), config.listen.connections_max), (0, 7));
+    assert_eq!(config.tokens, Some(folder().join("tokens.yaml")));
+}
+
+#[test]
+fn the_example_names_sections_that_exist() {
+    let text = include_str!("../../locum.example.yaml");
+    let found = faults(text, &[]);
+    let files_only = found.iter().all(|fault| fault.contains("cannot read"));
+    assert!(files_only, "{found:#?}");
+}
