@@ -3,15 +3,20 @@
 
 readonly CORE_DATABASE=corebank
 
+# CORE_SIM_BIN names a binary that is built already. Otherwise it is built together with `locum`: one set of features, so
+# that nothing is compiled twice.
+core_binary() { printf '%s' "${CORE_SIM_BIN:-${CARGO_TARGET_DIR:-$ROOT/target}/release/core-sim}"; }
+
 core_prepare() {
-    say "building the simulated core (the first time takes minutes) …"
-    (cd "$ROOT" && cargo build --release --quiet -p locum-core-sim) ||
-        die "the simulated core does not build" "cargo build --release -p locum-core-sim"
+    # Bringing a killed core back must not wait for a compiler.
+    [[ -z ${CORE_SIM_BIN:-} && ! ($command == start && -x $(core_binary)) ]] || return 0
+    say "building locum and the simulated core (the first time takes minutes) …"
+    (cd "$ROOT" && cargo build --release --quiet -p locum-server -p locum-core-sim) ||
+        die "the simulated core does not build" "cargo build --release -p locum-server -p locum-core-sim"
 }
 
 core_launch() {
-    local binary=${CARGO_TARGET_DIR:-$ROOT/target}/release/core-sim
-    spawn core "$binary" --listen "127.0.0.1:$(port_of core)" --control "127.0.0.1:$(port_of core-control)" \
+    spawn core "$(core_binary)" --listen "127.0.0.1:$(port_of core)" --control "127.0.0.1:$(port_of core-control)" \
         --database "mysql://root@127.0.0.1:$(port_of mariadb-core)/$CORE_DATABASE" \
         --class "${CORE_CLASS:-idempotent}" --accounts 200 --customers 100 --opening-balance 1000.00
 }
