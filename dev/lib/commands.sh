@@ -7,10 +7,15 @@ command_up() {
     choose_ports
     for part in $parts; do is_up "$part" || part_prepare "$part"; done
     for part in $parts; do
-        is_up "$part" && continue
+        # An `up` that was killed leaves parts that run but are not ready yet: they are waited for, too.
+        if is_frozen "$part"; then
+            say "$part hangs, as 'dev/stack stop $part' left it; dev/stack cont $part"
+            continue
+        fi
+        if is_up "$part" && part_ready "$part"; then continue; fi
         # shellcheck disable=SC2034,SC2004  # read by await_ready; a key, not arithmetic
         LAUNCHED_MS[$part]=$(now_ms)
-        part_launch "$part"
+        is_up "$part" || part_launch "$part"
         started+=("$part")
     done
     await_ready "${started[@]}"
@@ -37,6 +42,7 @@ command_down() {
     if [[ " $parts " == *" connect "* ]]; then
         ask_to_end connect-watch
         await_end connect-watch
+        [[ -z $wipe ]] || rm -f "$(part_log connect-watch)"{,.1}
     fi
     for part in $parts; do ask_to_end "$part"; done
     for part in $parts; do

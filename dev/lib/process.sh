@@ -22,7 +22,11 @@ pid_of() {
 }
 
 is_up() { pid_of "$1" >/dev/null; }
-is_frozen() { [[ $(proc_field "$(pid_of "$1")" 3) == T ]]; }
+
+is_frozen() {
+    local pid
+    pid=$(pid_of "$1") && [[ $(proc_field "$pid" 3) == T ]]
+}
 
 # spawn PART COMMAND… The child writes its own pid file and then becomes COMMAND,
 # so there is no moment at which it runs and is not known.
