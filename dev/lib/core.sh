@@ -8,6 +8,7 @@ readonly CORE_DATABASE=corebank
 core_binary() { printf '%s' "${CORE_SIM_BIN:-${CARGO_TARGET_DIR:-$ROOT/target}/release/core-sim}"; }
 
 core_prepare() {
+    ensure_command curl curl
     # Bringing a killed core back must not wait for a compiler.
     [[ -z ${CORE_SIM_BIN:-} && ! ($command == start && -x $(core_binary)) ]] || return 0
     say "building locum and the simulated core (the first time takes minutes) …"
@@ -21,7 +22,7 @@ core_launch() {
         --class "${CORE_CLASS:-idempotent}" --accounts 200 --customers 100 --opening-balance 1000.00
 }
 
-core_ready() { curl -sf -o /dev/null --max-time 2 "http://127.0.0.1:$(port_of core)/health"; }
+core_ready() { curl --noproxy '*' -sf -o /dev/null --max-time 2 "http://127.0.0.1:$(port_of core)/health"; }
 
 # The connector's name and topic prefix: new with every new set of data, since old offsets would meet a new log.
 core_prefix() {

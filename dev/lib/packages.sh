@@ -3,6 +3,8 @@
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Nothing here may inherit the lock (9): a service that a package starts would hold it as long as it runs.
+
 # ensure_command COMMAND PACKAGE [SERVICE]: SERVICE is what the package starts by itself, and must not here.
 ensure_command() {
     have "$1" && return
@@ -20,11 +22,11 @@ install_package() {
     export DEBIAN_FRONTEND=noninteractive
     # An update fails at once while another one holds the lists' lock; only installing knows how to wait.
     for ((tries = 0; tries < 60; tries++)); do
-        if apt-get -q update >"$log" 2>&1; then break; fi
+        if apt-get -q update >"$log" 2>&1 9>&-; then break; fi
         grep -q 'Could not get lock' "$log" || break
         sleep 2
     done
-    if ! apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$1" >>"$log" 2>&1; then
+    if ! apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$1" >>"$log" 2>&1 9>&-; then
         tail -n 15 "$log" | sed 's/^/    /' >&2
         die "apt-get could not install $1" "apt-get install $1"
     fi

@@ -12,4 +12,4 @@ redis_launch() {
         --dir "$(part_dir redis)/data" --save '' --appendonly no
 }
 
-redis_ready() { [[ $(redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]]; }
+redis_ready() { [[ $(timeout 2 redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]]; }
