@@ -1,12 +1,15 @@
 # shellcheck shell=bash
-# What the operator of the stack is told. All of it goes to stderr, so that `env` and `consume` stay clean.
+# What whoever runs a script of dev/ is told. All of it goes to stderr, so that `env` and `consume` stay clean.
 
-say() { printf 'stack: %s\n' "$*" >&2; }
+# The first word of every line: who speaks.
+SPEAKER=stack
+
+say() { printf '%s: %s\n' "$SPEAKER" "$*" >&2; }
 
 # die PROBLEM [REMEDY]
 die() {
-    printf 'stack: error: %s\n' "$1" >&2
-    [[ -z ${2:-} ]] || printf 'stack:   try: %s\n' "$2" >&2
+    say "error: $1"
+    [[ -z ${2:-} ]] || say "  try: $2"
     exit 1
 }
 
