@@ -1,0 +1,184 @@
+//! The shape of the workspace: who may depend on whom, and the few rules every source file follows.
+#![allow(missing_docs)]
+
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A member may depend on every layer below its own, and on nothing beside or above it.
+const LAYERS: &[&[&str]] = &[
+    &["schemas"],
+    &["sql", "failpoints", "edge"],
+    &["read-model", "standin", "connectors"],
+    &["ingest", "read-api", "gateway", "replayer"],
+    &["server"],
+];
+/// Beside the layers: it is a stand-in for somebody else's system.
+const CORE_SIM: &str = "core-sim";
+/// Beside the layers: may depend on everything; nothing depends on it.
+const TESTS: &str = "tests";
+const SOURCE_LINES_MAX: usize = 500;
+
+#[test]
+fn every_member_has_its_place_in_the_layers() {
+    let placed: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().chain([CORE_SIM, TESTS]).collect();
+    let members = members();
+    let found: BTreeSet<&str> = members.keys().map(String::as_str).collect();
+    assert_eq!(found, placed, "the workspace's members (left) and the layers of this test (right) differ");
+}
+
+#[test]
+fn dependencies_point_down_and_siblings_never_import_each_other() {
+    let layer = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
+    let mut wrong = Vec::new();
+    for (name, dependencies) in &members() {
+        let Some(own) = layer(name) else { continue };
+        for dependency in dependencies.iter().filter(|other| *other != CORE_SIM) {
+            if layer(dependency).is_none_or(|other| other >= own) {
+                wrong.push(format!("{name} → {dependency}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not allowed: {wrong:?}");
+}
+
+#[test]
+fn the_simulated_core_knows_nothing_of_locum_and_only_demo_and_tests_know_it() {
+    let members = members();
+    // Of `schemas` it takes how an amount is written, so that both sides of a test read the same cents.
+    let foreign: Vec<_> =
+        members[CORE_SIM].iter().filter(|name| !["sql", "schemas"].contains(&name.as_str())).collect();
+    assert!(foreign.is_empty(), "{CORE_SIM} depends on {foreign:?}");
+    for (path, text) in sources(|path| path.starts_with(CORE_SIM)) {
+        for (number, line) in text.lines().enumerate() {
+            let rest = line.replace("schemas::money::", "");
+            assert!(!rest.contains("schemas::"), "{path}:{} takes more of schemas than money: {line}", number + 1);
+        }
+    }
+    let users: Vec<_> = members
+        .iter()
+        .filter(|(name, uses)| uses.contains(CORE_SIM) && !["server", TESTS].contains(&name.as_str()))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(users.is_empty(), "only server and tests may use {CORE_SIM}, not {users:?}");
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    for name in members().keys() {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        let lints = section(&manifest, "[lints]").unwrap_or_else(|| panic!("{name}/Cargo.toml has no [lints]"));
+        assert!(lints.contains(&"workspace = true"), "{name}/Cargo.toml: [lints] must say workspace = true");
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_and_absent() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let lints = section(&manifest, "[workspace.lints.rust]").unwrap();
+    assert!(lints.contains(&r#"unsafe_code = "forbid""#), "Cargo.toml must forbid unsafe code");
+    let keyword = "unsafe";
+    for (path, text) in sources(|_| true) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap();
+            let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '"');
+            assert!(!words.any(|word| word == keyword), "{path}:{}: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
+fn source_files_stay_short() {
+    let is_test = |path: &str| Path::new(path).iter().any(|part| part == "tests" || part == "tests.rs");
+    let long: Vec<_> = sources(|path| !is_test(path))
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > SOURCE_LINES_MAX)
+        .collect();
+    assert!(long.is_empty(), "more than {SOURCE_LINES_MAX} lines: {long:?}");
+}
+
+#[test]
+fn nothing_is_left_to_be_done_later() {
+    // Put together here, or this file would name itself.
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    let mut found = Vec::new();
+    for path in tracked_files() {
+        // Files that are deleted but not yet committed, and fixtures that are no text, hold no mark.
+        let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            if marks.iter().any(|mark| holds_word(line, mark)) {
+                found.push(format!("{path}:{}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "do it or drop it: {found:?}");
+}
+
+#[test]
+fn the_map_of_the_code_names_every_member() {
+    let Ok(map) = std::fs::read_to_string(root().join("ARCHITECTURE.md")) else { return };
+    let missing: Vec<_> = members().into_keys().filter(|name| !map.contains(&format!("`{name}/`"))).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not name `FOLDER/` of {missing:?}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Folder of each member → folders of the members it depends on, whatever for (build, run, test).
+fn members() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let metadata = output(&cargo, &["metadata", "--format-version", "1", "--no-deps", "--offline"]);
+    let metadata: Json = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let folder = |path: &str| Path::new(path).file_name().unwrap().to_str().unwrap().to_owned();
+    let own = |dependency: &Json| dependency["path"].as_str().map(folder);
+    packages
+        .iter()
+        .map(|package| {
+            let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+            let dependencies = package["dependencies"].as_array().unwrap().iter().filter_map(own).collect();
+            (folder(manifest.parent().unwrap().to_str().unwrap()), dependencies)
+        })
+        .collect()
+}
+
+/// Path from the root and text of each Rust file in git that `wanted` accepts by its path.
+fn sources(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let paths = tracked_files().into_iter().filter(|path| path.ends_with(".rs") && wanted(path));
+    let files: Vec<_> = paths.filter(|path| root().join(path).exists()).collect();
+    assert!(!files.is_empty(), "no source file found: the test looks at the wrong place");
+    files.into_iter().map(|path| (path.clone(), read(&root().join(path)))).collect()
+}
+
+/// What git tracks, and what it would after `git add`.
+fn tracked_files() -> Vec<String> {
+    let paths = output("git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    paths.split_terminator('\0').map(str::to_owned).collect()
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let run = Command::new(program).args(arguments).current_dir(root()).output();
+    let run = run.unwrap_or_else(|err| panic!("{program} does not start: {err}"));
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{program} {arguments:?}: {}: {errors}", run.status);
+    String::from_utf8(run.stdout).unwrap()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+/// The lines of a TOML table, without comments.
+fn section<'a>(manifest: &'a str, header: &str) -> Option<Vec<&'a str>> {
+    let lines = manifest.lines().map(|line| line.split('#').next().unwrap().trim());
+    let mut from = lines.skip_while(|line| *line != header);
+    from.next()?;
+    Some(from.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty()).collect())
+}
+
+fn holds_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric()).any(|part| part == word)
+}
