@@ -21,6 +21,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait for an answer about metadata or offsets.
 const ASK_MAX: Duration = Duration::from_secs(5);
 
+/// Names shared by all records of a partition.
+type Names = HashMap<(String, i32), (Arc<str>, Arc<Partition>)>;
+
 pub(crate) struct Worker {
     consumer: BaseConsumer,
     topics: TopicFilter,
@@ -35,7 +38,7 @@ pub(crate) struct Worker {
     found: Vec<(Partition, i64)>,
     /// Next offset of every assigned partition.
     assigned: HashMap<Arc<Partition>, i64>,
-    names: HashMap<(String, i32), (Arc<str>, Arc<Partition>)>,
+    names: Names,
     ends_at: Option<Instant>,
 }
 
@@ -86,15 +89,11 @@ impl Worker {
         if !self.found.is_empty() {
             return Ok(Polled::Discovered(std::mem::take(&mut self.found)));
         }
-        let records = self.records()?;
-        let ends = if self.ends_at.is_none_or(|at| at.elapsed() >= self.ends_every) { self.ends() } else { Ok(None) };
-        match ends {
-            Ok(ends) => Ok(Polled::Batch(Batch { records, ends })),
-            Err(err @ FeedError::Lost(_)) => Err(err),
-            Err(err) if records.is_empty() => Err(err),
-            // The records are out of the consumer: they must be delivered.
-            Err(_) => Ok(Polled::Batch(Batch { records, ends: None })),
+        // By itself, so that no record waits for it; the service applies the last batch meanwhile.
+        if self.ends_at.is_none_or(|at| at.elapsed() >= self.ends_every) {
+            return Ok(Polled::Batch(Batch { records: Vec::new(), ends: self.ends()? }));
         }
+        Ok(Polled::Batch(Batch { records: self.records()?, ends: None }))
     }
 
     fn records(&mut self) -> Result<Vec<RawRecord>, FeedError> {
@@ -210,7 +209,7 @@ fn explained(err: &KafkaError) -> Option<FeedError> {
     }
 }
 
-fn raw(names: &mut HashMap<(String, i32), (Arc<str>, Arc<Partition>)>, message: &BorrowedMessage<'_>) -> RawRecord {
+fn raw(names: &mut Names, message: &BorrowedMessage<'_>) -> RawRecord {
     let key = (message.topic().to_owned(), message.partition());
     let (topic, partition) = names
         .entry(key)

@@ -59,7 +59,11 @@ impl Service {
 async fn keep(db: Db, lease: Lease, length: Duration, lost: watch::Sender<bool>) {
     let mut renewed_at = Instant::now();
     loop {
-        sleep(length / 3).await;
+        tokio::select! {
+            () = sleep(length / 3) => {}
+            // The leader is gone without a word: nobody may keep its lease alive.
+            () = lost.closed() => return,
+        }
         let asked_at = Instant::now();
         match renew(&db, &lease, length).await {
             Ok(true) => renewed_at = asked_at,

@@ -165,9 +165,9 @@ impl Reader {
         account_id: &str,
         floor: &Floor,
     ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
-        let fast = match self.from_memory(account_id) {
+        let fast = match self.kept_in_memory(account_id) {
             Some(found) => Some((found, Tier::Memory)),
-            None => self.from_redis(account_id).await.map(|found| (found, Tier::Redis)),
+            None => self.kept_in_redis(account_id).await.map(|found| (found, Tier::Redis)),
         };
         if let Some(((document, status), tier)) = fast
             && floor.reached_by(&status)
@@ -181,11 +181,11 @@ impl Reader {
         self.account_from_sql(grant, account_id, floor).await
     }
 
-    fn from_memory(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
+    fn kept_in_memory(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
         self.tiers.memory.as_ref()?.get(account_id)
     }
 
-    async fn from_redis(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
+    async fn kept_in_redis(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
         let hot = self.tiers.hot.as_ref()?;
         self.refresh_sources();
         let known = self.sources.statuses.load_full();

@@ -1,0 +1,255 @@
+//! The ingester against a core in memory.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ingest::{Confirm, ConfirmError};
+use read_model::*;
+use schemas::model::LegEvidence;
+use sql::{BoxFuture, Tx};
+use support::*;
+
+#[tokio::test]
+async fn rows_become_readable_and_absence_waits_for_the_first_load() {
+    let site = Site::open().await;
+    site.core.snapshot_account("A1", 100);
+    let running = site.start("one");
+    site.until_booked("A1", 100).await;
+    assert!(matches!(site.booked("nobody").await, Err(ReadError::NotLoaded { .. })));
+    let quality = |read: Read<_>| -> Quality {
+        let _: &Arc<AccountDocument> = &read.value;
+        read.freshness[0].quality
+    };
+    let read = site.reader.account(&Grant::Any, "A1", &Floor::none()).await.unwrap();
+    assert_eq!(quality(read), Quality::Unknown, "no heartbeat yet");
+    site.core.heartbeat();
+    wait_for("loaded", async || {
+        let seen = site.booked("nobody").await;
+        (seen == Err(ReadError::NotFound), seen)
+    })
+    .await;
+    let read = site.reader.account(&Grant::Any, "A1", &Floor::none()).await.unwrap();
+    assert_eq!(quality(read), Quality::Ok);
+    site.core.account("A1", 250, 1);
+    site.until_booked("A1", 250).await;
+    site.core.delete_account("A1");
+    wait_for("delete", async || {
+        let seen = site.booked("A1").await;
+        (seen == Err(ReadError::NotFound), seen)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_poison_event_is_parked_its_key_queues_behind_it_and_the_rest_goes_on() {
+    let site = Site::open().await;
+    let running = site.start("one");
+    ["A1", "A2"].into_iter().for_each(|no| site.core.snapshot_account(no, 1));
+    site.core.heartbeat();
+    site.until_booked("A1", 1).await;
+    site.core.poison("A1");
+    site.core.account("A1", 777, 2);
+    site.core.account("A2", 5, 1);
+    site.until_booked("A2", 5).await;
+    wait_for("parked", async || {
+        let parked = parked_events(&site.db, None, 10).await.unwrap();
+        (parked.len() == 2, parked)
+    })
+    .await;
+    let read = site.reader.account(&Grant::Any, "A1", &Floor::none()).await.unwrap();
+    assert_eq!(read.freshness[0].quality, Quality::Degraded);
+    assert_eq!(site.booked("A1").await, Ok(1), "what came behind the poison waits");
+    let read = site.reader.account(&Grant::Any, "A2", &Floor::none()).await.unwrap();
+    assert_eq!(read.freshness[0].quality, Quality::Ok);
+    // The queue is remembered across a restart.
+    running.kill().await;
+    let running = site.start("one");
+    site.core.account("A1", 778, 3);
+    site.core.account("A2", 6, 2);
+    site.until_booked("A2", 6).await;
+    wait_for("parked too", async || {
+        let parked = parked_events(&site.db, None, 10).await.unwrap().len();
+        (parked == 3, parked)
+    })
+    .await;
+    assert_eq!(site.booked("A1").await, Ok(1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn when_everything_is_poison_the_source_stops_instead() {
+    let site = Site::open().await;
+    // Over two partitions, so that each has more than enough.
+    (0..3 * ingest::PARKED_IN_A_ROW_MAX).for_each(|n| site.core.poison(&format!("P{n}")));
+    site.core.account("A1", 1, 1);
+    let running = site.start("one");
+    assert!(site.until_halted().await.contains("in a row parked"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_followed_halts_the_source_and_keeps_serving() {
+    for case in ["truncate", "identity", "lost"] {
+        let site = Site::open().await;
+        let running = site.start("one");
+        site.core.account("A1", 1, 1);
+        site.core.heartbeat();
+        site.until_booked("A1", 1).await;
+        let wanted = match case {
+            "truncate" => {
+                site.core.truncate();
+                "truncated"
+            }
+            "identity" => {
+                site.core.server_id.store(9, Ordering::SeqCst);
+                site.core.account("A1", 2, 2);
+                "changed its identity from 1:bin to 9:bin"
+            }
+            _ => {
+                site.core.lose("retention passed offset 7");
+                "retention passed"
+            }
+        };
+        let reason = site.until_halted().await;
+        assert!(reason.contains(wanted), "{case}: {reason}");
+        assert_eq!(site.booked("A1").await, Ok(1), "{case}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_halted_source_goes_on_from_its_offsets_when_resumed() {
+    let site = Site::open().await;
+    let running = site.start("one");
+    site.core.account("A1", 1, 1);
+    site.until_booked("A1", 1).await;
+    site.core.lose("broker says so");
+    site.until_halted().await;
+    site.core.account("A1", 2, 2);
+    assert!(resume(&site.db, "corebank").await.unwrap());
+    site.until_booked("A1", 2).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn repeated_records_and_small_batches_change_nothing() {
+    let site = Site::open().await;
+    {
+        let mut log = site.core.log.lock().unwrap();
+        (log.batch, log.repeat) = (3, 4);
+    }
+    for n in 1..40 {
+        site.core.account(&format!("A{}", n % 5), n, n);
+    }
+    site.core.heartbeat();
+    let running = site.start("one");
+    for no in 0..5 {
+        site.until_booked(&format!("A{no}"), (1..40).rev().find(|n| n % 5 == no).unwrap()).await;
+    }
+    for (partition, next) in offsets(&site.db, "corebank").await.unwrap() {
+        let log = site.core.log.lock().unwrap();
+        assert!(next <= log.partitions[&partition].len() as i64);
+    }
+    let comparison = compare(&site.reader, Tier::Memory).await.unwrap();
+    assert_eq!(comparison.shared, comparison.tier);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn killed_at_any_time_it_goes_on_where_sql_says() {
+    let site = Site::open().await;
+    site.core.log.lock().unwrap().batch = 2;
+    let total = 60;
+    for n in 1..=total {
+        site.core.account(&format!("A{}", n % 3), n, n);
+    }
+    for _ in 0..8 {
+        let before = site.status().await.map_or(0, |status| status.applied_seq);
+        let running = site.start("same");
+        wait_for("some progress", async || {
+            let (seq, events) = site.status().await.map_or((0, 0), |s| (s.applied_seq, s.events_applied));
+            (seq > before || events == total, seq)
+        })
+        .await;
+        running.kill().await;
+    }
+    let running = site.start("same");
+    for no in 0..3 {
+        site.until_booked(&format!("A{no}"), (1..=total).rev().find(|n| n % 3 == no).unwrap()).await;
+    }
+    let applied = site.status().await.unwrap().events_applied;
+    assert_eq!(applied, total, "every event once");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_leads_and_the_other_takes_over_when_it_dies() {
+    let site = Site::open().await;
+    let first = site.start("first");
+    site.core.account("A1", 1, 1);
+    site.until_booked("A1", 1).await;
+    let second = site.start("second");
+    site.core.account("A1", 2, 2);
+    site.until_booked("A1", 2).await;
+    let token = site.status().await.unwrap().token;
+    first.kill().await;
+    site.core.account("A1", 3, 3);
+    site.until_booked("A1", 3).await;
+    assert!(site.status().await.unwrap().token > token);
+    second.stop().await;
+    assert!(take(&site.db, "corebank", "x", std::time::Duration::ZERO).await.unwrap().is_some(), "given back");
+}
+
+#[derive(Default)]
+struct Hook {
+    failures: AtomicU32,
+    seen: Mutex<Vec<(Vec<LegEvidence>, Vec<VisibleBalance>)>>,
+}
+
+impl Confirm for Hook {
+    fn confirm<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+        visible: &'t [VisibleBalance],
+    ) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        Box::pin(async move {
+            if self.failures.load(Ordering::SeqCst) > 0 {
+                self.failures.fetch_sub(1, Ordering::SeqCst);
+                return Err(ConfirmError::Other("not today".into()));
+            }
+            self.seen.lock().unwrap().push((evidence.to_vec(), visible.to_vec()));
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn confirmations_see_the_balance_that_is_served_and_fail_the_whole_batch() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    let running = site.start_with("one", hook.clone());
+    site.core.account("A1", 90, 1);
+    site.until_booked("A1", 90).await;
+    hook.failures.store(3, Ordering::SeqCst);
+    site.core.posting("A1", 1, "D", 10, "REF1");
+    let reader = &site.reader;
+    wait_for("the posting", async || {
+        let page = reader.transactions(&Grant::Any, "A1", &TransactionFilter::default(), &Floor::none()).await;
+        let found = page.map_or(0, |page| page.value.transactions.len());
+        (found == 1, found)
+    })
+    .await;
+    assert_eq!(hook.failures.load(Ordering::SeqCst), 0, "tried again until it worked");
+    running.stop().await;
+    let seen = hook.seen.lock().unwrap();
+    let (evidence, visible) = seen.iter().find(|(evidence, _)| !evidence.is_empty()).unwrap();
+    assert_eq!((evidence[0].core_ref.as_str(), evidence[0].amount_minor), ("REF1", -10));
+    // The balance came in an earlier batch and is told nevertheless.
+    assert_eq!((visible[0].account_id.as_str(), visible[0].last_posting), ("A1", Some(1)));
+}

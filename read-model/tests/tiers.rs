@@ -1,0 +1,176 @@
+//! Tiers may be late, empty or gone; they are never wrong. With Redis when `LOCUM_TEST_REDIS_URL` is set.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use read_model::*;
+use schemas::model::Entity;
+use support::*;
+
+async fn read(reader: &Reader, key: &str) -> (i64, Tier) {
+    let read = reader.account(&Grant::Any, key, &Floor::none()).await.unwrap();
+    (read.value.balance.as_ref().unwrap().row.booked_minor, read.tier)
+}
+
+fn memory() -> Tiers {
+    Tiers { memory: Some(Arc::new(Memory::new(1_000))), hot: None }
+}
+
+async fn hot(prefix: &str) -> Option<Arc<Hot>> {
+    let hot = Hot::new(&redis_url()?, &format!("locum-test-{prefix}-{}-{}", std::process::id(), now_ms())).unwrap();
+    hot.connect().await.unwrap();
+    Some(Arc::new(hot))
+}
+
+async fn flush() {
+    let client = redis::Client::open(redis_url().unwrap()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_serves_what_was_committed_and_forgets_when_told() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let reader = world.reader();
+    assert_eq!(read(&reader, "a").await, (1, Tier::Memory));
+    world.apply(vec![balance("a", 2, 2)]).await;
+    assert_eq!(read(&reader, "a").await, (2, Tier::Memory));
+    world.tiers.retire("bank");
+    assert_eq!(read(&reader, "a").await, (2, Tier::Sql));
+    assert_eq!(read(&reader, "a").await, (2, Tier::Sql), "nobody feeds it, so nothing is kept");
+    world.apply(vec![delete(Entity::Account, "a", 9)]).await;
+    let gone = reader.account(&Grant::Any, "a", &Floor::none()).await;
+    assert_eq!(gone.unwrap_err(), ReadError::NotFound);
+}
+
+#[tokio::test]
+async fn a_slow_reader_cannot_put_back_what_it_saw_before_a_feeding() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let memory = world.tiers.memory.clone().unwrap();
+    let (old, seen) = memory.get("a").unwrap();
+    world.apply(vec![balance("a", 2, 2)]).await;
+    memory.fill(&old, &seen);
+    assert_eq!(read(&world.reader(), "a").await, (2, Tier::Memory));
+}
+
+#[tokio::test]
+async fn memory_that_missed_an_apply_starts_from_nothing() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1), account("b", "c", 1), balance("b", 1, 1)]).await;
+    let kept = std::mem::take(&mut world.tiers);
+    world.apply(vec![balance("a", 2, 2)]).await;
+    world.tiers = kept;
+    world.apply(vec![balance("b", 3, 3)]).await;
+    assert_eq!(read(&world.reader(), "a").await, (2, Tier::Sql));
+    assert_eq!(read(&world.reader(), "b").await, (3, Tier::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_not_fed_any_more_is_bypassed() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+    assert!(world.tiers.memory.as_ref().unwrap().get("a").is_none());
+}
+
+#[tokio::test]
+async fn an_answer_from_a_tier_below_the_floor_comes_from_sql() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let kept = std::mem::take(&mut world.tiers);
+    world.apply(vec![balance("a", 2, 2)]).await;
+    world.tiers = kept;
+    let floor = Floor(vec![("bank".into(), Position { generation: 1, sequence: 2 })]);
+    let shown = world.reader().account(&Grant::Any, "a", &floor).await.unwrap();
+    assert_eq!((shown.tier, shown.freshness[0].position.sequence), (Tier::Sql, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_follows_survives_a_flush_and_equals_sql_at_rest() {
+    let Some(hot) = hot("flush").await else { return };
+    let mut world = World::open("memory").await;
+    world.tiers.hot = Some(hot);
+    let keys: Vec<String> = (0..50).map(|n| format!("acc{n:03}")).collect();
+    let rows = |booked: i64, at: u64| -> Vec<_> {
+        keys.iter().flat_map(move |key| [account(key, "c", at), balance(key, booked, at)]).collect()
+    };
+    world.apply(rows(1, 1)).await;
+    world.apply(rows(2, 2)).await;
+    let reader = world.reader();
+    let warm = async |wanted: i64| {
+        wait_for("redis to serve", async || {
+            let seen = read(&reader, "acc007").await;
+            assert_eq!(seen.0, wanted, "never an older answer");
+            (seen.1 == Tier::Redis, seen)
+        })
+        .await;
+    };
+    warm(2).await;
+    flush().await;
+    assert_eq!(read(&reader, "acc007").await, (2, Tier::Sql));
+    world.apply(rows(3, 3)).await;
+    warm(3).await;
+    world.apply(vec![balance("acc007", 4, 4), delete(Entity::Account, "acc008", 4)]).await;
+    assert_eq!(read(&reader, "acc007").await.0, 4);
+    let comparison = compare(&reader, Tier::Redis).await.unwrap();
+    assert_eq!(comparison.shared, comparison.tier);
+    assert!(comparison.tier.documents > 0 && comparison.sql.documents == 49, "{comparison:?}");
+    assert_eq!(compare(&reader, Tier::Sql).await.unwrap().sql, compare(&reader, Tier::Sql).await.unwrap().tier);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missed_publication_begins_a_new_epoch_and_a_stale_writer_is_refused() {
+    let Some(hot) = hot("epoch").await else { return };
+    let mut world = World::open("memory").await;
+    world.tiers.hot = Some(hot.clone());
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    world.apply(vec![balance("a", 2, 2)]).await;
+    let stale = world.tiers.clone();
+    let old_status = Arc::new(status_of(&world.db, "bank").await.unwrap().unwrap());
+    let reader = world.reader();
+    wait_for("redis", async || (read(&reader, "a").await.1 == Tier::Redis, ())).await;
+    // An apply that Redis never heard of.
+    world.tiers = Tiers::none();
+    world.apply(vec![balance("a", 3, 3)]).await;
+    world.tiers = Tiers { memory: None, hot: Some(hot) };
+    world.apply(vec![account("z", "c", 4)]).await;
+    wait_for("the answer of today", async || {
+        let seen = read(&reader, "a").await;
+        (seen.0 == 3, seen)
+    })
+    .await;
+    // Another process takes over and publishes; the old one wakes.
+    release(&world.db, &world.lease).await.unwrap();
+    world.lease = take(&world.db, "bank", "next", Duration::from_secs(60)).await.unwrap().unwrap();
+    world.apply(vec![balance("a", 5, 5)]).await;
+    let previous_seq = old_status.applied_seq;
+    let (documents, gone) = (Vec::new(), Vec::new());
+    stale.publish(&Publication { status: old_status, previous_seq, documents, gone, reset: true }).await;
+    let floor = Floor(vec![("bank".into(), Position { generation: 1, sequence: world.sequence })]);
+    let seen = reader.account(&Grant::Any, "a", &floor).await.unwrap();
+    assert_eq!(seen.value.balance.as_ref().unwrap().row.booked_minor, 5);
+    assert_eq!(compare(&reader, Tier::Redis).await.map(|c| c.shared == c.tier), Ok(true));
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_costs_nothing() {
+    let mut world = World::open("memory").await;
+    world.tiers.hot = Some(Arc::new(Hot::new("redis://127.0.0.1:1/", "x").unwrap()));
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let reader = world.reader();
+    let started = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(read(&reader, "a").await, (1, Tier::Sql));
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
