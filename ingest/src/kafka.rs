@@ -76,7 +76,7 @@ impl KafkaFeed {
     pub fn start(options: &KafkaOptions, topics: TopicFilter, bounds: BatchBounds) -> Result<Self, FeedError> {
         let (commands, inbox) = std::sync::mpsc::channel();
         let (outbox, polled) = mpsc::channel(1);
-        let worker = Worker::new(options.consumer()?, topics, bounds, options, inbox, outbox);
+        let worker = Worker::new((options.consumer()?, options.consumer()?), topics, bounds, options, inbox, outbox);
         let started = thread::Builder::new().name("ingest-kafka".into()).spawn(move || worker.run());
         started.map_err(|err| FeedError::Configuration(format!("cannot start a thread: {err}")))?;
         Ok(Self { commands, polled })

@@ -26,6 +26,9 @@ type Names = HashMap<(String, i32), (Arc<str>, Arc<Partition>)>;
 
 pub(crate) struct Worker {
     consumer: BaseConsumer,
+    /// Asks for metadata and offsets on connections of its own: a broker answers one connection in order, so that on the
+    /// consumer's every question would wait for a fetch to time out.
+    asker: BaseConsumer,
     topics: TopicFilter,
     bounds: BatchBounds,
     ends_every: Duration,
@@ -44,7 +47,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        consumer: BaseConsumer,
+        (consumer, asker): (BaseConsumer, BaseConsumer),
         topics: TopicFilter,
         bounds: BatchBounds,
         options: &KafkaOptions,
@@ -53,6 +56,7 @@ impl Worker {
     ) -> Self {
         Self {
             consumer,
+            asker,
             topics,
             bounds,
             ends_every: options.ends_every,
@@ -122,7 +126,7 @@ impl Worker {
 
     /// Partitions of admitted topics that are not assigned, with their first offsets.
     fn discover(&self) -> Result<Vec<(Partition, i64)>, FeedError> {
-        let metadata = self.consumer.fetch_metadata(None, ASK_MAX).map_err(|err| unavailable("metadata", &err))?;
+        let metadata = self.asker.fetch_metadata(None, ASK_MAX).map_err(|err| unavailable("metadata", &err))?;
         let mut found = Vec::new();
         for topic in metadata.topics().iter().filter(|topic| self.topics.admits(topic.name())) {
             for partition in topic.partitions() {
@@ -137,7 +141,7 @@ impl Worker {
     }
 
     fn watermarks(&self, partition: &Partition) -> Result<(i64, i64), FeedError> {
-        let asked = self.consumer.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX);
+        let asked = self.asker.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX);
         asked.map_err(|err| unavailable("offsets", &err))
     }
 

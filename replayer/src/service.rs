@@ -71,6 +71,8 @@ pub struct Replayer {
     unrecorded: HashMap<EntryId, i64>,
     held: Option<(Fence, Instant)>,
     core_up: bool,
+    /// The last turn found nothing against sending.
+    open: bool,
 }
 
 /// What became of one sending.
@@ -105,6 +107,7 @@ impl Replayer {
             unrecorded: HashMap::new(),
             held: None,
             core_up: false,
+            open: false,
         }
     }
 
@@ -114,18 +117,20 @@ impl Replayer {
         let mut ticks = interval(self.options.look_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let turned = tokio::select! {
                 () = &mut drain => break,
                 Some(sent) = self.sending.join_next(), if !self.sending.is_empty() => {
                     self.account_for(sent);
                     while let Some(more) = self.sending.try_join_next() {
                         self.account_for(more);
                     }
+                    self.refill().await
                 }
-                _ = ticks.tick() => {}
-            }
-            if let Err(err) = self.turn().await {
+                _ = ticks.tick() => self.turn().await,
+            };
+            if let Err(err) = turned {
                 self.held = None;
+                self.open = false;
                 tracing::warn!(error = %err, "a turn of the replayer failed");
             }
         }
@@ -139,7 +144,9 @@ impl Replayer {
         }
     }
 
+    /// One look at everything: fence, own attempts, orders, unknown outcomes, queue.
     async fn turn(&mut self) -> Result<(), JournalError> {
+        self.open = false;
         let Some(fence) = self.hold_fence().await? else { return Ok(()) };
         self.end_open_attempts(&fence).await?;
         if !self.core_is_up().await || self.journal.replay_paused().await? {
@@ -149,7 +156,21 @@ impl Replayer {
             self.core_up = false;
             return Ok(());
         }
+        self.open = true;
         self.send_ready(&fence).await
+    }
+
+    /// Between two turns, while the last one found all well: claims anew once half of what may be under way has come back, so
+    /// that a claim's transaction is shared.
+    async fn refill(&mut self) -> Result<(), JournalError> {
+        let half_free = self.sending.len() * 2 <= self.pace.limit();
+        match &self.held {
+            Some((fence, _)) if self.open && self.core_up && half_free => {
+                let fence = fence.clone();
+                self.send_ready(&fence).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The fence, taken or renewed in good time; `None` while another replayer holds it.

@@ -19,6 +19,10 @@ use crate::commands::{Failure, check_config, limits, mode, queue, replay, serve}
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logs(&cli);
+    #[cfg(feature = "failpoints")]
+    if let Err(text) = arm_failpoint() {
+        return Failure::Usage(text).report();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
@@ -27,6 +31,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// `LOCUM_FAILPOINT=NAME@N` kills this process at the Nth passage of that place; `LOCUM_FAILPOINT_WITNESS` is written before.
+#[cfg(feature = "failpoints")]
+fn arm_failpoint() -> Result<(), String> {
+    let Ok(spec) = std::env::var("LOCUM_FAILPOINT") else { return Ok(()) };
+    let witness = std::env::var_os("LOCUM_FAILPOINT_WITNESS").ok_or("LOCUM_FAILPOINT_WITNESS: name a file")?;
+    failpoints::arm(&spec, witness.into())?;
+    tracing::warn!(spec, "a failpoint is armed: this process will kill itself");
+    Ok(())
 }
 
 /// Logs go to standard error, results to standard output.

@@ -57,6 +57,7 @@ pub(crate) async fn on_mysql(pool: &MySql, component: &str, migrations: &[Migrat
     let mut conn = pool.connect().await?;
     lock(&mut conn, pool.database()).await;
     let outcome = apply(pool, &mut conn, component, migrations).await;
+    release(&mut conn, pool.database()).await;
     // The lock goes with the session, whether or not the farewell arrives.
     let _ = conn.disconnect().await;
     outcome
@@ -64,11 +65,23 @@ pub(crate) async fn on_mysql(pool: &MySql, component: &str, migrations: &[Migrat
 
 /// Where the engine has no named locks, statements that are done already keep two starters from harm.
 async fn lock(conn: &mut Conn, database: &str) {
-    let name: String = format!("locum:{database}").chars().take(64).collect();
-    let got = conn.exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", (name, LOCK_WAIT.as_secs())).await;
+    let wanted = (lock_name(database), LOCK_WAIT.as_secs());
+    let got = conn.exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", wanted).await;
     if !matches!(got, Ok(Some(Some(1)))) {
         tracing::warn!("no named lock for migrations; going on without");
     }
+}
+
+/// In so many words: OceanBase keeps the lock of a session that just ended for seconds, and the next starter would wait.
+async fn release(conn: &mut Conn, database: &str) {
+    let released = conn.exec_drop("SELECT RELEASE_LOCK(?)", (lock_name(database),)).await;
+    if let Err(err) = released {
+        tracing::debug!(error = %from_mysql(&err, "RELEASE_LOCK"), "named lock not released");
+    }
+}
+
+fn lock_name(database: &str) -> String {
+    format!("locum:{database}").chars().take(64).collect()
 }
 
 async fn apply(pool: &MySql, conn: &mut Conn, component: &str, migrations: &[Migration]) -> Result<(), Error> {

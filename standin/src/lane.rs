@@ -43,7 +43,8 @@ pub struct Lane {
     pub usage: Usage,
 }
 
-/// Debits accepted in stand-in on one business date of the core.
+/// Debits accepted in stand-in on one business date of the core. Cancelled or refused ones stay counted: the daily limit
+/// bounds what may be attempted, and giving back could only raise what M1 forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Usage {
     /// Days since 1970-01-01.
@@ -56,8 +57,11 @@ pub struct Usage {
 
 impl Usage {
     /// The usage that counts on `business_day`: an earlier day's is over.
+    ///
+    /// A lane's day never goes back: what belongs to a day before counts on the lane's day. Otherwise one late entry of
+    /// yesterday, or one gateway whose business date lags, would free today's limit.
     pub fn on(self, business_day: i64) -> Usage {
-        if self.business_day == business_day { self } else { Usage { business_day, ..Usage::default() } }
+        if business_day <= self.business_day { self } else { Usage { business_day, ..Usage::default() } }
     }
 
     /// With one more debit; `None` when the sum leaves 64 bits.

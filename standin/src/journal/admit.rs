@@ -1,21 +1,30 @@
 //! Admission: one SQL transaction for whatever writes arrived together.
 
+mod places;
+mod proposal;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use failpoints::{ADMIT_BEFORE_COMMIT, reached};
-use schemas::entry::{EntryState, LegKind};
+use schemas::entry::EntryState;
 use sql::{Tx, params, rows};
+
+use places::Inserts;
+pub(super) use places::use_up;
+use proposal::proposal;
+pub(super) use proposal::readmit;
 
 use super::lanes::LockedLanes;
 use super::record::{COLUMNS, Entry, EntryId, Transfer};
 use super::{FactSheet, Facts, Instance, Journal, JournalError, controls};
-use crate::admission::{CoreBelief, Decision, Proposal, ProposedLeg, decide};
-use crate::lane::{Lane, delta};
+use crate::admission::{CoreBelief, Decision, decide};
 use crate::rules::{Limits, Reason};
 
 /// The read model's schema generation that new rows carry; swaps of generations come with re-snapshots.
 const GENERATION: i64 = 1;
+/// An entry's version as admitted.
+const FIRST_VERSION: i64 = 1;
 
 /// Whose accounts a principal may debit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,18 +119,17 @@ struct Batch<'t> {
     instance: Instance,
 }
 
-/// What the batch writes in the end.
-#[derive(Default)]
-struct Inserts {
-    entries: Vec<(Entry, EntryState)>,
-    legs: Vec<(EntryId, i64, String, i64, LegKind, i64, String)>,
-}
-
 impl Batch<'_> {
     async fn admit(&mut self, writes: &[Write]) -> Result<Vec<Admitted>, JournalError> {
         let mut known = self.look_up(writes).await?;
         let wanted = self.accounts_of_new(writes, &known, None);
         let before = self.facts.read(self.tx, &wanted).await?;
+        if !before.loaded {
+            return Ok(writes
+                .iter()
+                .map(|w| known.get(&key_of(w)).map_or(Admitted::NotLoaded, |e| recognise(w, e)))
+                .collect());
+        }
         // A lane only for accounts that exist, asked for by whoever may: strangers create and lock nothing.
         let accounts = self.accounts_of_new(writes, &known, Some(&before));
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
@@ -141,7 +149,7 @@ impl Batch<'_> {
             }
             admitted.push(outcome);
         }
-        self.insert(inserts).await?;
+        inserts.write(self.tx, &self.core, &self.instance).await?;
         lanes.store(self.tx).await?;
         Ok(admitted)
     }
@@ -180,8 +188,10 @@ impl Batch<'_> {
         lanes: &mut LockedLanes,
         inserts: &mut Inserts,
     ) -> Result<Admitted, JournalError> {
-        if !facts.loaded {
-            return Ok(Admitted::NotLoaded);
+        let Transfer { from_account, to_account, amount_minor, .. } = &write.command;
+        if *amount_minor <= 0 || from_account == to_account {
+            // A negative debit would be a gift, and an entry with one lane twice would wait for itself for ever.
+            return Err(JournalError::Malformed("a transfer moves a positive amount between two accounts"));
         }
         if !may_debit(write, facts) {
             return Ok(Admitted::NoSuchAccount);
@@ -193,85 +203,11 @@ impl Batch<'_> {
             Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
         };
         if state != EntryState::Declined {
-            take_places(write, (state, ordered), lanes, inserts)?;
+            inserts.take_places(write, (state, ordered), lanes)?;
         }
         let entry = entry_of(write, state, ordered, reason);
-        inserts.entries.push((entry.clone(), state));
+        inserts.push(entry.clone());
         Ok(Admitted::Fresh(Box::new(entry)))
-    }
-
-    async fn insert(&mut self, inserts: Inserts) -> Result<(), JournalError> {
-        let Inserts { entries, legs } = inserts;
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let attempts: Vec<&Entry> =
-            entries.iter().filter(|(_, state)| *state == EntryState::Submitting).map(|(e, _)| e).collect();
-        let attempt_rows: Vec<_> = attempts
-            .iter()
-            .map(|e| params![e.id.as_str(), 1, &self.instance.id, self.instance.boot, e.accepted_us])
-            .collect();
-        let leg_rows: Vec<_> = legs
-            .iter()
-            .map(|(id, n, account, seq, kind, amount, currency)| {
-                // A credit never counts as a hold: it is released below every version from the start.
-                let released: Option<&[u8]> = if *kind == LegKind::Credit { Some(b"") } else { None };
-                params![id.as_str(), *n, account, *seq, 1, kind.as_str(), *amount, currency, released]
-            })
-            .collect();
-        let mut entry_rows = Vec::with_capacity(entries.len());
-        let mut log_rows = Vec::with_capacity(entries.len());
-        for (e, _) in &entries {
-            let command = serde_json::to_vec(&e.command).map_err(|_| JournalError::Corrupt("command"))?;
-            entry_rows.push(params![
-                e.id.as_str(),
-                GENERATION,
-                e.version,
-                &e.principal,
-                &e.operation,
-                &e.idempotency_key,
-                e.fingerprint.clone(),
-                &*self.core,
-                &e.core_ref,
-                command,
-                e.state.as_str(),
-                e.ordered,
-                0,
-                e.reason.clone(),
-                e.accepted_us,
-                e.business_day,
-                e.updated_us
-            ]);
-            log_rows.push(params![
-                e.id.as_str(),
-                e.version,
-                e.updated_us,
-                e.state.as_str(),
-                "admitted",
-                &self.instance.id
-            ]);
-        }
-        self.insert_rows(
-            "INSERT INTO entries (id, generation, version, principal, operation, idempotency_key, fingerprint, core, \
-             core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us) VALUES",
-            entry_rows,
-        )
-        .await?;
-        self.insert_rows(
-            "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES",
-            leg_rows,
-        )
-        .await?;
-        self.insert_rows("INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES", attempt_rows).await?;
-        self.insert_rows("INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES", log_rows)
-            .await
-    }
-
-    async fn insert_rows(&mut self, head: &str, values: Vec<Vec<sql::Value>>) -> Result<(), JournalError> {
-        let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
-        let sql = format!("{head} {}", rows(values.len(), width));
-        self.tx.exec(&sql, values.into_iter().flatten().collect()).await?;
-        Ok(())
     }
 }
 
@@ -280,11 +216,14 @@ fn may_debit(write: &Write, facts: &FactSheet) -> bool {
     debited.is_some_and(|sheet| write.customers.include(&sheet.customer_id))
 }
 
-/// The answer to a key that is there already: the same command gets its entry, its own id means that our commit had landed.
+/// The answer to a key that is there already: the same command gets its entry.
+///
+/// Its own id means that our commit had landed. Fresh, and so to be sent, it is only as long as nothing else happened to it:
+/// a replayer may have claimed it, or a sweep returned it to the queue, before we looked.
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
         Admitted::KeyReused
-    } else if entry.id == write.id {
+    } else if entry.id == write.id && entry.version == FIRST_VERSION {
         Admitted::Fresh(Box::new(entry.clone()))
     } else {
         Admitted::Known(Box::new(entry.clone()))
@@ -294,7 +233,7 @@ fn recognise(write: &Write, entry: &Entry) -> Admitted {
 fn entry_of(write: &Write, state: EntryState, ordered: bool, reason: Option<Reason>) -> Entry {
     Entry {
         id: write.id.clone(),
-        version: 1,
+        version: FIRST_VERSION,
         principal: write.principal.clone(),
         operation: write.operation.clone(),
         idempotency_key: write.idempotency_key.clone(),
@@ -310,85 +249,4 @@ fn entry_of(write: &Write, state: EntryState, ordered: bool, reason: Option<Reas
         business_day: write.business_day,
         updated_us: write.accepted_us,
     }
-}
-
-/// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it is queued.
-fn take_places(
-    write: &Write,
-    standing: (EntryState, bool),
-    lanes: &mut LockedLanes,
-    inserts: &mut Inserts,
-) -> Result<(), JournalError> {
-    for (n, (kind, account)) in (0..).zip(write.command.legs()) {
-        let lane = lanes.get_mut(account)?;
-        let seq = lane.next_seq;
-        lane.next_seq += 1;
-        if standing.0 == EntryState::Queued && kind == LegKind::Debit {
-            use_up(lane, write.business_day, write.command.amount_minor)?;
-        }
-        lanes.add(account, delta(None, standing, kind, write.command.amount_minor, false))?;
-        let currency = write.command.currency.code().to_owned();
-        inserts.legs.push((write.id.clone(), n, account.to_owned(), seq, kind, write.command.amount_minor, currency));
-    }
-    Ok(())
-}
-
-/// Counts a debit that stand-in accepted against its day.
-pub(super) fn use_up(lane: &mut Lane, business_day: i64, amount_minor: i64) -> Result<(), JournalError> {
-    let used = lane.usage.on(business_day).plus(amount_minor);
-    lane.usage = used.ok_or(JournalError::Corrupt("usage out of range"))?;
-    Ok(())
-}
-
-fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes) -> Result<Proposal<'a>, JournalError> {
-    static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
-    let legs = write.command.legs().map(|(kind, account)| {
-        let sheet = facts.accounts.get(account);
-        let lane = if sheet.is_some() { lanes.get(account)? } else { &EMPTY };
-        Ok(ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts) })
-    });
-    let age_us = facts.as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
-    Ok(Proposal {
-        amount_minor: write.command.amount_minor,
-        currency: write.command.currency,
-        legs: legs.into_iter().collect::<Result<_, JournalError>>()?,
-        business_day: write.business_day,
-        data_age_s: age_us.max(0) / 1_000_000,
-    })
-}
-
-/// The decision about an entry that was provably not sent: a new admission in stand-in, by the lanes as they are now.
-pub(super) fn readmit(
-    entry: &Entry,
-    facts: &FactSheet,
-    limits: &Limits,
-    lanes: &LockedLanes,
-    now_us: i64,
-) -> Result<Decision, JournalError> {
-    let write = Write {
-        id: entry.id.clone(),
-        principal: entry.principal.clone(),
-        operation: entry.operation.clone(),
-        idempotency_key: entry.idempotency_key.clone(),
-        fingerprint: entry.fingerprint.clone(),
-        command: entry.command.clone(),
-        customers: Customers::Any,
-        belief: CoreBelief::Away,
-        accepted_us: now_us,
-        business_day: entry.business_day,
-    };
-    let mut proposal = proposal(&write, facts, lanes)?;
-    // Its own hold is in the lane already and must not count against it.
-    let freed: Vec<Lane> = proposal
-        .legs
-        .iter()
-        .map(|leg| match leg.kind {
-            LegKind::Debit => Lane { held_minor: leg.lane.held_minor - entry.command.amount_minor, ..leg.lane.clone() },
-            LegKind::Credit => leg.lane.clone(),
-        })
-        .collect();
-    for (leg, lane) in proposal.legs.iter_mut().zip(&freed) {
-        leg.lane = lane;
-    }
-    Ok(decide(&proposal, limits, CoreBelief::Away))
 }

@@ -1,9 +1,10 @@
 //! Group commit by nature: whatever writes arrive while one admission commits go into the next. No timer.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use failpoints::{ADMIT_AFTER_COMMIT, reached};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::admit::{Admitted, Write};
 use super::{Instance, Journal, JournalError};
@@ -16,6 +17,8 @@ const WAITING_MAX: usize = 4_096;
 const TOGETHER_MAX: u32 = 2;
 /// How often one write alone is tried.
 const ALONE_MAX: u32 = 8;
+/// How long writes are tried one by one, all together: longer than a request waits, and others wait behind them.
+const ALONE_TIME_MAX: Duration = Duration::from_secs(4);
 
 type Answer = Result<Admitted, JournalError>;
 type Waiting = (Write, oneshot::Sender<Answer>);
@@ -63,44 +66,78 @@ impl AdmissionsTask {
         }
     }
 
-    async fn admit(&self, writes: Vec<Write>) -> VecDeque<Answer> {
-        let mut unknown = false;
+    async fn admit(&self, writes: Vec<Write>) -> Vec<Answer> {
+        let mut doubt = Doubt::default();
         for _ in 0..TOGETHER_MAX {
             match self.journal.admit_together(&self.instance, writes.clone()).await {
                 Ok(admitted) => return admitted.into_iter().map(Ok).collect(),
-                Err(err) if err.is_retryable() || err.is_commit_unknown() => {
-                    unknown |= err.is_commit_unknown();
-                    tracing::debug!(error = %err, writes = writes.len(), "admission runs again");
-                }
                 Err(err) => {
-                    tracing::warn!(error = %err, writes = writes.len(), "admission of a batch failed; one by one now");
-                    break;
+                    tracing::debug!(error = %err, writes = writes.len(), "admission of a batch failed");
+                    doubt.note(&err);
                 }
             }
         }
-        let mut answers = VecDeque::with_capacity(writes.len());
+        self.admit_one_by_one(writes, doubt).await
+    }
+
+    /// So that one bad entry never fails its neighbours. A store that is away fails them all at once: no queue of time-outs.
+    async fn admit_one_by_one(&self, writes: Vec<Write>, mut doubt: Doubt) -> Vec<Answer> {
+        let deadline = Instant::now() + ALONE_TIME_MAX;
+        let mut answers = Vec::with_capacity(writes.len());
         for write in writes {
-            answers.push_back(self.admit_alone(write, unknown).await);
+            if doubt.away.is_none() && Instant::now() >= deadline {
+                doubt.away = Some("the journal takes too long".into());
+            }
+            let answer = match &doubt.away {
+                Some(reason) => Err(sql::Error::Unavailable(reason.clone()).into()),
+                None => self.admit_alone(write, &mut doubt, deadline).await,
+            };
+            answers.push(answer.map_err(|err| doubt.verdict(err)));
         }
         answers
     }
 
     /// The same transaction with the same id until its outcome is known: the unique index or its own row tells.
-    /// Once a COMMIT went unanswered, no later failure may be taken to mean that nothing was kept.
-    async fn admit_alone(&self, write: Write, mut unknown: bool) -> Answer {
+    async fn admit_alone(&self, write: Write, doubt: &mut Doubt, deadline: Instant) -> Answer {
         let mut tries = 1;
         loop {
             match self.journal.admit_together(&self.instance, vec![write.clone()]).await {
                 Ok(mut admitted) => {
                     return admitted.pop().ok_or(JournalError::Corrupt("an admission without an answer"));
                 }
-                Err(err) if (err.is_retryable() || err.is_commit_unknown()) && tries < ALONE_MAX => {
-                    unknown |= err.is_commit_unknown();
+                Err(err) => {
+                    doubt.note(&err);
+                    let again = err.is_retryable() || err.is_commit_unknown();
+                    if !again || tries >= ALONE_MAX || Instant::now() >= deadline {
+                        return Err(err);
+                    }
                     tries += 1;
                 }
-                Err(err) if unknown => return Err(sql::Error::CommitUnknown(err.to_string()).into()),
-                Err(err) => return Err(err),
             }
         }
+    }
+}
+
+/// What failed runs of a batch leave in doubt about all its writes.
+#[derive(Default)]
+struct Doubt {
+    /// A COMMIT went unanswered: no later failure may be taken to mean that nothing was kept.
+    unknown: bool,
+    /// The store does not serve at all.
+    away: Option<String>,
+}
+
+impl Doubt {
+    /// Takes the newest failure into account.
+    fn note(&mut self, err: &JournalError) {
+        self.unknown |= err.is_commit_unknown();
+        self.away = match err {
+            JournalError::Sql(sql::Error::Unavailable(reason)) => Some(reason.clone()),
+            _ => None,
+        };
+    }
+
+    fn verdict(&self, err: JournalError) -> JournalError {
+        if self.unknown { sql::Error::CommitUnknown(err.to_string()).into() } else { err }
     }
 }

@@ -1,13 +1,14 @@
 //! The replayer's side of the journal: a fence so that one replayer schedules, claims in lane order, attempts before bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::entry::{EntryState, Evidence, Verdict};
 use sql::{Tx, params, placeholders};
 
+use super::attempts::{begin_attempt, end_attempt};
 use super::record::{COLUMNS, Entry, EntryId};
-use super::transitions::{end_attempt, now_us};
+use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{Instance, Journal, JournalError};
 use crate::lane::{Standing, may_replay, standing};
@@ -110,14 +111,17 @@ impl Journal {
     }
 
     /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
+    ///
+    /// Starts from the heads of the lanes, so that it costs the number of busy lanes, however long they are.
     pub async fn ready(&self, limit: i64) -> Result<Vec<EntryId>, JournalError> {
         let rows = self
             .db
             .query(
-                "SELECT e.id FROM entries e WHERE e.state = 'queued' AND NOT EXISTS (SELECT 1 FROM legs l \
-                 JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq WHERE l.entry_id = e.id) \
-                 AND NOT EXISTS (SELECT 1 FROM legs s JOIN lanes t ON t.account = s.account \
-                 WHERE s.entry_id = e.id AND t.stopped = 1) ORDER BY e.id LIMIT ?",
+                "SELECT l.entry_id AS id FROM (SELECT account, MIN(seq) AS seq FROM legs WHERE open = 1 GROUP BY open, account) h \
+                 JOIN legs l ON l.account = h.account AND l.seq = h.seq JOIN entries e ON e.id = l.entry_id \
+                 JOIN lanes n ON n.account = h.account \
+                 WHERE e.state = 'queued' AND n.stopped = 0 AND l.row_key IS NULL GROUP BY l.entry_id \
+                 HAVING COUNT(*) = (SELECT COUNT(*) FROM legs a WHERE a.entry_id = l.entry_id) ORDER BY l.entry_id LIMIT ?",
                 params![limit],
             )
             .await?;
@@ -270,33 +274,4 @@ async fn lower_standings(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryI
         lower.entry(id).or_default().push(standing(state, row.get("ordered")?));
     }
     Ok(lower)
-}
-
-async fn begin_attempt(tx: &mut Tx, fence: &Fence, instance: &Instance, id: &EntryId) -> Result<i64, JournalError> {
-    let row =
-        tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
-    let n = row.get::<i64>("n")? + 1;
-    tx.exec(
-        "INSERT INTO attempts (entry_id, n, owner, boot, token, started_us) VALUES (?, ?, ?, ?, ?, ?)",
-        params![id.as_str(), n, &instance.id, instance.boot, fence.token, now_us()],
-    )
-    .await?;
-    Ok(n)
-}
-
-/// Ends every open attempt of `owner` before `boot`: whoever asks holds the identity that only one process can hold.
-pub(super) async fn end_predecessors(tx: &mut Tx, instance: &Instance) -> Result<BTreeSet<EntryId>, JournalError> {
-    let rows = tx
-        .query(
-            "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?",
-            params![&instance.id, instance.boot],
-        )
-        .await?;
-    let mut ids = BTreeSet::new();
-    for row in rows {
-        let id = EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?;
-        end_attempt(tx, &id, row.get("n")?, "sender_gone").await?;
-        ids.insert(id);
-    }
-    Ok(ids)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::entry::{Evidence, LegKind};
+use schemas::entry::{Evidence, LegKind, Verdict, weigh};
 use sql::{Tx, params, placeholders};
 
 use super::record::{EntryId, Leg};
@@ -32,7 +32,7 @@ pub struct LegSeen {
 pub struct Confirmed {
     /// Entries that ended confirmed.
     pub entries: usize,
-    /// Rows that no entry of ours explains, or that contradict one.
+    /// Rows, found for the first time, that no entry of ours explains or that contradict one.
     pub breaks: usize,
 }
 
@@ -64,8 +64,7 @@ impl Journal {
                 None => None,
             };
             if let Some(finding) = finding {
-                confirmed.breaks += 1;
-                record_break(tx, row, finding).await?;
+                confirmed.breaks += usize::from(record_break(tx, row, finding).await?);
             }
         }
         for id in booked.values().collect::<BTreeSet<_>>() {
@@ -99,13 +98,17 @@ impl Journal {
     }
 }
 
-/// Entries with a debit whose posting number is known and which a new balance may now include.
+/// Entries with a debit that a new balance may include: those sent, or known to be booked.
+///
+/// Also those whose posting number is not known yet: whoever is recording it now read the old balance and will not look
+/// again. Locking the entry's lanes waits for him, and the number is read after that.
 async fn entries_awaiting(tx: &mut Tx, accounts: &[String]) -> Result<Vec<EntryId>, JournalError> {
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT DISTINCT entry_id FROM legs WHERE account IN ({}) AND released_at IS NULL AND posting_no IS NOT NULL",
+        "SELECT DISTINCT l.entry_id AS entry_id FROM legs l JOIN entries e ON e.id = l.entry_id \
+         WHERE l.account IN ({}) AND l.released_at IS NULL AND (l.posting_no IS NOT NULL OR e.state <> 'queued')",
         placeholders(accounts.len())
     );
     let rows = tx.query(&sql, accounts.iter().map(Into::into).collect()).await?;
@@ -120,34 +123,41 @@ fn is_ours(core_ref: &str) -> bool {
 /// Notes the row on its leg; answers what is wrong with it, if anything is.
 fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'static str>, JournalError> {
     let leg: Option<Leg> = work.legs(id).find(|leg| leg.kind == row.kind).cloned();
-    let finding = match &leg {
+    let mismatch = match &leg {
         None => Some("the entry has no such leg"),
         Some(leg) if leg.account != row.account => Some("booked on another account"),
         Some(leg) if leg.amount_minor != row.amount_minor => Some("booked with another amount"),
         Some(leg) if leg.row_key.as_ref().is_some_and(|key| *key != row.row_key) => Some("booked twice"),
         Some(_) => None,
     };
-    match (finding, leg) {
-        (None, Some(leg)) => work.see_leg(id, leg.leg, &row.row_key, row.posting_no),
-        _ => work.contradict(id)?,
+    if let (None, Some(leg)) = (mismatch, &leg) {
+        work.see_leg(id, leg.leg, &row.row_key, row.posting_no);
+    }
+    // One leg is evidence enough: a queued entry must not be sent while its other leg is on its way.
+    let unlawful = weigh(work.entry(id)?.state, Evidence::AllLegsSeen) == Verdict::Contradicts;
+    let finding = mismatch.or(unlawful.then_some("booked in a state that must not post"));
+    if finding.is_some() {
+        work.contradict(id)?;
     }
     Ok(finding)
 }
 
-async fn record_break(tx: &mut Tx, row: &LegSeen, finding: &str) -> Result<(), JournalError> {
-    tracing::error!(core_ref = %row.core_ref, leg = row.kind.as_str(), finding, "the core's books and the journal disagree");
+/// Keeps a finding once; answers whether it is new.
+async fn record_break(tx: &mut Tx, row: &LegSeen, finding: &str) -> Result<bool, JournalError> {
     let known = tx
         .query(
             "SELECT id FROM breaks WHERE core_ref = ? AND leg = ? AND row_key = ?",
             params![&row.core_ref, row.kind.as_str(), &row.row_key],
         )
         .await?;
-    if known.is_empty() {
-        tx.exec(
-            "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding) VALUES (?, ?, ?, ?, ?, ?)",
-            params![EntryId::generate().as_str(), now_us(), &row.core_ref, row.kind.as_str(), &row.row_key, finding],
-        )
-        .await?;
+    if !known.is_empty() {
+        return Ok(false);
     }
-    Ok(())
+    tracing::error!(core_ref = %row.core_ref, leg = row.kind.as_str(), finding, "the core's books and the journal disagree");
+    tx.exec(
+        "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding) VALUES (?, ?, ?, ?, ?, ?)",
+        params![EntryId::generate().as_str(), now_us(), &row.core_ref, row.kind.as_str(), &row.row_key, finding],
+    )
+    .await?;
+    Ok(true)
 }

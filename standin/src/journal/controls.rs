@@ -95,12 +95,18 @@ impl Journal {
     /// Clears the stop of an account's lane after a person has looked, audited.
     pub async fn clear_lane(&self, actor: &str, account: &str, why: &str) -> Result<(), JournalError> {
         let (actor, account, why) = (actor.to_owned(), account.to_owned(), why.to_owned());
+        let id = EntryId::generate();
         self.run(move |tx| {
-            let (actor, account, why) = (actor.clone(), account.clone(), why.clone());
+            let (id, actor, account, why) = (id.clone(), actor.clone(), account.clone(), why.clone());
             Box::pin(async move {
+                let lock = "SELECT version FROM lanes WHERE account = ? FOR UPDATE";
+                if tx.query_opt(lock, params![&account]).await?.is_none() || is_done(tx, &id).await? {
+                    return Ok(());
+                }
                 tx.exec("UPDATE lanes SET stopped = 0, version = version + 1 WHERE account = ?", params![&account])
                     .await?;
-                audit(tx, &actor, "lane.clear", serde_json::json!({ "account": account, "why": why })).await
+                let detail = serde_json::json!({ "account": account, "why": why });
+                audit_as(tx, &id, &actor, "lane.clear", detail).await
             })
         })
         .await
@@ -139,19 +145,30 @@ impl Journal {
     ) -> Result<(), JournalError> {
         let json = serde_json::to_value(value).map_err(|_| JournalError::Corrupt("control"))?;
         let (bytes, actor, why) = (to_json(value)?, actor.to_owned(), why.to_owned());
+        let id = EntryId::generate();
         self.run(move |tx| {
-            let (json, bytes, actor, why) = (json.clone(), bytes.clone(), actor.clone(), why.clone());
+            let (id, json, bytes, actor, why) = (id.clone(), json.clone(), bytes.clone(), actor.clone(), why.clone());
             Box::pin(async move {
                 let columns = &["name", "value", "version"];
                 let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
                 tx.upsert(create.row(params![name, bytes.clone(), 0])).await?;
+                // Locked by that: an earlier run of this very action, should its commit have landed, is visible now.
+                if is_done(tx, &id).await? {
+                    return Ok(());
+                }
                 tx.exec("UPDATE controls SET value = ?, version = version + 1 WHERE name = ?", params![bytes, name])
                     .await?;
-                audit(tx, &actor, &format!("{name}.set"), serde_json::json!({ "to": json, "why": why })).await
+                let detail = serde_json::json!({ "to": json, "why": why });
+                audit_as(tx, &id, &actor, &format!("{name}.set"), detail).await
             })
         })
         .await
     }
+}
+
+/// Was this action audited, and so done, by an earlier run of its transaction? Somebody else's later one must stay.
+async fn is_done(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
+    Ok(tx.query_opt("SELECT id FROM audit WHERE id = ?", params![id.as_str()]).await?.is_some())
 }
 
 /// Appends to the audit.
@@ -161,9 +178,19 @@ pub(super) async fn audit(
     action: &str,
     detail: serde_json::Value,
 ) -> Result<(), JournalError> {
+    audit_as(tx, &EntryId::generate(), actor, action, detail).await
+}
+
+async fn audit_as(
+    tx: &mut Tx,
+    id: &EntryId,
+    actor: &str,
+    action: &str,
+    detail: serde_json::Value,
+) -> Result<(), JournalError> {
     tx.exec(
         "INSERT INTO audit (id, at_us, actor, action, detail) VALUES (?, ?, ?, ?, ?)",
-        params![EntryId::generate().as_str(), now_us(), actor, action, to_json(&detail)?],
+        params![id.as_str(), now_us(), actor, action, to_json(&detail)?],
     )
     .await?;
     Ok(())

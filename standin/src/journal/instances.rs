@@ -1,11 +1,12 @@
 //! Instance identity: who sent what, and the proof that a sender is gone.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemas::entry::Evidence;
 use sql::params;
 
-use super::claim::end_predecessors;
+use super::attempts::{end_attempt, open_attempts, predecessors_attempts};
 use super::record::EntryId;
 use super::transitions::now_us;
 use super::workset::WorkSet;
@@ -59,16 +60,24 @@ impl Journal {
         self.run(move |tx| {
             let instance = instance.clone();
             Box::pin(async move {
-                let ids: Vec<EntryId> = end_predecessors(tx, &instance).await?.into_iter().collect();
+                let abandoned = predecessors_attempts(tx, &instance).await?;
+                let ids: Vec<EntryId> = abandoned.iter().map(|(id, _)| id.clone()).collect();
                 if ids.is_empty() {
                     return Ok(ids);
                 }
                 let mut work = WorkSet::lock(tx, &ids, []).await?;
-                for id in &ids {
+                // The predecessor's own last word may have come first.
+                let open = open_attempts(tx, &ids).await?;
+                let abandoned: Vec<_> = abandoned.into_iter().filter(|attempt| open.contains(attempt)).collect();
+                for (id, _) in &abandoned {
                     work.weigh_in(id, Evidence::NoAnswer)?;
                 }
                 work.store(tx, &instance.to_string(), now_us()).await?;
-                Ok(ids)
+                // After lanes and entries, as everywhere.
+                for (id, n) in &abandoned {
+                    end_attempt(tx, id, *n, "sender_gone").await?;
+                }
+                Ok(abandoned.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().collect())
             })
         })
         .await

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use schemas::entry::{EntryState, Evidence, Verdict};
 use serde::Serialize;
-use sql::{params, placeholders, rows};
+use sql::{params, placeholders};
 
 use super::record::{COLUMNS, Entry, EntryId};
 use super::transitions::now_us;
@@ -153,8 +153,11 @@ impl Journal {
     }
 
     /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.
+    ///
+    /// Parked entries wait for a person, not for the core, and do not count.
     pub async fn any_ordered(&self) -> Result<bool, JournalError> {
-        let sql = "SELECT id FROM entries WHERE state IN ('queued', 'outcome_unknown') LIMIT 1";
+        let sql = "SELECT id FROM entries WHERE state IN ('queued', 'outcome_unknown') \
+             OR (state = 'submitting' AND ordered = 1) LIMIT 1";
         Ok(!self.db.query(sql, Vec::new()).await?.is_empty())
     }
 
@@ -169,24 +172,26 @@ impl Journal {
         if balances.is_empty() {
             return Ok(holds);
         }
-        let accounts: Vec<sql::Value> = balances.iter().map(|(account, _)| account.into()).collect();
-        // One statement, one snapshot: a lane version never claims holds that were not counted.
-        let sql = format!(
-            "SELECT n.account AS account, n.version AS version, l.amount_minor AS amount_minor, l.released_at AS released_at \
-             FROM lanes n LEFT JOIN legs l ON l.account = n.account AND (l.released_at IS NULL OR l.released_at > ?) \
-             WHERE n.account IN ({})",
-            placeholders(accounts.len())
-        );
         let oldest = balances.iter().map(|(_, version)| version.clone()).min().unwrap_or_default();
-        let mut values: Vec<sql::Value> = vec![oldest.into()];
-        values.extend(accounts);
+        // One statement, one snapshot: a lane version never claims holds that were not counted. One range of an index each:
+        // an account's history is not read.
+        let list = placeholders(balances.len());
+        let sql = format!(
+            "SELECT account, version, 0 AS amount_minor, NULL AS released_at FROM lanes WHERE account IN ({list}) \
+             UNION ALL SELECT account, NULL, amount_minor, NULL FROM legs WHERE account IN ({list}) AND released_at IS NULL \
+             UNION ALL SELECT account, NULL, amount_minor, released_at FROM legs WHERE account IN ({list}) AND released_at > ?"
+        );
+        let accounts = || balances.iter().map(|(account, _)| account.into());
+        let values = accounts().chain(accounts()).chain(accounts()).chain([oldest.into()]).collect();
         for row in self.db.query(&sql, values).await? {
             let account: String = row.get("account")?;
-            let version: i64 = row.get("version")?;
-            let (_, list) = holds.entry(account.clone()).or_insert((version, Vec::new()));
-            let Some(amount_minor) = row.get::<Option<i64>>("amount_minor")? else { continue };
-            let released_at: Option<Vec<u8>> = row.get("released_at")?;
             let balance = balances.iter().find(|(a, _)| *a == account).map(|(_, version)| version);
+            let (lane_version, list) = holds.entry(account).or_default();
+            if let Some(version) = row.get("version")? {
+                *lane_version = version;
+                continue;
+            }
+            let (amount_minor, released_at) = (row.get("amount_minor")?, row.get::<Option<Vec<u8>>>("released_at")?);
             if released_at.as_ref().is_none_or(|at| balance.is_some_and(|version| at > version)) {
                 list.push(Hold { amount_minor, released_at });
             }
@@ -202,11 +207,13 @@ impl Journal {
             Box::pin(async move {
                 let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
                 let state = work.entry(&id)?.state;
-                if work.weigh_in(&id, Evidence::Cancel)? == Verdict::Forbidden {
+                let verdict = work.weigh_in(&id, Evidence::Cancel)?;
+                if verdict == Verdict::Forbidden {
                     return Err(JournalError::Forbidden(state));
                 }
                 let mut entries = work.store(tx, &actor, now_us()).await?;
-                if let Some(why) = audited {
+                // Only the cancel that did it: a repeated one was audited with the first.
+                if let (Some(why), Verdict::Moves(_)) = (audited, verdict) {
                     let detail = serde_json::json!({ "entry": id.as_str(), "why": why });
                     controls::audit(tx, &actor, "entry.cancel", detail).await?;
                 }
@@ -231,7 +238,7 @@ impl Journal {
 
     /// The states of these entries, for those who wait for an outcome.
     pub async fn states(&self, ids: &[EntryId]) -> Result<HashMap<EntryId, EntryState>, JournalError> {
-        let sql = format!("SELECT id, state FROM entries WHERE (id) IN ({})", rows(ids.len(), 1));
+        let sql = format!("SELECT id, state FROM entries WHERE id IN ({})", placeholders(ids.len()));
         let mut states = HashMap::new();
         for row in self.db.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
             let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;

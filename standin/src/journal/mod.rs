@@ -4,6 +4,7 @@
 //! **Every change of an entry's state goes through `schemas::entry::weigh`**, in [`transitions`], with its lanes locked.
 
 mod admit;
+mod attempts;
 mod batch;
 mod claim;
 mod confirm;
@@ -42,6 +43,9 @@ pub enum JournalError {
     /// A row that our own writers cannot have written.
     #[error("journal row is corrupt: {0}")]
     Corrupt(&'static str),
+    /// A write that the edge must not let through.
+    #[error("malformed write: {0}")]
+    Malformed(&'static str),
     /// A guarded write matched fewer rows than it must; rolled back.
     #[error("lost a guarded write: {0}")]
     Lost(&'static str),

@@ -48,7 +48,7 @@ impl std::fmt::Display for EntryId {
 pub struct Transfer {
     /// Debited account.
     pub from_account: String,
-    /// Credited account.
+    /// Credited account; another one than the debited.
     pub to_account: String,
     /// Positive minor units.
     pub amount_minor: i64,

@@ -23,7 +23,8 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
          open {int} NOT NULL, kind {text:8} NOT NULL, amount_minor {int} NOT NULL, currency {text:3} NOT NULL, \
          posting_no {int}, row_key {text:128}, released_at {bytes:64}, PRIMARY KEY (entry_id, leg))",
         "CREATE UNIQUE INDEX legs_by_seq ON legs (account, seq)",
-        "CREATE INDEX legs_by_open ON legs (account, open, seq)",
+        // `open` first: the heads of all lanes are read from it without their history.
+        "CREATE INDEX legs_by_open ON legs (open, account, seq)",
         "CREATE INDEX legs_by_hold ON legs (account, released_at)",
         "CREATE TABLE lanes (account {text:64} NOT NULL, version {int} NOT NULL, next_seq {int} NOT NULL, \
          ordered {int} NOT NULL, direct {int} NOT NULL, held_minor {int} NOT NULL, stopped {int} NOT NULL, \

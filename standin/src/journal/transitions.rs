@@ -5,8 +5,9 @@ use std::sync::Arc;
 use failpoints::{RECORD_BEFORE_COMMIT, reached};
 use schemas::core::Posting;
 use schemas::entry::{Evidence, Verdict};
-use sql::{Tx, params};
+use sql::Tx;
 
+use super::attempts::objection;
 use super::claim::{self, Fence};
 use super::record::{Entry, EntryId};
 use super::workset::WorkSet;
@@ -61,7 +62,8 @@ pub struct Moved {
 impl Journal {
     /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
     ///
-    /// Repeating it is harmless: the second time the evidence is known already.
+    /// Repeating it is harmless: the second time the evidence is known already, and what was said of an attempt that has
+    /// ended since is no news. `Absent` is [`Verdict::Forbidden`] while an attempt is open.
     pub async fn record(
         &self,
         actor: &str,
@@ -113,8 +115,8 @@ async fn record_in(
     let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
     let mut verdicts = Vec::with_capacity(changes.len());
     for change in changes {
-        if !is_current(tx, change).await? {
-            verdicts.push(Verdict::Nothing);
+        if let Some(objection) = objection(tx, change).await? {
+            verdicts.push(objection);
             continue;
         }
         let (evidence, reason) = match (&sheet, change.evidence) {
@@ -140,25 +142,6 @@ async fn record_in(
             Ok(Moved { entry, verdict })
         })
         .collect()
-}
-
-/// What an attempt came to counts only while that attempt is open: a dead sender's last COMMIT may land after its successor has
-/// ended the attempt and the entry has gone on. That the core posted is true whoever says it.
-async fn is_current(tx: &mut Tx, change: &Change) -> Result<bool, JournalError> {
-    let Some(n) = change.ends_attempt else { return Ok(true) };
-    let ended_now = end_attempt(tx, &change.id, n, change.evidence.as_str()).await?;
-    Ok(ended_now || change.evidence == Evidence::CorePosted)
-}
-
-/// Ends an attempt once, and says whether it was this time; the sender has closed its connection, or is proven gone.
-pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<bool, JournalError> {
-    let ended = tx
-        .exec(
-            "UPDATE attempts SET ended_us = ?, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
-            params![now_us(), result, id.as_str(), n],
-        )
-        .await?;
-    Ok(ended == 1)
 }
 
 /// Wall clock for stamps that people read; nothing is decided by it.

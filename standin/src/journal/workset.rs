@@ -1,17 +1,20 @@
 //! The entries, legs and lanes that one transaction changes: locked in order, changed in memory by the pure functions, written once.
 
+mod release;
+mod store;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
-use sql::{BatchUpdate, Tx, params, rows};
+use sql::Tx;
 
 use super::admit::{readmit, use_up};
 use super::lanes::LockedLanes;
 use super::record::{Entry, EntryId, Leg, legs_of, lock_entries};
 use super::{FactSheet, Facts, JournalError, controls};
 use crate::admission::Decision;
-use crate::lane::{LaneDelta, Standing, delta, releases, standing};
+use crate::lane::{Standing, delta, standing};
 
 pub(super) struct WorkSet {
     lanes: LockedLanes,
@@ -68,9 +71,13 @@ impl WorkSet {
 
     /// Weighs evidence and moves the entry, its lanes and its holds accordingly.
     pub(super) fn weigh_in(&mut self, id: &EntryId, evidence: Evidence) -> Result<Verdict, JournalError> {
-        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
-        let entry = &mut touched.now;
-        let verdict = weigh(entry.state, evidence);
+        let verdict = weigh(self.entry(id)?.state, evidence);
+        let verdict = if matches!(verdict, Verdict::Moves(_)) && self.is_booked(id) {
+            despite_booked_leg(evidence, verdict)
+        } else {
+            verdict
+        };
+        let entry = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now;
         match verdict {
             Verdict::Moves(next) => {
                 let from = (entry.state, entry.ordered);
@@ -85,6 +92,11 @@ impl WorkSet {
             Verdict::Nothing | Verdict::Forbidden => {}
         }
         Ok(verdict)
+    }
+
+    /// Has the core's row of one of its legs been seen?
+    pub(super) fn is_booked(&self, id: &EntryId) -> bool {
+        self.legs(id).any(|leg| leg.row_key.is_some())
     }
 
     fn move_lanes(
@@ -188,42 +200,6 @@ impl WorkSet {
         }
     }
 
-    /// Ends the holds that the served balances include: in this very transaction, neither twice nor not at all.
-    pub(super) fn release_absorbed(&mut self, facts: &FactSheet) -> Result<(), JournalError> {
-        for (id, legs) in &mut self.legs {
-            let state = self.entries.get(id).map(|touched| touched.now.state);
-            for Touched { now: leg, .. } in legs.iter_mut().filter(|leg| !leg.now.released) {
-                let Some(sheet) = facts.accounts.get(&leg.account) else { continue };
-                let absorbed = leg.posting_no.is_some_and(|number| releases(sheet.last_posting, number));
-                if absorbed && state.is_some_and(EntryState::holds) {
-                    leg.released = true;
-                    self.released.insert((id.clone(), leg.leg), sheet.balance_version.clone());
-                    let held_minor = if leg.kind == LegKind::Debit { -leg.amount_minor } else { 0 };
-                    self.lanes.add(&leg.account, LaneDelta { held_minor, ..LaneDelta::default() })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Accounts with a leg whose posting number is known and whose hold still counts.
-    pub(super) fn accounts_awaiting_release(&self) -> Vec<String> {
-        let waiting = self.legs.values().flatten().map(|touched| &touched.now);
-        let accounts: BTreeSet<String> =
-            waiting.filter(|leg| !leg.released && leg.posting_no.is_some()).map(|leg| leg.account.clone()).collect();
-        accounts.into_iter().collect()
-    }
-
-    /// Reads the balances of those accounts and releases what they include.
-    pub(super) async fn release_by(&mut self, tx: &mut Tx, facts: &dyn Facts) -> Result<(), JournalError> {
-        let accounts = self.accounts_awaiting_release();
-        if accounts.is_empty() {
-            return Ok(());
-        }
-        let sheet = facts.read(tx, &accounts).await?;
-        self.release_absorbed(&sheet)
-    }
-
     /// Facts and limits for new decisions about `ids`.
     pub(super) async fn facts_for(
         &self,
@@ -236,94 +212,15 @@ impl WorkSet {
         let accounts: Vec<String> = accounts.into_iter().collect();
         Ok((facts.read(tx, &accounts).await?, controls::limits_in(tx).await?))
     }
-
-    /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.
-    pub(super) async fn store(
-        self,
-        tx: &mut Tx,
-        actor: &str,
-        now_us: i64,
-    ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log } = self;
-        lanes.store(tx).await?;
-        let mut update = BatchUpdate::new("entries")
-            .key("id")
-            .guard("version")
-            .set("version")
-            .set("state")
-            .set("ordered")
-            .set("contradicted")
-            .set("reason")
-            .set("core_id")
-            .set("updated_us");
-        for Touched { now, read } in entries.values_mut() {
-            if now != read {
-                now.updated_us = now_us;
-                update.push(params![
-                    now.id.as_str(),
-                    read.version,
-                    now.version,
-                    now.state.as_str(),
-                    now.ordered,
-                    now.contradicted,
-                    now.reason.clone(),
-                    now.core_id.clone(),
-                    now_us
-                ]);
-            }
-        }
-        let expected = update.len() as u64;
-        if tx.batch_update(update).await? != expected {
-            return Err(JournalError::Lost("an entry changed under its lock"));
-        }
-        store_legs(tx, &entries, &legs, released).await?;
-        if !log.is_empty() {
-            let sql = format!(
-                "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES {}",
-                rows(log.len(), 6)
-            );
-            let values = log
-                .into_iter()
-                .flat_map(|(id, version, state, evidence)| {
-                    params![id.as_str(), version, now_us, state.as_str(), evidence, actor]
-                })
-                .collect();
-            tx.exec(&sql, values).await?;
-        }
-        Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
-    }
 }
 
-async fn store_legs(
-    tx: &mut Tx,
-    entries: &BTreeMap<EntryId, Touched<Entry>>,
-    legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
-    released: BTreeMap<(EntryId, i64), Vec<u8>>,
-) -> Result<(), JournalError> {
-    let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
-    let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");
-    let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
-    for (id, legs) in legs {
-        let opened = entries.get(id).map(|e| (e.read.state.is_open(), e.now.state.is_open()));
-        for Touched { now, read } in legs {
-            if now.posting_no != read.posting_no || now.row_key != read.row_key {
-                seen.push(params![id.as_str(), now.leg, now.posting_no, now.row_key.clone()]);
-            }
-            if let Some((before, after)) = opened
-                && before != after
-            {
-                open.push(params![id.as_str(), now.leg, after]);
-            }
-        }
+/// What becomes of evidence that would move an entry of which a leg is in the core's books already.
+fn despite_booked_leg(evidence: Evidence, verdict: Verdict) -> Verdict {
+    match evidence {
+        // "It was not posted": the books say otherwise.
+        Evidence::NotSent | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => Verdict::Contradicts,
+        // What is booked is neither sent nor taken back.
+        Evidence::ReplayAttempt | Evidence::Cancel => Verdict::Forbidden,
+        _ => verdict,
     }
-    for ((id, leg), version) in released {
-        end.push(params![id.as_str(), leg, version]);
-    }
-    for update in [seen, open, end] {
-        let expected = update.len() as u64;
-        if tx.batch_update(update).await? != expected {
-            return Err(JournalError::Lost("a leg is missing"));
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,106 @@
+//! What an admission writes: its places in the lanes first, all its rows in the end.
+
+use schemas::entry::{EntryState, LegKind};
+use sql::{Tx, Value, params, rows};
+
+use super::{GENERATION, Write};
+use crate::journal::lanes::LockedLanes;
+use crate::journal::record::Entry;
+use crate::journal::{Instance, JournalError};
+use crate::lane::{Lane, delta};
+
+type Rows = Vec<Vec<Value>>;
+
+/// The rows of one batch.
+#[derive(Default)]
+pub(super) struct Inserts {
+    entries: Vec<Entry>,
+    legs: Rows,
+}
+
+impl Inserts {
+    /// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it is queued.
+    pub(super) fn take_places(
+        &mut self,
+        write: &Write,
+        standing: (EntryState, bool),
+        lanes: &mut LockedLanes,
+    ) -> Result<(), JournalError> {
+        let amount_minor = write.command.amount_minor;
+        for (n, (kind, account)) in (0_i64..).zip(write.command.legs()) {
+            let lane = lanes.get_mut(account)?;
+            let seq = lane.next_seq;
+            lane.next_seq += 1;
+            if standing.0 == EntryState::Queued && kind == LegKind::Debit {
+                use_up(lane, write.business_day, amount_minor)?;
+            }
+            lanes.add(account, delta(None, standing, kind, amount_minor, false))?;
+            // A credit never counts as a hold: it is released below every version from the start.
+            let released: Option<&[u8]> = if kind == LegKind::Credit { Some(b"") } else { None };
+            let (id, currency) = (write.id.as_str(), write.command.currency.code());
+            self.legs.push(params![id, n, account, seq, 1, kind.as_str(), amount_minor, currency, released]);
+        }
+        Ok(())
+    }
+
+    /// Adds a new entry.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    /// Writes everything; a direct entry's first attempt too, before a byte of it is sent.
+    pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
+        let entries = self.entries.iter().map(|entry| entry_row(entry, core)).collect::<Result<Rows, _>>()?;
+        let direct = self.entries.iter().filter(|entry| entry.state == EntryState::Submitting);
+        let attempts = direct.map(|e| params![e.id.as_str(), 1, &instance.id, instance.boot, e.accepted_us]).collect();
+        let log = |e: &Entry| {
+            params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
+        };
+        let log = self.entries.iter().map(log).collect();
+        let into_entries = "INSERT INTO entries (id, generation, version, principal, operation, idempotency_key, fingerprint, \
+             core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us) VALUES";
+        let into_legs =
+            "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
+        insert_rows(tx, into_entries, entries).await?;
+        insert_rows(tx, into_legs, self.legs).await?;
+        insert_rows(tx, "INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES", attempts).await?;
+        insert_rows(tx, "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES", log).await
+    }
+}
+
+fn entry_row(e: &Entry, core: &str) -> Result<Vec<Value>, JournalError> {
+    let command = serde_json::to_vec(&e.command).map_err(|_| JournalError::Corrupt("command"))?;
+    Ok(params![
+        e.id.as_str(),
+        GENERATION,
+        e.version,
+        &e.principal,
+        &e.operation,
+        &e.idempotency_key,
+        e.fingerprint.clone(),
+        core,
+        &e.core_ref,
+        command,
+        e.state.as_str(),
+        e.ordered,
+        0,
+        e.reason.clone(),
+        e.accepted_us,
+        e.business_day,
+        e.updated_us
+    ])
+}
+
+async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
+    let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
+    let sql = format!("{head} {}", rows(values.len(), width));
+    tx.exec(&sql, values.into_iter().flatten().collect()).await?;
+    Ok(())
+}
+
+/// Counts a debit that stand-in accepted against its day.
+pub(in crate::journal) fn use_up(lane: &mut Lane, business_day: i64, amount_minor: i64) -> Result<(), JournalError> {
+    let used = lane.usage.on(business_day).plus(amount_minor);
+    lane.usage = used.ok_or(JournalError::Corrupt("usage out of range"))?;
+    Ok(())
+}

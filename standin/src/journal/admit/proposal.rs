@@ -1,0 +1,68 @@
+//! From a write, its facts and its lanes to the question that the pure rules answer.
+
+use schemas::entry::LegKind;
+
+use super::{Customers, Write};
+use crate::admission::{CoreBelief, Decision, Proposal, ProposedLeg, decide};
+use crate::journal::lanes::LockedLanes;
+use crate::journal::record::Entry;
+use crate::journal::{FactSheet, JournalError};
+use crate::lane::Lane;
+use crate::rules::Limits;
+
+pub(super) fn proposal<'a>(
+    write: &Write,
+    facts: &'a FactSheet,
+    lanes: &'a LockedLanes,
+) -> Result<Proposal<'a>, JournalError> {
+    static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
+    let legs = write.command.legs().map(|(kind, account)| {
+        let sheet = facts.accounts.get(account);
+        let lane = if sheet.is_some() { lanes.get(account)? } else { &EMPTY };
+        Ok(ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts) })
+    });
+    let age_us = facts.as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
+    Ok(Proposal {
+        amount_minor: write.command.amount_minor,
+        currency: write.command.currency,
+        legs: legs.into_iter().collect::<Result<_, JournalError>>()?,
+        business_day: write.business_day,
+        data_age_s: age_us.max(0) / 1_000_000,
+    })
+}
+
+/// The decision about an entry that was provably not sent: a new admission in stand-in, by the lanes as they are now.
+pub(in crate::journal) fn readmit(
+    entry: &Entry,
+    facts: &FactSheet,
+    limits: &Limits,
+    lanes: &LockedLanes,
+    now_us: i64,
+) -> Result<Decision, JournalError> {
+    let write = Write {
+        id: entry.id.clone(),
+        principal: entry.principal.clone(),
+        operation: entry.operation.clone(),
+        idempotency_key: entry.idempotency_key.clone(),
+        fingerprint: entry.fingerprint.clone(),
+        command: entry.command.clone(),
+        customers: Customers::Any,
+        belief: CoreBelief::Away,
+        accepted_us: now_us,
+        business_day: entry.business_day,
+    };
+    let mut proposal = proposal(&write, facts, lanes)?;
+    // Its own hold is in the lane already and must not count against it.
+    let freed: Vec<Lane> = proposal
+        .legs
+        .iter()
+        .map(|leg| match leg.kind {
+            LegKind::Debit => Lane { held_minor: leg.lane.held_minor - entry.command.amount_minor, ..leg.lane.clone() },
+            LegKind::Credit => leg.lane.clone(),
+        })
+        .collect();
+    for (leg, lane) in proposal.legs.iter_mut().zip(&freed) {
+        leg.lane = lane;
+    }
+    Ok(decide(&proposal, limits, CoreBelief::Away))
+}

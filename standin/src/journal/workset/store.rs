@@ -1,0 +1,101 @@
+//! Writing a work set back: lanes, entries, legs, log, in this order.
+
+use std::collections::BTreeMap;
+
+use sql::{BatchUpdate, Tx, params, rows};
+
+use super::{Touched, WorkSet};
+use crate::journal::JournalError;
+use crate::journal::record::{Entry, EntryId, Leg};
+
+impl WorkSet {
+    /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.
+    pub(in crate::journal) async fn store(
+        self,
+        tx: &mut Tx,
+        actor: &str,
+        now_us: i64,
+    ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
+        let Self { lanes, mut entries, legs, released, log } = self;
+        lanes.store(tx).await?;
+        let mut update = BatchUpdate::new("entries")
+            .key("id")
+            .guard("version")
+            .set("version")
+            .set("state")
+            .set("ordered")
+            .set("contradicted")
+            .set("reason")
+            .set("core_id")
+            .set("updated_us");
+        for Touched { now, read } in entries.values_mut() {
+            if now != read {
+                now.updated_us = now_us;
+                update.push(params![
+                    now.id.as_str(),
+                    read.version,
+                    now.version,
+                    now.state.as_str(),
+                    now.ordered,
+                    now.contradicted,
+                    now.reason.clone(),
+                    now.core_id.clone(),
+                    now_us
+                ]);
+            }
+        }
+        let expected = update.len() as u64;
+        if tx.batch_update(update).await? != expected {
+            return Err(JournalError::Lost("an entry changed under its lock"));
+        }
+        store_legs(tx, &entries, &legs, released).await?;
+        if !log.is_empty() {
+            let sql = format!(
+                "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES {}",
+                rows(log.len(), 6)
+            );
+            let values = log
+                .into_iter()
+                .flat_map(|(id, version, state, evidence)| {
+                    params![id.as_str(), version, now_us, state.as_str(), evidence, actor]
+                })
+                .collect();
+            tx.exec(&sql, values).await?;
+        }
+        Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
+    }
+}
+
+async fn store_legs(
+    tx: &mut Tx,
+    entries: &BTreeMap<EntryId, Touched<Entry>>,
+    legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
+    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+) -> Result<(), JournalError> {
+    let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
+    let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");
+    let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
+    for (id, legs) in legs {
+        let opened = entries.get(id).map(|e| (e.read.state.is_open(), e.now.state.is_open()));
+        for Touched { now, read } in legs {
+            if now.posting_no != read.posting_no || now.row_key != read.row_key {
+                seen.push(params![id.as_str(), now.leg, now.posting_no, now.row_key.clone()]);
+            }
+            if let Some((before, after)) = opened
+                && before != after
+            {
+                open.push(params![id.as_str(), now.leg, after]);
+            }
+        }
+    }
+    for ((id, leg), version) in released {
+        end.push(params![id.as_str(), leg, version]);
+    }
+    for update in [seen, open, end] {
+        let expected = update.len() as u64;
+        if tx.batch_update(update).await? != expected {
+            return Err(JournalError::Lost("a leg is missing"));
+        }
+    }
+    Ok(())
+}

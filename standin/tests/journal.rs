@@ -1,0 +1,34 @@
+//! The journal on real engines: SQLite in a file always, and every server in `LOCUM_TEST_SQL_URLS` (comma separated,
+//! `mysql://user:pass@host:port`, without a database). Each test gets a database of its own on each engine and ends with
+//! [`checker::assert_consistent`].
+
+// The name by which the rest of the workspace knows it.
+extern crate locum_standin as standin;
+
+#[path = "journal/support.rs"]
+#[macro_use]
+mod support;
+#[path = "journal/admission.rs"]
+mod admission;
+#[path = "journal/checker.rs"]
+mod checker;
+#[path = "journal/claims.rs"]
+mod claims;
+#[path = "journal/confirmation.rs"]
+mod confirmation;
+#[path = "journal/contradictions.rs"]
+mod contradictions;
+#[path = "journal/controls.rs"]
+mod controls;
+#[path = "journal/faults.rs"]
+mod faults;
+#[path = "journal/funds.rs"]
+mod funds;
+#[path = "journal/instances.rs"]
+mod instances;
+#[path = "journal/ledger.rs"]
+mod ledger;
+#[path = "journal/outcomes.rs"]
+mod outcomes;
+#[path = "journal/proxy.rs"]
+mod proxy;

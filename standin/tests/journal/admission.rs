@@ -1,0 +1,176 @@
+//! Which path a new write takes, and what its key is worth.
+
+use schemas::entry::EntryState::*;
+use sql::params;
+use standin::journal::{Admitted, Customers, Write};
+use standin::rules::{Limits, Reason};
+
+use crate::support::*;
+
+on_every_engine! {
+    async fn a_new_write_on_idle_lanes_with_the_core_there_goes_direct_with_an_open_attempt(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        assert!(!entry.ordered);
+        let open = bank.journal.own_open_attempts(&bank.instance).await.unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!((&open[0].id, open[0].n, open[0].token), (&entry.id, 1, None));
+        assert_eq!(bank.available("a").await, 99_500);
+        assert_eq!(bank.available("b").await, 0, "a credit raises nothing before its row");
+    }
+
+    async fn with_the_core_away_a_write_is_queued_and_holds(bank) {
+        bank.two_accounts().await;
+        let entry = bank.queued("a", "b", 500).await;
+        assert!(entry.ordered);
+        assert!(bank.journal.own_open_attempts(&bank.instance).await.unwrap().is_empty());
+        assert_eq!(bank.available("a").await, 99_500);
+    }
+
+    async fn behind_a_queued_entry_a_write_is_queued_whatever_it_believes(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 1_000).await;
+        bank.queued("a", "b", 500).await;
+        for (from, to) in [("a", "c"), ("c", "b"), ("c", "a")] {
+            let entry = bank.admit(transfer(from, to, 1)).await;
+            assert_eq!(entry.state, Queued, "{from} > {to}");
+        }
+        bank.account("d", 10).await;
+        bank.account("e", 10).await;
+        bank.direct("d", "e", 1).await;
+    }
+
+    async fn the_same_key_with_the_same_body_is_known_and_with_another_is_refused(bank) {
+        bank.two_accounts().await;
+        let first = bank.admit(transfer("a", "b", 500).key("k")).await;
+        match bank.submit(transfer("a", "b", 500).key("k")).await {
+            Admitted::Known(entry) => assert_eq!(*entry, first),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(bank.submit(transfer("a", "b", 501).key("k")).await, Admitted::KeyReused);
+        let stranger = Write { principal: "bert".into(), ..transfer("a", "b", 501).key("k") };
+        assert!(matches!(bank.submit(stranger).await, Admitted::Fresh(_)), "a key is its principal's own");
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 2);
+    }
+
+    async fn one_key_many_times_in_one_batch_and_on_two_instances_makes_exactly_one_entry(bank) {
+        bank.two_accounts().await;
+        let other = bank.another("gateway-2").await;
+        for round in 0..3 {
+            let mut tasks = tokio::task::JoinSet::new();
+            for n in 0..24_i64 {
+                let admissions = [&bank, &other][n as usize % 2].admissions.clone();
+                let write = transfer("a", "b", 100 + n % 3).key(&format!("k{round}"));
+                tasks.spawn(async move { admissions.submit(write).await.unwrap() });
+            }
+            let all = tasks.join_all().await;
+            let winner = all.iter().find_map(|a| if let Admitted::Fresh(e) = a { Some(e.clone()) } else { None }).unwrap();
+            assert_eq!(all.iter().filter(|a| matches!(a, Admitted::Fresh(_))).count(), 1);
+            assert_eq!(all.iter().filter(|a| **a == Admitted::Known(winner.clone())).count(), 7);
+            assert_eq!(all.iter().filter(|a| **a == Admitted::KeyReused).count(), 16);
+        }
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 3);
+    }
+
+    async fn a_write_that_runs_again_after_an_unknown_commit_finds_itself(bank) {
+        bank.two_accounts().await;
+        let write = transfer("a", "b", 500);
+        let first = bank.admit(write.clone()).await;
+        assert_eq!(bank.admit(write).await, first);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 1);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM attempts").await, 1);
+    }
+
+    async fn a_write_that_a_replayer_took_before_its_admission_was_known_is_not_sent_a_second_time(bank) {
+        bank.two_accounts().await;
+        let write = transfer("a", "b", 500).away();
+        let entry = bank.admit(write.clone()).await;
+        let fence = bank.fence().await;
+        assert_eq!(bank.claim(&fence, &[&entry]).await.len(), 1);
+        // The COMMIT of the admission landed, its answer did not: the gateway runs it again and must not take it for unsent.
+        match bank.submit(write).await {
+            Admitted::Known(entry) => assert_eq!((entry.state, entry.ordered), (Submitting, true)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn a_decline_is_kept_though_limits_and_balances_change(bank) {
+        bank.account("a", 100).await;
+        bank.account("b", 0).await;
+        let poor = bank.admit(transfer("a", "b", 101).away().key("poor")).await;
+        assert_eq!((poor.state, poor.reason.as_deref()), (Declined, Some(Reason::InsufficientFunds.code())));
+        let unknown = bank.admit(transfer("a", "nobody", 1).key("unknown")).await;
+        assert_eq!(unknown.reason.as_deref(), Some(Reason::UnknownAccount.code()));
+        bank.db.exec("UPDATE books SET booked = 100000 WHERE account = 'a'", vec![]).await.unwrap();
+        bank.account("nobody", 0).await;
+        for (write, first) in [
+            (transfer("a", "b", 101).away().key("poor"), poor),
+            (transfer("a", "nobody", 1).key("unknown"), unknown),
+        ] {
+            assert_eq!(bank.submit(write).await, Admitted::Known(Box::new(first)));
+        }
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM legs").await, 0);
+    }
+
+    async fn an_account_that_is_not_theirs_consumes_no_key_and_creates_no_lane(bank) {
+        bank.two_accounts().await;
+        let foreign = Write { customers: Customers::These(vec!["bert".into()]), ..transfer("a", "b", 1).key("k") };
+        assert_eq!(bank.submit(foreign).await, Admitted::NoSuchAccount);
+        assert_eq!(bank.submit(transfer("nobody", "b", 1).key("k")).await, Admitted::NoSuchAccount);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM lanes").await, 0);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 0);
+        bank.admit(transfer("a", "b", 1).key("k")).await;
+    }
+
+    async fn before_the_first_load_nothing_is_decided_no_key_consumed_and_no_lane_created(bank) {
+        bank.two_accounts().await;
+        bank.db.exec("UPDATE source SET loaded = 0", vec![]).await.unwrap();
+        assert_eq!(bank.submit(transfer("a", "b", 1).key("k")).await, Admitted::NotLoaded);
+        assert_eq!(bank.submit(transfer("nobody", "b", 1).key("l")).await, Admitted::NotLoaded);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 0);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM lanes").await, 0);
+    }
+
+    async fn a_frozen_account_is_not_debited_on_any_path(bank) {
+        bank.two_accounts().await;
+        bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'a'", vec![]).await.unwrap();
+        for write in [transfer("a", "b", 1), transfer("a", "b", 1).away()] {
+            assert_eq!(bank.admit(write).await.reason.as_deref(), Some(Reason::AccountFrozen.code()));
+        }
+        assert_eq!(bank.admit(Write { customers: Customers::Any, ..transfer("b", "a", 1) }).await.state, Submitting);
+    }
+
+    async fn stale_data_tighten_the_limit_and_then_close_stand_in(bank) {
+        bank.account("a", 10_000_000).await;
+        bank.account("b", 0).await;
+        bank.journal.set_limits("op", &Limits { per_day_minor: 1_000, ..Limits::default() }, "test").await.unwrap();
+        for (age_s, amount, reason) in [
+            (7_200, 501, Some(Reason::DailyLimitExceeded)),
+            (7_200, 500, None),
+            (400_000, 1, Some(Reason::DataTooOld)),
+        ] {
+            let as_of = now_us() - age_s * 1_000_000;
+            bank.db.exec("UPDATE source SET as_of_us = ?", params![as_of]).await.unwrap();
+            let entry = bank.admit(transfer("a", "b", amount).away()).await;
+            assert_eq!(entry.reason.as_deref(), reason.map(Reason::code), "{amount} at {age_s} s");
+        }
+    }
+
+    async fn one_bad_write_does_not_fail_its_neighbours(bank) {
+        bank.two_accounts().await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..16 {
+            let admissions = bank.admissions.clone();
+            let write = match n {
+                5 => transfer("a", "b", -1),
+                7 => transfer("a", "a", 1),
+                // SQLite knows no lengths.
+                9 if bank.is_server() => transfer("a", "b", 1).key(&"k".repeat(300)),
+                _ => transfer("a", "b", 1),
+            };
+            tasks.spawn(async move { admissions.submit(write).await });
+        }
+        let failed = tasks.join_all().await.into_iter().filter(Result::is_err).count();
+        assert_eq!(failed, if bank.is_server() { 3 } else { 2 });
+    }
+}

@@ -1,0 +1,192 @@
+//! The replayer's side: fences, claims in lane order, attempts before bytes.
+
+use std::collections::BTreeSet;
+
+use schemas::entry::EntryState::*;
+use schemas::entry::Evidence;
+use standin::journal::{Change, Entry, EntryId, Fence, Instance, JournalError};
+
+use crate::support::*;
+
+fn ids(entries: &[&Entry]) -> Vec<EntryId> {
+    entries.iter().map(|entry| entry.id.clone()).collect()
+}
+
+on_every_engine! {
+    async fn only_the_head_of_every_lane_it_touches_is_claimed_and_ready_says_the_same(bank) {
+        for account in ["a", "b", "c", "d"] {
+            bank.account(account, 1_000).await;
+        }
+        let ab = bank.queued("a", "b", 1).await;
+        let bc = bank.queued("b", "c", 1).await;
+        let da = bank.queued("d", "a", 1).await;
+        let ab2 = bank.queued("a", "b", 1).await;
+        let all = [&ab2, &da, &bc, &ab];
+        let fence = bank.fence().await;
+        let mut sent = Vec::new();
+        for heads in [vec![&ab], vec![&bc, &da], vec![&ab2]] {
+            assert_eq!(bank.ready().await, ids(&heads));
+            let claimed = bank.claim(&fence, &all).await;
+            let got: BTreeSet<EntryId> = claimed.iter().map(|claimed| claimed.entry.id.clone()).collect();
+            assert_eq!(got, ids(&heads).into_iter().collect());
+            assert!(claimed.iter().all(|c| c.attempt == 1 && c.entry.state == Submitting && c.entry.ordered));
+            assert!(bank.ready().await.is_empty(), "while in flight they are before the others");
+            assert!(bank.claim(&fence, &all).await.is_empty());
+            let open = bank.journal.own_open_attempts(&bank.instance).await.unwrap();
+            assert!(open.len() == heads.len() && open.iter().all(|attempt| attempt.token == Some(fence.token)));
+            for claimed in claimed {
+                bank.record(posted(&claimed.entry, &[]).ending(claimed.attempt)).await;
+                sent.push(claimed.entry.id);
+            }
+        }
+        assert_eq!(sent.len(), 4);
+    }
+
+    async fn a_replay_waits_for_a_direct_write_before_it(bank) {
+        bank.two_accounts().await;
+        let direct = bank.direct("a", "b", 1).await;
+        let queued = bank.queued("a", "b", 1).await;
+        let fence = bank.fence().await;
+        assert!(bank.ready().await.is_empty() && bank.claim(&fence, &[&queued]).await.is_empty());
+        bank.record(posted(&direct, &[]).ending(1)).await;
+        assert_eq!(bank.claim(&fence, &[&queued]).await.len(), 1);
+    }
+
+    async fn a_fence_runs_out_on_the_servers_clock_and_changes_hands_with_a_higher_token(bank) {
+        bank.two_accounts().await;
+        let entry = bank.queued("a", "b", 1).await;
+        let (mine, other) = (bank.instance.clone(), Instance { id: "other".into(), boot: 1 });
+        let first = bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
+        let renewed = bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
+        assert_eq!(renewed, first, "the same owner renews");
+        assert_eq!(bank.journal.hold_fence("replay", &other, 60_000).await.unwrap(), None);
+        assert!(bank.journal.hold_fence("else", &other, 60_000).await.unwrap().is_some(), "names are apart");
+        bank.journal.hold_fence("replay", &mine, 1).await.unwrap().unwrap();
+        let taken = wait_for_fence(&bank, &other).await;
+        assert_eq!(taken.token, first.token + 1);
+        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap(), None);
+
+        let stale = bank.journal.claim(&first, &mine, ids(&[&entry])).await;
+        assert!(matches!(stale, Err(JournalError::Fenced(_))), "{stale:?}");
+        let marking = Change::new(entry.id.clone(), Evidence::CorePosted);
+        let stale = bank.journal.record("stale", Some(first.clone()), vec![marking]).await;
+        assert!(matches!(stale, Err(JournalError::Fenced(_))));
+        assert!(matches!(bank.journal.begin_resend(&first, &mine, &entry.id).await, Err(JournalError::Fenced(_))));
+        assert_eq!(bank.state(&entry).await, Queued);
+
+        bank.journal.release_fence(&first).await.unwrap();
+        assert_eq!(bank.journal.hold_fence("replay", &mine, 1).await.unwrap(), None, "a stale owner releases nothing");
+        bank.journal.release_fence(&taken).await.unwrap();
+        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap().token, taken.token + 1);
+    }
+
+    async fn two_replayers_race_and_each_entry_is_claimed_once(bank) {
+        let other = bank.another("replayer-2").await;
+        for n in 0..12 {
+            bank.account(&format!("a{n}"), 100).await;
+        }
+        let mut entries = Vec::new();
+        for n in 0..6 {
+            entries.push(bank.queued(&format!("a{}", n * 2), &format!("a{}", n * 2 + 1), 1).await.id);
+        }
+        // The same token in two hands is the worst case: only the entries' own states keep them apart.
+        let fence = bank.fence().await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let (who, fence, entries) = (if n % 2 == 0 { bank.clone() } else { other.clone() }, fence.clone(), entries.clone());
+            tasks.spawn(async move { who.journal.claim(&fence, &who.instance, entries).await.unwrap() });
+        }
+        let claimed: Vec<EntryId> = tasks.join_all().await.into_iter().flatten().map(|c| c.entry.id).collect();
+        assert_eq!(claimed.len(), 6);
+        assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), entries.into_iter().collect());
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM attempts").await, 6);
+    }
+
+    async fn of_a_cancel_and_a_claim_exactly_one_wins(bank) {
+        bank.two_accounts().await;
+        let fence = bank.fence().await;
+        let mut won = [0, 0];
+        for round in 0..12 {
+            let entry = bank.queued("a", "b", 100).await;
+            let (canceller, replayer, fence) = (bank.clone(), bank.clone(), fence.clone());
+            let id = entry.id.clone();
+            let cancel = tokio::spawn(async move { canceller.journal.cancel("anna", &id, None).await });
+            let id = entry.id.clone();
+            let claim = tokio::spawn(async move {
+                if round % 2 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                replayer.journal.claim(&fence, &replayer.instance, vec![id]).await.unwrap()
+            });
+            let (cancelled, claimed) = (cancel.await.unwrap(), claim.await.unwrap());
+            match (cancelled, claimed.as_slice()) {
+                (Ok(entry), []) => {
+                    assert_eq!(entry.state, Cancelled);
+                    won[0] += 1;
+                }
+                (Err(JournalError::Forbidden(Submitting)), [claimed]) => {
+                    bank.record(posted(&claimed.entry, &[]).ending(claimed.attempt)).await;
+                    won[1] += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        eprintln!("cancelled {}, claimed {}", won[0], won[1]);
+    }
+
+    async fn a_cancel_again_is_the_same_cancel_and_is_audited_once(bank) {
+        bank.two_accounts().await;
+        let entry = bank.queued("a", "b", 100).await;
+        for _ in 0..2 {
+            let cancelled = bank.journal.cancel("op", &entry.id, Some("asked by phone".into())).await.unwrap();
+            assert_eq!(cancelled.state, Cancelled);
+        }
+        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
+        assert!(matches!(bank.journal.cancel("op", &EntryId::generate(), None).await, Err(JournalError::NoSuchEntry)));
+    }
+
+    async fn a_resend_is_another_attempt_and_its_end_says_when_all_have_ended(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let fence = bank.fence().await;
+        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None, "still Submitting");
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
+        let look = async || bank.journal.unresolved(0, 10).await.unwrap().pop().unwrap();
+        assert!(!look().await.ended, "nobody ended attempt 1");
+        bank.journal.end_own_attempt(&entry.id, 1, "not_recorded").await.unwrap();
+        let unresolved = look().await;
+        assert!(unresolved.ended);
+        assert_eq!((unresolved.entry.id.clone(), unresolved.first_attempt_us), (entry.id.clone(), entry.accepted_us));
+
+        let claimed = bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap().unwrap();
+        assert_eq!((claimed.attempt, claimed.entry.state), (2, OutcomeUnknown));
+        assert!(!look().await.ended);
+        let forbidden = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
+        assert_eq!(forbidden.entry.state, OutcomeUnknown, "no absence while the resend is under way");
+        // Nothing left this time, which says nothing about the first time.
+        let moved = bank.record(Change::new(entry.id.clone(), Evidence::NotSent).ending(2)).await;
+        assert_eq!(moved.entry.state, OutcomeUnknown);
+        assert!(look().await.ended);
+        bank.record(posted(&entry, &[])).await;
+        assert!(bank.journal.unresolved(0, 10).await.unwrap().is_empty());
+        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None);
+    }
+
+    async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        assert!(bank.journal.unresolved(entry.updated_us, 10).await.unwrap().is_empty());
+        let late = bank.journal.unresolved(entry.updated_us + 1, 10).await.unwrap();
+        assert_eq!((late.len(), late[0].ended), (1, false));
+    }
+}
+
+async fn wait_for_fence(bank: &Bank, owner: &Instance) -> Fence {
+    for _ in 0..500 {
+        if let Some(fence) = bank.journal.hold_fence("replay", owner, 60_000).await.unwrap() {
+            return fence;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the fence never ran out");
+}

@@ -1,0 +1,156 @@
+//! M2: a hold counts until the served balance includes it, neither twice nor not at all.
+
+use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Submitting};
+use schemas::entry::Evidence;
+use standin::journal::Confirmed;
+
+use crate::ledger::version;
+use crate::support::*;
+
+on_every_engine! {
+    async fn the_cores_answer_releases_the_hold_only_if_the_served_balance_includes_the_number(bank) {
+        bank.two_accounts().await;
+        let early = bank.direct("a", "b", 500).await;
+        let moved = bank.record(posted(&early, &[("a", 1), ("b", 1)]).ending(1)).await;
+        assert_eq!((moved.entry.state, moved.entry.core_id.as_deref()), (Posted, Some("core-1")));
+        assert_eq!(bank.available("a").await, 99_500);
+        bank.apply(&[("a", 99_500, 1)], &[]).await;
+        assert_eq!(bank.available("a").await, 99_500);
+        assert_eq!(bank.held_against("a", version(0)).await, 500, "an older balance still lacks it");
+
+        // The balance row overtook the core's answer.
+        let late = bank.direct("a", "b", 300).await;
+        bank.apply(&[("a", 99_200, 2)], &[]).await;
+        assert_eq!(bank.available("a").await, 98_900);
+        bank.record(posted(&late, &[("a", 2), ("b", 2)]).ending(1)).await;
+        assert_eq!(bank.available("a").await, 99_200);
+    }
+
+    async fn legs_confirm_in_any_order_and_duplicates_are_harmless(bank) {
+        bank.two_accounts().await;
+        for (n, credit_first) in [(1, true), (2, false)] {
+            let entry = bank.direct("a", "b", 500).await;
+            bank.record(posted(&entry, &[]).ending(1)).await;
+            let mut rows = [debit_row(&entry, n), credit_row(&entry, n)];
+            if credit_first {
+                rows.reverse();
+            }
+            bank.apply(&[], &rows[..1]).await;
+            assert_eq!(bank.state(&entry).await, Posted);
+            bank.apply(&[], &rows[..1]).await;
+            assert_eq!(bank.state(&entry).await, Posted);
+            let done = bank.apply(&[("a", 100_000 - 500 * n, n), ("b", 500 * n, n)], &rows).await;
+            assert_eq!(done, Confirmed { entries: 1, breaks: 0 });
+            assert_eq!(bank.state(&entry).await, Confirmed_);
+            let again = bank.apply(&[("a", 100_000 - 500 * n, n)], &rows).await;
+            assert_eq!(again, Confirmed::default());
+            assert_eq!(bank.available("a").await, 100_000 - 500 * n);
+        }
+    }
+
+    async fn the_hold_ends_once_in_the_transaction_whose_balance_includes_it_whichever_row_comes_first(bank) {
+        bank.two_accounts().await;
+        // Posting first, balance later.
+        let one = bank.direct("a", "b", 500).await;
+        bank.record(posted(&one, &[]).ending(1)).await;
+        bank.apply(&[], &[debit_row(&one, 1), credit_row(&one, 1)]).await;
+        assert_eq!((bank.state(&one).await, bank.available("a").await), (Confirmed_, 99_500));
+        bank.apply(&[("a", 99_500, 1)], &[]).await;
+        assert_eq!(bank.available("a").await, 99_500);
+        // Balance first, posting later, the number known from the core's answer.
+        let two = bank.direct("a", "b", 300).await;
+        bank.record(posted(&two, &[("a", 2)]).ending(1)).await;
+        bank.apply(&[("a", 99_200, 2)], &[]).await;
+        assert_eq!(bank.available("a").await, 99_200);
+        bank.apply(&[], &[debit_row(&two, 2), credit_row(&two, 2)]).await;
+        assert_eq!((bank.state(&two).await, bank.available("a").await), (Confirmed_, 99_200));
+        // Both in one transaction.
+        let three = bank.direct("a", "b", 200).await;
+        bank.record(posted(&three, &[]).ending(1)).await;
+        bank.apply(&[("a", 99_000, 3)], &[debit_row(&three, 3), credit_row(&three, 3)]).await;
+        assert_eq!(bank.available("a").await, 99_000);
+        // Readers of every older balance still count what that balance lacks.
+        for (n, lacks) in [(0, 1_000), (1, 500), (2, 200), (3, 0)] {
+            assert_eq!(bank.held_against("a", version(n)).await, lacks, "against balance {n}");
+        }
+    }
+
+    async fn a_balance_that_comes_before_its_posting_and_without_the_cores_answer_counts_twice_never_not_at_all(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        bank.apply(&[("a", 99_500, 1)], &[]).await;
+        // Nobody knows yet that posting 1 is this entry's: the debit is in the balance and still held.
+        assert_eq!(bank.available("a").await, 99_000);
+        bank.apply(&[], &[debit_row(&entry, 1)]).await;
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (OutcomeUnknown, 99_500));
+        bank.apply(&[], &[credit_row(&entry, 1)]).await;
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (Confirmed_, 99_500));
+    }
+
+    async fn an_unknown_outcome_is_confirmed_by_its_change_events_and_frees_its_lane(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        let behind = bank.queued("a", "b", 1).await;
+        bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
+        assert_eq!(bank.state(&entry).await, Confirmed_);
+        assert_eq!(bank.ready().await, [behind.id]);
+        assert_eq!(bank.available("a").await, 99_499);
+    }
+
+    async fn a_change_event_that_overtakes_the_cores_answer_confirms_and_the_answer_is_no_news(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
+        bank.record(posted(&entry, &[("a", 1), ("b", 1)]).ending(1)).await;
+        let now = bank.now(&entry).await;
+        assert_eq!((now.state, now.contradicted, now.core_id.as_deref()), (Confirmed_, false, Some("core-1")));
+        assert_eq!(bank.available("a").await, 99_500);
+    }
+
+    async fn a_record_that_races_the_balance_still_ends_the_hold(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        // While the outcome is being recorded, after it read the old balance, ingest applies the new one. Whoever comes
+        // second must see what the first did.
+        let (ingest, applied) = (bank.clone(), std::sync::Arc::new(tokio::sync::Mutex::new(None)));
+        let task = applied.clone();
+        let apply_now = move || {
+            let ingest = ingest.clone();
+            tokio::spawn(async move { ingest.apply(&[("a", 99_500, 1)], &[]).await })
+        };
+        let (read, told) = tokio::sync::oneshot::channel::<()>();
+        let told = std::sync::Mutex::new(Some(told));
+        let gate = bank.another("gateway-2").await;
+        gate.books.interrupt(0, move |_| {
+            let told = told.lock().unwrap().take();
+            Box::pin(async move {
+                // Long enough for ingest to reach the journal's locks; it must not get past them.
+                let _ = tokio::time::timeout(std::time::Duration::from_millis(400), told.unwrap()).await;
+                Ok(())
+            })
+        });
+        let recording = {
+            let (gate, change) = (gate.clone(), posted(&entry, &[("a", 1), ("b", 1)]).ending(1));
+            tokio::spawn(async move { gate.record(change).await })
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        *task.lock().await = Some(apply_now());
+        recording.await.unwrap();
+        drop(read);
+        applied.lock().await.take().unwrap().await.unwrap();
+        assert_eq!(bank.available("a").await, 99_500, "the debit is in the balance and must not be held as well");
+    }
+
+    async fn an_apply_that_is_rolled_back_confirms_and_releases_nothing(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let rows = [debit_row(&entry, 1), credit_row(&entry, 1)];
+        let failed = bank.try_apply(&[("a", 99_500, 1)], &rows, Err(sql::Error::Unavailable("test".into()))).await;
+        assert!(failed.is_err());
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (Submitting, 99_500));
+        bank.apply(&[("a", 99_500, 1)], &rows).await;
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (Confirmed_, 99_500));
+    }
+}

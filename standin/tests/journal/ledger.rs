@@ -1,0 +1,122 @@
+//! A read model of one small table, and a hook inside whatever transaction reads it.
+
+use std::sync::{Arc, Mutex};
+
+use schemas::money::Currency;
+use sql::{BoxFuture, Db, Tx, params, placeholders};
+use standin::admission::{AccountFacts, Standing};
+use standin::journal::{AccountSheet, FactSheet, Facts};
+
+pub const TABLES: &[sql::Migration] = &[sql::Migration {
+    version: 1,
+    statements: &[
+        "CREATE TABLE books (account {text:64} NOT NULL, customer {text:64} NOT NULL, currency {text:3} NOT NULL, \
+         standing {text:8} NOT NULL, booked {int} NOT NULL, overdraft {int} NOT NULL, core_holds {int} NOT NULL, \
+         last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, PRIMARY KEY (account))",
+        "CREATE TABLE source (id {int} NOT NULL, as_of_us {int}, loaded {int} NOT NULL, PRIMARY KEY (id))",
+    ],
+}];
+
+type Hook = Box<dyn for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<(), sql::Error>> + Send + Sync>;
+
+/// Reads the table; after that, when told so, runs a hook in the reader's transaction.
+#[derive(Default)]
+pub struct Books {
+    hook: Mutex<Option<(u32, Arc<Hook>)>>,
+}
+
+impl Books {
+    /// Once, inside the transaction of the reading after the next `skip` ones.
+    pub fn interrupt(
+        &self,
+        skip: u32,
+        hook: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<(), sql::Error>> + Send + Sync + 'static,
+    ) {
+        *self.hook.lock().unwrap() = Some((skip, Arc::new(Box::new(hook))));
+    }
+
+    fn due(&self) -> Option<Arc<Hook>> {
+        let mut hook = self.hook.lock().unwrap();
+        match hook.take() {
+            Some((0, due)) => Some(due),
+            Some((skip, later)) => {
+                *hook = Some((skip - 1, later));
+                None
+            }
+            None => None,
+        }
+    }
+}
+
+impl Facts for Books {
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+        Box::pin(async move {
+            let sheet = read(tx, accounts).await?;
+            if let Some(hook) = self.due() {
+                hook(tx).await?;
+            }
+            Ok(sheet)
+        })
+    }
+}
+
+async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error> {
+    let mut sheet = FactSheet::default();
+    if let Some(row) = tx.query_opt("SELECT as_of_us, loaded FROM source WHERE id = 1", vec![]).await? {
+        sheet.as_of_us = row.get("as_of_us")?;
+        sheet.loaded = row.get("loaded")?;
+    }
+    let sql = format!("SELECT * FROM books WHERE account IN ({})", placeholders(accounts.len()));
+    for row in tx.query(&sql, accounts.iter().map(Into::into).collect()).await? {
+        let standing = match row.get("standing")? {
+            "active" => Standing::Active,
+            "frozen" => Standing::Frozen,
+            _ => Standing::Closed,
+        };
+        let facts = AccountFacts {
+            currency: Currency::parse(row.get("currency")?).unwrap(),
+            standing,
+            booked_minor: row.get("booked")?,
+            overdraft_line_minor: row.get("overdraft")?,
+            core_holds_minor: row.get("core_holds")?,
+        };
+        let account = AccountSheet {
+            facts,
+            customer_id: row.get("customer")?,
+            last_posting: row.get("last_posting")?,
+            balance_version: row.get("balance_version")?,
+        };
+        sheet.accounts.insert(row.get("account")?, account);
+    }
+    Ok(sheet)
+}
+
+/// Bytes that no text encoding accepts, ordered like `n`.
+pub fn version(n: i64) -> Vec<u8> {
+    [&[0xF0, 0xFF][..], &n.to_be_bytes()].concat()
+}
+
+pub async fn prepare(db: &Db, as_of_us: i64) {
+    db.migrate("books", TABLES).await.unwrap();
+    db.exec("INSERT INTO source (id, as_of_us, loaded) VALUES (1, ?, 1)", params![as_of_us]).await.unwrap();
+}
+
+pub async fn open_account(db: &Db, account: &str, customer: &str, booked: i64) {
+    db.exec(
+        "INSERT INTO books (account, customer, currency, standing, booked, overdraft, core_holds, last_posting, balance_version) \
+         VALUES (?, ?, 'EUR', 'active', ?, 0, 0, 0, ?)",
+        params![account, customer, booked, version(0)],
+    )
+    .await
+    .unwrap();
+}
+
+/// A balance row from the core: booked amount and the number of the last posting it includes, which is its version here.
+pub async fn put_balance(tx: &mut Tx, account: &str, booked: i64, last_posting: i64) -> Result<(), sql::Error> {
+    tx.exec(
+        "UPDATE books SET booked = ?, last_posting = ?, balance_version = ? WHERE account = ?",
+        params![booked, last_posting, version(last_posting), account],
+    )
+    .await
+    .map(drop)
+}

@@ -1,0 +1,141 @@
+//! What senders record: provably not sent, no answer, posted.
+
+use schemas::entry::EntryState::*;
+use schemas::entry::{Evidence, Verdict};
+use standin::journal::{Change, Entry};
+use standin::rules::Reason;
+
+use crate::support::*;
+
+/// A replayer took the entry and its attempt `n` is under way.
+async fn taken(bank: &Bank, entry: &Entry) -> i64 {
+    let fence = bank.fence().await;
+    bank.claim(&fence, &[entry]).await[0].attempt
+}
+
+on_every_engine! {
+    async fn a_direct_write_that_was_not_sent_is_admitted_anew_and_queued(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_000).await;
+        let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
+        assert_eq!((moved.entry.state, moved.entry.ordered), (Queued, true));
+        assert_eq!(bank.available("a").await, 0, "its own hold neither counted against it nor ended");
+        assert_eq!(bank.ready().await, [entry.id]);
+    }
+
+    async fn a_direct_write_that_was_not_sent_may_be_declined_by_stand_in_and_its_hold_ends(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
+        assert_eq!((moved.entry.state, moved.entry.reason.as_deref()), (Declined, Some(Reason::InsufficientFunds.code())));
+        assert_eq!(bank.available("a").await, 100_000);
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 0);
+    }
+
+    async fn whoever_was_told_accepted_is_not_declined_any_more(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        let promised = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        assert_eq!((promised.state, promised.ordered), (Submitting, true));
+        assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
+        let again = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        assert_eq!(again.version, promised.version);
+        let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
+        assert_eq!(moved.entry.state, Queued);
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_001, "used once");
+    }
+
+    async fn two_that_were_not_sent_are_decided_one_after_the_other(bank) {
+        bank.two_accounts().await;
+        let (one, two) = (bank.direct("a", "b", 60_000).await, bank.direct("a", "b", 60_000).await);
+        let changes = [&one, &two].map(|e| Change::new(e.id.clone(), Evidence::NotSent).ending(1));
+        bank.journal.record("test", None, changes.into()).await.unwrap();
+        // Both hold when the first is decided; its decline frees the second.
+        assert_eq!((bank.state(&one).await, bank.state(&two).await), (Declined, Queued));
+    }
+
+    async fn no_answer_makes_the_outcome_unknown_and_keeps_the_place_in_the_lane(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let moved = bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        assert_eq!((moved.entry.state, moved.entry.ordered), (OutcomeUnknown, true));
+        assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Queued);
+        assert_eq!(bank.available("a").await, 99_499);
+        assert!(bank.journal.any_ordered().await.unwrap());
+    }
+
+    async fn what_is_promised_and_in_flight_counts_as_catching_up(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        assert!(!bank.journal.any_ordered().await.unwrap());
+        bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        assert!(bank.journal.any_ordered().await.unwrap());
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        assert!(!bank.journal.any_ordered().await.unwrap());
+    }
+
+    async fn the_same_outcome_recorded_again_changes_nothing(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let first = bank.record(posted(&entry, &[("a", 7)]).ending(1)).await;
+        let again = bank.record(posted(&entry, &[("a", 7)]).ending(1)).await;
+        assert_eq!((first.verdict, again.verdict), (Verdict::Moves(Posted), Verdict::Nothing));
+        assert_eq!(first.entry, again.entry);
+    }
+
+    async fn a_refusal_ends_the_hold_and_keeps_its_code(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let refused = Change::new(entry.id.clone(), Evidence::CoreRefused).because("limit-at-core").ending(1);
+        let moved = bank.record(refused).await;
+        assert_eq!((moved.entry.state, moved.entry.reason.as_deref()), (Refused, Some("limit-at-core")));
+        assert_eq!(bank.available("a").await, 100_000);
+    }
+
+    async fn a_late_word_about_an_ended_attempt_says_nothing_about_the_next_one(bank) {
+        bank.two_accounts().await;
+        for evidence in [Evidence::NotSent, Evidence::NoAnswer] {
+            let entry = bank.admit(transfer("a", "b", 500)).await;
+            let unsent = Change::new(entry.id.clone(), Evidence::NotSent).ending(1);
+            bank.record(unsent.clone()).await;
+            let attempt = taken(&bank, &entry).await;
+            assert_eq!(attempt, 2);
+            // The COMMIT of the first record landed unseen, or a sweep looked before it: the same is recorded again, late.
+            let moved = bank.record(Change { evidence, ..unsent }).await;
+            assert_eq!((moved.verdict, moved.entry.state), (Verdict::Nothing, Submitting), "attempt 2 is under way");
+            assert!(bank.ready().await.is_empty());
+            bank.record(posted(&entry, &[]).ending(attempt)).await;
+        }
+    }
+
+    async fn absence_is_not_taken_while_an_attempt_may_be_under_way(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        // Its sender is silent: unknown, and its attempt has not ended.
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
+        let moved = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
+        assert_eq!((moved.verdict, moved.entry.state), (Verdict::Forbidden, OutcomeUnknown));
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        let moved = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
+        assert_eq!(moved.entry.state, Queued);
+        assert_eq!(taken(&bank, &entry).await, 2);
+    }
+
+    async fn a_parked_entry_holds_its_lane_until_a_person_writes_it_off(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        bank.account("d", 10).await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        let parked = bank.record(Change::new(entry.id.clone(), Evidence::Unresolvable).because("outcome-unresolved")).await;
+        assert_eq!((parked.entry.state, parked.entry.reason.as_deref()), (Parked, Some("outcome-unresolved")));
+        let behind = bank.queued("a", "c", 1).await;
+        let elsewhere = bank.queued("c", "d", 1).await;
+        assert_eq!(bank.ready().await, Vec::<standin::journal::EntryId>::new(), "c is behind a's entry");
+        bank.record(Change::new(entry.id.clone(), Evidence::WriteOff).because("by hand")).await;
+        assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
+        let attempt = taken(&bank, &behind).await;
+        bank.record(posted(&behind, &[]).ending(attempt)).await;
+        assert_eq!(bank.ready().await, [elsewhere.id]);
+    }
+}

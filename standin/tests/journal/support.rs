@@ -1,0 +1,324 @@
+//! A bank on one engine: its database, its books, one gateway's journal.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use schemas::core::Posting;
+use schemas::entry::{EntryState, Evidence, LegKind};
+use schemas::money::Currency;
+use sql::{Db, params};
+use standin::admission::CoreBelief;
+use standin::journal::{
+    Admissions, Admitted, Change, Claimed, Confirmed, Customers, Entry, EntryId, Fence, Instance, Journal,
+    JournalError, LegSeen, Moved, Transfer, Write,
+};
+
+use crate::checker::assert_consistent;
+use crate::ledger::{self, Books};
+
+pub const CORE: &str = "core";
+pub const DAY: i64 = 20_000;
+
+/// Each test is a sentence and runs on every engine at hand.
+macro_rules! on_every_engine {
+    ($($(#[$meta:meta])* async fn $name:ident($bank:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $crate::support::run_on_every_engine(|$bank: $crate::support::Bank| async move $body).await;
+        }
+    )*};
+}
+
+pub async fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    for server in engines() {
+        let bank = Bank::open(&server).await;
+        let outcome = tokio::spawn(test(bank.clone())).await;
+        if let Err(failed) = outcome {
+            let _ = &bank.remove().await;
+            eprintln!("on {server}");
+            std::panic::resume_unwind(failed.into_panic());
+        }
+        eprintln!("checking on {server}");
+        assert_consistent(&bank.db).await;
+        bank.remove().await;
+    }
+}
+
+fn engines() -> Vec<String> {
+    let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
+    let servers = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
+    std::iter::once("file".to_owned()).chain(servers).collect()
+}
+
+/// Patient enough for a loaded machine: waits are bounded in production, here they only must end.
+pub fn options() -> sql::Options {
+    sql::Options {
+        acquire_timeout: Duration::from_secs(30),
+        lock_wait: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(30),
+        record_statements_to: std::env::var_os("LOCUM_TEST_RECORD_TO").map(PathBuf::from),
+        ..sql::Options::default()
+    }
+}
+
+#[derive(Clone)]
+pub struct Bank {
+    pub server: String,
+    pub url: String,
+    pub db: Db,
+    pub books: Arc<Books>,
+    pub journal: Journal,
+    pub instance: Instance,
+    pub admissions: Admissions,
+}
+
+impl Bank {
+    async fn open(server: &str) -> Bank {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("locum_journal_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let url = match server {
+            "file" => {
+                let folder = std::env::temp_dir().join(&name);
+                std::fs::create_dir_all(&folder).unwrap();
+                format!("sqlite:{}", folder.join("db").display())
+            }
+            server => format!("{server}/{name}"),
+        };
+        let db = Db::open(&url, options()).await.unwrap();
+        ledger::prepare(&db, now_us()).await;
+        Bank::on(server, url, db, "gateway-1").await
+    }
+
+    async fn on(server: &str, url: String, db: Db, id: &str) -> Bank {
+        let books = Arc::new(Books::default());
+        let journal = Journal::open(db.clone(), books.clone(), CORE).await.unwrap();
+        let instance = journal.register_instance(id).await.unwrap();
+        let (admissions, task) = Admissions::new(journal.clone(), instance.clone());
+        tokio::spawn(task.run());
+        Bank { server: server.to_owned(), url, db, books, journal, instance, admissions }
+    }
+
+    /// Another process in front of the same database, or the next life of one.
+    pub async fn another(&self, id: &str) -> Bank {
+        self.through(&self.url, id).await
+    }
+
+    /// Another process that reaches the same database by this address.
+    pub async fn through(&self, url: &str, id: &str) -> Bank {
+        Bank::on(&self.server, self.url.clone(), Db::open(url, options()).await.unwrap(), id).await
+    }
+
+    pub fn is_server(&self) -> bool {
+        self.url.starts_with("mysql:")
+    }
+
+    async fn remove(self) {
+        if self.is_server() {
+            let name = self.url.rsplit('/').next().unwrap().to_owned();
+            let _ = self.db.exec(&format!("DROP DATABASE {name}"), vec![]).await;
+        } else if let Some(folder) = self.url.strip_prefix("sqlite:").and_then(|p| p.strip_suffix("/db")) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+
+    pub async fn account(&self, account: &str, booked: i64) {
+        ledger::open_account(&self.db, account, "anna", booked).await;
+    }
+
+    /// Accounts `a` with 1,000.00 and `b` with nothing.
+    pub async fn two_accounts(&self) {
+        self.account("a", 100_000).await;
+        self.account("b", 0).await;
+    }
+
+    pub async fn submit(&self, write: Write) -> Admitted {
+        self.admissions.submit(write).await.unwrap()
+    }
+
+    /// Admits a write that must be new.
+    pub async fn admit(&self, write: Write) -> Entry {
+        fresh(self.submit(write).await)
+    }
+
+    pub async fn direct(&self, from: &str, to: &str, amount: i64) -> Entry {
+        let entry = self.admit(transfer(from, to, amount)).await;
+        assert_eq!(entry.state, EntryState::Submitting);
+        entry
+    }
+
+    pub async fn queued(&self, from: &str, to: &str, amount: i64) -> Entry {
+        let entry = self.admit(transfer(from, to, amount).away()).await;
+        assert_eq!(entry.state, EntryState::Queued);
+        entry
+    }
+
+    pub async fn record(&self, change: Change) -> Moved {
+        self.journal.record("test", None, vec![change]).await.unwrap().pop().unwrap()
+    }
+
+    /// Evidence that ends the first attempt, as the gateway gives it.
+    pub async fn first_attempt(&self, entry: &Entry, evidence: Evidence) -> Moved {
+        self.record(Change::new(entry.id.clone(), evidence).ending(1)).await
+    }
+
+    pub async fn state(&self, entry: &Entry) -> EntryState {
+        self.now(entry).await.state
+    }
+
+    pub async fn now(&self, entry: &Entry) -> Entry {
+        self.journal.get(&entry.id).await.unwrap().unwrap()
+    }
+
+    pub async fn fence(&self) -> Fence {
+        self.journal.hold_fence("replay", &self.instance, 60_000).await.unwrap().unwrap()
+    }
+
+    pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {
+        let ids = entries.iter().map(|entry| entry.id.clone()).collect();
+        self.journal.claim(fence, &self.instance, ids).await.unwrap()
+    }
+
+    pub async fn ready(&self) -> Vec<EntryId> {
+        self.journal.ready(100).await.unwrap()
+    }
+
+    /// One apply transaction of ingest: balance rows (account, booked, last posting), then the journal's confirmation.
+    pub async fn apply(&self, balances: &[(&str, i64, i64)], seen: &[LegSeen]) -> Confirmed {
+        self.try_apply(balances, seen, Ok(())).await.unwrap()
+    }
+
+    /// The same, with its last word: `Err` rolls everything back.
+    pub async fn try_apply(
+        &self,
+        balances: &[(&str, i64, i64)],
+        seen: &[LegSeen],
+        end: Result<(), sql::Error>,
+    ) -> Result<Confirmed, JournalError> {
+        let journal = self.journal.clone();
+        let balances: Vec<(String, i64, i64)> = balances.iter().map(|(a, b, n)| ((*a).to_owned(), *b, *n)).collect();
+        let seen = seen.to_vec();
+        self.db
+            .transaction(move |tx| {
+                Box::pin(async move {
+                    for (account, booked, last_posting) in &balances {
+                        ledger::put_balance(tx, account, *booked, *last_posting).await?;
+                    }
+                    let changed: Vec<String> = balances.into_iter().map(|(account, ..)| account).collect();
+                    let confirmed = journal.confirm(tx, &seen, &changed).await?;
+                    end?;
+                    Ok(confirmed)
+                })
+            })
+            .await
+    }
+
+    /// What a channel is shown: the balance first, then the holds that it does not include.
+    pub async fn available(&self, account: &str) -> i64 {
+        let sql = "SELECT booked, balance_version FROM books WHERE account = ?";
+        let row = self.db.query(sql, params![account]).await.unwrap().remove(0);
+        let booked: i64 = row.get("booked").unwrap();
+        booked - self.held_against(account, row.get("balance_version").unwrap()).await
+    }
+
+    /// Sum of the holds that a balance of this version does not include.
+    pub async fn held_against(&self, account: &str, version: Vec<u8>) -> i64 {
+        let holds = self.journal.holds(&[(account.to_owned(), version)]).await.unwrap();
+        holds.get(account).map_or(0, |(_, holds)| holds.iter().map(|hold| hold.amount_minor).sum())
+    }
+
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.db.query(sql, vec![]).await.unwrap()[0].at(0).unwrap()
+    }
+
+    pub async fn lane_is_stopped(&self, account: &str) -> bool {
+        let sql = "SELECT stopped FROM lanes WHERE account = ?";
+        self.db.query(sql, params![account]).await.unwrap()[0].get("stopped").unwrap()
+    }
+}
+
+pub fn fresh(admitted: Admitted) -> Entry {
+    match admitted {
+        Admitted::Fresh(entry) => *entry,
+        other => panic!("expected a new entry, got {other:?}"),
+    }
+}
+
+pub fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+/// A transfer under a key of its own, the core believed there.
+pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
+    let id = EntryId::generate();
+    Write {
+        idempotency_key: format!("key-{id}"),
+        id,
+        principal: "anna".into(),
+        operation: "transfer".into(),
+        fingerprint: format!("{from}>{to}:{amount_minor}").into_bytes(),
+        command: Transfer {
+            from_account: from.into(),
+            to_account: to.into(),
+            amount_minor,
+            currency: Currency::parse("EUR").unwrap(),
+            remittance: None,
+        },
+        customers: Customers::These(vec!["anna".into()]),
+        belief: CoreBelief::Available,
+        accepted_us: now_us(),
+        business_day: DAY,
+    }
+}
+
+/// Variations of a write.
+pub trait Varied {
+    fn away(self) -> Self;
+    fn key(self, key: &str) -> Self;
+    fn on_day(self, day: i64) -> Self;
+}
+
+impl Varied for Write {
+    fn away(self) -> Self {
+        Write { belief: CoreBelief::Away, ..self }
+    }
+
+    fn key(self, key: &str) -> Self {
+        Write { idempotency_key: key.into(), ..self }
+    }
+
+    fn on_day(self, business_day: i64) -> Self {
+        Write { business_day, ..self }
+    }
+}
+
+/// The core's answer with its posting numbers.
+pub fn posted(entry: &Entry, numbers: &[(&str, i64)]) -> Change {
+    let numbers = numbers.iter().map(|(account, n)| ((*account).to_owned(), *n)).collect();
+    let posting = Posting { core_id: Some("core-1".into()), numbers };
+    Change::new(entry.id.clone(), Evidence::CorePosted).with_posting(posting)
+}
+
+/// The core's row that books the debit.
+pub fn debit_row(entry: &Entry, posting_no: i64) -> LegSeen {
+    row_of(entry, LegKind::Debit, &entry.command.from_account, posting_no)
+}
+
+/// The core's row that books the credit.
+pub fn credit_row(entry: &Entry, posting_no: i64) -> LegSeen {
+    row_of(entry, LegKind::Credit, &entry.command.to_account, posting_no)
+}
+
+fn row_of(entry: &Entry, kind: LegKind, account: &str, posting_no: i64) -> LegSeen {
+    LegSeen {
+        core_ref: entry.core_ref.clone(),
+        kind,
+        account: account.to_owned(),
+        amount_minor: entry.command.amount_minor,
+        posting_no,
+        row_key: format!("{account}/{posting_no}"),
+    }
+}

@@ -1,0 +1,85 @@
+//! Every way in which the simulated core can go wrong, for every class of core.
+
+use std::time::Duration;
+
+use locum_tests::bank::Class;
+use locum_tests::checker::Allowed;
+use locum_tests::load::Load;
+use locum_tests::world::{PATIENCE, Plan, World};
+use serde_json::json;
+
+use crate::rest;
+
+/// Accounts of one fault: unknown outcomes of one must not hold up the next.
+const ACCOUNTS: usize = 6;
+const TRANSFERS: usize = 48;
+
+fn faults() -> Vec<serde_json::Value> {
+    let some = |mode: &str| json!({"mode": mode, "share": 30, "scope": "postings"});
+    let with = |mode: &str, member: &str, value: serde_json::Value| {
+        let mut fault = some(mode);
+        fault[member] = value;
+        fault
+    };
+    vec![
+        some("refuse"),
+        some("hang"),
+        some("hang_posts"),
+        with("slow", "ms", json!(300)),
+        some("drop_after_commit"),
+        some("error_after_commit"),
+        some("error_before"),
+        with("late_commit", "ms", json!(2_000)),
+        some("html_error"),
+        with("refuse_business", "code", json!("ACCOUNT_FROZEN")),
+        some("read_only"),
+    ]
+}
+
+async fn every_fault_of(class: Class) {
+    let faults = faults();
+    let accounts = (faults.len() * ACCOUNTS) as u64;
+    let world = World::start(Plan { class, accounts, ..Plan::default() }).await;
+    let numbers = world.accounts();
+    for (round, fault) in faults.iter().enumerate() {
+        let mode = fault["mode"].as_str().unwrap_or_default();
+        let load = Load {
+            name: mode.to_owned(),
+            seed: 1_000 + round as u64,
+            clients: 8,
+            transfers: TRANSFERS,
+            per_second: 40,
+            accounts: numbers[round * ACCOUNTS..(round + 1) * ACCOUNTS].to_vec(),
+            patience: Duration::from_secs(60),
+        };
+        world.core.fault(fault.clone()).await;
+        let answered = world.load(&load).await;
+        let hits = world.core.hits().await;
+        world.core.heal().await;
+        assert_eq!(answered, TRANSFERS, "{mode}: every key is acknowledged");
+        assert!(hits > 0 || mode == "refuse", "{mode} hit nobody");
+    }
+    let nobody_can_ask = class == Class::Neither;
+    let limit = if nobody_can_ask { Duration::from_secs(20) } else { PATIENCE };
+    rest::judge(&world, limit, Allowed { open_at_rest: nobody_can_ask, ..Allowed::default() }).await;
+    if !nobody_can_ask {
+        rest::all_confirmed(&world).await;
+        rest::same_as_the_core(&world).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_remembers_references_may_fail_in_every_way() {
+    every_fault_of(Class::Idempotent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_can_only_be_asked_may_fail_in_every_way() {
+    every_fault_of(Class::Enquiry).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_neither_remembers_nor_answers_enquiries_may_fail_in_every_way() {
+    every_fault_of(Class::Neither).await;
+}

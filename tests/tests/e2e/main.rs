@@ -1,0 +1,11 @@
+//! Locum against real parts: Kafka, Connect with Debezium, MariaDB as the core's database, Redis, and MariaDB or OceanBase
+//! for journal and read model. `dev/stack up all` first; the binaries `locum` (with the feature `failpoints`) and `core-sim`
+//! lie in the target folder or are named by LOCUM_BIN and CORE_SIM_BIN.
+
+mod deciding;
+mod faults;
+mod killed;
+mod outage;
+mod reads;
+mod rest;
+mod transfers;

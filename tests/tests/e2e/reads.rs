@@ -1,0 +1,138 @@
+//! Change data from the core's MariaDB through Debezium and Kafka to an answer.
+
+use std::time::Duration;
+
+use http::Method;
+use locum_tests::client::{Http, HttpAnswer};
+use locum_tests::wait::wait_for;
+use locum_tests::world::{CHANNEL, FIRST_CUSTOMER, PATIENCE, Plan, World};
+use mysql_async::prelude::Queryable;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::json;
+
+const ACCOUNT: &str = "100000000001";
+const OTHER: &str = "100000000002";
+
+async fn balances(http: &mut Http, account: &str) -> HttpAnswer {
+    let path = format!("/v1/accounts/{account}/balances");
+    http.get(&path).await.unwrap_or_else(|err| panic!("{path}: {err}"))
+}
+
+async fn shows(http: &mut Http, account: &str, booked: &str) -> HttpAnswer {
+    wait_for(&format!("{account} shows {booked}"), PATIENCE, async || {
+        let answer = balances(http, account).await;
+        if answer.body["booked"] == booked { Ok(answer) } else { Err(format!("{} {}", answer.status, answer.body)) }
+    })
+    .await
+}
+
+async fn by_hand(world: &World, sql: &str) {
+    let mut db = world.core.database().connect().await;
+    db.query_drop(sql).await.unwrap_or_else(|err| panic!("{sql}: {err}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_changed_in_the_core_by_hand_is_shown_with_its_position_and_age() {
+    let world = World::start(Plan::default()).await;
+    let mut http = world.locums[0].channel(CHANNEL);
+    let before = balances(&mut http, ACCOUNT).await;
+    assert_eq!(before.body["booked"], "1000.00", "{}", before.body);
+
+    by_hand(&world, &format!("UPDATE accounts SET balance = 1234.56 WHERE account_no = '{ACCOUNT}'")).await;
+    let after = shows(&mut http, ACCOUNT, "1234.56").await;
+
+    assert_eq!(after.body["available"], "1234.56", "{}", after.body);
+    assert_eq!(after.header("data-quality"), "ok");
+    assert_eq!(after.header("service-mode"), "normal");
+    assert_eq!(after.header("cache-control"), "no-store");
+    assert_ne!(after.header("data-position"), before.header("data-position"));
+    assert_ne!(after.header("etag"), before.header("etag"));
+    let age: i64 = after.header("data-age").parse().unwrap_or_else(|err| panic!("{:?}: {err}", after.headers));
+    assert!((0..60).contains(&age), "{age}");
+    let as_of = after.header("data-as-of").parse::<jiff::Timestamp>();
+    assert!(as_of.is_ok(), "{:?}", after.headers);
+
+    let path = format!("/v1/accounts/{ACCOUNT}/balances");
+    let with = [("min-position", after.header("data-position"))];
+    let again = http.request(Method::GET, &path, &with, None).await.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!((again.status.as_u16(), &again.body["booked"]), (200, &json!("1234.56")), "{}", again.body);
+    let with = [("if-none-match", again.header("etag"))];
+    let unchanged = http.request(Method::GET, &path, &with, None).await.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!(unchanged.status, 304);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_does_not_exist_and_one_of_somebody_else_are_the_same_404() {
+    let world = World::start(Plan::default()).await;
+    let mut first = world.locums[0].channel(FIRST_CUSTOMER);
+    let own = balances(&mut first, ACCOUNT).await;
+    assert_eq!(own.status, 200, "{}", own.body);
+    let (foreign, unknown) = (balances(&mut first, OTHER).await, balances(&mut first, "999999999999").await);
+    assert_eq!((foreign.status.as_u16(), unknown.status.as_u16()), (404, 404), "{} {}", foreign.body, unknown.body);
+    for member in ["code", "title", "detail"] {
+        assert_eq!(foreign.body[member], unknown.body[member]);
+    }
+
+    let mut nobody = Http::new(world.locums[0].address(), None);
+    assert_eq!(balances(&mut nobody, ACCOUNT).await.status, 401);
+    let body = json!({"from_account": OTHER, "to_account": ACCOUNT, "amount": "1.00", "currency": "EUR"});
+    let key = [("idempotency-key", "foreign")];
+    let stolen = first.request(Method::POST, "/v1/transfers", &key, Some(&body)).await;
+    let stolen = stolen.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!(stolen.status, 404, "{}", stolen.body);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_snapshot_an_account_is_not_loaded_and_never_unknown() {
+    let mut world = World::start(Plan { connected: false, ..Plan::default() }).await;
+    let mut http = world.locums[0].channel(CHANNEL);
+    let early = balances(&mut http, ACCOUNT).await;
+    assert_eq!((early.status.as_u16(), &early.body["code"]), (503, &json!("not-loaded")), "{}", early.body);
+    assert!(!early.header("retry-after").is_empty(), "{:?}", early.headers);
+    let body = json!({"from_account": ACCOUNT, "to_account": OTHER, "amount": "1.00", "currency": "EUR"});
+    let key = [("idempotency-key", "early")];
+    let write = http.request(Method::POST, "/v1/transfers", &key, Some(&body)).await;
+    let write = write.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!((write.status.as_u16(), &write.body["code"]), (503, &json!("not-loaded")), "{}", write.body);
+
+    world.connect().await;
+    wait_for("the snapshot is served", PATIENCE, async || {
+        let answer = balances(&mut http, ACCOUNT).await;
+        match answer.status.as_u16() {
+            200 => Ok(()),
+            503 => Err(answer.body.to_string()),
+            _ => panic!("{} {}", answer.status, answer.body),
+        }
+    })
+    .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
+    let world = World::start(Plan::default()).await;
+    let mut http = world.locums[0].channel(CHANNEL);
+    let topic = format!("{}.{}.accounts", world.name, world.core.database().name());
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", world.stack.address("KAFKA_BOOTSTRAP"))
+        .create()
+        .unwrap_or_else(|err| panic!("{err}"));
+    let key = json!({"account_no": ACCOUNT}).to_string();
+    let record = FutureRecord::to(&topic).key(&key).payload("{\"before\": garbage");
+    let sent = producer.send(record, Duration::from_secs(10)).await;
+    sent.unwrap_or_else(|(err, _)| panic!("{topic}: {err}"));
+
+    wait_for("the touched account says that it is degraded", PATIENCE, async || {
+        let answer = balances(&mut http, ACCOUNT).await;
+        let quality = answer.header("data-quality").to_owned();
+        if answer.status == 200 && quality == "degraded" { Ok(()) } else { Err(format!("{} {quality}", answer.status)) }
+    })
+    .await;
+    by_hand(&world, &format!("UPDATE accounts SET balance = 77.00 WHERE account_no = '{OTHER}'")).await;
+    let other = shows(&mut http, OTHER, "77.00").await;
+    assert_eq!(other.header("data-quality"), "ok");
+    world.end().await;
+}
