@@ -9,7 +9,8 @@ core_binary() { printf '%s' "${CORE_SIM_BIN:-${CARGO_TARGET_DIR:-$ROOT/target}/r
 
 core_prepare() {
     ensure_command curl curl
-    # Bringing a killed core back must not wait for a compiler.
+    # Bringing a killed core back must not wait for a compiler. `command` is main's.
+    # shellcheck disable=SC2154
     [[ -z ${CORE_SIM_BIN:-} && ! ($command == start && -x $(core_binary)) ]] || return 0
     say "building locum and the simulated core (the first time takes minutes) …"
     (cd "$ROOT" && cargo build --release --quiet -p locum-server -p locum-core-sim) ||
