@@ -14,6 +14,9 @@ use crate::process::{Process, binary, free_port};
 use crate::stack::Database;
 use crate::wait::wait_for;
 
+/// account_no, posting_no, ext_ref, leg, amount in minor units, ccy, text: as selected.
+type PostingRow = (String, i64, Option<String>, String, i64, String, String);
+
 /// What the core promises about references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -159,7 +162,7 @@ async fn read_books(db: &mut mysql_async::Conn) -> Result<Books, mysql_async::Er
     let accounts = "SELECT account_no, ccy, CAST(balance * 100 AS SIGNED), last_posting FROM accounts";
     let accounts: Vec<(String, String, i64, i64)> = db.query(accounts).await?;
     let postings = "SELECT account_no, posting_no, ext_ref, leg, CAST(amount * 100 AS SIGNED), ccy, text FROM postings";
-    let postings: Vec<(String, i64, Option<String>, String, i64, String, String)> = db.query(postings).await?;
+    let postings: Vec<PostingRow> = db.query(postings).await?;
     db.query_drop("COMMIT").await?;
     let account =
         |(name, currency, balance_minor, last_posting)| (name, Account { currency, balance_minor, last_posting });

@@ -40,7 +40,7 @@ const TOO_MUCH_PERCENT: u32 = 3;
 const AGAIN_PERCENT: u32 = 5;
 /// Usual amounts in minor units, and those that no account can have.
 const AMOUNT_MINOR: std::ops::RangeInclusive<i64> = 1..=50_00;
-const TOO_MUCH_MINOR: std::ops::RangeInclusive<i64> = 5_000_000_00..=6_000_000_00;
+const TOO_MUCH_MINOR: std::ops::RangeInclusive<i64> = 500_000_000..=600_000_000;
 /// Longest pause of a client before its next transfer, so that clients do not march in step.
 const READS_PER_SECOND: u64 = 20;
 
