@@ -1,5 +1,7 @@
 //! What the tests of the whole share: real processes, a client that writes down what it saw, and the ledger checker.
 
+#![allow(clippy::inconsistent_digit_grouping, reason = "amounts are written as whole units _ cents")]
+
 pub mod bank;
 pub mod checker;
 pub mod client;

@@ -2,6 +2,8 @@
 //! for journal and read model. `dev/stack up all` first; the binaries `locum` (with the feature `failpoints`) and `core-sim`
 //! lie in the target folder or are named by LOCUM_BIN and CORE_SIM_BIN.
 
+#![allow(clippy::inconsistent_digit_grouping, reason = "amounts are written as whole units _ cents")]
+
 mod deciding;
 mod faults;
 mod killed;
