@@ -93,16 +93,19 @@ async fn calamities(world: &mut World, transfers: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_mariadb_with_a_core_that_remembers_references() {
     decide(Class::Idempotent, Engine::MariaDb).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_oceanbase_with_a_core_that_can_only_be_asked() {
     decide(Class::Enquiry, Engine::OceanBase).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_mariadb_with_a_core_that_does_neither() {
     decide(Class::Neither, Engine::MariaDb).await;
 }
