@@ -77,7 +77,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 fn unsafe_code_is_forbidden_and_absent() {
     let manifest = read(&root().join("Cargo.toml"));
     let lints = section(&manifest, "[workspace.lints.rust]").unwrap();
-    assert!(lints.contains(&r#"unsafe_code = "forbid""#), "Cargo.toml must forbid unsafe code");
+    assert!(lints.contains(&r#"unsafe_code = "forbid""#), "Cargo.toml must forbid it");
     let keyword = "unsafe";
     for (path, text) in sources(|_| true) {
         for (number, line) in text.lines().enumerate() {

@@ -61,8 +61,8 @@ fn stores(config: &Config, faults: &mut Vec<Fault>) {
 }
 
 fn sources(config: &Config, faults: &mut Vec<Fault>) {
-    let needs_kafka = config.sources.iter().any(|source| source.change_log.is_none());
-    if needs_kafka && config.kafka.bootstrap.is_empty() {
+    let embedded = !config.sources.is_empty() && config.sources.iter().all(|source| source.change_log.is_some());
+    if !embedded && config.kafka.bootstrap.is_empty() {
         faults.push(Fault::new("kafka.bootstrap", "is missing; give host:port, or leave `ingest` out of roles"));
     }
     if config.sources.is_empty() {
