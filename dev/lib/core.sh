@@ -83,5 +83,6 @@ channels:
 operators:
   - {principal: operator, token: operator-demo-token, scopes: [operate, read]}
 EOF
+    printf 'operator-demo-token\n' >"$STACK_DIR/operator.token"
     say "try: cargo run --release -- serve --config ${STACK_DIR#"$ROOT/"}/locum.yaml"
 }
