@@ -2,6 +2,7 @@
 //!
 //! Nothing in here knows an account. A route without [`principal::Authenticate`] cannot get a [`principal::Caller`].
 
+pub mod client;
 mod exchange;
 pub mod json;
 mod pace;

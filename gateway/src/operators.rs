@@ -8,7 +8,7 @@ use edge::{Caller, Problem, Scope};
 use schemas::entry::EntryState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use standin::journal::{Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
+use standin::journal::{Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
 use standin::rules::Limits;
 
 use crate::answer::Status;
@@ -134,24 +134,61 @@ struct Act {
     reason: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
     Cancel,
+    Retry,
+    WriteOff,
+}
+
+impl Action {
+    fn decision(self) -> Decision {
+        match self {
+            Self::Cancel => Decision::Cancel,
+            Self::Retry => Decision::Retry,
+            Self::WriteOff => Decision::WriteOff,
+        }
+    }
+
+    fn not_now(self, state: EntryState) -> Problem {
+        let (code, title) = match self {
+            Self::Cancel => ("not-cancellable", "Only a queued entry can be cancelled"),
+            Self::Retry => ("not-parked", "Only a parked entry can be sent again"),
+            Self::WriteOff => ("not-parked", "Only a parked entry can be written off"),
+        };
+        Problem::new(409, code, title).detail(format!("The entry is {state}."))
+    }
 }
 
 async fn act(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>, request: Request) -> Answer {
-    let Act { action: Action::Cancel, reason } = order_from(&caller, request, |body: &Act| &body.reason).await?;
+    let Act { action, reason } = order_from(&caller, request, |body: &Act| &body.reason).await?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    match gateway.journal().cancel(&caller.id, &id, Some(reason)).await {
+    if let Action::Retry = action {
+        its_time_is_over(&gateway, &id).await?;
+    }
+    match gateway.journal().decide(&caller.id, &id, action.decision(), Some(reason)).await {
         Ok(entry) => Ok(Json(entry_view(&entry)).into_response()),
         Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
-        Err(JournalError::Forbidden(state)) => {
-            Err(Problem::new(409, "not-cancellable", "Only a queued entry can be cancelled")
-                .detail(format!("The entry is {state}.")))
-        }
+        Err(JournalError::Forbidden(state)) => Err(action.not_now(state)),
+        Err(JournalError::AttemptOpen) => Err(too_early("An attempt has not ended: its sender may still be alive.")),
         Err(err) => Err(unavailable(err)),
     }
+}
+
+/// A person vouches that the core does not have it; that it can no longer take effect there is for us to see.
+async fn its_time_is_over(gateway: &Gateway, id: &EntryId) -> Result<(), Problem> {
+    let Some(entry) = gateway.journal().get(id).await.map_err(unavailable)? else { return Ok(()) };
+    let lifetime_us = gateway.core().capabilities().request_lifetime_ms_max.saturating_mul(1_000);
+    let parked_for_us = jiff::Timestamp::now().as_microsecond().saturating_sub(entry.updated_us);
+    if entry.state == EntryState::Parked && u64::try_from(parked_for_us).unwrap_or(0) < lifetime_us {
+        return Err(too_early("A request of it may still take effect in the core; try again in some seconds."));
+    }
+    Ok(())
+}
+
+fn too_early(detail: &str) -> Problem {
+    Problem::new(409, "attempt-open", "It may still be posted").detail(detail).retryable(true)
 }
 
 #[derive(Serialize)]

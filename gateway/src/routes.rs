@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use edge::{Caller, Problem, Scope};
 use schemas::entry::EntryState;
 use serde::Deserialize;
-use standin::journal::{Entry, EntryId, JournalError, Write};
+use standin::journal::{Decision, Entry, EntryId, JournalError, Write};
 
 use crate::answer::{self, Status, accepted_by};
 use crate::metrics::WRITES_TOTAL;
@@ -87,7 +87,8 @@ async fn cancel(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<S
     caller.require(Scope::Write)?;
     let entry = own_entry(&gateway, &caller, &id).await?;
     let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());
-    let cancelled = edge::request::spawn(async move { journal.cancel(&actor, &id, None).await }).await;
+    let cancelled =
+        edge::request::spawn(async move { journal.decide(&actor, &id, Decision::Cancel, None).await }).await;
     match cancelled.map_err(Problem::internal)? {
         Ok(entry) => answer::shown(&entry),
         Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),

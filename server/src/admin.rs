@@ -10,7 +10,7 @@ use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
-use read_model::{Reader, SourceStatus};
+use read_model::{Digest, Reader, SourceStatus, Tier};
 use serde_json::{Value, json};
 
 use crate::signals::Drain;
@@ -37,6 +37,7 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
         .route("/metrics", get(metrics))
         .route("/admin/v1/sources", get(sources))
         .route("/admin/v1/freshness", get(freshness))
+        .route("/admin/v1/tiers", get(tiers))
         .with_state(tower.clone())
         .merge(steering)
         .layer(Authenticate(authenticator));
@@ -107,4 +108,24 @@ async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Va
         })
     };
     Ok(Json(json!({ "freshness": sources.iter().map(view).collect::<Vec<_>>() })))
+}
+
+/// Every document of the fast tiers against SQL. Reads all of SQL: for proofs, not for dashboards.
+async fn tiers(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    caller.require(Scope::Operate)?;
+    let digest = |digest: Digest| json!({ "documents": digest.documents, "digest": format!("{:016x}", digest.sum) });
+    let mut views = Vec::new();
+    for (name, tier) in [("memory", Tier::Memory), ("redis", Tier::Redis)] {
+        let compared = read_model::compare(&tower.reader, tier).await;
+        let compared = compared
+            .map_err(|error| Problem::unavailable("store-unavailable", "The store cannot be asked now", error))?;
+        views.push(json!({
+            "tier": name,
+            "agrees": compared.shared == compared.tier,
+            "sql": digest(compared.sql),
+            "shared": digest(compared.shared),
+            "kept": digest(compared.tier),
+        }));
+    }
+    Ok(Json(json!({ "tiers": views })))
 }

@@ -20,6 +20,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 First steps:
+  locum demo                           everything at work, with nothing but this binary
   locum check-config locum.yaml        everything wrong with a configuration, with the remedy
   locum serve --config locum.yaml      all configured roles in one process
   locum mode get --token-file op.token who takes writes now
@@ -52,12 +53,24 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         ports_file: Option<PathBuf>,
     },
+    /// See it all at work in this terminal: a core dies under load, and no channel sees an error.
+    ///
+    /// Needs nothing but this binary: the core is a simulated one with its books in SQLite. Afterwards everything stays up
+    /// at the addresses printed, to be tried by hand, until Ctrl-C.
+    Demo {
+        /// End after the closing table, and fail when a figure in it is wrong.
+        #[arg(long)]
+        check: bool,
+    },
+    /// The demo's core.
+    #[command(hide = true)]
+    CoreSim(core_sim::Options),
     /// Check a configuration with everything it names; opens no connection.
     CheckConfig {
         /// The configuration file.
         config: PathBuf,
     },
-    /// Look at the journal's entries, cancel a queued one, export them.
+    /// Look at the journal's entries, cancel a queued one, decide about a parked one, export them.
     Queue {
         /// Where and how.
         #[command(flatten)]
@@ -137,6 +150,22 @@ pub enum QueueCommand {
         /// Its id.
         id: String,
         /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Send a parked entry again, because the core's own books show that it does not have it.
+    Retry {
+        /// Its id.
+        id: String,
+        /// How you know; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// End a parked entry without a posting: its channel reads FAILED, and the money it held is free.
+    WriteOff {
+        /// Its id.
+        id: String,
+        /// Why, and who bears it; goes into the audit.
         #[arg(long)]
         reason: String,
     },

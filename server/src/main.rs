@@ -4,21 +4,29 @@ mod admin;
 mod cli;
 mod commands;
 mod config;
+mod demo;
 mod roles;
 mod signals;
 mod write_side;
 
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat};
 use crate::commands::{Failure, check_config, limits, mode, queue, replay, serve};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs(&cli);
+    let folder = match begin_logs(&cli) {
+        Ok(folder) => folder,
+        Err(error) => return Failure::from(error).report(),
+    };
     #[cfg(feature = "failpoints")]
     if let Err(text) = arm_failpoint() {
         return Failure::Usage(text).report();
@@ -27,7 +35,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, &folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -43,21 +51,34 @@ fn arm_failpoint() -> Result<(), String> {
     Ok(())
 }
 
-/// Logs go to standard error, results to standard output.
-fn logs(cli: &Cli) {
-    let serving = matches!(cli.command, Command::Serve { .. });
+/// Logs go to standard error, results to standard output; the demo tells its story there and logs into its folder, which is
+/// returned.
+fn begin_logs(cli: &Cli) -> anyhow::Result<PathBuf> {
+    let serving = matches!(cli.command, Command::Serve { .. } | Command::Demo { .. } | Command::CoreSim(_));
     let default = if serving { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("LOCUM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (folder, writer) = match cli.command {
+        Command::Demo { .. } => {
+            let folder = demo::folder()?;
+            let file = File::create(folder.join("locum.log"))?;
+            (folder, BoxMakeWriter::new(file))
+        }
+        _ => (PathBuf::new(), BoxMakeWriter::new(std::io::stderr)),
+    };
+    let ansi = folder.as_os_str().is_empty() && std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
     match cli.log_format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
+    Ok(folder)
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
+async fn run(cli: Cli, folder: &Path) -> Result<(), Failure> {
     match cli.command {
         Command::Serve { config, roles, ports_file } => serve::run(&config, roles, ports_file.as_deref()).await,
+        Command::Demo { check } => demo::run(folder, check).await,
+        Command::CoreSim(options) => Ok(demo::be_the_core(options).await?),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::Queue { admin, command } => queue::run(&admin, command).await,
         Command::Mode { admin, command } => mode::run(&admin, command).await,

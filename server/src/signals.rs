@@ -12,31 +12,37 @@ const TOKENS_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Tells every service to finish. Cheap to clone.
 #[derive(Clone)]
-pub struct Drain(watch::Receiver<bool>);
+pub struct Drain(Arc<watch::Sender<bool>>);
 
 impl Drain {
     /// Listens to SIGTERM and SIGINT from now on.
     pub fn on_signals() -> std::io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (begin, drain) = watch::channel(false);
+        let drain = Self(Arc::new(watch::Sender::new(false)));
+        let begins = drain.clone();
         tokio::spawn(async move {
             either(&mut term, &mut int).await;
             tracing::info!("draining: open requests are finished, new ones refused; a second signal stops at once");
-            begin.send_replace(true);
+            begins.begin();
             either(&mut term, &mut int).await;
             std::process::exit(130);
         });
-        Ok(Self(drain))
+        Ok(drain)
+    }
+
+    /// The process is to end.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
     }
 
     /// Resolves when the process is to end.
-    pub async fn begun(mut self) {
-        let _ = self.0.wait_for(|begun| *begun).await;
+    pub async fn begun(self) {
+        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 
     /// For services that follow it themselves.
     pub fn follow(&self) -> watch::Receiver<bool> {
-        self.0.clone()
+        self.0.subscribe()
     }
 
     /// Is the process ending?

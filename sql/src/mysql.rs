@@ -19,8 +19,9 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The kernel probes a silent connection after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Prepared statements kept per connection; batches of different sizes are different statements.
-const STATEMENTS_CACHED: usize = 256;
+/// Prepared statements kept per connection; batches of different sizes are different statements. OceanBase allows a session 50
+/// (`open_cursors`) and refuses the next one with code 5930.
+const STATEMENTS_CACHED: usize = 40;
 /// The character set number of raw bytes.
 const BINARY: u16 = 63;
 

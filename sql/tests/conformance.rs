@@ -48,6 +48,25 @@ on_every_engine! {
     in_lists_and_pairs => lists;
     a_plain_read_does_not_see_uncommitted_rows => isolation;
     sums_are_integers => sums;
+    a_connection_may_send_any_number_of_different_statements => many_statements;
+}
+
+async fn many_statements(f: &Fixture) {
+    f.lane("a", 10).await;
+    let counted: Result<i64, Error> =
+        f.db.transaction(|tx| {
+            Box::pin(async move {
+                let mut counted = 0;
+                for length in 1..=120 {
+                    let list = sql::placeholders(length);
+                    let statement = format!("SELECT COUNT(*) AS n FROM lanes WHERE account IN ({list})");
+                    counted += tx.query_one(&statement, vec!["a".into(); length]).await?.get::<i64>("n")?;
+                }
+                Ok(counted)
+            })
+        })
+        .await;
+    assert_eq!(counted, Ok(120));
 }
 
 async fn matched_rows(f: &Fixture) {

@@ -8,7 +8,7 @@ use http::Method;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value as Json, json};
 
-use crate::client::Http;
+use crate::client::http;
 use crate::history::{Account, Books, Posting, Side};
 use crate::process::{Process, binary, free_port};
 use crate::stack::Database;
@@ -85,8 +85,8 @@ impl Core {
 
     /// Waits until it is up with its database.
     pub async fn ready(&mut self) {
-        let mut http = Http::new(self.address(), None);
-        wait_for("the simulated core is up", Duration::from_secs(30), async || match http.get("/health").await {
+        let mut client = http(self.address(), None);
+        wait_for("the simulated core is up", Duration::from_secs(30), async || match client.get("/health").await {
             Ok(answer) if answer.body["status"] == "UP" => Ok(()),
             Ok(answer) => Err(answer.body.to_string()),
             Err(err) => Err(err),
@@ -133,8 +133,8 @@ impl Core {
 
     /// Any order of the control interface.
     pub async fn order(&self, method: Method, path: &str, body: Option<&Json>) -> Json {
-        let mut http = Http::new(format!("127.0.0.1:{}", self.control), None);
-        let answer = http.request(method, path, &[], body).await.unwrap_or_else(|err| panic!("core {path}: {err}"));
+        let mut client = http(format!("127.0.0.1:{}", self.control), None);
+        let answer = client.request(method, path, &[], body).await.unwrap_or_else(|err| panic!("core {path}: {err}"));
         assert!(answer.status.is_success(), "core {path}: {} {}", answer.status, answer.body);
         answer.body
     }
@@ -150,10 +150,30 @@ impl Core {
         self.database
     }
 
+    /// What somebody with a look into its books needs, while it may be away.
+    pub fn look(&self) -> Look {
+        Look { url: self.database.url() }
+    }
+
     /// Its tables, read in one snapshot past its own code.
     pub async fn books(&self) -> Books {
         let mut db = self.database.connect().await;
         read_books(&mut db).await.unwrap_or_else(|err| panic!("the core's tables: {err}"))
+    }
+}
+
+/// A look into the core's books.
+pub struct Look {
+    url: String,
+}
+
+impl Look {
+    /// Is something posted under this reference? An error while the database is away.
+    pub async fn has(&self, reference: &str) -> Result<bool, mysql_async::Error> {
+        let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(&self.url)?).prefer_socket(false);
+        let mut db = mysql_async::Conn::new(options).await?;
+        let count = db.exec_first("SELECT COUNT(*) FROM postings WHERE ext_ref = ?", (reference,)).await?;
+        Ok(count.is_some_and(|count: i64| count > 0))
     }
 }
 

@@ -1,17 +1,12 @@
 //! Clients that write down what they saw.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+pub use edge::client::{Http, HttpAnswer};
+use http::Method;
 use serde_json::Value as Json;
-use std::sync::Arc;
-use tokio::net::TcpStream;
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 
 use crate::history::{Answer, Ask, Away, End, Exchange, History, Nanos, Read, Transfer};
 
@@ -49,104 +44,19 @@ impl Recorder {
         self.lock().clone()
     }
 
+    /// How many submissions and look-ups have ended.
+    pub fn exchanges(&self) -> usize {
+        self.lock().exchanges.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A whole HTTP answer.
-#[derive(Debug, Clone)]
-pub struct HttpAnswer {
-    /// Status.
-    pub status: StatusCode,
-    /// Headers.
-    pub headers: HeaderMap,
-    /// Body; null where it is no JSON.
-    pub body: Json,
-}
-
-impl HttpAnswer {
-    /// A header as text; empty where it is missing.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
-    }
-}
-
-/// One kept-alive connection to one address, made anew when it broke.
-pub struct Http {
-    address: String,
-    token: Option<String>,
-    connection: Option<SendRequest<Full<Bytes>>>,
-}
-
-impl Http {
-    /// A client of `host:port` that shows `token`.
-    pub fn new(address: impl Into<String>, token: Option<&str>) -> Self {
-        Self { address: address.into(), token: token.map(str::to_owned), connection: None }
-    }
-
-    /// GET without special headers.
-    pub async fn get(&mut self, path: &str) -> Result<HttpAnswer, String> {
-        self.request(Method::GET, path, &[], None).await
-    }
-
-    /// One request; an error says why there is no whole answer.
-    pub async fn request(
-        &mut self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<&Json>,
-    ) -> Result<HttpAnswer, String> {
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.map(Json::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|err| err.to_string())?;
-        let answer = timeout(ANSWER_MAX, self.send(request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("nothing within {ANSWER_MAX:?}")));
-        if answer.is_err() {
-            self.connection = None;
-        }
-        answer
-    }
-
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<HttpAnswer, String> {
-        if let Some(connection) = &mut self.connection
-            && connection.ready().await.is_err()
-        {
-            self.connection = None;
-        }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(connect(&self.address).await?),
-        };
-        let response = connection.send_request(request).await.map_err(|err| explain(&err))?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|err| explain(&err))?.to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(HttpAnswer { status: head.status, headers: head.headers, body })
-    }
-}
-
-async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|err| format!("connect: {err}"))?;
-    stream.set_nodelay(true).map_err(|err| err.to_string())?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|err| explain(&err))?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
-fn explain(err: &hyper::Error) -> String {
-    let cause = std::error::Error::source(err).map(ToString::to_string).unwrap_or_default();
-    format!("{err} {cause}")
+/// A client of `host:port` that shows `token`.
+pub fn http(address: impl Into<String>, token: Option<&str>) -> Http {
+    Http::new(address, token, ANSWER_MAX)
 }
 
 /// One client of the channels' API. It prefers one instance and turns to the next when that one does not answer.
@@ -160,7 +70,7 @@ pub struct Client {
 impl Client {
     /// Client `id` of these instances.
     pub fn new(id: usize, recorder: Arc<Recorder>, addresses: &[String], token: &str) -> Self {
-        let instances = addresses.iter().map(|address| Http::new(address, Some(token))).collect();
+        let instances = addresses.iter().map(|address| http(address, Some(token))).collect();
         Self { id, recorder, instances, at: id % addresses.len() }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::bank::{Class, Core, CoreOptions};
 use crate::checker::Evidence;
-use crate::client::{Client, Http, Recorder};
+use crate::client::{Client, Http, Recorder, http};
 use crate::history::{Answer, Ask, Books, End, Transfer};
 use crate::load::Load;
 use crate::process::{Process, binary, free_port};
@@ -79,6 +79,9 @@ impl Default for Plan {
 /// Within this a request to the core has had its effect or never has one; what the connector's file declares is longer.
 const REQUEST_LIFETIME_MS: u64 = 2_500;
 const REQUEST_LIFETIME_DECLARED_MS: u64 = 4_000;
+/// A core that nobody can ask leaves what is unknown to people; from any other core an answer comes before that.
+const PARKED_SOON_MS: u64 = 8_000;
+const PARKED_LATE_MS: u64 = 600_000;
 /// Longest wait for a start, a load or a drain. Two cores are shared by all parts.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -231,6 +234,20 @@ impl World {
         self.recorder.was_away(index, from);
     }
 
+    /// SIGTERM, its end, start, ready; answers how it ended. The absence is noted for the checker.
+    pub async fn drain_and_restart_locum(&mut self, index: usize) -> ExitStatus {
+        let from = self.recorder.now();
+        let locum = &mut self.locums[index];
+        locum.process.iter().for_each(Process::terminate);
+        let ended = wait_for(&format!("locum {index} ends by itself"), PATIENCE, async || {
+            locum.process.as_mut().and_then(Process::ended).ok_or("still running")
+        })
+        .await;
+        self.start_locum(index, &[]).await;
+        self.recorder.was_away(index, from);
+        ended
+    }
+
     /// Waits until an armed instance has died of its failpoint, then starts it again unarmed.
     pub async fn restart_after_death(&mut self, index: usize, from: u64) {
         let locum = &mut self.locums[index];
@@ -350,6 +367,7 @@ impl World {
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
             "tokens": "tokens.yaml",
+            "replay": {"park_after_ms": if self.plan.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });
         let channel = |token: &str, customers: Json| json!({"principal": token, "token": token, "customers": customers, "scopes": ["read", "write"]});
         let tokens = json!({
@@ -390,12 +408,12 @@ impl Locum {
 
     /// A connection to the channels' listener.
     pub fn channel(&self, token: &str) -> Http {
-        Http::new(self.address(), Some(token))
+        http(self.address(), Some(token))
     }
 
     /// A connection to the operators' listener.
     pub fn admin(&self) -> Http {
-        Http::new(format!("127.0.0.1:{}", self.admin), Some(OPERATOR))
+        http(format!("127.0.0.1:{}", self.admin), Some(OPERATOR))
     }
 
     /// SIGKILL.

@@ -1,22 +1,18 @@
 //! A thin client of the operators' API: one request, one JSON answer.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use edge::client::{Http, HttpAnswer};
+use http::{Method, Uri};
 use serde_json::Value;
-use tokio::net::TcpStream;
 
 use super::Failure;
 use crate::cli::Admin;
 
 /// Longest time for one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest answer, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// One GET.
 pub async fn get(admin: &Admin, path: &str) -> Result<Value, Failure> {
@@ -29,66 +25,47 @@ pub async fn order(admin: &Admin, method: Method, path: &str, body: Value) -> Re
 }
 
 async fn send(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
-    let request = request(admin, method, path, body)?;
-    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-    match tokio::time::timeout(TIMEOUT, exchange(&authority, request)).await {
-        Ok(Ok((status, body))) => understand(status, &body),
-        Ok(Err(error)) => Err(unreachable(admin, &error.to_string())),
-        Err(_) => Err(unreachable(admin, "it did not answer in 30 s; what was ordered may have been done")),
+    let (address, prefix) = parts(&admin.url)?;
+    let token = admin.token_file.as_deref().map(token).transpose()?;
+    let mut http = Http::new(address, token.as_deref(), TIMEOUT);
+    let answer = http.request(method, &format!("{prefix}{path}"), &[], body.as_ref()).await;
+    let answer = answer.map_err(|why| {
+        let hint = "is `locum serve` running, and --admin right? What was ordered may have been done";
+        Failure::Unreachable(format!("no answer from {}: {why}; {hint}", admin.url))
+    })?;
+    understand(&answer)
+}
+
+/// `host:port` of an address, and the path in front of every request.
+fn parts(url: &str) -> Result<(String, String), Failure> {
+    let wrong = || Failure::Usage(format!("{url} is no http:// address"));
+    let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| wrong())?;
+    let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+    Ok((format!("{host}:{}", uri.port_u16().unwrap_or(80)), uri.path().trim_end_matches('/').to_owned()))
+}
+
+fn token(path: &Path) -> Result<String, Failure> {
+    let read = fs::read_to_string(path);
+    let read = read.map_err(|err| Failure::Usage(format!("cannot read the token file {}: {err}", path.display())))?;
+    match read.trim() {
+        text if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) => Ok(text.to_owned()),
+        _ => Err(Failure::Usage(format!("the token file {} does not hold a token", path.display()))),
     }
 }
 
-fn unreachable(admin: &Admin, why: &str) -> Failure {
-    Failure::Unreachable(format!("no answer from {}: {why}; is `locum serve` running, and --admin right?", admin.url))
-}
-
-fn request(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Request<Full<Bytes>>, Failure> {
-    let url = format!("{}{path}", admin.url.trim_end_matches('/'));
-    let uri: Uri = url.parse().map_err(|_| Failure::Usage(format!("{} is no http:// address", admin.url)))?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none() {
-        return Err(Failure::Usage(format!("{} is no http:// address", admin.url)));
+fn understand(answer: &HttpAnswer) -> Result<Value, Failure> {
+    let HttpAnswer { status, body, .. } = answer;
+    if status.is_success() {
+        let no_json = || Failure::Refused("the answer is not JSON; is --admin the admin listener?".into());
+        return if body.is_null() { Err(no_json()) } else { Ok(body.clone()) };
     }
-    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let mut request = Request::builder().method(method).uri(uri).header(header::HOST, host);
-    if let Some(path) = &admin.token_file {
-        let token = fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("cannot read the token file {}: {error}", path.display())))?;
-        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
-    }
-    if body.is_some() {
-        request = request.header(header::CONTENT_TYPE, "application/json");
-    }
-    let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-    request.body(Full::new(bytes)).map_err(|_| Failure::Usage("the token file does not hold a token".into()))
-}
-
-async fn exchange(authority: &str, mut request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Bytes)> {
-    let address = if request.uri().port().is_some() { authority.to_owned() } else { format!("{authority}:80") };
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    if let Some(path) = request.uri().path_and_query().cloned() {
-        *request.uri_mut() = Uri::from(path);
-    }
-    let (parts, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
-    connection.abort();
-    Ok((parts.status.as_u16(), body.to_bytes()))
-}
-
-fn understand(status: u16, body: &[u8]) -> Result<Value, Failure> {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    if (200..300).contains(&status) {
-        return json.ok_or_else(|| Failure::Refused("the answer is not JSON; is --admin the admin listener?".into()));
-    }
-    let json = json.unwrap_or_default();
-    let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-    let hint = match status {
+    let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+    let hint = match status.as_u16() {
         401 => "; give an operator's token with --token-file",
         404 => "; no such thing, or this process does not run the gateway role",
         _ => "",
     };
     let (title, detail) = (text("title"), text("detail"));
     let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
-    Err(Failure::Refused(format!("{status} {title}{detail}{hint}")))
+    Err(Failure::Refused(format!("{} {title}{detail}{hint}", status.as_u16())))
 }

@@ -7,7 +7,7 @@ pub mod mode;
 pub mod queue;
 pub mod replay;
 pub mod serve;
-mod table;
+pub mod table;
 
 use std::process::ExitCode;
 

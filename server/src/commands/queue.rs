@@ -19,13 +19,17 @@ pub async fn run(admin: &Admin, command: QueueCommand) -> Result<(), Failure> {
             list(admin, &client::get(admin, &path).await?);
         }
         QueueCommand::Show { id } => show(admin, client::get(admin, &entry(&id)).await?),
-        QueueCommand::Cancel { id, reason } => {
-            let body = json!({ "action": "cancel", "reason": reason });
-            let path = format!("{}/actions", entry(&id));
-            show(admin, client::order(admin, Method::POST, &path, body).await?);
-        }
+        QueueCommand::Cancel { id, reason } => act(admin, &id, "cancel", &reason).await?,
+        QueueCommand::Retry { id, reason } => act(admin, &id, "retry", &reason).await?,
+        QueueCommand::WriteOff { id, reason } => act(admin, &id, "write-off", &reason).await?,
         QueueCommand::Export { state } => export(admin, state.as_deref()).await?,
     }
+    Ok(())
+}
+
+async fn act(admin: &Admin, id: &str, action: &str, reason: &str) -> Result<(), Failure> {
+    let body = json!({ "action": action, "reason": reason });
+    show(admin, client::order(admin, Method::POST, &format!("{}/actions", entry(id)), body).await?);
     Ok(())
 }
 

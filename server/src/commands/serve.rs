@@ -92,15 +92,15 @@ pub async fn serve(
         }
     }
     let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
-    let mut write_side = None;
+    let mut identity = None;
     if runs(Role::Gateway) || runs(Role::Replayer) {
         let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
-        mode = Arc::new(WatchedMode(started.watch.clone()));
+        mode = Arc::new(WatchedMode(started.watch));
         if runs(Role::Gateway) {
             channels = channels.merge(gateway::router(started.gateway.clone()));
         }
-        steering = steering.merge(gateway::operators_router(started.gateway.clone()));
-        write_side = Some(started);
+        steering = steering.merge(gateway::operators_router(started.gateway));
+        identity = Some(started.identity);
     }
     if runs(Role::ReadApi) {
         channels = channels.merge(read_api::routes(read_api(&config, &shared, mode)?));
@@ -124,7 +124,7 @@ pub async fn serve(
         service.context("a service ended by a panic")?;
     }
     // The identity is given up last, when nothing of this process can be under way any more.
-    drop(write_side);
+    drop(identity);
     tracing::info!("ended");
     Ok(())
 }

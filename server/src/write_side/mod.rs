@@ -24,13 +24,14 @@ use crate::config::Config;
 use crate::roles::Role;
 use crate::signals::Drain;
 
-/// The running write side; keep it for as long as its parts are used.
+/// The running write side. Its tasks end when the gateway has no holder any more.
 pub struct WriteSide {
     /// Takes writes.
     pub gateway: Gateway,
     /// Knows core health and mode.
     pub watch: Watch,
-    _identity: Identity,
+    /// Keep it until nothing of this process can be under way any more.
+    pub identity: Identity,
 }
 
 /// Takes this instance's identity, ends the attempts of its earlier holders, and starts the tasks of the write side's roles.
@@ -59,7 +60,7 @@ pub async fn start(
         let replayer = Replayer::new(journal.clone(), core, instance, config.replay.options());
         services.spawn(replayer.run(drain.clone().begun()));
     }
-    Ok(WriteSide { gateway, watch, _identity: identity })
+    Ok(WriteSide { gateway, watch, identity })
 }
 
 fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use schemas::entry::{EntryState, Evidence, Verdict};
+use schemas::entry::EntryState;
 use serde::Serialize;
 use sql::{params, placeholders};
 
 use super::record::{COLUMNS, Entry, EntryId};
-use super::transitions::now_us;
-use super::workset::WorkSet;
-use super::{Journal, JournalError, controls};
+use super::{Journal, JournalError};
 
 /// A debit that a served balance may not include yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,30 +195,6 @@ impl Journal {
             }
         }
         Ok(holds)
-    }
-
-    /// Cancels a queued entry; any other state answers [`JournalError::Forbidden`]. `audited` for operators.
-    pub async fn cancel(&self, actor: &str, id: &EntryId, audited: Option<String>) -> Result<Entry, JournalError> {
-        let (actor, id) = (actor.to_owned(), id.clone());
-        self.run(move |tx| {
-            let (actor, id, audited) = (actor.clone(), id.clone(), audited.clone());
-            Box::pin(async move {
-                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
-                let state = work.entry(&id)?.state;
-                let verdict = work.weigh_in(&id, Evidence::Cancel)?;
-                if verdict == Verdict::Forbidden {
-                    return Err(JournalError::Forbidden(state));
-                }
-                let mut entries = work.store(tx, &actor, now_us()).await?;
-                // Only the cancel that did it: a repeated one was audited with the first.
-                if let (Some(why), Verdict::Moves(_)) = (audited, verdict) {
-                    let detail = serde_json::json!({ "entry": id.as_str(), "why": why });
-                    controls::audit(tx, &actor, "entry.cancel", detail).await?;
-                }
-                entries.remove(&id).ok_or(JournalError::NoSuchEntry)
-            })
-        })
-        .await
     }
 
     /// Sum of holds per account as the lanes count them and as the legs say: they must be equal. For checks, not for serving.

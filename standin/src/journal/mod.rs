@@ -9,6 +9,7 @@ mod batch;
 mod claim;
 mod confirm;
 mod controls;
+mod decide;
 mod instances;
 mod lanes;
 mod lookup;
@@ -27,6 +28,7 @@ pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Fence, OpenAttempt, Unresolved};
 pub use confirm::{Confirmed, LegSeen};
 pub use controls::{AuditRecord, ModeOrder};
+pub use decide::Decision;
 pub use instances::Instance;
 pub use lookup::{Counts, EntryDetail, Filter, Hold, TransitionRecord};
 pub use record::{Entry, EntryId, Transfer};
@@ -58,6 +60,9 @@ pub enum JournalError {
     /// The entry's state does not allow it.
     #[error("not possible for an entry that is {0}")]
     Forbidden(schemas::entry::EntryState),
+    /// Somebody may still be sending it.
+    #[error("an attempt may still be under way")]
+    AttemptOpen,
     /// The queue to the journal's writer is full or closed.
     #[error("the journal is overloaded")]
     Overloaded,

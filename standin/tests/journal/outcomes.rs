@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Entry};
+use standin::journal::{Change, Decision, Entry, JournalError};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -132,10 +132,32 @@ on_every_engine! {
         let behind = bank.queued("a", "c", 1).await;
         let elsewhere = bank.queued("c", "d", 1).await;
         assert_eq!(bank.ready().await, Vec::<standin::journal::EntryId>::new(), "c is behind a's entry");
-        bank.record(Change::new(entry.id.clone(), Evidence::WriteOff).because("by hand")).await;
+        let why = || Some("settled at the branch".to_owned());
+        for _ in 0..2 {
+            let gone = bank.journal.decide("op", &entry.id, Decision::WriteOff, why()).await.unwrap();
+            assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
+        }
+        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
+        let again = bank.journal.decide("op", &entry.id, Decision::Retry, why()).await;
+        assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         let attempt = taken(&bank, &behind).await;
         bank.record(posted(&behind, &[]).ending(attempt)).await;
         assert_eq!(bank.ready().await, [elsewhere.id]);
+    }
+    async fn a_parked_entry_is_sent_again_only_by_a_person_and_only_when_no_attempt_is_open(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let retry = || bank.journal.decide("op", &entry.id, Decision::Retry, Some("not in the core's books".into()));
+        assert!(matches!(retry().await, Err(JournalError::Forbidden(Submitting))));
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
+        assert!(matches!(retry().await, Err(JournalError::Forbidden(OutcomeUnknown))));
+        bank.record(Change::new(entry.id.clone(), Evidence::Unresolvable).because("outcome-unresolved")).await;
+        assert!(matches!(retry().await, Err(JournalError::AttemptOpen)));
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        let queued = retry().await.unwrap();
+        assert_eq!((queued.state, queued.reason), (Queued, None));
+        assert_eq!(bank.ready().await, std::slice::from_ref(&entry.id));
+        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
     }
 }

@@ -36,8 +36,6 @@ pub struct Allowed {
     pub branch_refs: BTreeSet<String>,
     /// Codes of 5xx answers that the run provokes on purpose, such as `journal-unavailable` when SQL was taken away.
     pub problems: BTreeSet<String>,
-    /// Keys may stay PROCESSING: their outcome cannot be proven and waits for a person.
-    pub open_at_rest: bool,
 }
 
 /// Which promise was broken.

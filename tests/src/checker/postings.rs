@@ -50,7 +50,6 @@ fn ended(known: &Known<'_>, found: &mut Vec<Violation>, key: &str, transfer: &Tr
             known.object(found, Rule::SilentRefusal, key, "FAILED, and GET shows no reason");
         }
         Some("FAILED" | "CANCELLED") => {}
-        Some("PROCESSING") if known.evidence.allowed.open_at_rest => {}
         Some("PROCESSING") => known.object(found, Rule::NotEnded, key, "still PROCESSING at rest"),
         other => known.object(found, Rule::WrongAnswer, key, format!("GET shows the status {other:?}")),
     }

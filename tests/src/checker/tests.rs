@@ -139,15 +139,13 @@ fn a_retry_after_a_broken_connection_orders_by_its_first_request() {
 }
 
 #[test]
-fn a_key_that_is_processing_at_rest_has_not_ended_unless_that_is_allowed() {
+fn a_key_that_is_processing_at_rest_has_not_ended() {
     let mut scene = clean();
     let open = transfer("C", "D", 1_00);
     let body = view("open", &open, "PROCESSING");
     say(&mut scene, "open", &open, 50, answered(202, body.clone()));
     scene.shown.insert("open".into(), Answer { status: 200, body });
     assert_eq!(rules(&scene), [Rule::NotEnded]);
-    scene.allowed.open_at_rest = true;
-    assert_eq!(rules(&scene), []);
 }
 
 #[test]

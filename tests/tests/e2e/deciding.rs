@@ -2,7 +2,7 @@
 //! clients' histories and the core's own tables alone.
 //!
 //! Its size comes from the environment: LOCUM_E2E_TRANSFERS, LOCUM_E2E_CLIENTS, LOCUM_E2E_ACCOUNTS, LOCUM_E2E_PER_SECOND,
-//! LOCUM_E2E_SEED. Each class of core runs on one engine here; the other pairs are for a soak.
+//! LOCUM_E2E_SEED. Each class of core runs on one engine here; `dev/soak` runs all pairs, and for longer.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use locum_tests::load::{Load, Reads};
 use locum_tests::world::{CHANNEL, Engine, PATIENCE, Plan, World};
 use serde_json::json;
 
+use crate::people::People;
 use crate::{outage, rest};
 
 fn number(name: &str, default: usize) -> usize {
@@ -31,6 +32,7 @@ async fn decide(class: Class, engine: Engine) {
         accounts: world.accounts(),
         patience: Duration::from_secs(120),
     };
+    let people = People::at_work(&world);
     let (recorder, addresses, transfers) = (world.recorder.clone(), world.addresses(), load.transfers);
     let reads = [0, 1].map(|instance| {
         Reads::start(instance, load.seed, load.accounts.clone(), recorder.clone(), &addresses, CHANNEL)
@@ -45,13 +47,10 @@ async fn decide(class: Class, engine: Engine) {
         reads.stop().await;
     }
     assert_eq!(answered, transfers, "every key is acknowledged");
-    let nobody_can_ask = class == Class::Neither;
-    let limit = if nobody_can_ask { Duration::from_secs(30) } else { 2 * PATIENCE };
-    rest::judge(&world, limit, Allowed { open_at_rest: nobody_can_ask, ..Allowed::default() }).await;
-    if !nobody_can_ask {
-        rest::all_confirmed(&world).await;
-        rest::same_as_the_core(&world).await;
-    }
+    rest::judge(&world, 2 * PATIENCE, Allowed::default()).await;
+    rest::all_confirmed(&world).await;
+    rest::same_as_the_core(&world).await;
+    people.go_home();
     world.end().await;
 }
 
@@ -93,19 +92,30 @@ async fn calamities(world: &mut World, transfers: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_mariadb_with_a_core_that_remembers_references() {
     decide(Class::Idempotent, Engine::MariaDb).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_oceanbase_with_a_core_that_can_only_be_asked() {
     decide(Class::Enquiry, Engine::OceanBase).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes; run the program e2e with --ignored deciding on a stack that is up"]
 async fn the_deciding_run_on_mariadb_with_a_core_that_does_neither() {
     decide(Class::Neither, Engine::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "one pair of LOCUM_E2E_CLASS and LOCUM_E2E_ENGINE; dev/soak runs it"]
+async fn the_deciding_run_of_the_environment() {
+    let word = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; dev/soak sets it"));
+    let (class, engine) = (word("LOCUM_E2E_CLASS"), word("LOCUM_E2E_ENGINE"));
+    let classes = [Class::Idempotent, Class::Enquiry, Class::Neither];
+    let class =
+        classes.into_iter().find(|known| known.as_str() == class).unwrap_or_else(|| panic!("no class {class:?}"));
+    let engines = [Engine::MariaDb, Engine::OceanBase];
+    let engine =
+        engines.into_iter().find(|known| known.part().0 == engine).unwrap_or_else(|| panic!("no engine {engine:?}"));
+    decide(class, engine).await;
 }

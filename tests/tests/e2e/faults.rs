@@ -8,6 +8,7 @@ use locum_tests::load::Load;
 use locum_tests::world::{PATIENCE, Plan, World};
 use serde_json::json;
 
+use crate::people::People;
 use crate::rest;
 
 /// Accounts of one fault: unknown outcomes of one must not hold up the next.
@@ -59,13 +60,11 @@ async fn every_fault_of(class: Class) {
         assert_eq!(answered, TRANSFERS, "{mode}: every key is acknowledged");
         assert!(hits > 0 || mode == "refuse", "{mode} hit nobody");
     }
-    let nobody_can_ask = class == Class::Neither;
-    let limit = if nobody_can_ask { Duration::from_secs(20) } else { PATIENCE };
-    rest::judge(&world, limit, Allowed { open_at_rest: nobody_can_ask, ..Allowed::default() }).await;
-    if !nobody_can_ask {
-        rest::all_confirmed(&world).await;
-        rest::same_as_the_core(&world).await;
-    }
+    let people = People::at_work(&world);
+    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::all_confirmed(&world).await;
+    rest::same_as_the_core(&world).await;
+    people.go_home();
     world.end().await;
 }
 

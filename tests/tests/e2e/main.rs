@@ -5,9 +5,11 @@
 #![allow(clippy::inconsistent_digit_grouping, reason = "amounts are written as whole units _ cents")]
 
 mod deciding;
+mod drain;
 mod faults;
 mod killed;
 mod outage;
+mod people;
 mod reads;
 mod rest;
 mod transfers;

@@ -12,7 +12,7 @@ use crate::rest;
 /// Resolves once this many submissions have ended.
 pub async fn submissions(world: &World, count: usize) {
     wait_for(&format!("{count} submissions"), Duration::from_secs(600), async || {
-        let seen = world.recorder.history().exchanges.len();
+        let seen = world.recorder.exchanges();
         if seen >= count { Ok(()) } else { Err(format!("{seen}")) }
     })
     .await;

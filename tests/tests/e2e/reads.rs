@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use locum_tests::client::{Http, HttpAnswer};
+use locum_tests::client::{Http, HttpAnswer, http};
 use locum_tests::wait::wait_for;
 use locum_tests::world::{CHANNEL, FIRST_CUSTOMER, PATIENCE, Plan, World};
 use mysql_async::prelude::Queryable;
@@ -75,7 +75,7 @@ async fn an_account_that_does_not_exist_and_one_of_somebody_else_are_the_same_40
         assert_eq!(foreign.body[member], unknown.body[member]);
     }
 
-    let mut nobody = Http::new(world.locums[0].address(), None);
+    let mut nobody = http(world.locums[0].address(), None);
     assert_eq!(balances(&mut nobody, ACCOUNT).await.status, 401);
     let body = json!({"from_account": OTHER, "to_account": ACCOUNT, "amount": "1.00", "currency": "EUR"});
     let key = [("idempotency-key", "foreign")];
