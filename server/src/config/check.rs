@@ -113,8 +113,16 @@ fn core(section: &Core, faults: &mut Vec<Fault>) {
 }
 
 impl Core {
-    /// The connector's configuration, from its file or inline.
+    /// The connector's configuration, from its file or inline, with the address that holds here.
     pub fn config(&self) -> Result<HttpCoreConfig, Fault> {
+        let mut config = self.written()?;
+        if let Some(address) = &self.base_url {
+            config.base_url.clone_from(address);
+        }
+        Ok(config)
+    }
+
+    fn written(&self) -> Result<HttpCoreConfig, Fault> {
         match (&self.connector, &self.http) {
             (Some(path), None) => {
                 let text = read(path).map_err(|text| Fault::new("core.connector", text))?;

@@ -174,6 +174,8 @@ pub struct Core {
     pub connector: Option<PathBuf>,
     /// The same, inline.
     pub http: Option<Value>,
+    /// Instead of the configuration's `base-url`, so that one file serves every place where such a core stands.
+    pub base_url: Option<String>,
 }
 
 impl Default for Listen {

@@ -90,6 +90,17 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
+fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
+    let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
+    let yaml = format!("{READS}core: {{connector: '{}', base_url: 'http://core:7001'}}\n", connector.display());
+    let address = |yaml: &str| Config::parse(yaml, &folder(), []).unwrap().core.config().unwrap().base_url;
+    assert_eq!(address(&yaml), "http://core:7001");
+    assert_eq!(address(&yaml.replace(", base_url: 'http://core:7001'", "")), "http://127.0.0.1:7001");
+    let everything = yaml.replace("roles: [read-api]", "roles: [gateway]").replace("http://core", "core");
+    has(&faults(&everything, &[]), "core.base-url: ");
+}
+
+#[test]
 fn the_example_names_sections_that_exist() {
     let text = include_str!("../../locum.example.yaml");
     let found = faults(text, &[]);
