@@ -32,33 +32,12 @@ connect_launch() {
 }
 
 connect_settings() {
-    cat <<SETTINGS
+    cat "$CONFIG_DIR/connect.properties" - <<SETTINGS
+
 bootstrap.servers=127.0.0.1:$(port_of kafka)
-group.id=locum-connect
 listeners=http://127.0.0.1:$(port_of connect)
 rest.advertised.host.name=127.0.0.1
 plugin.path=$CACHE_DIR/debezium-mariadb-$DEBEZIUM_VERSION
-# Reads the plugins' manifests instead of every class: 10 s instead of 30 s to be ready.
-plugin.discovery=service_load
-key.converter=org.apache.kafka.connect.json.JsonConverter
-value.converter=org.apache.kafka.connect.json.JsonConverter
-
-config.storage.topic=connect-configs
-offset.storage.topic=connect-offsets
-status.storage.topic=connect-status
-config.storage.replication.factor=1
-offset.storage.replication.factor=1
-status.storage.replication.factor=1
-offset.storage.partitions=1
-status.storage.partitions=1
-
-# After a kill the same connectors run again within seconds: no waiting for a worker that will not come back,
-# and a short memory of the one that died.
-scheduled.rebalance.max.delay.ms=0
-session.timeout.ms=6000
-heartbeat.interval.ms=2000
-# What a killed worker sends again is at most this much; it is not zero, and must not matter.
-offset.flush.interval.ms=5000
 SETTINGS
 }
 

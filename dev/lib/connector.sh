@@ -37,28 +37,13 @@ command_unregister() {
 }
 
 # connector_settings NAME FILE → the file with every ${NAME} place filled from the environment or these defaults.
-connector_settings() {
-    local name=$1 text place value
-    local -A defaults=(
-        [CORE_DB_HOST]=127.0.0.1 [CORE_DB_PORT]=$(port_of mariadb-core) [CORE_DB_USER]=root [CORE_DB_PASSWORD]=""
-        [KAFKA_BOOTSTRAP]=127.0.0.1:$(port_of kafka) [TOPIC_PREFIX]=$name
-        # Two connectors on one server must differ; the same connector keeps its number.
-        [SERVER_ID]=$((10000 + $(printf '%s' "$name" | cksum | cut -d' ' -f1) % 1000000))
-    )
-    text=$(<"$2")
-    while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
-        place=${BASH_REMATCH[1]}
-        if [[ -v $place ]]; then
-            value=${!place}
-        elif [[ -v defaults[$place] ]]; then
-            value=${defaults[$place]}
-        else
-            die "$2 needs $place" "$place=… dev/stack register $name $2"
-        fi
-        text=${text//"\${$place}"/"$value"}
-    done
-    printf '%s' "$text"
-}
+connector_settings() (
+    : "${CORE_DB_HOST=127.0.0.1}" "${CORE_DB_PORT=$(port_of mariadb-core)}" "${CORE_DB_USER=root}" "${CORE_DB_PASSWORD=}"
+    : "${KAFKA_BOOTSTRAP=127.0.0.1:$(port_of kafka)}" "${TOPIC_PREFIX=$1}"
+    # Two connectors on one server must differ; the same connector keeps its number.
+    : "${SERVER_ID=$((10000 + $(printf '%s' "$1" | cksum | cut -d' ' -f1) % 1000000))}"
+    filled "$2" || die "a place in $2 is not filled" "PLACE=… dev/stack register $1 $2"
+)
 
 connector_states() { connect_api GET "/connectors/$1/status" 2>/dev/null | grep -o '"state":"[A-Z_]*"' || true; }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The simulated legacy core over mariadb-core, its connector, and a configuration of Locum for all that runs here.
+# The simulated legacy core over mariadb-core, and its connector.
 
 readonly CORE_DATABASE=corebank
 
@@ -49,40 +49,4 @@ core_attach() {
     connector_settled "$prefix" || DATABASE=$CORE_DATABASE TOPIC_PREFIX=$prefix \
         command_register "$prefix" "$ROOT/connectors/debezium/mariadb.json"
     write_locum_config "$prefix"
-}
-
-# write_locum_config PREFIX: a configuration and tokens for trying Locum on this stack; an edited tokens file is kept.
-write_locum_config() {
-    local redis=''
-    ! is_up redis || redis=$(printf 'redis:\n  url: redis://127.0.0.1:%s/\n' "$(port_of redis)")
-    cat >"$STACK_DIR/core.yaml" <<EOF
-$(sed "s#^base-url:.*#base-url: http://127.0.0.1:$(port_of core)#" "$ROOT/connectors/cores/core-sim.yaml")
-EOF
-    cat >"$STACK_DIR/locum.yaml" <<EOF
-# Written by dev/stack for trying; server/locum.example.yaml explains every value.
-listen: {address: "127.0.0.1:8080"}
-admin: {address: "127.0.0.1:8081"}
-state_dir: $STACK_DIR/locum-state
-sql:
-  url: mysql://root@127.0.0.1:$(port_of mariadb)/locum
-$redis
-kafka:
-  bootstrap: 127.0.0.1:$(port_of kafka)
-sources:
-  - name: corebank
-    mapping: $ROOT/schemas/mappings/core-sim.yaml
-    topic_prefix: $1
-core:
-  connector: $STACK_DIR/core.yaml
-tokens: $STACK_DIR/tokens.yaml
-EOF
-    [[ -s $STACK_DIR/tokens.yaml ]] || cat >"$STACK_DIR/tokens.yaml" <<EOF
-# For trying on this machine only: anybody who reads the README knows these tokens.
-channels:
-  - {principal: mobile, token: channel-demo-token, customers: ["*"], scopes: [read, write]}
-operators:
-  - {principal: operator, token: operator-demo-token, scopes: [operate, read]}
-EOF
-    printf 'operator-demo-token\n' >"$STACK_DIR/operator.token"
-    say "try: cargo run --release -- serve --config ${STACK_DIR#"$ROOT/"}/locum.yaml"
 }

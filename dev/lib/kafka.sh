@@ -39,32 +39,12 @@ kafka_launch() {
 kafka_new_cluster_id() { printf 'L%s' "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)"; }
 
 kafka_settings() {
-    cat <<SETTINGS
-process.roles=broker,controller
-node.id=1
+    cat "$CONFIG_DIR/kafka.properties" - <<SETTINGS
+
 controller.quorum.voters=1@127.0.0.1:$(port_of kafka-controller)
-controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:$(port_of kafka),CONTROLLER://127.0.0.1:$(port_of kafka-controller)
 advertised.listeners=PLAINTEXT://127.0.0.1:$(port_of kafka)
 log.dirs=$(part_dir kafka)/data
-
-# One node: every internal topic has one replica, and few partitions, which make starting quick.
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-
-# Topics are made by those who own them, never by a consumer that came early and would fix the partitions.
-auto.create.topics.enable=false
-num.partitions=4
-# A rebuild reads topics from their beginning, however long the checkout has been idle.
-log.retention.ms=-1
 SETTINGS
 }
 

@@ -25,19 +25,11 @@ mariadb_as_root=()
 [[ $(id -u) != 0 ]] || mariadb_as_root=(--user=root)
 
 mariadb_launch() {
-    local part=$1 dir settings
+    local part=$1 dir
     dir=$(part_dir "$part")
-    case $part in
-        # What Debezium asks of a source, and a core that loses nothing it has acknowledged.
-        mariadb-core) settings=(--server-id=1 --log-bin="$dir/data/binlog" --binlog-format=ROW --binlog-row-image=FULL
-            --gtid-strict-mode=1 --sync-binlog=1 --innodb-buffer-pool-size=256M) ;;
-        mariadb) settings=(--server-id=2 --skip-log-bin --local-infile=1 --innodb-buffer-pool-size=512M) ;;
-    esac
-    spawn "$part" mariadbd --no-defaults "${mariadb_as_root[@]}" --datadir="$dir/data" \
+    spawn "$part" mariadbd --defaults-file="$CONFIG_DIR/$part.cnf" "${mariadb_as_root[@]}" --datadir="$dir/data" \
         --bind-address=127.0.0.1 --port="$(port_of "$part")" --socket="$(socket_path "$part")" \
-        --pid-file="$dir/data/mariadbd.pid" --skip-name-resolve --max-connections=500 \
-        --character-set-server=utf8mb4 --collation-server=utf8mb4_general_ci \
-        --innodb-flush-log-at-trx-commit=1 "${settings[@]}"
+        --pid-file="$dir/data/mariadbd.pid"
 }
 
 # sql_answers PART

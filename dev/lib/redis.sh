@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Redis without persistence: it is never authority in Locum, so a killed one comes back empty, on purpose.
+# Redis without persistence.
 
 redis_prepare() {
     ensure_command redis-server redis-server redis-server
@@ -8,8 +8,8 @@ redis_prepare() {
 }
 
 redis_launch() {
-    spawn redis redis-server --bind 127.0.0.1 --port "$(port_of redis)" --daemonize no \
-        --dir "$(part_dir redis)/data" --save '' --appendonly no
+    spawn redis redis-server "$CONFIG_DIR/redis.conf" --bind 127.0.0.1 --port "$(port_of redis)" --daemonize no \
+        --dir "$(part_dir redis)/data"
 }
 
 redis_ready() { [[ $(timeout 2 redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]]; }
