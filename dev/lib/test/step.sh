@@ -12,6 +12,7 @@ step() {
     start=$(now_ms)
     shown=$start
     # A background job of a script ignores Ctrl-C, and so would all that a test starts: `env` takes that back.
+    # `timeout` makes the step a process group of its own, known by its pid.
     timeout --kill-after=20 "${minutes}m" env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null 9>&- &
     STEP_PID=$!
     while kill -0 "$STEP_PID" 2>/dev/null; do
@@ -22,6 +23,7 @@ step() {
         fi
     done
     wait "$STEP_PID" || outcome=$?
+    end_group "$STEP_PID"
     STEP_PID=
     ((outcome != 124)) || printf '\nended by dev/test: not done after %d minutes\n' "$minutes" >>"$log"
     return "$outcome"
@@ -42,7 +44,11 @@ end_step() {
     [[ -n $STEP_PID ]] || return 0
     kill -TERM "$STEP_PID" 2>/dev/null || true
     wait "$STEP_PID" 2>/dev/null || true
+    end_group "$STEP_PID"
 }
+
+# end_group PID: what a step has started and not taken down, for instance because it ignores SIGTERM.
+end_group() { kill -KILL -- "-$1" 2>/dev/null || true; }
 
 # failed_step NAME SENTENCE shows the end of its log.
 failed_step() {
