@@ -69,6 +69,12 @@ list_programs() {
 # binary NAME → its path
 binary() { awk -F '\t' -v name="$1" '$1 == "binary" && $3 == name { print $4 }' "$PROGRAMS"; }
 
+# test_program NAME → its folder and its path
+test_program() { awk -F '\t' -v OFS='\t' -v name="$1" '$1 == "test" && $3 == name { print $2, $4 }' "$PROGRAMS"; }
+
+# as_from_cargo FOLDER → what `env` must be given for a test program to run as under cargo, one a line
+as_from_cargo() { printf '%s\n' -C "$1" "CARGO=$(command -v cargo)" "CARGO_MANIFEST_DIR=$1"; }
+
 # group_of KIND FOLDER NAME PROGRAM → the suite a test program belongs to
 group_of() {
     if [[ $1 == test && $3 == model ]]; then
@@ -86,12 +92,12 @@ group_of() {
 
 # run_programs LIMIT_MINUTES runs each test program of the suite that runs, as cargo would, and counts its tests.
 run_programs() {
-    local kind folder name program found=
+    local kind folder name program surroundings found=
     while IFS=$'\t' read -r kind folder name program <&3; do
         [[ $kind != binary && $(group_of "$kind" "$folder" "$name" "$program") == "$SUITE" ]] || continue
         found=yes
-        run_tests "$SUITE-${folder##*/}-$name" "$1" \
-            env -C "$folder" CARGO="$(command -v cargo)" CARGO_MANIFEST_DIR="$folder" "$program"
+        mapfile -t surroundings < <(as_from_cargo "$folder")
+        run_tests "$SUITE-${folder##*/}-$name" "$1" env "${surroundings[@]}" "$program"
     done 3<"$PROGRAMS"
     [[ -n $found ]] || { failure "there is no test program for this suite" && return 1; }
 }
@@ -109,7 +115,7 @@ run_tests() {
     count failed "$failed"
     count ignored "$ignored"
     if ((failed > 0)); then
-        failed_step "$1" "$1: $failed failed ($(step_ending "$outcome")), see .test/logs/$1.log"
+        failed_step "$1" "$1: $failed failed ($(step_ending "$outcome")), see $(shown "$(step_log "$1")")"
     elif ((passed > 0)); then
         say "$1: $passed passed"
     fi

@@ -25,11 +25,14 @@ step() {
     wait "$STEP_PID" || outcome=$?
     end_group "$STEP_PID"
     STEP_PID=
-    ((outcome != 124)) || printf '\nended by dev/test: not done after %d minutes\n' "$minutes" >>"$log"
+    ((outcome != 124)) || printf '\nended: not done after %d minutes\n' "$minutes" >>"$log"
     return "$outcome"
 }
 
-step_log() { printf '%s/logs/%s.log' "$TEST_DIR" "$1"; }
+step_log() { printf '%s/%s.log' "$LOG_DIR" "$1"; }
+
+# shown PATH, as a person in the checkout would write it.
+shown() { printf '%s' "${1#"$ROOT/"}"; }
 
 # The last line that says anything, and how many crates a build has come through.
 last_words() {
@@ -52,18 +55,22 @@ end_group() { kill -KILL -- "-$1" 2>/dev/null || true; }
 
 # failed_step NAME SENTENCE shows the end of its log.
 failed_step() {
+    show_step_end "$1"
+    failure "$2"
+}
+
+show_step_end() {
     local log
     log=$(step_log "$1")
     say "last lines of $log:"
     tail -n "$LOG_LINES_OF_FAILURE" "$log" | sed 's/^/    /'
-    failure "$2"
 }
 
 # single NAME LIMIT_MINUTES COMMAND… for suites that are one step.
 single() {
     local outcome=0
     step "$@" || outcome=$?
-    ((outcome == 0)) || failed_step "$1" "$(step_ending "$outcome"), see .test/logs/$1.log"
+    ((outcome == 0)) || failed_step "$1" "$(step_ending "$outcome"), see $(shown "$(step_log "$1")")"
     return "$outcome"
 }
 
