@@ -7,14 +7,15 @@ use connectors::{CoreConnector, PostRequest};
 use schemas::core::{Enquiry, Outcome};
 use schemas::entry::{EntryState, Evidence};
 use standin::journal::{Change, Entry, Fence, Instance, Journal, JournalError, Unresolved};
-use standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembers, resolve};
+use standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembered_until, resolve};
 use standin::settle::{self, UNRESOLVED};
 
 use crate::clock::Observations;
 use crate::metrics::RESOLUTION_STEPS_TOTAL;
 
-/// Entries looked at in one round.
-const ROUND_MAX: i64 = 256;
+/// Entries of one page, and of one round: one that waits for its time must not keep others from their turn.
+const PAGE: usize = 256;
+const ROUND_MAX: usize = 16_384;
 
 /// What one step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Resolver {
     /// One look at everything unresolved, up to the first silence of the core.
     pub(crate) async fn round(&mut self, fence: &Fence) -> Result<Progress, JournalError> {
         let wall_us = jiff::Timestamp::now().as_microsecond();
-        let unresolved = self.journal.unresolved(wall_us - self.abandoned_after_us, ROUND_MAX).await?;
+        let unresolved = self.unresolved(wall_us - self.abandoned_after_us).await?;
         self.seen.keep_only(&unresolved);
         for entry in &unresolved {
             if self.step(fence, entry, wall_us).await? == Progress::CoreSilent {
@@ -59,6 +60,19 @@ impl Resolver {
             }
         }
         Ok(Progress::Fine)
+    }
+
+    async fn unresolved(&self, submitting_before_us: i64) -> Result<Vec<Unresolved>, JournalError> {
+        let mut all: Vec<Unresolved> = Vec::new();
+        loop {
+            let after = all.last().map(|last| &last.entry.id);
+            let page = self.journal.unresolved(submitting_before_us, after, PAGE as i64).await?;
+            let whole = page.len() == PAGE;
+            all.extend(page);
+            if !whole || all.len() >= ROUND_MAX {
+                return Ok(all);
+            }
+        }
     }
 
     async fn step(&mut self, fence: &Fence, unresolved: &Unresolved, wall_us: i64) -> Result<Progress, JournalError> {
@@ -139,13 +153,12 @@ impl Resolver {
         Ok(if silent { Progress::CoreSilent } else { Progress::Fine })
     }
 
-    /// Asked again right before the bytes leave: this process may have been stopped since the resend was decided.
+    /// No byte leaves when the core may have forgotten the reference: this process may have been stopped since the resend was
+    /// decided, and the connector asks the time with a connection in hand.
     async fn post_if_remembered(&self, request: &PostRequest, known: &UnknownOutcome) -> Outcome {
-        let core = self.core.capabilities();
-        if !remembers(&core, known.first_attempt_ms, &self.patience, self.seen.now_ms()) {
-            return Outcome::NotSent { reason: "the core may have forgotten the reference".into() };
-        }
-        self.core.post(request, self.core_timeout).await
+        let until_ms = remembered_until(&self.core.capabilities(), known.first_attempt_ms, &self.patience);
+        let left = Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.seen.now_ms()));
+        self.core.post(request, self.core_timeout.min(left)).await
     }
 
     /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.

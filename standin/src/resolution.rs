@@ -64,15 +64,18 @@ pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience,
     }
 }
 
-/// Will a request that leaves at `now_ms` take effect while the core still remembers the first attempt?
-///
-/// Asked when a resend is decided, and again by its sender on the connection that will carry it, right before the bytes leave:
-/// a stopped process wakes and goes on from where it was. The request's own lifetime in the core comes off the memory.
+/// Does the core still remember the first attempt when a request that leaves at `now_ms` takes effect?
 pub fn remembers(core: &Capabilities, first_attempt_ms: u64, patience: &Patience, now_ms: u64) -> bool {
-    core.reference_memory_ms.is_some_and(|memory_ms| {
-        let taken_up_by = now_ms.saturating_add(patience.memory_margin_ms).saturating_add(core.request_lifetime_ms_max);
-        taken_up_by < first_attempt_ms.saturating_add(memory_ms)
-    })
+    remembered_until(core, first_attempt_ms, patience).is_some_and(|until_ms| now_ms < until_ms)
+}
+
+/// Until when may a request leave that is to take effect while the core still remembers the first attempt? `None`: never.
+///
+/// Asked when a resend is decided, and again by its sender, as the time after which no byte of it may leave: a stopped process
+/// wakes and goes on from where it was. The request's own lifetime in the core comes off the memory.
+pub fn remembered_until(core: &Capabilities, first_attempt_ms: u64, patience: &Patience) -> Option<u64> {
+    let for_ms = core.reference_memory_ms?.checked_sub(patience.memory_margin_ms)?;
+    Some(first_attempt_ms.saturating_add(for_ms.checked_sub(core.request_lifetime_ms_max)?))
 }
 
 /// May the refusal that answered one attempt end its entry?

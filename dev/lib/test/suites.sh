@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # One function per suite. What it needs first is built or started by the `need_…` it calls.
 
-readonly SUITES=(format shell build clippy unit model conformance e2e sql-parser)
+readonly SUITES=(format shell build clippy unit model demo conformance e2e sql-parser)
 # They run what the build has made.
-readonly SUITES_OF_PROGRAMS=(unit model conformance e2e)
+readonly SUITES_OF_PROGRAMS=(unit model demo conformance e2e)
 
 list_suites() { printf '%s\n' "${SUITES[@]}"; }
 
@@ -73,12 +73,16 @@ suite_model() {
     need_build && run_programs 20
 }
 
+suite_demo() {
+    need_build && single demo 5 "$(binary locum)" demo --check
+}
+
 suite_conformance() {
     need_build && need_services && run_programs 20
 }
 
 suite_e2e() {
-    need_build && need_services && run_programs 30
+    need_build && need_services && run_programs 40
 }
 
 # Checks what the last run of conformance and e2e has left, so it can be run alone after them.

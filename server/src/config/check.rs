@@ -6,6 +6,7 @@ use std::path::Path;
 
 use connectors::http::{HttpCore, HttpCoreConfig};
 use edge::tokens::Tokens;
+use schemas::core::Capabilities;
 use schemas::mapping::Mapping;
 
 use super::Fault;
@@ -27,7 +28,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
         sources(config, &mut faults);
     }
     if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
-        core(&config.core, &mut faults);
+        core(config, &mut faults);
     }
     for problem in config.limits.problems() {
         faults.push(Fault::new("limits", problem));
@@ -101,14 +102,22 @@ fn agrees(source: &Source, mapping: &Mapping, at: &str, faults: &mut Vec<Fault>)
     }
 }
 
-fn core(section: &Core, faults: &mut Vec<Fault>) {
-    match section.config() {
-        Err(fault) => faults.push(fault),
-        Ok(config) => {
-            if let Err(errors) = HttpCore::build(config) {
-                faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
-            }
-        }
+fn core(config: &Config, faults: &mut Vec<Fault>) {
+    let core = match config.core.config() {
+        Err(fault) => return faults.push(fault),
+        Ok(core) => core,
+    };
+    let Capabilities { reference_memory_ms, request_lifetime_ms_max, .. } = core.capabilities;
+    let used_up_ms = config.replay.memory_margin_ms.saturating_add(request_lifetime_ms_max);
+    if reference_memory_ms.is_some_and(|memory_ms| memory_ms <= used_up_ms) {
+        let text = format!(
+            "the core remembers references for no longer than this and a request's lifetime take ({used_up_ms} ms), so \
+             nothing could ever be sent again; lower it, or leave reference-memory-ms out of the core's capabilities"
+        );
+        faults.push(Fault::new("replay.memory_margin_ms", text));
+    }
+    if let Err(errors) = HttpCore::build(core) {
+        faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
     }
 }
 

@@ -101,6 +101,17 @@ fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
 }
 
 #[test]
+fn a_core_that_forgets_before_anything_could_be_sent_again_is_told() {
+    let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
+    let yaml = format!("{READS}core: {{connector: '{}'}}\n", connector.display()).replace("[read-api]", "[gateway]");
+    assert_eq!(faults(&yaml, &[]), [""; 0]);
+    has(
+        &faults(&yaml, &[("LOCUM__REPLAY__MEMORY_MARGIN_MS", "86400000")]),
+        "replay.memory_margin_ms: the core remembers",
+    );
+}
+
+#[test]
 fn the_example_names_sections_that_exist() {
     let text = include_str!("../../locum.example.yaml");
     let found = faults(text, &[]);

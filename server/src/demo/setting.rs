@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::json;
 
+use super::bank::Bank;
 use super::{CHANNEL, OPERATOR};
 use crate::config::Config;
-use crate::demo::bank::Bank;
 
 /// The files that a bank would write for this core, as they are in the repository.
 const MAPPING: &str = include_str!("../../../schemas/mappings/core-sim.yaml");
@@ -23,10 +23,6 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 
 /// A configuration as `locum serve` would read it, for SQLite and the core's change log instead of TiDB and Kafka.
 pub fn configuration(folder: &Path, bank: &Bank) -> anyhow::Result<Config> {
-    let connector = CONNECTOR.lines().map(|line| match line.starts_with("base-url:") {
-        true => format!("base-url: http://{}", bank.address),
-        false => line.to_owned(),
-    });
     let tokens = json!({
         "channels": [{"principal": "mobile", "token": CHANNEL, "customers": ["*"], "scopes": ["read", "write"]}],
         "operators": [{"principal": "operator", "token": OPERATOR, "scopes": ["operate", "read"]}],
@@ -37,7 +33,7 @@ pub fn configuration(folder: &Path, bank: &Bank) -> anyhow::Result<Config> {
         "state_dir": "state",
         "sql": {"url": format!("sqlite:{}", folder.join("locum.db").display())},
         "sources": [{"name": "corebank", "mapping": "mapping.yaml", "change_log": format!("http://{}", bank.control)}],
-        "core": {"connector": "core.yaml"},
+        "core": {"connector": "core.yaml", "base_url": format!("http://{}", bank.address)},
         "tokens": "tokens.yaml",
         "limits": {
             "per_transfer_minor": 100_000, "per_day_minor": 10_000_000, "per_day_count": 10_000,
@@ -46,7 +42,7 @@ pub fn configuration(folder: &Path, bank: &Bank) -> anyhow::Result<Config> {
     });
     for (name, content) in [
         ("mapping.yaml", MAPPING.to_owned()),
-        ("core.yaml", connector.collect::<Vec<_>>().join("\n")),
+        ("core.yaml", CONNECTOR.to_owned()),
         ("tokens.yaml", format!("{tokens:#}\n")),
         ("operator.token", format!("{OPERATOR}\n")),
         ("locum.yaml", format!("{config:#}\n")),

@@ -33,6 +33,7 @@ pub async fn run(folder: &Path, check: bool) -> Result<(), Failure> {
     let drain = Drain::on_signals().map_err(anyhow::Error::from)?;
     println!("Locum demo: a bank's core dies under load, and no channel sees an error.\n");
     let played = tokio::select! {
+        biased;
         played = play(folder, check, &drain) => played,
         () = drain.clone().begun() => Err(anyhow::anyhow!("interrupted")),
     };

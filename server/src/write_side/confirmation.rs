@@ -36,6 +36,7 @@ fn leg_seen(evidence: &LegEvidence) -> Option<LegSeen> {
         kind: evidence.leg,
         account: evidence.account_id.clone(),
         amount_minor: evidence.amount_minor.saturating_abs(),
+        currency: evidence.currency,
         posting_no,
         row_key: evidence.row_key.clone(),
     })

@@ -195,15 +195,23 @@ impl Journal {
             .collect()
     }
 
-    /// Entries to be found out about: unknown ones, and those Submitting since before `submitting_before_us`.
-    pub async fn unresolved(&self, submitting_before_us: i64, limit: i64) -> Result<Vec<Unresolved>, JournalError> {
+    /// Entries to be found out about: unknown ones, and those Submitting since before `submitting_before_us`; a page of them,
+    /// in order of id.
+    pub async fn unresolved(
+        &self,
+        submitting_before_us: i64,
+        after: Option<&EntryId>,
+        limit: i64,
+    ) -> Result<Vec<Unresolved>, JournalError> {
         let sql = format!(
             "SELECT {COLUMNS}, (SELECT COALESCE(MIN(started_us), 0) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
-             FROM entries WHERE state = 'outcome_unknown' OR (state = 'submitting' AND updated_us < ?) ORDER BY id LIMIT ?"
+             FROM entries WHERE (state = 'outcome_unknown' OR (state = 'submitting' AND updated_us < ?)) AND id > ? \
+             ORDER BY id LIMIT ?"
         );
-        let rows = self.db.query(&sql, params![submitting_before_us, limit]).await?;
+        let after = after.map_or("", EntryId::as_str);
+        let rows = self.db.query(&sql, params![submitting_before_us, after, limit]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Unresolved {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, LegKind, Verdict, weigh};
+use schemas::money::Currency;
 use sql::{Tx, params, placeholders};
 
 use super::record::{EntryId, Leg};
@@ -21,6 +22,8 @@ pub struct LegSeen {
     pub account: String,
     /// Positive minor units.
     pub amount_minor: i64,
+    /// Of the amount.
+    pub currency: Currency,
     /// The account's own number of the posting.
     pub posting_no: i64,
     /// The row's primary key; a second row for the same leg is a break.
@@ -127,6 +130,7 @@ fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'stati
         None => Some("the entry has no such leg"),
         Some(leg) if leg.account != row.account => Some("booked on another account"),
         Some(leg) if leg.amount_minor != row.amount_minor => Some("booked with another amount"),
+        Some(leg) if leg.currency != row.currency.code() => Some("booked in another currency"),
         Some(leg) if leg.row_key.as_ref().is_some_and(|key| *key != row.row_key) => Some("booked twice"),
         Some(_) => None,
     };

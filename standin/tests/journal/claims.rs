@@ -151,7 +151,7 @@ on_every_engine! {
         let fence = bank.fence().await;
         assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None, "still Submitting");
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
-        let look = async || bank.journal.unresolved(0, 10).await.unwrap().pop().unwrap();
+        let look = async || bank.journal.unresolved(0, None, 10).await.unwrap().pop().unwrap();
         assert!(!look().await.ended, "nobody ended attempt 1");
         bank.journal.end_own_attempt(&entry.id, 1, "not_recorded").await.unwrap();
         let unresolved = look().await;
@@ -168,15 +168,15 @@ on_every_engine! {
         assert_eq!(moved.entry.state, OutcomeUnknown);
         assert!(look().await.ended);
         bank.record(posted(&entry, &[])).await;
-        assert!(bank.journal.unresolved(0, 10).await.unwrap().is_empty());
+        assert!(bank.journal.unresolved(0, None, 10).await.unwrap().is_empty());
         assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None);
     }
 
     async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        assert!(bank.journal.unresolved(entry.updated_us, 10).await.unwrap().is_empty());
-        let late = bank.journal.unresolved(entry.updated_us + 1, 10).await.unwrap();
+        assert!(bank.journal.unresolved(entry.updated_us, None, 10).await.unwrap().is_empty());
+        let late = bank.journal.unresolved(entry.updated_us + 1, None, 10).await.unwrap();
         assert_eq!((late.len(), late[0].ended), (1, false));
     }
 }

@@ -2,6 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
+use schemas::money::Currency;
 use standin::journal::{Change, Confirmed as Done, Decision, EntryId, JournalError, LegSeen};
 
 use crate::support::*;
@@ -83,10 +84,11 @@ on_every_engine! {
         for wrong in [
             LegSeen { amount_minor: 501, row_key: "x".into(), ..row.clone() },
             LegSeen { account: "c".into(), row_key: "y".into(), ..row.clone() },
+            LegSeen { currency: Currency::parse("USD").unwrap(), row_key: "z".into(), ..row.clone() },
         ] {
             assert_eq!(bank.apply(&[], &[wrong]).await, Done { entries: 0, breaks: 1 });
         }
-        assert_eq!(bank.journal.counts().await.unwrap().breaks, 2);
+        assert_eq!(bank.journal.counts().await.unwrap().breaks, 3);
         assert!(bank.now(&entry).await.contradicted);
     }
 

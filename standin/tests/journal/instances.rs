@@ -19,7 +19,7 @@ on_every_engine! {
         assert_eq!(next.boot, 2);
         let now = bank.now(&direct).await;
         assert_eq!((now.state, now.ordered), (OutcomeUnknown, true));
-        let unresolved = bank.journal.unresolved(0, 10).await.unwrap();
+        let unresolved = bank.journal.unresolved(0, None, 10).await.unwrap();
         assert_eq!((unresolved.len(), unresolved[0].ended), (1, true));
         assert_eq!(bank.state(&theirs).await, Submitting, "another identity's attempt goes on");
         assert!(bank.journal.own_open_attempts(&next).await.unwrap().is_empty());

@@ -318,6 +318,7 @@ fn row_of(entry: &Entry, kind: LegKind, account: &str, posting_no: i64) -> LegSe
         kind,
         account: account.to_owned(),
         amount_minor: entry.command.amount_minor,
+        currency: entry.command.currency,
         posting_no,
         row_key: format!("{account}/{posting_no}"),
     }

@@ -91,10 +91,10 @@ impl Connection {
         deadline: Instant,
     ) -> Result<(Answer, Self), Broken> {
         let before = self.meter.written();
-        self.meter.set_in_flight(true);
+        self.meter.begins(deadline);
         let reason = match timeout_at(deadline, self.converse(request, body_bytes_max)).await {
             Ok(Ok(answer)) => {
-                self.meter.set_in_flight(false);
+                self.meter.is_over();
                 return Ok((answer, self));
             }
             Ok(Err(reason)) => reason,

@@ -2,18 +2,19 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// Shared between a connection's owner and its socket.
 #[derive(Default)]
 pub(super) struct Meter {
     written: AtomicU64,
-    in_flight: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
 }
 
 impl Meter {
@@ -22,9 +23,31 @@ impl Meter {
         self.written.load(Ordering::Acquire)
     }
 
-    /// While set, dropping the socket resets the connection.
-    pub(super) fn set_in_flight(&self, in_flight: bool) {
-        self.in_flight.store(in_flight, Ordering::Release);
+    /// A request is under way until it is over: no byte of it leaves after `deadline`, and dropping the socket resets the
+    /// connection.
+    pub(super) fn begins(&self, deadline: Instant) {
+        *self.deadline() = Some(deadline);
+    }
+
+    /// The request under way has been answered.
+    pub(super) fn is_over(&self) {
+        *self.deadline() = None;
+    }
+
+    fn in_flight(&self) -> bool {
+        self.deadline().is_some()
+    }
+
+    /// A process that was stopped goes on from where it was, perhaps right before the write: the last moment to ask the time.
+    fn in_time(&self) -> io::Result<()> {
+        match *self.deadline() {
+            Some(deadline) if Instant::now() >= deadline => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            _ => Ok(()),
+        }
+    }
+
+    fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,7 +73,7 @@ impl Drop for MeteredSocket {
     /// A plain close lets the kernel go on delivering what it still holds, for minutes over a broken network, after we
     /// have said that the attempt ended. A reset throws it away.
     fn drop(&mut self) {
-        if self.meter.in_flight.load(Ordering::Acquire)
+        if self.meter.in_flight()
             && let Err(err) = self.socket.set_zero_linger()
         {
             tracing::warn!(error = %err, "a connection to the core could not be set to reset");
@@ -66,6 +89,7 @@ impl AsyncRead for MeteredSocket {
 
 impl AsyncWrite for MeteredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.meter.in_time()?;
         let taken = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.count(&taken);
         taken
@@ -76,6 +100,7 @@ impl AsyncWrite for MeteredSocket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.meter.in_time()?;
         let taken = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.count(&taken);
         taken
@@ -91,9 +116,42 @@ impl AsyncWrite for MeteredSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A graceful shutdown in flight would deliver what is buffered; the drop that follows resets instead.
-        if self.meter.in_flight.load(Ordering::Acquire) {
+        if self.meter.in_flight() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_byte_of_a_request_leaves_after_its_deadline() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let socket = TcpStream::connect(listener.local_addr()?).await?;
+        let (mut peer, _) = listener.accept().await?;
+        let meter = Arc::new(Meter::default());
+        let mut metered = MeteredSocket::new(socket, meter.clone());
+
+        meter.begins(Instant::now() + Duration::from_secs(60));
+        metered.write_all(b"early").await?;
+        meter.is_over();
+        meter.begins(Instant::now());
+        let late = metered.write(b"late").await.map_err(|err| err.kind());
+        assert_eq!((late, meter.written()), (Err(io::ErrorKind::TimedOut), 5));
+        meter.is_over();
+        drop(metered);
+
+        let mut seen = Vec::new();
+        peer.read_to_end(&mut seen).await?;
+        assert_eq!(seen, b"early");
+        Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Transport {
     }
 
     async fn send(&self, connection: Connection, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
-        // A process that was stopped wakes past its deadline; it must not send then.
+        // The connection is spared; `Meter` asks again with each byte.
         if Instant::now() >= deadline {
             self.put(connection);
             return Exchange::NotSent("no time was left to send".to_owned());
