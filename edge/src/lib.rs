@@ -1,4 +1,4 @@
-//! What every HTTP listener of ours shares: problems, principals, strict bodies and the accept loop.
+//! What every HTTP listener of ours shares: problems, principals, strict bodies and the accept loop; and a client for our tools.
 //!
 //! Nothing in here knows an account. A route without [`principal::Authenticate`] cannot get a [`principal::Caller`].
 

@@ -177,14 +177,19 @@ pub fn not_loaded() -> Problem {
         .retry_after_s(5)
 }
 
+/// The journal went away in the middle of it.
+pub fn acceptance_unknown(err: &JournalError) -> Problem {
+    Problem::unavailable("acceptance-unknown", "It is not known whether the transfer was accepted", err)
+        .detail("Ask again with the same key; a new key could transfer twice.")
+        .retryable(true)
+        .safe_to_use_new_key(false)
+        .retry_after_s(2)
+}
+
 /// The journal could not take the write; whether it did is said exactly.
 pub fn journal_problem(err: &JournalError) -> Problem {
     if err.is_commit_unknown() {
-        return Problem::unavailable("acceptance-unknown", "It is not known whether the transfer was accepted", err)
-            .detail("Ask again with the same key; a new key could transfer twice.")
-            .retryable(true)
-            .safe_to_use_new_key(false)
-            .retry_after_s(2);
+        return acceptance_unknown(err);
     }
     match err {
         JournalError::Sql(sql::Error::Unavailable(_) | sql::Error::Retryable { .. }) | JournalError::Overloaded => {

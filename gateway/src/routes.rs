@@ -5,6 +5,8 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use edge::{Caller, Problem, Scope};
+use http::HeaderValue;
+use schemas::data_position::DataPosition;
 use schemas::entry::EntryState;
 use serde::Deserialize;
 use standin::journal::{Decision, Entry, EntryId, JournalError, Write};
@@ -44,7 +46,20 @@ async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request
     let (entry, replayed) = gateway.submit(write).await?;
     let by = if accepted_by(&entry) == schemas::entry::AcceptedBy::Core { "core" } else { "stand-in" };
     metrics::counter!(WRITES_TOTAL, "status" => Status::of(entry.state).as_str(), "accepted_by" => by).increment(1);
-    answer::submitted(&entry, replayed)
+    Ok(positioned(&gateway, &entry, answer::submitted(&entry, replayed)?).await)
+}
+
+/// Adds the position of the debited account, which the caller may read; as `Min-Position` it makes a later read include the
+/// write. An answer without it is still true, so a journal that went away costs only the header.
+async fn positioned(gateway: &Gateway, entry: &Entry, mut response: Response) -> Response {
+    let account = &entry.command.from_account;
+    if let Ok(Some(version)) = gateway.journal().lane_version(account).await {
+        let position = DataPosition { lanes: [(account.clone(), version)].into(), ..DataPosition::default() };
+        if let Ok(value) = HeaderValue::from_str(&position.to_string()) {
+            response.headers_mut().insert("data-position", value);
+        }
+    }
+    response
 }
 
 /// Asked before a key is consumed: can the core be told this at all?
@@ -90,7 +105,7 @@ async fn cancel(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<S
     let cancelled =
         edge::request::spawn(async move { journal.decide(&actor, &id, Decision::Cancel, None).await }).await;
     match cancelled.map_err(Problem::internal)? {
-        Ok(entry) => answer::shown(&entry),
+        Ok(entry) => Ok(positioned(&gateway, &entry, answer::shown(&entry)?).await),
         Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),
         Err(err) => Err(unavailable(err)),
     }

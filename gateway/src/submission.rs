@@ -201,7 +201,10 @@ impl Submission {
         self.deadline.saturating_duration_since(Instant::now() + self.shared.options.journal_budget)
     }
 
-    /// Records until it is recorded. The client is told at its deadline at the latest: durable means accepted, never 5xx.
+    /// Records until it is recorded. The client is told at its deadline at the latest.
+    ///
+    /// "Processing" is a place in the order of the account, which only the journal can give: while it is away the answer is that
+    /// the acceptance is unknown, unless the core has said what became of it.
     async fn record(&mut self, entry: Entry, changes: Vec<Change>) {
         let actor = self.shared.instance.to_string();
         let mut pause = RECORD_AGAIN.0;
@@ -215,8 +218,10 @@ impl Submission {
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
                     if Instant::now() + pause >= self.deadline {
-                        let promised = Entry { ordered: true, ..entry.clone() };
-                        self.tell(Ok((promised, false)));
+                        self.tell(match has_an_end(&changes) {
+                            true => Ok((Entry { ordered: true, ..entry.clone() }, false)),
+                            false => Err(answer::acceptance_unknown(&err)),
+                        });
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(RECORD_AGAIN.1);
@@ -254,9 +259,11 @@ impl Submission {
         };
         match latest {
             Ok(latest) => self.tell(Ok((latest, replayed))),
+            // Its place was durable before.
+            Err(_) if entry.ordered => self.tell(Ok((entry, replayed))),
             Err(err) => {
-                tracing::error!(entry = %entry.id, error = %err, "an accepted entry could not be marked as answered");
-                self.tell(Ok((Entry { ordered: true, ..entry }, replayed)));
+                tracing::error!(entry = %entry.id, error = %err, "an entry could not be marked as answered");
+                self.tell(Err(answer::acceptance_unknown(&err)));
             }
         }
     }
@@ -271,6 +278,11 @@ impl Submission {
 
 fn has_outcome(entry: &Entry) -> bool {
     entry.state.is_terminal() || entry.state == EntryState::Posted
+}
+
+/// Did the core say what became of it? Then nothing of it can be posted after a later write.
+fn has_an_end(changes: &[Change]) -> bool {
+    changes.iter().any(|change| matches!(change.evidence, Evidence::CorePosted | Evidence::CoreRefused))
 }
 
 fn signal_of(outcome: &Outcome) -> Signal {

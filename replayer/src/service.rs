@@ -1,6 +1,6 @@
 //! The replayer's loop: hold the fence, claim what may go, send, record; in between, find out about unknown outcomes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ const FENCE: &str = "replay";
 /// Longest wait for a probe's answer: shorter than the fence lasts.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Entries looked for in one go.
-const READY_MAX: i64 = 256;
+const READY_MAX: usize = 256;
 
 /// The service. One per process; only the fence's holder schedules.
 pub struct Replayer {
@@ -64,6 +64,8 @@ pub struct Replayer {
     options: Options,
     resolver: Resolver,
     pace: Pace,
+    /// Found ready by the last look and not claimed yet. A hint: the claim decides.
+    ready: VecDeque<EntryId>,
     sending: JoinSet<Sent>,
     /// Attempts that a sending task carries.
     under_way: HashMap<EntryId, i64>,
@@ -102,6 +104,7 @@ impl Replayer {
             options,
             resolver,
             pace,
+            ready: VecDeque::new(),
             sending: JoinSet::new(),
             under_way: HashMap::new(),
             unrecorded: HashMap::new(),
@@ -220,12 +223,14 @@ impl Replayer {
         if room == 0 {
             return Ok(());
         }
-        let mut ready = self.journal.ready(READY_MAX).await?;
-        ready.truncate(room);
-        if ready.is_empty() {
+        if self.ready.len() < room {
+            self.ready = self.journal.ready(READY_MAX).await?.into();
+        }
+        let next: Vec<EntryId> = self.ready.drain(..room.min(self.ready.len())).collect();
+        if next.is_empty() {
             return Ok(());
         }
-        let claimed = self.journal.claim(fence, &self.instance, ready).await?;
+        let claimed = self.journal.claim(fence, &self.instance, next).await?;
         for claimed in claimed {
             reached(CLAIM_AFTER_COMMIT);
             self.under_way.insert(claimed.entry.id.clone(), claimed.attempt);

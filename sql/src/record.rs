@@ -19,14 +19,22 @@ impl Recorder {
 
     /// Writes the statement's collapsed text to `HASH.sql` once. Other processes may record to the same folder.
     pub(crate) fn record(&self, sql: &str) {
+        // Most statements were seen to the letter.
+        if !self.is_new(fnv1a(sql.as_bytes())) {
+            return;
+        }
         let text = collapsed(sql);
         let hash = fnv1a(text.as_bytes());
-        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
+        if text != sql && !self.is_new(hash) {
             return;
         }
         if let Err(err) = std::fs::write(self.folder.join(format!("{hash:016x}.sql")), text + "\n") {
             tracing::warn!(error = %err, "statement not recorded");
         }
+    }
+
+    fn is_new(&self, hash: u64) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
     }
 }
 

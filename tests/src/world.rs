@@ -352,7 +352,7 @@ impl World {
             "listen": {"address": format!("127.0.0.1:{listen}")},
             "admin": {"address": format!("127.0.0.1:{admin}")},
             "state_dir": "state",
-            "sql": {"url": self.journal.url()},
+            "sql": {"url": self.journal.url(), "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},
             "redis": {"url": self.stack.address("REDIS_URL"), "prefix": self.name},
             "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
             "sources": [{

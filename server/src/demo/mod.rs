@@ -9,6 +9,7 @@ mod channels;
 mod figures;
 mod setting;
 mod story;
+mod visit;
 
 pub use bank::be_the_core;
 pub use setting::folder;
@@ -49,4 +50,12 @@ fn bar(length: u64, what: &'static str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("   {msg:<12} {bar:40} {pos}/{len}  {elapsed}");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what)
+}
+
+fn chapter(title: &str) {
+    println!("\n── {title}");
+}
+
+fn say(text: &str) {
+    println!("   {text}");
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use edge::client::Http;
 use http::StatusCode;
 use serde_json::Value as Json;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,7 +15,8 @@ use super::audit::{self, Books};
 use super::bank::{self, Bank};
 use super::channels::{Channels, Seen, Write};
 use super::figures::Figures;
-use super::{CHANNEL, OPERATOR, PATIENCE, awaited, bar, setting};
+use super::visit::stay_up;
+use super::{CHANNEL, OPERATOR, PATIENCE, awaited, bar, chapter, say, setting};
 use crate::commands::serve::{Addresses, serve};
 use crate::commands::{Failure, table};
 use crate::signals::Drain;
@@ -263,65 +263,4 @@ async fn proof(public: &str, bank: &Bank, seen: &Seen) -> anyhow::Result<Figures
         keys_again: KEYS_AGAIN,
         same_answer,
     })
-}
-
-/// Leaves everything up for the visitor: `curl` lines, and Enter kills the core or brings it back.
-async fn stay_up(
-    folder: &Path,
-    addresses: &Addresses,
-    bank: &mut Bank,
-    accounts: &[String],
-    drain: &Drain,
-) -> anyhow::Result<()> {
-    let Addresses { public, admin } = addresses;
-    let (one, other) = (&accounts[0], &accounts[1]);
-    let program = std::env::current_exe().map_or("locum".into(), |path| path.display().to_string());
-    chapter("Your turn");
-    println!(
-        "   Everything stays up until Ctrl-C. In another terminal:
-
-T='Authorization: Bearer {CHANNEL}'
-curl -si -H \"$T\" http://{public}/v1/accounts/{one}/balances
-curl -si -H \"$T\" -H 'Idempotency-Key: mine-1' -H 'Content-Type: application/json' http://{public}/v1/transfers \\
-  -d '{{\"from_account\":\"{one}\",\"to_account\":\"{other}\",\"amount\":\"10.50\",\"currency\":\"EUR\"}}'
-{program} queue list --admin http://{admin} --token-file {folder}/operator.token --limit 5
-{program} mode get --admin http://{admin} --token-file {folder}/operator.token
-
-   Enter kills the core (process {pid}); Enter again brings it back. Other troubles of the core, from `none` back to health:
-
-curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_after_commit, refuse, slow, read_only, none
-",
-        folder = folder.display(),
-        pid = bank.pid().unwrap_or_default(),
-        control = bank.control,
-    );
-    let mut keys = BufReader::new(tokio::io::stdin()).lines();
-    let (mut listening, mut running) = (true, true);
-    loop {
-        tokio::select! {
-            () = drain.clone().begun() => return Ok(()),
-            () = bank.ended(), if running => {
-                running = false;
-                say("The core is dead; Locum stands in. Enter brings it back.");
-            }
-            line = keys.next_line(), if listening => match line {
-                Ok(Some(_)) if running => bank.kill().await?,
-                Ok(Some(_)) => {
-                    bank.restart().await?;
-                    running = true;
-                    say("The core is back; what waited is replayed.");
-                }
-                // Nobody is at the keyboard.
-                _ => listening = false,
-            },
-        }
-    }
-}
-
-fn chapter(title: &str) {
-    println!("\n── {title}");
-}
-
-fn say(text: &str) {
-    println!("   {text}");
 }

@@ -110,24 +110,6 @@ impl Journal {
         Ok(())
     }
 
-    /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
-    ///
-    /// Starts from the heads of the lanes, so that it costs the number of busy lanes, however long they are.
-    pub async fn ready(&self, limit: i64) -> Result<Vec<EntryId>, JournalError> {
-        let rows = self
-            .db
-            .query(
-                "SELECT l.entry_id AS id FROM (SELECT account, MIN(seq) AS seq FROM legs WHERE open = 1 GROUP BY open, account) h \
-                 JOIN legs l ON l.account = h.account AND l.seq = h.seq JOIN entries e ON e.id = l.entry_id \
-                 JOIN lanes n ON n.account = h.account \
-                 WHERE e.state = 'queued' AND n.stopped = 0 AND l.row_key IS NULL GROUP BY l.entry_id \
-                 HAVING COUNT(*) = (SELECT COUNT(*) FROM legs a WHERE a.entry_id = l.entry_id) ORDER BY l.entry_id LIMIT ?",
-                params![limit],
-            )
-            .await?;
-        rows.iter().map(|row| EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))).collect()
-    }
-
     /// Claims those of `ids` that may be sent now, recording an attempt for each before any byte leaves.
     pub async fn claim(
         &self,
@@ -207,11 +189,11 @@ impl Journal {
             "SELECT {COLUMNS}, (SELECT COALESCE(MIN(started_us), 0) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
-             FROM entries WHERE (state = 'outcome_unknown' OR (state = 'submitting' AND updated_us < ?)) AND id > ? \
-             ORDER BY id LIMIT ?"
+             FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
+             AND (state = 'outcome_unknown' OR updated_us < ?) ORDER BY id LIMIT ?"
         );
         let after = after.map_or("", EntryId::as_str);
-        let rows = self.db.query(&sql, params![submitting_before_us, after, limit]).await?;
+        let rows = self.db.query(&sql, params![after, submitting_before_us, limit]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Unresolved {

@@ -94,6 +94,12 @@ impl Journal {
         rows.first().map(Entry::read).transpose()
     }
 
+    /// The version of an account's lane: what a reader must have seen to see every write to it so far.
+    pub async fn lane_version(&self, account: &str) -> Result<Option<i64>, JournalError> {
+        let rows = self.db.query("SELECT version FROM lanes WHERE account = ?", params![account]).await?;
+        Ok(rows.first().map(|row| row.get("version")).transpose()?)
+    }
+
     /// The entry with everything that happened to it.
     pub async fn detail(&self, id: &EntryId) -> Result<Option<EntryDetail>, JournalError> {
         let Some(entry) = self.get(id).await? else { return Ok(None) };

@@ -13,6 +13,7 @@ mod decide;
 mod instances;
 mod lanes;
 mod lookup;
+mod ready;
 mod record;
 mod schema;
 mod transitions;

@@ -7,6 +7,7 @@
 mod deciding;
 mod drain;
 mod faults;
+mod journal;
 mod killed;
 mod outage;
 mod people;

@@ -106,3 +106,25 @@ async fn while_the_core_is_away_a_transfer_is_accepted_declined_repeated_and_can
     rest::same_as_the_core(&world).await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_position_of_a_write_makes_a_read_of_another_instance_include_it() {
+    let mut world = World::start(Plan { locums: 2, ..Plan::default() }).await;
+    world.core.kill();
+    let mut writer = world.locums[0].channel(CHANNEL);
+    let headers = [("idempotency-key", "positioned")];
+    let answer = writer.request(Method::POST, "/v1/transfers", &headers, Some(&transfer(10_00).body())).await;
+    let answer = answer.unwrap_or_else(|err| panic!("{err}"));
+    let position = answer.header("data-position");
+    assert!(answer.status == 202 && !position.is_empty(), "{answer:?}");
+
+    let mut reader = world.locums[1].channel(CHANNEL);
+    let path = format!("/v1/accounts/{FROM}/balances");
+    let read = reader.request(Method::GET, &path, &[("min-position", position)], None).await;
+    let read = read.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!(three(&read.body), ["1000.00", "10.00", "990.00"], "{read:?}");
+
+    world.core.restart().await;
+    rest::all_confirmed(&world).await;
+    world.end().await;
+}

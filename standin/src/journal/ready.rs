@@ -1,0 +1,84 @@
+//! Which queued entries may go next: those at the head of every lane they touch.
+//!
+//! Small statements of one shape each. As one join it was the engine's choice where to begin, and an engine that planned it
+//! while the tables were empty went through the whole queue for every row of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use schemas::entry::EntryState;
+use sql::{Value, placeholders};
+
+use super::record::EntryId;
+use super::transitions::now_us;
+use super::{Journal, JournalError};
+
+/// Heads looked at in one statement.
+const HEADS_PER_STATEMENT: usize = 64;
+
+/// The lowest open sequence number of a lane.
+type Head = (String, i64);
+
+impl Journal {
+    /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
+    ///
+    /// Costs what the busy lanes cost, however long each is. When more entries are ready than asked for, where it begins
+    /// changes from call to call, so that no lane is passed over for ever.
+    pub async fn ready(&self, limit: usize) -> Result<Vec<EntryId>, JournalError> {
+        let mut heads = self.heads().await?;
+        let lowest: HashMap<String, i64> = heads.iter().cloned().collect();
+        if heads.len() > limit {
+            let begin = usize::try_from(now_us()).unwrap_or(0) % heads.len();
+            heads.rotate_left(begin);
+        }
+        let mut ready = BTreeSet::new();
+        for heads in heads.chunks(HEADS_PER_STATEMENT) {
+            ready.extend(self.ready_of(heads, &lowest).await?);
+            if ready.len() >= limit {
+                break;
+            }
+        }
+        Ok(ready.into_iter().take(limit).collect())
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, JournalError> {
+        let sql = "SELECT account, MIN(seq) AS seq FROM legs WHERE open = 1 GROUP BY open, account";
+        let rows = self.db.query(sql, Vec::new()).await?;
+        rows.iter().map(|row| Ok((row.get("account")?, row.get("seq")?))).collect()
+    }
+
+    /// Those entries of these heads that nothing holds back in any of their lanes.
+    async fn ready_of(&self, heads: &[Head], lowest: &HashMap<String, i64>) -> Result<Vec<EntryId>, JournalError> {
+        let any = vec!["(account = ? AND seq = ?)"; HEADS_PER_STATEMENT].join(" OR ");
+        let sql = format!("SELECT entry_id AS id FROM legs WHERE {any}");
+        let values = padded(heads).flat_map(|(account, seq)| [account.into(), seq.into()]).collect();
+        let rows = self.db.query(&sql, values).await?;
+        let ids = rows.iter().map(|row| row.get::<String>("id")).collect::<Result<BTreeSet<_>, _>>()?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT e.id AS id, e.state AS state, l.account AS account, l.seq AS seq, l.row_key AS row_key, \
+             n.stopped AS stopped FROM entries e JOIN legs l ON l.entry_id = e.id JOIN lanes n ON n.account = l.account \
+             WHERE e.id IN ({})",
+            placeholders(HEADS_PER_STATEMENT)
+        );
+        let ids: Vec<String> = ids.into_iter().collect();
+        let rows = self.db.query(&sql, padded(&ids).map(Value::from).collect()).await?;
+        let mut held_back: BTreeMap<EntryId, bool> = BTreeMap::new();
+        for row in rows {
+            let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
+            let (account, seq): (String, i64) = (row.get("account")?, row.get("seq")?);
+            let behind = lowest.get(&account).is_none_or(|head| *head != seq);
+            let queued = row.get::<&str>("state")? == EntryState::Queued.as_str();
+            let booked = row.get::<Option<String>>("row_key")?.is_some();
+            *held_back.entry(id).or_default() |= behind || !queued || booked || row.get("stopped")?;
+        }
+        Ok(held_back.into_iter().filter(|(_, held_back)| !held_back).map(|(id, _)| id).collect())
+    }
+}
+
+/// Always as many, the last one again and again: one statement to prepare and to plan, whatever the number.
+fn padded<T: Clone>(some: &[T]) -> impl Iterator<Item = T> {
+    let last = some.last().into_iter().cycle();
+    some.iter().chain(last).take(HEADS_PER_STATEMENT).cloned()
+}
