@@ -178,7 +178,7 @@ pub fn not_loaded() -> Problem {
 }
 
 /// The journal went away in the middle of it.
-pub fn acceptance_unknown(err: &JournalError) -> Problem {
+pub fn acceptance_unknown(err: impl std::fmt::Display) -> Problem {
     Problem::unavailable("acceptance-unknown", "It is not known whether the transfer was accepted", err)
         .detail("Ask again with the same key; a new key could transfer twice.")
         .retryable(true)
@@ -193,10 +193,11 @@ pub fn journal_problem(err: &JournalError) -> Problem {
     }
     match err {
         JournalError::Sql(sql::Error::Unavailable(_) | sql::Error::Retryable { .. }) | JournalError::Overloaded => {
+            // An earlier request with this key may have been kept: the journal cannot be asked.
             Problem::unavailable("journal-unavailable", "The transfer was not accepted", err)
-                .detail("Nothing was kept. Ask again with the same key.")
+                .detail("Nothing of this request was kept. Ask again with the same key.")
                 .retryable(true)
-                .safe_to_use_new_key(true)
+                .safe_to_use_new_key(false)
                 .retry_after_s(2)
         }
         _ => Problem::internal(err).safe_to_use_new_key(false),

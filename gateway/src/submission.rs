@@ -37,6 +37,8 @@ impl Default for Options {
     }
 }
 
+/// A journal that is merely slow gets this long beyond the deadline before a channel reads that the acceptance is unknown.
+const JOURNAL_GRACE: Duration = Duration::from_secs(3);
 /// How often an outcome is looked for that another task or process will record.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Pause between tries to record an outcome while the journal is away, growing up to the second.
@@ -95,7 +97,11 @@ impl Gateway {
         let (told, answer) = oneshot::channel();
         let submission = Submission { shared: self.shared.clone(), deadline, told: Some(told) };
         edge::request::spawn(submission.run(write));
-        answer.await.unwrap_or_else(|_| Err(Problem::internal("a submission ended without an answer")))
+        match timeout_at(deadline + JOURNAL_GRACE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Problem::internal("a submission ended without an answer")),
+            Err(late) => Err(answer::acceptance_unknown(late)),
+        }
     }
 
     /// Returns attempts of this process that no task holds to the queue: they were never sent.

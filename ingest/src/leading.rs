@@ -168,6 +168,7 @@ impl<'s> Leading<'s> {
         };
         state.committed(&advance);
         count(&self.lease.source, &prepared, applied.as_ref(), &state.status);
+        warn_of_parked(&self.lease.source, &prepared);
         let publication = state.publication(&prepared, applied);
         self.service.tiers.publish(&publication).await;
         Ok(())
@@ -240,6 +241,20 @@ impl State {
             gone,
             reset: !known,
         }
+    }
+}
+
+/// Tells of parked events, without their reasons: these may quote a customer's data, and are kept with the events.
+fn warn_of_parked(source: &str, prepared: &Prepared) {
+    for event in &prepared.parked {
+        let Partition { topic, partition } = &event.partition;
+        tracing::warn!(
+            source,
+            topic,
+            partition,
+            offset = event.offset,
+            "an event cannot be applied and is parked; what it touches is served as degraded: GET /admin/v1/parked-events"
+        );
     }
 }
 

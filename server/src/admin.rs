@@ -10,8 +10,9 @@ use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
-use read_model::{Digest, Reader, SourceStatus, Tier};
+use read_model::{Digest, ParkedSummary, Reader, SourceStatus, Tier};
 use serde_json::{Value, json};
+use sql::Db;
 
 use crate::signals::Drain;
 
@@ -20,9 +21,14 @@ const READY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Age from which data counts as stale, in milliseconds.
 const STALE_AFTER_MS: i64 = 10_000;
 
+/// Most parked events in one answer.
+const PARKED_MAX: u32 = 1_000;
+
 /// What the operators' routes look at.
 #[derive(Clone)]
 pub struct Tower {
+    /// The store.
+    pub db: Db,
     /// The read model.
     pub reader: Reader,
     /// Every metric of this process.
@@ -37,6 +43,7 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
         .route("/metrics", get(metrics))
         .route("/admin/v1/sources", get(sources))
         .route("/admin/v1/freshness", get(freshness))
+        .route("/admin/v1/parked-events", get(parked_events))
         .route("/admin/v1/tiers", get(tiers))
         .with_state(tower.clone())
         .merge(steering)
@@ -108,6 +115,26 @@ async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Va
         })
     };
     Ok(Json(json!({ "freshness": sources.iter().map(view).collect::<Vec<_>>() })))
+}
+
+/// Change events that could not be applied, oldest first, with what they touch and why; not their contents.
+async fn parked_events(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    caller.require(Scope::Operate)?;
+    let unavailable = |error| Problem::unavailable("store-unavailable", "The store cannot be asked now", error);
+    let parked = read_model::parked_events(&tower.db, None, PARKED_MAX).await.map_err(unavailable)?;
+    let view = |event: &ParkedSummary| {
+        let touches: Value = serde_json::from_str(&event.entity_keys).unwrap_or_default();
+        json!({
+            "source": event.source,
+            "topic": event.partition.topic,
+            "partition": event.partition.partition,
+            "offset": event.offset,
+            "touches": touches,
+            "reason": event.reason,
+            "parked_at": jiff::Timestamp::from_millisecond(event.parked_at_ms).ok().map(|at| at.to_string()),
+        })
+    };
+    Ok(Json(json!({ "parked_events": parked.iter().map(view).collect::<Vec<_>>() })))
 }
 
 /// Every document of the fast tiers against SQL. Reads all of SQL: for proofs, not for dashboards.

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::Failure;
 use crate::config::Config;
 
 /// Checks a configuration with everything it names.
 pub fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path, std::env::vars())?;
-    let roles: Vec<String> = config.roles.iter().map(|role| format!("{role:?}")).collect();
+    let roles = config.roles.iter().filter_map(ValueEnum::to_possible_value);
+    let roles: Vec<String> = roles.map(|role| role.get_name().to_owned()).collect();
     println!("{} is good: {} source(s), roles {}", path.display(), config.sources.len(), roles.join(", "));
     Ok(())
 }

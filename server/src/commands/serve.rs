@@ -114,7 +114,8 @@ pub async fn serve(
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
-    let tower = Tower { reader: shared.reader.clone(), metrics, drain: drain.clone() };
+    let (db, reader) = (shared.db.clone(), shared.reader.clone());
+    let tower = Tower { db, reader, metrics, drain: drain.clone() };
     let tower = admin::routes(tower, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
     services.spawn(ended("channels", public.serve("channels", channels, drain.clone().begun())));

@@ -149,7 +149,7 @@ impl Core {
 fn tokens(config: &Config, faults: &mut Vec<Fault>) {
     let Some(path) = &config.tokens else {
         let text = "is missing: Locum does not start without authentication. Name a file of channels and operators \
-                    (see locum.example.yaml); only the embedded demo runs open";
+                    (see locum.example.yaml)";
         return faults.push(Fault::new("tokens", text));
     };
     match Tokens::load(path) {

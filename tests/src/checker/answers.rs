@@ -74,13 +74,13 @@ fn hear<'a>(known: &Known<'_>, found: &mut Vec<Violation>, exchange: &'a Exchang
     }
 }
 
-/// A declared problem that says whether a new key is safe.
+/// A declared problem that calls no new key safe: an earlier request may have been kept.
 fn is_allowed(known: &Known<'_>, answer: &Answer) -> bool {
     let code = answer.text("code").unwrap_or("");
     let safe = answer.body["safe_to_use_new_key"].as_bool();
     known.evidence.allowed.problems.contains(code)
         && answer.body["retryable"] == true
-        && (code != "acceptance-unknown" || safe == Some(false))
+        && (safe == Some(false) || (safe.is_none() && code != "acceptance-unknown"))
 }
 
 fn reason(answer: &Answer) -> Option<&str> {

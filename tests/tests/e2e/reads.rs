@@ -134,5 +134,9 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     by_hand(&world, &format!("UPDATE accounts SET balance = 77.00 WHERE account_no = '{OTHER}'")).await;
     let other = shows(&mut http, OTHER, "77.00").await;
     assert_eq!(other.header("data-quality"), "ok");
+    let told = world.operate(0, Method::GET, "/admin/v1/parked-events", None).await;
+    let parked = &told["parked_events"][0];
+    assert_eq!((parked["topic"].as_str(), told["parked_events"][1].is_null()), (Some(&*topic), true), "{told}");
+    assert!(parked["touches"].to_string().contains(ACCOUNT) && parked["reason"].is_string(), "{told}");
     world.end().await;
 }
