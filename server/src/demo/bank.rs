@@ -8,7 +8,7 @@ use anyhow::Context;
 use edge::client::Http;
 use serde_json::Value as Json;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use super::{PATIENCE, awaited};
 
@@ -30,6 +30,8 @@ pub async fn be_the_core(options: core_sim::Options) -> anyhow::Result<()> {
 pub struct Bank {
     folder: PathBuf,
     child: Child,
+    /// The child lives as long as this is open. Kept apart: waiting for a child closes what it still has of its input.
+    _leash: Option<ChildStdin>,
     /// `host:port` of the bank's interface.
     pub address: String,
     /// `host:port` of the control interface: faults, ledger, change log.
@@ -40,8 +42,9 @@ impl Bank {
     /// Starts it on free ports with its books in `folder`.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let free = "127.0.0.1:0".to_owned();
-        let child = launch(folder, &free, &free)?;
-        let mut bank = Self { folder: folder.to_owned(), child, address: free.clone(), control: free };
+        let mut child = launch(folder, &free, &free)?;
+        let _leash = child.stdin.take();
+        let mut bank = Self { folder: folder.to_owned(), child, _leash, address: free.clone(), control: free };
         bank.ready().await?;
         Ok(bank)
     }
@@ -49,6 +52,7 @@ impl Bank {
     /// Starts it again on its books, at the same addresses.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.child = launch(&self.folder, &self.address, &self.control)?;
+        self._leash = self.child.stdin.take();
         self.ready().await
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 use super::bank::Bank;
 use super::{CHANNEL, chapter, say};
@@ -39,7 +39,7 @@ curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_afte
         pid = bank.pid().unwrap_or_default(),
         control = bank.control,
     );
-    let mut keys = BufReader::new(tokio::io::stdin()).lines();
+    let mut keys = pressed_keys();
     let (mut listening, mut running) = (true, true);
     loop {
         tokio::select! {
@@ -48,16 +48,29 @@ curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_afte
                 running = false;
                 say("The core is dead; Locum stands in. Enter brings it back.");
             }
-            line = keys.next_line(), if listening => match line {
-                Ok(Some(_)) if running => bank.kill().await?,
-                Ok(Some(_)) => {
+            key = keys.recv(), if listening => match key {
+                Some(()) if running => bank.kill().await?,
+                Some(()) => {
                     bank.restart().await?;
                     running = true;
                     say("The core is back; what waited is replayed.");
                 }
                 // Nobody is at the keyboard.
-                _ => listening = false,
+                None => listening = false,
             },
         }
     }
+}
+
+/// Each Enter. Read by a thread of its own, which does not keep the process from ending as tokio's would.
+fn pressed_keys() -> mpsc::Receiver<()> {
+    let (pressed, keys) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            if line.is_err() || pressed.blocking_send(()).is_err() {
+                return;
+            }
+        }
+    });
+    keys
 }

@@ -29,20 +29,10 @@ pub async fn all_confirmed(world: &World) {
     .await;
 }
 
-/// On every instance memory and Redis hold what SQL holds, by digest; and each account shows the core's balance, no holds, and
-/// the core's postings.
+/// On every instance each account shows the core's balance, no holds, and the core's postings; and what memory and Redis keep is
+/// what SQL holds, by digest.
 pub async fn same_as_the_core(world: &World) {
     let books = world.core.books().await;
-    for locum in &world.locums {
-        wait_for(&format!("the tiers of locum {} agree", locum.index), PATIENCE, async || {
-            let answer = locum.admin().get("/admin/v1/tiers").await?;
-            let tiers = answer.body["tiers"].as_array().cloned().unwrap_or_default();
-            let whole = |tier: &Json| tier["agrees"] == true && tier["sql"]["documents"] == books.accounts.len();
-            let kept = tiers.iter().any(|tier| tier["tier"] == "redis" && tier["kept"]["documents"].as_u64() > Some(0));
-            if tiers.len() == 2 && tiers.iter().all(whole) && kept { Ok(()) } else { Err(answer.body.to_string()) }
-        })
-        .await;
-    }
     for locum in &world.locums {
         let mut http = locum.channel(locum_tests::world::CHANNEL);
         for (name, account) in &books.accounts {
@@ -73,6 +63,21 @@ pub async fn same_as_the_core(world: &World) {
                 );
             }
         }
+    }
+    tiers_agree(world, books.accounts.len()).await;
+}
+
+/// After every account was read, so that a tier that had begun anew keeps something.
+async fn tiers_agree(world: &World, accounts: usize) {
+    for locum in &world.locums {
+        wait_for(&format!("the tiers of locum {} agree", locum.index), PATIENCE, async || {
+            let answer = locum.admin().get("/admin/v1/tiers").await?;
+            let tiers = answer.body["tiers"].as_array().cloned().unwrap_or_default();
+            let whole = |tier: &Json| tier["agrees"] == true && tier["sql"]["documents"] == accounts;
+            let kept = tiers.iter().any(|tier| tier["tier"] == "redis" && tier["kept"]["documents"].as_u64() > Some(0));
+            if tiers.len() == 2 && tiers.iter().all(whole) && kept { Ok(()) } else { Err(answer.body.to_string()) }
+        })
+        .await;
     }
 }
 
