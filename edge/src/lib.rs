@@ -9,8 +9,10 @@ mod pace;
 pub mod principal;
 pub mod problem;
 pub mod request;
+mod segment;
 pub mod serve;
 pub mod tokens;
 
 pub use principal::{Audience, Authenticate, Authenticator, Caller, Principal, Scope, Scopes};
 pub use problem::{FieldError, Problem};
+pub use segment::Segment;

@@ -55,7 +55,8 @@ struct TransferView<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    accepted_by: AcceptedBy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_by: Option<AcceptedBy>,
     core_reference: &'a str,
     cancellable: bool,
     created_at: String,
@@ -68,18 +69,24 @@ struct TransferView<'a> {
     remittance: Option<&'a str>,
 }
 
-/// Who took the write: the core within the request, or stand-in.
-pub fn accepted_by(entry: &Entry) -> AcceptedBy {
-    if entry.ordered { AcceptedBy::StandIn } else { AcceptedBy::Core }
+/// Who took the write: the core within the request, or stand-in; nobody did when our rules declined it.
+pub fn accepted_by(entry: &Entry) -> Option<AcceptedBy> {
+    match entry.state {
+        EntryState::Declined => None,
+        _ if entry.ordered => Some(AcceptedBy::StandIn),
+        _ => Some(AcceptedBy::Core),
+    }
 }
 
 /// The body of every answer about a transfer.
 pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
     let command = &entry.command;
+    let status = Status::of(entry.state);
     let view = TransferView {
         transfer_id: entry.id.as_str(),
-        status: Status::of(entry.state),
-        reason: entry.reason.as_deref(),
+        status,
+        // Why an entry waits for a person is for operators; a channel reads why one failed.
+        reason: entry.reason.as_deref().filter(|_| status == Status::Failed),
         accepted_by: accepted_by(entry),
         core_reference: &entry.core_ref,
         cancellable: entry.state == EntryState::Queued,

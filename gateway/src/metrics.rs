@@ -6,3 +6,13 @@ pub const WRITES_TOTAL: &str = "locum_gateway_writes_total";
 pub const HEALTH_CHANGES_TOTAL: &str = "locum_gateway_health_changes_total";
 /// Seconds an attempt at the core took, by `outcome`.
 pub const CORE_ATTEMPT_SECONDS: &str = "locum_gateway_core_attempt_seconds";
+/// Entries that something must follow, by `state`; those parked wait for a person.
+pub const ENTRIES: &str = "locum_journal_entries";
+/// Seconds since the oldest entry without an outcome was made.
+pub const OLDEST_OPEN_SECONDS: &str = "locum_journal_oldest_open_seconds";
+/// Entries that evidence contradicts; their lanes are stopped.
+pub const CONTRADICTED: &str = "locum_journal_contradicted";
+/// Findings of the core's change data against the journal.
+pub const BREAKS: &str = "locum_journal_breaks";
+/// 1 while stand-in takes the writes.
+pub const STANDS_IN: &str = "locum_gateway_stands_in";

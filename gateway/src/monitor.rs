@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use standin::journal::{Journal, ModeOrder};
+use standin::journal::{Backlog, Journal, JournalError, ModeOrder};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::health::{CoreHealth, Health, Policy, Signal};
-use crate::metrics::HEALTH_CHANGES_TOTAL;
-use crate::mode::View;
+use crate::metrics::{BREAKS, CONTRADICTED, ENTRIES, HEALTH_CHANGES_TOTAL, OLDEST_OPEN_SECONDS, STANDS_IN};
+use crate::mode::{Mode, View};
 use crate::submission::Gateway;
 
 /// How often the monitor looks.
@@ -24,16 +24,22 @@ pub struct MonitorOptions {
     pub probe_timeout: Duration,
     /// Between two looks at orders, queue and orphans.
     pub look_every: Duration,
+    /// Between two counts of what waits.
+    pub count_every: Duration,
+    /// Change data that are complete for longer than this after a posting, and do not show it, are a break.
+    pub confirmed_within: Duration,
 }
 
 impl Default for MonitorOptions {
-    /// Probes every 250 ms and waits 1 s for them; looks at the journal every 500 ms.
+    /// Probes every 250 ms and waits 1 s for them; looks at the journal every 500 ms, counts every 5 s; confirmed within 2 minutes.
     fn default() -> Self {
         Self {
             policy: Policy::default(),
             probe_every: Duration::from_millis(250),
             probe_timeout: Duration::from_secs(1),
             look_every: Duration::from_millis(500),
+            count_every: Duration::from_secs(5),
+            confirmed_within: Duration::from_secs(120),
         }
     }
 }
@@ -74,10 +80,11 @@ impl Watch {
             return;
         }
         let health = guard.health();
+        // Under the lock: of two changes the later one must be the one that stands.
+        self.view.send_modify(|view| view.health = health);
         drop(guard);
         tracing::warn!(health = health.as_str(), ?signal, "the core's health changed");
         metrics::counter!(HEALTH_CHANGES_TOTAL, "to" => health.as_str()).increment(1);
-        self.view.send_modify(|view| view.health = health);
     }
 }
 
@@ -100,8 +107,9 @@ impl Monitor {
     pub async fn run(self, gateway: Gateway, drain: impl Future<Output = ()>) {
         let probes = self.probe();
         let looks = self.look(&gateway);
+        let counts = self.count();
         tokio::select! {
-            () = async { tokio::join!(probes, looks); } => {}
+            () = async { tokio::join!(probes, looks, counts); } => {}
             () = drain => {}
         }
     }
@@ -129,7 +137,33 @@ impl Monitor {
         }
     }
 
-    async fn look_once(&self, gateway: &Gateway) -> Result<(), standin::journal::JournalError> {
+    async fn count(&self) {
+        let mut ticks = interval(self.options.count_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(err) = self.count_once().await {
+                tracing::warn!(error = %err, "the journal's backlog cannot be counted");
+            }
+        }
+    }
+
+    async fn count_once(&self) -> Result<(), JournalError> {
+        self.journal.find_unconfirmed(self.options.confirmed_within).await?;
+        let Backlog { by_state, oldest_open, contradicted, breaks } = self.journal.backlog().await?;
+        let gauge = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+        for (state, count) in by_state {
+            metrics::gauge!(ENTRIES, "state" => state.as_str()).set(gauge(count));
+        }
+        metrics::gauge!(OLDEST_OPEN_SECONDS).set(oldest_open.as_secs_f64());
+        metrics::gauge!(CONTRADICTED).set(gauge(contradicted));
+        metrics::gauge!(BREAKS).set(gauge(breaks));
+        let stands_in = self.watch.view().mode() == Mode::StandIn;
+        metrics::gauge!(STANDS_IN).set(if stands_in { 1 } else { 0 });
+        Ok(())
+    }
+
+    async fn look_once(&self, gateway: &Gateway) -> Result<(), JournalError> {
         let order = self.journal.mode_order().await?;
         let any_ordered = self.journal.any_ordered().await?;
         self.watch.view.send_if_modified(|view| {
@@ -137,7 +171,6 @@ impl Monitor {
             (view.order, view.any_ordered) = (order, any_ordered);
             changed
         });
-        gateway.sweep_orphans(jiff::Timestamp::now().as_microsecond()).await?;
-        Ok(())
+        gateway.end_what_nobody_carries().await
     }
 }

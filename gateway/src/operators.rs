@@ -1,15 +1,15 @@
 //! The operators' HTTP for writes: mode, core, entries, replay, limits, audit. Every change carries a reason and is audited.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use edge::{Caller, Problem, Scope};
+use edge::{Caller, Problem, Scope, Segment};
 use schemas::entry::EntryState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use standin::journal::{Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
-use standin::rules::Limits;
+use standin::rules::{AgeBand, Limits};
 
 use crate::answer::Status;
 use crate::submission::Gateway;
@@ -93,7 +93,7 @@ async fn list_entries(
     Ok(Json(json!({ "entries": views })).into_response())
 }
 
-async fn show_entry(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Answer {
+async fn show_entry(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Answer {
     caller.require(Scope::Operate)?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     let found = gateway.journal().detail(&id).await.map_err(unavailable)?;
@@ -143,10 +143,10 @@ enum Action {
 }
 
 impl Action {
-    fn decision(self) -> Decision {
+    fn decision(self, request_lifetime_ms: u64) -> Decision {
         match self {
             Self::Cancel => Decision::Cancel,
-            Self::Retry => Decision::Retry,
+            Self::Retry => Decision::Retry { request_lifetime_ms },
             Self::WriteOff => Decision::WriteOff,
         }
     }
@@ -161,30 +161,20 @@ impl Action {
     }
 }
 
-async fn act(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>, request: Request) -> Answer {
+async fn act(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment, request: Request) -> Answer {
     let Act { action, reason } = order_from(&caller, request, |body: &Act| &body.reason).await?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    if let Action::Retry = action {
-        its_time_is_over(&gateway, &id).await?;
-    }
-    match gateway.journal().decide(&caller.id, &id, action.decision(), Some(reason)).await {
+    let decision = action.decision(gateway.core().capabilities().request_lifetime_ms_max);
+    match gateway.journal().decide(&caller.id, &id, decision, Some(reason)).await {
         Ok(entry) => Ok(Json(entry_view(&entry)).into_response()),
         Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
         Err(JournalError::Forbidden(state)) => Err(action.not_now(state)),
         Err(JournalError::AttemptOpen) => Err(too_early("An attempt has not ended: its sender may still be alive.")),
+        Err(JournalError::AttemptRecent) => {
+            Err(too_early("A request of it may still take effect in the core; try again in some seconds."))
+        }
         Err(err) => Err(unavailable(err)),
     }
-}
-
-/// A person vouches that the core does not have it; that it can no longer take effect there is for us to see.
-async fn its_time_is_over(gateway: &Gateway, id: &EntryId) -> Result<(), Problem> {
-    let Some(entry) = gateway.journal().get(id).await.map_err(unavailable)? else { return Ok(()) };
-    let lifetime_us = gateway.core().capabilities().request_lifetime_ms_max.saturating_mul(1_000);
-    let parked_for_us = jiff::Timestamp::now().as_microsecond().saturating_sub(entry.updated_us);
-    if entry.state == EntryState::Parked && u64::try_from(parked_for_us).unwrap_or(0) < lifetime_us {
-        return Err(too_early("A request of it may still take effect in the core; try again in some seconds."));
-    }
-    Ok(())
 }
 
 fn too_early(detail: &str) -> Problem {
@@ -237,24 +227,45 @@ async fn steer_replay(State(gateway): State<Gateway>, caller: Caller, request: R
 
 async fn show_limits(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;
-    Ok(Json(gateway.journal().limits().await.map_err(unavailable)?).into_response())
+    let (limits, version) = gateway.journal().limits().await.map_err(unavailable)?;
+    Ok(Json(json!({ "limits": limits, "version": version })).into_response())
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetLimits {
-    limits: Limits,
+    limits: WholeLimits,
+    /// Of the limits that this replaces, as last shown.
+    version: i64,
     reason: String,
 }
 
+/// A limit left out must not become a default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeLimits {
+    per_transfer_minor: i64,
+    per_day_minor: i64,
+    per_day_count: i64,
+    age_bands: Vec<AgeBand>,
+}
+
 async fn set_limits(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
-    let SetLimits { limits, reason } = order_from(&caller, request, |body: &SetLimits| &body.reason).await?;
+    let SetLimits { limits, version, reason } = order_from(&caller, request, |body: &SetLimits| &body.reason).await?;
+    let WholeLimits { per_transfer_minor, per_day_minor, per_day_count, age_bands } = limits;
+    let limits = Limits { per_transfer_minor, per_day_minor, per_day_count, age_bands };
     let problems = limits.problems();
     if !problems.is_empty() {
         return Err(Problem::bad_request(problems.join("; ")));
     }
-    gateway.journal().set_limits(&caller.id, &limits, &reason).await.map_err(unavailable)?;
-    show_limits(State(gateway), caller).await
+    match gateway.journal().set_limits(&caller.id, &limits, Some(version), &reason).await {
+        Ok(()) => show_limits(State(gateway), caller).await,
+        Err(JournalError::Changed) => {
+            let problem = Problem::new(409, "limits-changed", "Somebody changed the limits meanwhile");
+            Err(problem.detail("Look at what is in force now, and send its version."))
+        }
+        Err(err) => Err(unavailable(err)),
+    }
 }
 
 #[derive(Deserialize)]
@@ -266,12 +277,15 @@ struct Why {
 async fn clear_lane(
     State(gateway): State<Gateway>,
     caller: Caller,
-    Path(account): Path<String>,
+    Segment(account): Segment,
     request: Request,
 ) -> Answer {
     let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
-    gateway.journal().clear_lane(&caller.id, &account, &reason).await.map_err(unavailable)?;
-    Ok(Json(json!({ "account": account, "stopped": false })).into_response())
+    match gateway.journal().clear_lane(&caller.id, &account, &reason).await {
+        Ok(()) => Ok(Json(json!({ "account": account, "stopped": false })).into_response()),
+        Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
+        Err(err) => Err(unavailable(err)),
+    }
 }
 
 async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {

@@ -1,15 +1,18 @@
 //! The channels' HTTP for writes.
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use edge::{Caller, Problem, Scope};
+use edge::{Caller, Problem, Scope, Segment};
 use http::HeaderValue;
 use schemas::data_position::DataPosition;
-use schemas::entry::EntryState;
+use schemas::entry::{AcceptedBy, EntryState};
 use serde::Deserialize;
 use standin::journal::{Decision, Entry, EntryId, JournalError, Write};
+use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by};
 use crate::metrics::WRITES_TOTAL;
@@ -44,16 +47,24 @@ async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request
     };
     check(&gateway, &write)?;
     let (entry, replayed) = gateway.submit(write).await?;
-    let by = if accepted_by(&entry) == schemas::entry::AcceptedBy::Core { "core" } else { "stand-in" };
+    let by = match accepted_by(&entry) {
+        Some(AcceptedBy::Core) => "core",
+        Some(AcceptedBy::StandIn) => "stand-in",
+        None => "nobody",
+    };
     metrics::counter!(WRITES_TOTAL, "status" => Status::of(entry.state).as_str(), "accepted_by" => by).increment(1);
     Ok(positioned(&gateway, &entry, answer::submitted(&entry, replayed)?).await)
 }
+
+/// Longest an answer that is there waits for its position.
+const POSITION_BUDGET: Duration = Duration::from_millis(250);
 
 /// Adds the position of the debited account, which the caller may read; as `Min-Position` it makes a later read include the
 /// write. An answer without it is still true, so a journal that went away costs only the header.
 async fn positioned(gateway: &Gateway, entry: &Entry, mut response: Response) -> Response {
     let account = &entry.command.from_account;
-    if let Ok(Some(version)) = gateway.journal().lane_version(account).await {
+    let version = timeout(POSITION_BUDGET, gateway.journal().lane_version(account)).await;
+    if let Ok(Ok(Some(version))) = version {
         let position = DataPosition { lanes: [(account.clone(), version)].into(), ..DataPosition::default() };
         if let Ok(value) = HeaderValue::from_str(&position.to_string()) {
             response.headers_mut().insert("data-position", value);
@@ -94,11 +105,11 @@ async fn by_key(
     answer::shown(&found.map_err(unavailable)?.ok_or_else(Problem::not_found)?)
 }
 
-async fn by_id(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn by_id(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Result<Response, Problem> {
     answer::shown(&own_entry(&gateway, &caller, &id).await?)
 }
 
-async fn cancel(State(gateway): State<Gateway>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn cancel(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Result<Response, Problem> {
     caller.require(Scope::Write)?;
     let entry = own_entry(&gateway, &caller, &id).await?;
     let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use connectors::CoreConnector;
 use edge::Problem;
 use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
-use schemas::core::Outcome;
+use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
 use standin::journal::{Admissions, Admitted, Change, Entry, EntryId, Instance, Journal, Write};
@@ -44,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Pause between tries to record an outcome while the journal is away, growing up to the second.
 const RECORD_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// An attempt of ours that no task holds for this long was never sent.
-const ORPHAN_AFTER_US: i64 = 5_000_000;
+const ORPHAN_AFTER_MS: i64 = 5_000;
 
 /// Takes writes. Cloning is cheap.
 #[derive(Clone)]
@@ -104,15 +104,15 @@ impl Gateway {
         }
     }
 
-    /// Returns attempts of this process that no task holds to the queue: they were never sent.
-    ///
-    /// They come from an admission whose COMMIT went unanswered and landed after all.
-    pub async fn sweep_orphans(&self, now_us: i64) -> Result<usize, standin::journal::JournalError> {
+    /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: they come from an
+    /// admission whose COMMIT went unanswered and landed after all. So may the last COMMIT of a dead holder of our identity.
+    pub async fn end_what_nobody_carries(&self) -> Result<(), standin::journal::JournalError> {
         let shared = &self.shared;
+        shared.journal.end_predecessors(&shared.instance).await?;
         let open = shared.journal.own_open_attempts(&shared.instance).await?;
         let orphans: Vec<_> = open
             .into_iter()
-            .filter(|attempt| attempt.token.is_none() && now_us - attempt.started_us > ORPHAN_AFTER_US)
+            .filter(|attempt| attempt.token.is_none() && attempt.age_ms > ORPHAN_AFTER_MS)
             .filter(|attempt| !shared.holds(&attempt.id))
             .collect();
         let changes: Vec<Change> =
@@ -121,7 +121,7 @@ impl Gateway {
             tracing::warn!(entries = changes.len(), "attempts that were never sent go back to the queue");
             shared.journal.record(&shared.instance.to_string(), None, changes).await?;
         }
-        Ok(orphans.len())
+        Ok(())
     }
 }
 
@@ -177,7 +177,9 @@ impl Submission {
         reached(SEND_BEFORE);
         let outcome = self.attempt(&entry).await;
         reached(SEND_AFTER);
-        self.shared.watch.signal(signal_of(&outcome));
+        if let Some(signal) = signal_of(&outcome) {
+            self.shared.watch.signal(signal);
+        }
         let reason = |code: &str| self.shared.core.refusal_reason(&entry.operation, code).map(str::to_owned);
         let changes = match settle::after_post(&entry, FIRST, &outcome, reason) {
             Some(changes) => changes,
@@ -192,12 +194,15 @@ impl Submission {
     async fn attempt(&self, entry: &Entry) -> Outcome {
         let request = match settle::post_request(entry) {
             Ok(request) => request,
-            Err(err) => return Outcome::NotSent { reason: format!("request cannot be built: {err}") },
+            Err(err) => {
+                let reason = format!("request cannot be built: {err}");
+                return Outcome::NotSent { why: Unsent::NotTried, reason };
+            }
         };
         let started = Instant::now();
         let outcome = self.shared.core.post(&request, self.core_budget()).await;
         metrics::histogram!(CORE_ATTEMPT_SECONDS, "outcome" => name_of(&outcome)).record(started.elapsed());
-        if let Outcome::NotSent { reason } | Outcome::Unknown { reason } = &outcome {
+        if let Outcome::NotSent { reason, .. } | Outcome::Unknown { reason } = &outcome {
             tracing::info!(entry = %entry.id, outcome = name_of(&outcome), reason, "the core did not answer");
         }
         outcome
@@ -210,7 +215,7 @@ impl Submission {
     /// Records until it is recorded. The client is told at its deadline at the latest.
     ///
     /// "Processing" is a place in the order of the account, which only the journal can give: while it is away the answer is that
-    /// the acceptance is unknown, unless the core has said what became of it.
+    /// the acceptance is unknown, unless the core has posted it.
     async fn record(&mut self, entry: Entry, changes: Vec<Change>) {
         let actor = self.shared.instance.to_string();
         let mut pause = RECORD_AGAIN.0;
@@ -224,7 +229,7 @@ impl Submission {
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
                     if Instant::now() + pause >= self.deadline {
-                        self.tell(match has_an_end(&changes) {
+                        self.tell(match is_posted(&changes) {
                             true => Ok((Entry { ordered: true, ..entry.clone() }, false)),
                             false => Err(answer::acceptance_unknown(&err)),
                         });
@@ -286,16 +291,19 @@ fn has_outcome(entry: &Entry) -> bool {
     entry.state.is_terminal() || entry.state == EntryState::Posted
 }
 
-/// Did the core say what became of it? Then nothing of it can be posted after a later write.
-fn has_an_end(changes: &[Change]) -> bool {
-    changes.iter().any(|change| matches!(change.evidence, Evidence::CorePosted | Evidence::CoreRefused))
+/// Did the core say that it posted? Then nothing of it can be posted after a later write. A refusal that is not recorded can be:
+/// a core that keeps none would be sent it again.
+fn is_posted(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.evidence == Evidence::CorePosted)
 }
 
-fn signal_of(outcome: &Outcome) -> Signal {
+/// What an outcome says of the core; our own congestion says nothing.
+fn signal_of(outcome: &Outcome) -> Option<Signal> {
     match outcome {
-        Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Signal::Answered,
-        Outcome::NotSent { .. } => Signal::Refused,
-        Outcome::Unknown { .. } => Signal::NoAnswer,
+        Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Some(Signal::Answered),
+        Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Signal::Refused),
+        Outcome::NotSent { why: Unsent::NotTried, .. } => None,
+        Outcome::Unknown { .. } => Some(Signal::NoAnswer),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod identity;
 pub mod metrics;
 pub mod pace;
 mod resolver;
+mod sender;
 mod service;
 
 pub use service::{Options, Replayer};

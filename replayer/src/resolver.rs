@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{CoreConnector, PostRequest};
+use connectors::CoreConnector;
 use schemas::core::{Enquiry, Outcome};
 use schemas::entry::{EntryState, Evidence};
-use standin::journal::{Change, Entry, Fence, Instance, Journal, JournalError, Unresolved};
+use standin::journal::{Change, Entry, EntryId, Fence, Instance, Journal, JournalError, Unresolved};
 use standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembered_until, resolve};
 use standin::settle::{self, UNRESOLVED};
 
 use crate::clock::Observations;
 use crate::metrics::RESOLUTION_STEPS_TOTAL;
+use crate::sender::Sender;
 
 /// Entries of one page, and of one round: one that waits for its time must not keep others from their turn.
 const PAGE: usize = 256;
@@ -22,6 +23,8 @@ const ROUND_MAX: usize = 16_384;
 pub(crate) enum Progress {
     /// Done, or nothing to do yet.
     Fine,
+    /// The core answered what nobody understands: it may be something else that answers in its place.
+    CoreOdd,
     /// The core did not answer: no use in asking it about the others now.
     CoreSilent,
 }
@@ -34,6 +37,7 @@ pub(crate) struct Resolver {
     patience: Patience,
     abandoned_after_us: i64,
     seen: Observations,
+    unrecorded: Vec<(EntryId, i64)>,
 }
 
 impl Resolver {
@@ -46,20 +50,30 @@ impl Resolver {
         abandoned_after: Duration,
     ) -> Self {
         let abandoned_after_us = i64::try_from(abandoned_after.as_micros()).unwrap_or(i64::MAX);
-        Self { journal, core, instance, core_timeout, patience, abandoned_after_us, seen: Observations::new() }
+        let (seen, unrecorded) = (Observations::new(), Vec::new());
+        Self { journal, core, instance, core_timeout, patience, abandoned_after_us, seen, unrecorded }
+    }
+
+    /// Attempts that were sent and whose outcome could not be recorded, since the last call.
+    pub(crate) fn take_unrecorded(&mut self) -> Vec<(EntryId, i64)> {
+        std::mem::take(&mut self.unrecorded)
     }
 
     /// One look at everything unresolved, up to the first silence of the core.
     pub(crate) async fn round(&mut self, fence: &Fence) -> Result<Progress, JournalError> {
         let wall_us = jiff::Timestamp::now().as_microsecond();
+        let read_from_ms = self.seen.now_ms();
         let unresolved = self.unresolved(wall_us - self.abandoned_after_us).await?;
         self.seen.keep_only(&unresolved);
+        let mut came_to = Progress::Fine;
         for entry in &unresolved {
-            if self.step(fence, entry, wall_us).await? == Progress::CoreSilent {
-                return Ok(Progress::CoreSilent);
+            match self.step(fence, entry, read_from_ms).await? {
+                Progress::Fine => {}
+                Progress::CoreOdd => came_to = Progress::CoreOdd,
+                Progress::CoreSilent => return Ok(Progress::CoreSilent),
             }
         }
-        Ok(Progress::Fine)
+        Ok(came_to)
     }
 
     async fn unresolved(&self, submitting_before_us: i64) -> Result<Vec<Unresolved>, JournalError> {
@@ -75,21 +89,26 @@ impl Resolver {
         }
     }
 
-    async fn step(&mut self, fence: &Fence, unresolved: &Unresolved, wall_us: i64) -> Result<Progress, JournalError> {
+    async fn step(
+        &mut self,
+        fence: &Fence,
+        unresolved: &Unresolved,
+        read_from_ms: u64,
+    ) -> Result<Progress, JournalError> {
         let entry = &unresolved.entry;
         if entry.state == EntryState::Submitting {
             // Its sender has been silent for longer than any sender takes. That proves nothing about what it sent.
             return self.record(fence, vec![Change::new(entry.id.clone(), Evidence::NoAnswer)]).await;
         }
-        let outcome = self.seen.observe(unresolved, wall_us);
+        let outcome = self.seen.observe(unresolved, read_from_ms);
         let now_ms = self.seen.now_ms();
         let step = resolve(&self.core.capabilities(), &outcome, &self.patience, now_ms);
         if !matches!(step, Step::WaitUntil(_)) {
             metrics::counter!(RESOLUTION_STEPS_TOTAL, "step" => name_of(step)).increment(1);
         }
         match step {
+            Step::Enquire | Step::Resend if self.seen.is_paused(&entry.id) => Ok(Progress::Fine),
             Step::Enquire => self.enquire(fence, unresolved, &outcome).await,
-            Step::Resend if self.seen.is_paused(&entry.id) => Ok(Progress::Fine),
             Step::Resend => self.resend(fence, entry, &outcome).await,
             Step::Requeue => self.record(fence, vec![Change::new(entry.id.clone(), Evidence::Absent)]).await,
             Step::Park => {
@@ -119,6 +138,11 @@ impl Resolver {
                 tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
                 return Ok(Progress::CoreSilent);
             }
+            Enquiry::NotUnderstood { reason } => {
+                tracing::warn!(entry = %entry.id, reason, "the core answers an enquiry, and nothing that is declared");
+                self.seen.not_understood(&entry.id);
+                return Ok(Progress::CoreOdd);
+            }
             Enquiry::Refused { .. } if unresolved.attempts > 1 && !self.settles(known, asked_ms) => {
                 return Ok(Progress::Fine);
             }
@@ -129,36 +153,35 @@ impl Resolver {
 
     /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
     async fn resend(&mut self, fence: &Fence, entry: &Entry, known: &UnknownOutcome) -> Result<Progress, JournalError> {
-        let Ok(request) = settle::post_request(entry) else { return Ok(Progress::Fine) };
+        let begun_ms = self.seen.now_ms();
+        self.seen.resend_begins(&entry.id);
         let Some(claimed) = self.journal.begin_resend(fence, &self.instance, &entry.id).await? else {
             return Ok(Progress::Fine);
         };
-        let begun_ms = self.seen.now_ms();
-        self.seen.attempt_begins(&entry.id);
-        let outcome = self.post_if_remembered(&request, known).await;
-        let reason = |code: &str| self.reason(entry, code);
-        let changes = match settle::after_post(entry, claimed.attempt, &outcome, reason) {
-            // A refusal is no answer while an earlier attempt may still post.
-            Some(_) if matches!(outcome, Outcome::Refused { .. }) && !self.settles(known, begun_ms) => {
-                vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(claimed.attempt)]
-            }
-            Some(changes) => changes,
-            None => {
-                let found = self.core.enquire(&entry.operation, &entry.core_ref, self.core_timeout).await;
-                settle::after_duplicate(entry, claimed.attempt, &found, reason)
-            }
+        let sender = Sender {
+            journal: self.journal.clone(),
+            core: self.core.clone(),
+            fence: fence.clone(),
+            timeout: self.core_timeout,
         };
-        self.record(fence, changes).await?;
+        let (outcome, mut changes) = sender.post(entry, claimed.attempt, self.time_to_resend(known)).await;
+        if matches!(outcome, Outcome::Refused { .. }) && !self.settles(known, begun_ms) {
+            // A refusal is no answer while an earlier attempt may still post.
+            changes = vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(claimed.attempt)];
+        }
+        if let Err(err) = sender.record(&entry.id, claimed.attempt, changes).await {
+            self.unrecorded.push((entry.id.clone(), claimed.attempt));
+            return Err(err);
+        }
         let silent = matches!(outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. });
         Ok(if silent { Progress::CoreSilent } else { Progress::Fine })
     }
 
     /// No byte leaves when the core may have forgotten the reference: this process may have been stopped since the resend was
     /// decided, and the connector asks the time with a connection in hand.
-    async fn post_if_remembered(&self, request: &PostRequest, known: &UnknownOutcome) -> Outcome {
+    fn time_to_resend(&self, known: &UnknownOutcome) -> Duration {
         let until_ms = remembered_until(&self.core.capabilities(), known.first_attempt_ms, &self.patience);
-        let left = Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.seen.now_ms()));
-        self.core.post(request, self.core_timeout.min(left)).await
+        self.core_timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.seen.now_ms())))
     }
 
     /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.

@@ -10,13 +10,13 @@ use schemas::core::Outcome;
 use schemas::entry::Evidence;
 use standin::journal::{Change, Claimed, EntryId, Fence, Instance, Journal, JournalError};
 use standin::resolution::Patience;
-use standin::settle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::metrics::{IN_FLIGHT, REPLAYED_TOTAL};
 use crate::pace::Pace;
 use crate::resolver::{Progress, Resolver};
+use crate::sender::Sender;
 
 /// How the replayer works.
 #[derive(Debug, Clone)]
@@ -150,14 +150,18 @@ impl Replayer {
     /// One look at everything: fence, own attempts, orders, unknown outcomes, queue.
     async fn turn(&mut self) -> Result<(), JournalError> {
         self.open = false;
+        self.end_open_attempts().await?;
         let Some(fence) = self.hold_fence().await? else { return Ok(()) };
-        self.end_open_attempts(&fence).await?;
         if !self.core_is_up().await || self.journal.replay_paused().await? {
             return Ok(());
         }
-        if self.resolver.round(&fence).await? == Progress::CoreSilent {
-            self.core_up = false;
-            return Ok(());
+        match self.resolver.round(&fence).await? {
+            Progress::Fine => {}
+            // Whether it is the core that answers so, its probe tells before anything else goes out.
+            Progress::CoreOdd | Progress::CoreSilent => {
+                self.core_up = false;
+                return Ok(());
+            }
         }
         self.open = true;
         self.send_ready(&fence).await
@@ -183,7 +187,6 @@ impl Replayer {
         {
             return Ok(Some(fence.clone()));
         }
-        self.journal.end_predecessors(&self.instance).await?;
         let ttl_ms = i64::try_from(self.options.fence_ttl.as_millis()).unwrap_or(i64::MAX);
         let asked = Instant::now();
         let fence = self.journal.hold_fence(FENCE, &self.instance, ttl_ms).await?;
@@ -192,8 +195,10 @@ impl Replayer {
     }
 
     /// Ends attempts of ours that no task here carries: sent ones without a recorded outcome are unknown; all others were
-    /// recorded by a claim whose COMMIT went unanswered, and nothing of them was sent.
-    async fn end_open_attempts(&mut self, fence: &Fence) -> Result<(), JournalError> {
+    /// recorded by a claim whose COMMIT went unanswered, and nothing of them was sent. That is a fact about us and needs no fence:
+    /// whoever holds it by now could not prove what we know.
+    async fn end_open_attempts(&mut self) -> Result<(), JournalError> {
+        self.unrecorded.extend(self.resolver.take_unrecorded());
         let open = self.journal.own_open_attempts(&self.instance).await?;
         let idle = open.into_iter().filter(|a| a.token.is_some() && self.under_way.get(&a.id) != Some(&a.n));
         let changes: Vec<Change> = idle
@@ -204,7 +209,7 @@ impl Replayer {
             })
             .collect();
         if !changes.is_empty() {
-            self.journal.record(&fence.owner, Some(fence.clone()), changes).await?;
+            self.journal.record(&self.instance.to_string(), None, changes).await?;
         }
         self.unrecorded.clear();
         Ok(())
@@ -240,7 +245,7 @@ impl Replayer {
                 fence: fence.clone(),
                 timeout: self.options.core_timeout,
             };
-            self.sending.spawn(sender.send(claimed));
+            self.sending.spawn(carry(sender, claimed));
         }
         metrics::gauge!(IN_FLIGHT).set(u32::try_from(self.sending.len()).unwrap_or(u32::MAX));
         Ok(())
@@ -261,58 +266,22 @@ impl Replayer {
                     self.unrecorded.insert(id, attempt);
                 }
             }
-            Err(err) => tracing::error!(error = %err, "a sending task ended without a result"),
+            // What it sent is for its successor to find out: only the end of this process ends the attempt.
+            Err(err) => panic!("a sending task of the replayer failed: {err}"),
         }
     }
 }
 
 /// Carries one claimed entry to the core and its outcome to the journal.
-struct Sender {
-    journal: Journal,
-    core: Arc<dyn CoreConnector>,
-    fence: Fence,
-    timeout: Duration,
-}
-
-impl Sender {
-    async fn send(self, claimed: Claimed) -> Sent {
-        let Claimed { entry, attempt } = claimed;
-        let outcome = match settle::post_request(&entry) {
-            Ok(request) => self.core.post(&request, self.timeout).await,
-            Err(err) => Outcome::NotSent { reason: err.to_string() },
-        };
-        reached(REPLAY_AFTER_SEND);
-        let reason = |code: &str| self.core.refusal_reason(&entry.operation, code).map(str::to_owned);
-        let changes = match settle::after_post(&entry, attempt, &outcome, reason) {
-            Some(changes) => changes,
-            None => {
-                let found = self.core.enquire(&entry.operation, &entry.core_ref, self.timeout).await;
-                settle::after_duplicate(&entry, attempt, &found, reason)
-            }
-        };
-        metrics::counter!(REPLAYED_TOTAL, "outcome" => name_of(&outcome)).increment(1);
-        let answered = matches!(outcome, Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate);
-        let recorded = self.record(&entry.id, attempt, changes).await;
-        reached(REPLAY_AFTER_RECORD);
-        Sent { id: entry.id, attempt, answered, recorded }
-    }
-
-    /// Records the outcome under the fence. A stale sender cannot mark; it only states that its own attempt has ended.
-    async fn record(&self, id: &EntryId, attempt: i64, changes: Vec<Change>) -> Result<(), JournalError> {
-        const TRIES: u32 = 5;
-        let mut outcome = Ok(());
-        for _ in 0..TRIES {
-            outcome = self.journal.record(&self.fence.owner, Some(self.fence.clone()), changes.clone()).await.map(drop);
-            match &outcome {
-                Ok(()) | Err(JournalError::Fenced(_)) => break,
-                Err(err) => tracing::warn!(entry = %id, error = %err, "recording a replayed outcome; trying again"),
-            }
-        }
-        if outcome.is_err() {
-            self.journal.end_own_attempt(id, attempt, "not_recorded").await?;
-        }
-        outcome
-    }
+async fn carry(sender: Sender, claimed: Claimed) -> Sent {
+    let Claimed { entry, attempt } = claimed;
+    let (outcome, changes) = sender.post(&entry, attempt, sender.timeout).await;
+    reached(REPLAY_AFTER_SEND);
+    metrics::counter!(REPLAYED_TOTAL, "outcome" => name_of(&outcome)).increment(1);
+    let answered = matches!(outcome, Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate);
+    let recorded = sender.record(&entry.id, attempt, changes).await;
+    reached(REPLAY_AFTER_RECORD);
+    Sent { id: entry.id, attempt, answered, recorded }
 }
 
 fn name_of(outcome: &Outcome) -> &'static str {

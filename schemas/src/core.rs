@@ -29,8 +29,10 @@ pub enum Outcome {
     },
     /// The core knows the reference already; look up what it posted.
     Duplicate,
-    /// No byte of the request can have reached the core.
+    /// No byte of the request can have reached the core, or it declared that it did nothing.
     NotSent {
+        /// What that says of the core.
+        why: Unsent,
         /// For operators' eyes only.
         reason: String,
     },
@@ -39,6 +41,15 @@ pub enum Outcome {
         /// For operators' eyes only.
         reason: String,
     },
+}
+
+/// Why a request was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// The core could not be reached, or declared that it takes nothing now.
+    CoreAway,
+    /// It was never tried: no time was left, no connection was free, it could not be put into words. Says nothing of the core.
+    NotTried,
 }
 
 /// What the core said of a posting.
@@ -68,8 +79,13 @@ pub enum Enquiry {
     },
     /// The core has nothing under this reference *now*; a late commit may still come.
     NotFound,
-    /// No usable answer.
+    /// No answer.
     Unavailable {
+        /// For operators' eyes only.
+        reason: String,
+    },
+    /// An answer about this reference that none of the declared ones fits. The core is there; it says nothing we understand.
+    NotUnderstood {
         /// For operators' eyes only.
         reason: String,
     },

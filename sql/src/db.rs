@@ -23,8 +23,11 @@ pub struct Options {
     pub connections_max: usize,
     /// Longest wait for a connection, connecting included, before [`Error::Unavailable`]. 2 s.
     pub acquire_timeout: Duration,
-    /// Longest wait for a row lock before [`Error::Retryable`]. 2 s; MySQL and TiDB round up to whole seconds.
+    /// Longest wait for a row lock before [`Error::Retryable`]. 1 s; MySQL and TiDB round up to whole seconds.
     pub lock_wait: Duration,
+    /// A transaction that says nothing for longer is rolled back by the server, with its locks: a stopped process must not keep
+    /// others from their rows. 5 s; whole seconds. MySQL has no such limit, so there only its end frees them.
+    pub idle_transaction_max: Duration,
     /// Longest wait for any answer of the server; then the connection is given up. 10 s.
     pub statement_timeout: Duration,
     /// Folder that receives each distinct statement sent to a MySQL-protocol engine as `HASH.sql`, for TiDB's parser.
@@ -36,7 +39,8 @@ impl Default for Options {
         Options {
             connections_max: 32,
             acquire_timeout: Duration::from_secs(2),
-            lock_wait: Duration::from_secs(2),
+            lock_wait: Duration::from_secs(1),
+            idle_transaction_max: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             record_statements_to: None,
         }

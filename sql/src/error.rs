@@ -50,7 +50,15 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Retryable { .. })
     }
+
+    /// True when it was a row lock that somebody else did not give up in time.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Error::Retryable { code } if LOCK_TIMEOUT.contains(code))
+    }
 }
+
+/// Lock wait timeout; OceanBase: exclusive and shared lock conflict.
+const LOCK_TIMEOUT: [i32; 3] = [1205, 6003, 6004];
 
 /// Longest part of a statement that an error repeats, in characters.
 const STATEMENT_CHARS_MAX: usize = 300;

@@ -46,7 +46,8 @@ struct Idle {
 enum Server {
     OceanBase,
     TiDb,
-    /// MySQL, MariaDB and whatever claims to be one.
+    MariaDb,
+    /// MySQL and whatever claims to be one.
     Classic,
 }
 
@@ -159,6 +160,7 @@ async fn prepare(opts: Opts, database: &str, within: Duration) -> Result<Server,
     Ok(match version {
         v if v.contains("OceanBase") || v.contains("seekdb") => Server::OceanBase,
         v if v.contains("TiDB") => Server::TiDb,
+        v if v.contains("MariaDB") => Server::MariaDb,
         _ => Server::Classic,
     })
 }
@@ -166,14 +168,20 @@ async fn prepare(opts: Opts, database: &str, within: Duration) -> Result<Server,
 /// What every connection sets before its first use. Strict mode: a value that does not fit is an error, never cut off.
 fn session_settings(server: Server, options: &Options) -> Vec<String> {
     let lock_wait_s = options.lock_wait.as_millis().div_ceil(1_000).max(1);
+    let idle_s = options.idle_transaction_max.as_secs().max(1);
     let limits = match server {
         Server::OceanBase => format!(
-            "ob_trx_lock_timeout = {}, ob_query_timeout = {}",
+            "ob_trx_lock_timeout = {}, ob_query_timeout = {}, ob_trx_idle_timeout = {}",
             options.lock_wait.as_micros(),
-            options.statement_timeout.as_micros()
+            options.statement_timeout.as_micros(),
+            idle_s * 1_000_000
         ),
-        Server::TiDb => {
-            format!("innodb_lock_wait_timeout = {lock_wait_s}, tidb_txn_mode = 'pessimistic'")
+        Server::TiDb => format!(
+            "innodb_lock_wait_timeout = {lock_wait_s}, tidb_txn_mode = 'pessimistic', \
+             tidb_idle_transaction_timeout = {idle_s}"
+        ),
+        Server::MariaDb => {
+            format!("innodb_lock_wait_timeout = {lock_wait_s}, idle_transaction_timeout = {idle_s}")
         }
         Server::Classic => format!("innodb_lock_wait_timeout = {lock_wait_s}"),
     };

@@ -498,6 +498,42 @@ async fn an_exhausted_pool_answers_quickly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_falls_silent_gives_its_rows_back() {
+    for server in servers() {
+        let options = Options { idle_transaction_max: Duration::from_secs(1), ..Options::default() };
+        let f = Fixture::open(&server, options).await;
+        f.lane("a", 1).await;
+        let (inside, is_inside) = oneshot::channel();
+        let go = Arc::new(Notify::new());
+        let (db, gate) = (f.db.clone(), go.clone());
+        let stopped = tokio::spawn(async move {
+            db.transaction::<(), Error>(move |tx| {
+                Box::pin(async move {
+                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
+                    inside.send(()).unwrap();
+                    gate.notified().await;
+                    Ok(())
+                })
+            })
+            .await
+        });
+        is_inside.await.unwrap();
+        let begun = Instant::now();
+        let taken = async || f.db.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await;
+        while let Err(err) = taken().await {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{server}: still locked: {err}");
+        }
+        println!("{server}: free after {:?}", begun.elapsed());
+        go.notify_one();
+        let woken = stopped.await.unwrap();
+        assert!(woken.is_err(), "{server}: what was rolled back must not look committed");
+        let used = f.db.query("SELECT used FROM lanes WHERE account = 'a'", vec![]).await.unwrap();
+        assert_eq!(used[0].get::<i64>("used"), Ok(2), "{server}");
+        f.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_wait_ends_as_retryable() {
     for server in servers() {
         let f = Fixture::open(&server, Options { lock_wait: Duration::from_secs(1), ..Options::default() }).await;

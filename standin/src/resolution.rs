@@ -14,6 +14,8 @@ pub struct UnknownOutcome {
     pub ended_ms: Option<u64>,
     /// When the last enquiry that found nothing was asked.
     pub not_found_asked_ms: Option<u64>,
+    /// The core was asked last and answered something that is not declared: asking alone will not end this.
+    pub not_understood: bool,
     /// When the entry became unknown.
     pub since_ms: u64,
 }
@@ -48,16 +50,17 @@ pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience,
     let park_at = entry.since_ms.saturating_add(patience.park_after_ms);
     if core.enquiry {
         match entry.not_found_asked_ms {
-            None => return Step::Enquire,
+            None if !entry.not_understood => return Step::Enquire,
             Some(asked) if absent_from.is_some_and(|from| asked >= from) => return Step::Requeue,
-            Some(_) => {}
+            _ => {}
         }
     }
     if remembers(core, entry.first_attempt_ms, patience, now_ms) {
         return Step::Resend;
     }
+    let hopeless = entry.not_understood && now_ms >= park_at;
     match absent_from {
-        Some(from) if core.enquiry && now_ms >= from => Step::Enquire,
+        Some(from) if core.enquiry && now_ms >= from && !hopeless => Step::Enquire,
         _ if now_ms >= park_at => Step::Park,
         Some(from) if core.enquiry => Step::WaitUntil(from.min(park_at)),
         _ => Step::WaitUntil(park_at),
@@ -93,8 +96,13 @@ mod tests {
     use super::*;
 
     const PATIENCE: Patience = Patience { park_after_ms: 60_000, memory_margin_ms: 1_000 };
-    const FRESH: UnknownOutcome =
-        UnknownOutcome { first_attempt_ms: 0, ended_ms: None, not_found_asked_ms: None, since_ms: 0 };
+    const FRESH: UnknownOutcome = UnknownOutcome {
+        first_attempt_ms: 0,
+        ended_ms: None,
+        not_found_asked_ms: None,
+        not_understood: false,
+        since_ms: 0,
+    };
 
     fn core(reference_memory_ms: Option<u64>, enquiry: bool) -> Capabilities {
         Capabilities { reference_memory_ms, enquiry, request_lifetime_ms_max: 5_000 }
@@ -120,6 +128,19 @@ mod tests {
         let entry = UnknownOutcome { not_found_asked_ms: Some(50_000), ..FRESH };
         assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::WaitUntil(60_000));
         assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
+    }
+
+    #[test]
+    fn an_answer_nobody_understands_is_asked_for_again_until_a_person_is_called() {
+        let entry = UnknownOutcome { ended_ms: Some(10), not_understood: true, ..FRESH };
+        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 5_009), Step::WaitUntil(5_010));
+        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::Enquire);
+        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
+        assert_eq!(
+            resolve(&core(Some(10_000), true), &entry, &PATIENCE, 20),
+            Step::Resend,
+            "the answer to it may be clear"
+        );
     }
 
     #[test]

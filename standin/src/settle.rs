@@ -75,7 +75,7 @@ pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Op
         Enquiry::Refused { code } => {
             vec![change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))]
         }
-        Enquiry::NotFound | Enquiry::Unavailable { .. } => Vec::new(),
+        Enquiry::NotFound | Enquiry::Unavailable { .. } | Enquiry::NotUnderstood { .. } => Vec::new(),
     }
 }
 

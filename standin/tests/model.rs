@@ -217,6 +217,11 @@ fn not_found_proves_nothing_before_the_lifetime_has_passed() {
 }
 
 #[test]
+fn not_found_says_nothing_of_an_attempt_that_came_after_it() {
+    caught(Variant::NotFoundOutlivesResend, one_write(Enquiry), &[W2, W5]);
+}
+
+#[test]
 fn a_blind_resend_posts_twice_where_nothing_is_remembered() {
     caught(Variant::BlindResend, one_write(Neither), &[W2, W5]);
     caught(Variant::BlindResend, one_write(Enquiry), &[W2, W5]);

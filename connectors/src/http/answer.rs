@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::header::CONTENT_TYPE;
-use schemas::core::{Enquiry, Outcome};
+use schemas::core::{Enquiry, Outcome, Unsent};
 use serde_json::Value;
 
 use super::config::{EnquiryConfig, Limits, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule};
@@ -86,6 +86,7 @@ pub(super) fn outcome(
         Ok(Kind::Refused(code)) => Outcome::Refused { code },
         Ok(Kind::Duplicate) => Outcome::Duplicate,
         Ok(Kind::NotDone) => Outcome::NotSent {
+            why: Unsent::CoreAway,
             reason: format!("the core declared with status {} that it did nothing", document.status),
         },
         Err(reason) => Outcome::Unknown { reason },
@@ -120,11 +121,11 @@ pub(super) fn enquiry(
     match document.one_of(kinds) {
         Ok(Kind::Done) => match document.told(ask.posting.as_ref().unwrap_or(&post.posting), core_ref) {
             Ok(Told { posting, legs }) => Enquiry::Posted { posting, legs },
-            Err(reason) => Enquiry::Unavailable { reason },
+            Err(reason) => Enquiry::NotUnderstood { reason },
         },
         Ok(Kind::Refused(code)) => Enquiry::Refused { code },
         Ok(Kind::NotDone | Kind::Duplicate) => Enquiry::NotFound,
-        Err(reason) => Enquiry::Unavailable { reason },
+        Err(reason) => Enquiry::NotUnderstood { reason },
     }
 }
 

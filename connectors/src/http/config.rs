@@ -34,7 +34,7 @@ pub struct HttpCoreConfig {
 pub struct Limits {
     /// Name look-up and connection together. Default 1000.
     pub connect_ms_max: u64,
-    /// Connections in use and idle together. Default 16.
+    /// Connections in use and idle together, probes aside; more than the replay sends at once. Default 64.
     pub connections_max: usize,
     /// An idle connection older than this is not used again; below the core's own idle time-out. Default 10 000.
     pub idle_ms_max: u64,
@@ -50,7 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect_ms_max: 1_000,
-            connections_max: 16,
+            connections_max: 64,
             idle_ms_max: 10_000,
             age_ms_max: 300_000,
             body_bytes_max: 65_536,

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use schemas::core::{Capabilities, Enquiry, Outcome};
+use schemas::core::{Capabilities, Enquiry, Outcome, Unsent};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -74,7 +74,7 @@ impl HttpCore {
 
     /// Runs in a task of its own: a caller that goes away must not cut a request in half. The time-out is inside.
     async fn exchange(&self, what: String, request: Request<Full<Bytes>>, timeout: Duration) -> Exchange {
-        let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+        let deadline = deadline(timeout);
         let transport = Arc::clone(&self.transport);
         let (done, outcome) = oneshot::channel();
         tokio::spawn(async move {
@@ -84,18 +84,6 @@ impl HttpCore {
             }
         });
         outcome.await.unwrap_or_else(|_| Exchange::Unknown("the attempt's task was lost".to_owned()))
-    }
-
-    async fn document(
-        &self,
-        what: String,
-        request: Request<Full<Bytes>>,
-        timeout: Duration,
-    ) -> Result<Document, String> {
-        match self.exchange(what, request, timeout).await {
-            Exchange::Answered(answer) => Document::read(&answer, &self.config.limits),
-            Exchange::NotSent(reason) | Exchange::Unknown(reason) => Err(reason),
-        }
     }
 }
 
@@ -124,10 +112,10 @@ impl CoreConnector for HttpCore {
     async fn post(&self, request: &PostRequest, timeout: Duration) -> Outcome {
         let (plan, rendered) = match self.render(request) {
             Ok(rendered) => rendered,
-            Err(reason) => return Outcome::NotSent { reason },
+            Err(reason) => return Outcome::NotSent { why: Unsent::NotTried, reason },
         };
         match self.exchange(format!("post {}", request.core_ref), rendered, timeout).await {
-            Exchange::NotSent(reason) => Outcome::NotSent { reason },
+            Exchange::NotSent(why, reason) => Outcome::NotSent { why, reason },
             Exchange::Unknown(reason) => Outcome::Unknown { reason },
             Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
                 Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, request),
@@ -139,15 +127,18 @@ impl CoreConnector for HttpCore {
     async fn enquire(&self, operation: &str, core_ref: &str, timeout: Duration) -> Enquiry {
         let plan = self.operations.get(operation);
         let Some((plan, (call, ask))) = plan.and_then(|plan| Some((plan, plan.enquiry.as_ref()?))) else {
-            return Enquiry::Unavailable { reason: format!("no enquiry is declared for {operation:?}") };
+            return Enquiry::NotUnderstood { reason: format!("no enquiry is declared for {operation:?}") };
         };
         let request = match call.render(self.transport.base(), Values::Reference(core_ref)) {
             Ok(request) => request,
-            Err(err) => return Enquiry::Unavailable { reason: err.to_string() },
+            Err(err) => return Enquiry::NotUnderstood { reason: err.to_string() },
         };
-        match self.document(format!("enquiry {core_ref}"), request, timeout).await {
-            Ok(document) => answer::enquiry(&document, ask, &plan.config.post, &plan.config.refusals, core_ref),
-            Err(reason) => Enquiry::Unavailable { reason },
+        match self.exchange(format!("enquiry {core_ref}"), request, timeout).await {
+            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Enquiry::Unavailable { reason },
+            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
+                Ok(document) => answer::enquiry(&document, ask, &plan.config.post, &plan.config.refusals, core_ref),
+                Err(reason) => Enquiry::NotUnderstood { reason },
+            },
         }
     }
 
@@ -156,9 +147,16 @@ impl CoreConnector for HttpCore {
             Ok(request) => request,
             Err(err) => return Probe::Down { reason: err.to_string() },
         };
-        match self.document("probe".to_owned(), request, timeout).await {
-            Ok(document) => answer::probe(&document, &self.config.probe),
-            Err(reason) => Probe::Down { reason },
+        match self.transport.exchange_beside(request, deadline(timeout)).await {
+            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Probe::Down { reason },
+            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
+                Ok(document) => answer::probe(&document, &self.config.probe),
+                Err(reason) => Probe::Down { reason },
+            },
         }
     }
+}
+
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(TIMEOUT_MAX)
 }

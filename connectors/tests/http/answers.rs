@@ -174,7 +174,7 @@ async fn only_a_declared_not_found_says_that_there_is_nothing() {
         json(503, r#"{"code":"READ_ONLY"}"#),
     ] {
         let found = enquiry_of(&answer).await;
-        assert!(matches!(found, Enquiry::Unavailable { .. }), "{answer}: {found:?}");
+        assert!(matches!(found, Enquiry::NotUnderstood { .. }), "{answer}: {found:?}");
     }
 }
 
@@ -184,7 +184,7 @@ async fn a_reference_stays_one_segment_of_the_path() {
     assert!(received.head.starts_with("GET /api/postings/a%2F..%2Fb%3Fc%23d%20%C3%A9%25 HTTP"), "{}", received.head);
     for nothing in ["", ".", ".."] {
         let found = core_sim("http://127.0.0.1:1").enquire("transfer", nothing, PATIENT).await;
-        assert!(matches!(&found, Enquiry::Unavailable { reason } if reason.contains("path")), "{found:?}");
+        assert!(matches!(&found, Enquiry::NotUnderstood { reason } if reason.contains("path")), "{found:?}");
     }
 }
 

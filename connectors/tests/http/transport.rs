@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use locum_connectors::{CoreConnector, Probe};
-use schemas::core::{Enquiry, Outcome};
+use schemas::core::{Enquiry, Outcome, Unsent};
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 
@@ -27,7 +27,7 @@ async fn a_refused_port_is_not_sent() {
     drop(listener);
     let core = core_sim(&url);
     let outcome = post(&core, PATIENT).await;
-    assert!(is_not_sent(&outcome), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::NotSent { why: Unsent::CoreAway, .. }), "{outcome:?}");
     assert!(matches!(core.probe(PATIENT).await, Probe::Down { .. }));
     assert!(matches!(core.enquire("transfer", "LOC1", PATIENT).await, Enquiry::Unavailable { .. }));
 }
@@ -85,6 +85,16 @@ async fn a_connection_is_used_again() {
     });
     assert!(matches!(outcome, Outcome::Posted(_)), "{outcome:?}");
     listener.assert_no_further_connection();
+}
+
+#[tokio::test]
+async fn a_connection_ends_by_a_reset_even_when_its_process_only_goes_away() {
+    let (listener, url) = Listener::start().await;
+    let core = core_sim(&url);
+    let (_, (_, mut peer)) = tokio::join!(post(&core, PATIENT), listener.answer(json(201, BOOKED)));
+    drop(core);
+    let ended = peer.0.read(&mut [0]).await;
+    assert_eq!(ended.expect_err("a plain close").kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
@@ -209,7 +219,9 @@ async fn when_every_connection_is_busy_until_the_deadline_nothing_is_sent() {
             let mut peer = listener.accept().await;
             peer.request().await;
             let second = post(&core, HASTY).await;
-            assert!(is_not_sent(&second), "{second:?}");
+            assert!(matches!(second, Outcome::NotSent { why: Unsent::NotTried, .. }), "{second:?}");
+            let (probed, _) = tokio::join!(core.probe(PATIENT), listener.answer(json(200, r#"{"status":"UP"}"#)));
+            assert_eq!(probed, Probe::Up, "a probe does not wait for work");
             peer.send(&json(201, BOOKED)).await;
         },
         post(&core, PATIENT)

@@ -49,7 +49,7 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         None => Some(TimeZone::UTC),
         Some(node) => zone(node, problems),
     };
-    let tables = match members.need("tables", problems) {
+    let tables: Option<Vec<Table>> = match members.need("tables", problems) {
         Some(Node { value: Value::Map(tables), .. }) if !tables.is_empty() => {
             Some(tables.iter().filter_map(|(name, node)| table(name, node, database.as_deref(), problems)).collect())
         }
@@ -60,7 +60,24 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         None => None,
     };
     members.finish(problems);
+    if let Some(tables) = &tables {
+        numbered_balances(tables, root.line, problems);
+    }
     Some(Mapping { source: source?, connector: connector?, zone: zone?, tables: tables? })
+}
+
+/// A hold ends when a served balance says by its number that it includes the posting.
+fn numbered_balances(tables: &[Table], line: u64, problems: &mut Problems) {
+    let confirms = tables.iter().any(|table| table.confirms.is_some());
+    let unnumbered = |table: &&Table| table.balance.as_ref().is_some_and(|balance| balance.last_posting.is_none());
+    for table in tables.iter().filter(unnumbered).filter(|_| confirms) {
+        let at = format!("tables.{}.balance", table.name);
+        problems.add(
+            line,
+            &at,
+            "needs `last_posting`: postings of this mapping confirm, and holds end by their number",
+        );
+    }
 }
 
 fn zone(node: &Node, problems: &mut Problems) -> Option<TimeZone> {
@@ -96,10 +113,17 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     if let Some(at) = confirms.as_ref().map(|_| members.path("confirms")) {
         match &transaction {
             None => problems.add(members.line(), &at, "needs `transaction` on the same table"),
-            Some(Some(fields)) if fields.core_ref.is_none() => {
-                problems.add(members.line(), &at, "needs `transaction.core_ref`");
+            Some(Some(fields)) => {
+                // Without its number a posting would be ours and confirm nothing, and its hold would never end.
+                for (name, missing) in
+                    [("core_ref", fields.core_ref.is_none()), ("posting_no", fields.posting_no.is_none())]
+                {
+                    if missing {
+                        problems.add(members.line(), &at, format!("needs `transaction.{name}`"));
+                    }
+                }
             }
-            Some(_) => {}
+            Some(None) => {}
         }
     }
     members.finish(problems);

@@ -438,3 +438,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_mapping_that_could_never_end_a_hold_is_refused() {
+    let without = |line: &str| CORE_SIM.lines().filter(|l| !l.trim().starts_with(line)).collect::<Vec<_>>().join("\n");
+    assert!(issues(&without("posting_no:"))[0].contains("tables.postings.confirms: needs `transaction.posting_no`"));
+    assert!(issues(&without("last_posting:"))[0].contains("tables.accounts.balance: needs `last_posting`"));
+}

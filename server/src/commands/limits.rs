@@ -10,7 +10,7 @@ const PATH: &str = "/admin/v1/limits";
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: LimitsCommand) -> Result<(), Failure> {
-    let mut limits = client::get(admin, PATH).await?;
+    let mut now = client::get(admin, PATH).await?;
     if let LimitsCommand::Set { per_transfer_minor, per_day_minor, per_day_count, reason } = command {
         let changes = [
             ("per_transfer_minor", per_transfer_minor),
@@ -22,15 +22,17 @@ pub async fn run(admin: &Admin, command: LimitsCommand) -> Result<(), Failure> {
         }
         for (name, value) in changes {
             if let Some(value) = value {
-                limits[name] = Value::from(value);
+                now["limits"][name] = Value::from(value);
             }
         }
-        limits = client::order(admin, Method::PUT, PATH, json!({ "limits": limits, "reason": reason })).await?;
+        // Refused when another operator was faster.
+        let order = json!({ "limits": now["limits"], "version": now["version"], "reason": reason });
+        now = client::order(admin, Method::PUT, PATH, order).await?;
     }
     if admin.json {
-        println!("{limits:#}")
+        println!("{now:#}")
     } else {
-        table::print_object(&limits)
+        table::print_object(&now["limits"])
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::Failure;
 use crate::admin::{self, Tower};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, overrides};
 use crate::roles::Role;
 use crate::signals::{Drain, follow_tokens};
 use crate::write_side::{self, Confirmation, ReadModelFacts};
@@ -31,10 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// Runs until SIGTERM.
 pub async fn run(path: &Path, roles: Vec<Role>, ports_file: Option<&Path>) -> Result<(), Failure> {
-    let mut config = Config::load(path, std::env::vars())?;
-    if !roles.is_empty() {
-        config.roles = roles;
-    }
+    let config = Config::load(path, overrides(&roles))?;
     let drain = Drain::on_signals().context("cannot listen to signals")?;
     let bound = |addresses: Addresses| match ports_file {
         Some(file) => addresses.write_to(file),
@@ -157,7 +154,8 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let memory = config.roles.contains(&Role::Ingest).then(|| Arc::new(Memory::new(DOCUMENTS_MAX)));
     let tiers = Tiers { memory, hot };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
-    let core = config.core.config().map_or_else(|_| "core".to_owned(), |core| core.name);
+    // A process that only reads has no core: it asks for holds, and never for an entry by its reference.
+    let core = config.core.config().map(|core| core.name).unwrap_or_default();
     let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
     let journal = journal.context("sql.url: cannot open the journal")?;
     Ok(Shared { tokens: Arc::new(tokens), db, tiers, reader, journal })

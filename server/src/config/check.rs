@@ -13,8 +13,8 @@ use super::Fault;
 use super::sections::{Config, Core, Source};
 use crate::roles::Role;
 
-/// Bounds of the write deadline, in milliseconds.
-const WRITE_DEADLINE_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
+/// Bounds of the write deadline, in milliseconds: half a second of it is the journal's, and the core needs as much.
+const WRITE_DEADLINE_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
 
 /// Every fault, with its remedy.
 pub(super) fn check(config: &Config) -> Vec<Fault> {
@@ -27,7 +27,8 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     if config.roles.contains(&Role::Ingest) {
         sources(config, &mut faults);
     }
-    if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
+    // What ingest confirms are entries of this core.
+    if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer | Role::Ingest)) {
         core(config, &mut faults);
     }
     for problem in config.limits.problems() {
@@ -45,7 +46,7 @@ fn listeners(config: &Config, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("listen.connections_max", "must be more than 0"));
     }
     if !WRITE_DEADLINE_MS.contains(&config.write_deadline_ms) {
-        faults.push(Fault::new("write_deadline_ms", "must be 500 to 30000"));
+        faults.push(Fault::new("write_deadline_ms", "must be 1000 to 30000"));
     }
 }
 
@@ -115,6 +116,14 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
              nothing could ever be sent again; lower it, or leave reference-memory-ms out of the core's capabilities"
         );
         faults.push(Fault::new("replay.memory_margin_ms", text));
+    }
+    let connections_max = core.limits.connections_max;
+    if config.replay.concurrency_max.saturating_mul(2) > connections_max {
+        let text = format!(
+            "would leave live traffic less than half of the {connections_max} connections to the core; lower it, or raise \
+             limits.connections-max of the core's connector"
+        );
+        faults.push(Fault::new("replay.concurrency_max", text));
     }
     if let Err(errors) = HttpCore::build(core) {
         faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));

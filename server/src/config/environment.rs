@@ -1,11 +1,26 @@
 //! Overrides from the environment: `LOCUM__SQL__URL` is `sql.url`, `LOCUM__SOURCES__0__NAME` is `sources[0].name`.
 
+use std::ffi::OsString;
+
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use super::Fault;
+use crate::roles::Role;
 
 /// What every override begins with.
 const PREFIX: &str = "LOCUM__";
+
+/// The overrides of this process, less what is no text. Roles of the command line come last, and so win.
+pub fn overrides(roles: &[Role]) -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let mut overrides: Vec<_> = std::env::vars_os().filter_map(text).collect();
+    if !roles.is_empty() {
+        let names = roles.iter().filter_map(ValueEnum::to_possible_value).map(|value| value.get_name().to_owned());
+        overrides.push(("LOCUM__ROLES".to_owned(), format!("[{}]", names.collect::<Vec<_>>().join(", "))));
+    }
+    overrides
+}
 
 /// Writes the overrides into the tree. Values are read as YAML scalars; those that are none stay texts.
 pub(super) fn overlay(tree: &mut Value, environment: impl IntoIterator<Item = (String, String)>) -> Vec<Fault> {

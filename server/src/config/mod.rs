@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub use environment::overrides;
 pub use sections::{Config, Source};
 
 /// One thing wrong with the configuration.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::roles::Role;
 
 fn faults(yaml: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -109,6 +110,24 @@ fn a_core_that_forgets_before_anything_could_be_sent_again_is_told() {
         &faults(&yaml, &[("LOCUM__REPLAY__MEMORY_MARGIN_MS", "86400000")]),
         "replay.memory_margin_ms: the core remembers",
     );
+}
+
+#[test]
+fn what_the_command_line_runs_is_what_is_checked() {
+    let roles = [Role::ReadApi, Role::Ingest];
+    let from_command_line: Vec<_> = overrides(&roles).into_iter().filter(|(name, _)| name == "LOCUM__ROLES").collect();
+    let Err(Faults(found)) = Config::parse(READS, &folder(), from_command_line) else { panic!("nothing is told") };
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    for part in ["sources: is empty", "core: give exactly one"] {
+        has(&found, part);
+    }
+}
+
+#[test]
+fn a_replay_that_takes_all_connections_is_told() {
+    let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
+    let yaml = format!("{READS}core: {{connector: '{}'}}\n", connector.display()).replace("[read-api]", "[replayer]");
+    has(&faults(&yaml, &[("LOCUM__REPLAY__CONCURRENCY_MAX", "33")]), "replay.concurrency_max: would leave");
 }
 
 #[test]

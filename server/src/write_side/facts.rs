@@ -1,6 +1,6 @@
 //! What admission and confirmation learn about accounts: from the read model, inside their own transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use schemas::model::AccountState;
 use sql::{BoxFuture, Tx};
@@ -15,12 +15,15 @@ impl Facts for ReadModelFacts {
         Box::pin(async move {
             let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
-            // The oldest of the sources decides: what one of them does not know yet is not known.
-            let as_of_us =
-                found.iter().map(|facts| facts.source.as_of_ms.map(|ms| ms.saturating_mul(1_000))).min().flatten();
-            let accounts: HashMap<_, _> = found.iter().filter_map(sheet).collect();
-            let loaded = accounts.len() == found.len() && read_model::every_source_loaded(tx).await?;
-            Ok(FactSheet { accounts, as_of_us, loaded })
+            let known: HashMap<_, _> = found.iter().filter_map(sheet).collect();
+            // An account without its balance is there and not whole; any other absence is one once everything was loaded.
+            let halves = found.iter().map(|facts| facts.document.account.row.account_id.clone());
+            let mut unclear: HashSet<_> = halves.filter(|account| !known.contains_key(account)).collect();
+            let absent: Vec<_> = accounts.iter().filter(|account| !known.contains_key(*account)).cloned().collect();
+            if !absent.is_empty() && !read_model::every_source_loaded(tx).await? {
+                unclear.extend(absent);
+            }
+            Ok(FactSheet { accounts: known, unclear })
         })
     }
 }
@@ -32,7 +35,7 @@ fn as_sql(err: read_model::ReadError) -> sql::Error {
     }
 }
 
-/// An account whose balance row has not arrived yet is left out, and then nothing may be said of absence either.
+/// An account whose balance row has not arrived yet is left out.
 fn sheet(facts: &read_model::Facts) -> Option<(String, AccountSheet)> {
     let (account, balance) = (&facts.document.account.row, facts.document.balance.as_ref()?);
     let standing = match account.state {
@@ -52,6 +55,8 @@ fn sheet(facts: &read_model::Facts) -> Option<(String, AccountSheet)> {
         // A core that does not number its postings releases no hold by number.
         last_posting: balance.row.last_posting.unwrap_or(i64::MIN),
         balance_version: balance.version.as_bytes().to_vec(),
+        // An event of it that could not be applied may have been the one that froze it.
+        as_of_us: facts.source.as_of_ms.filter(|_| !facts.degraded).map(|ms| ms.saturating_mul(1_000)),
     };
     Some((account.account_id.clone(), sheet))
 }

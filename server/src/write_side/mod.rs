@@ -42,7 +42,9 @@ pub async fn start(
     services: &mut JoinSet<()>,
 ) -> anyhow::Result<WriteSide> {
     let identity = Identity::take(&config.state_dir)?;
-    journal.seed_limits(&config.limits).await.context("seeding the limits")?;
+    if !journal.seed_limits(&config.limits).await.context("seeding the limits")? {
+        tracing::info!("operators have set the limits; those of the configuration are not used");
+    }
     let instance = journal.register_instance(identity.id()).await.context("registering this instance")?;
     tracing::info!(%instance, "this instance holds its identity");
     let core = core(config)?;

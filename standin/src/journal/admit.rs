@@ -80,7 +80,7 @@ pub enum Admitted {
     KeyReused,
     /// The account to be debited is not there, or not this principal's. No key was consumed.
     NoSuchAccount,
-    /// The read model was never loaded: nothing can be decided. No key was consumed.
+    /// Of one of its accounts nothing can be said yet: nothing can be decided. No key was consumed.
     NotLoaded,
 }
 
@@ -124,12 +124,6 @@ impl Batch<'_> {
         let mut known = self.look_up(writes).await?;
         let wanted = self.accounts_of_new(writes, &known, None);
         let before = self.facts.read(self.tx, &wanted).await?;
-        if !before.loaded {
-            return Ok(writes
-                .iter()
-                .map(|w| known.get(&key_of(w)).map_or(Admitted::NotLoaded, |e| recognise(w, e)))
-                .collect());
-        }
         // A lane only for accounts that exist, asked for by whoever may: strangers create and lock nothing.
         let accounts = self.accounts_of_new(writes, &known, Some(&before));
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
@@ -142,6 +136,7 @@ impl Batch<'_> {
         for write in writes {
             let outcome = match known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
+                None if before.leaves_open(&write.command) || facts.leaves_open(&write.command) => Admitted::NotLoaded,
                 None => self.decide_one(write, &facts, &limits, &mut lanes, &mut inserts)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
@@ -173,7 +168,9 @@ impl Batch<'_> {
     /// Accounts that the new writes touch; with `facts`, only those that exist and may be touched.
     fn accounts_of_new(&self, writes: &[Write], known: &HashMap<Key, Entry>, facts: Option<&FactSheet>) -> Vec<String> {
         let new = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
-        let allowed = new.filter(|write| facts.is_none_or(|facts| may_debit(write, facts)));
+        let decidable =
+            |write: &&Write, facts: &FactSheet| may_debit(write, facts) && !facts.leaves_open(&write.command);
+        let allowed = new.filter(|write| facts.is_none_or(|facts| decidable(write, facts)));
         let accounts: BTreeSet<&str> =
             allowed.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect();
         let exists = |account: &&str| facts.is_none_or(|facts| facts.accounts.contains_key(*account));

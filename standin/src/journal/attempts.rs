@@ -1,4 +1,6 @@
 //! Attempts: recorded before a byte leaves, ended once by whoever knows that it is over.
+//!
+//! Their stamps are the SQL server's: many processes write and compare them, and money depends on the difference.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +9,7 @@ use sql::{Row, Tx, params, placeholders};
 
 use super::claim::Fence;
 use super::record::EntryId;
-use super::transitions::{Change, now_us};
+use super::transitions::Change;
 use super::{Instance, JournalError};
 
 /// An attempt: the entry and its number.
@@ -24,8 +26,8 @@ pub(super) async fn begin_attempt(
         tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
     let n = row.get::<i64>("n")? + 1;
     tx.exec(
-        "INSERT INTO attempts (entry_id, n, owner, boot, token, started_us) VALUES (?, ?, ?, ?, ?, ?)",
-        params![id.as_str(), n, &instance.id, instance.boot, fence.token, now_us()],
+        "INSERT INTO attempts (entry_id, n, owner, boot, token, started_us) VALUES (?, ?, ?, ?, ?, {now_ms} * 1000)",
+        params![id.as_str(), n, &instance.id, instance.boot, fence.token],
     )
     .await?;
     Ok(n)
@@ -35,8 +37,8 @@ pub(super) async fn begin_attempt(
 pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<bool, JournalError> {
     let ended = tx
         .exec(
-            "UPDATE attempts SET ended_us = ?, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
-            params![now_us(), result, id.as_str(), n],
+            "UPDATE attempts SET ended_us = {now_ms} * 1000, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
+            params![result, id.as_str(), n],
         )
         .await?;
     Ok(ended == 1)
@@ -56,6 +58,14 @@ pub(super) async fn open_attempts(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeS
     let list = placeholders(ids.len());
     let sql = format!("SELECT entry_id, n FROM attempts WHERE entry_id IN ({list}) AND ended_us IS NULL");
     tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?.iter().map(read).collect()
+}
+
+/// How long ago, by the SQL server's clock, the last of the entry's attempts ended; `None`: there was none.
+pub(super) async fn ended_for_ms(tx: &mut Tx, id: &EntryId) -> Result<Option<i64>, JournalError> {
+    let sql = "SELECT MAX(ended_us) AS ended_us, {now_ms} AS now_ms FROM attempts WHERE entry_id = ?";
+    let row = tx.query_one(sql, params![id.as_str()]).await?;
+    let now_ms: i64 = row.get("now_ms")?;
+    Ok(row.get::<Option<i64>>("ended_us")?.map(|ended_us| now_ms.saturating_sub(ended_us / 1_000)))
 }
 
 fn read(row: &Row) -> Result<Attempt, JournalError> {

@@ -1,5 +1,6 @@
 //! Group commit by nature: whatever writes arrive while one admission commits go into the next. No timer.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use failpoints::{ADMIT_AFTER_COMMIT, reached};
@@ -47,7 +48,9 @@ impl Admissions {
     pub async fn submit(&self, write: Write) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send((write, answer)).map_err(|_| JournalError::Overloaded)?;
-        answered.await.unwrap_or(Err(JournalError::Overloaded))
+        // The task that admits was lost with the answer: it may have committed.
+        let lost = |_| Err(sql::Error::CommitUnknown("the admission ended without an answer".into()).into());
+        answered.await.unwrap_or_else(lost)
     }
 }
 
@@ -74,6 +77,9 @@ impl AdmissionsTask {
                 Err(err) => {
                     tracing::debug!(error = %err, writes = writes.len(), "admission of a batch failed");
                     doubt.note(&err);
+                    if is_lock_timeout(&err) {
+                        break;
+                    }
                 }
             }
         }
@@ -81,10 +87,17 @@ impl AdmissionsTask {
     }
 
     /// So that one bad entry never fails its neighbours. A store that is away fails them all at once: no queue of time-outs.
+    /// A lane whose lock is not to be had fails the writes that need it, and no others.
     async fn admit_one_by_one(&self, writes: Vec<Write>, mut doubt: Doubt) -> Vec<Answer> {
         let deadline = Instant::now() + ALONE_TIME_MAX;
         let mut answers = Vec::with_capacity(writes.len());
+        let mut stuck: HashMap<String, sql::Error> = HashMap::new();
         for write in writes {
+            let accounts = write.command.legs().map(|(_, account)| account.to_owned());
+            if let Some(err) = accounts.iter().find_map(|account| stuck.get(account)) {
+                answers.push(Err(doubt.verdict(err.clone().into())));
+                continue;
+            }
             if doubt.away.is_none() && Instant::now() >= deadline {
                 doubt.away = Some("the journal takes too long".into());
             }
@@ -92,6 +105,11 @@ impl AdmissionsTask {
                 Some(reason) => Err(sql::Error::Unavailable(reason.clone()).into()),
                 None => self.admit_alone(write, &mut doubt, deadline).await,
             };
+            if let Err(JournalError::Sql(err)) = &answer
+                && err.is_lock_timeout()
+            {
+                stuck.extend(accounts.map(|account| (account, err.clone())));
+            }
             answers.push(answer.map_err(|err| doubt.verdict(err)));
         }
         answers
@@ -107,7 +125,7 @@ impl AdmissionsTask {
                 }
                 Err(err) => {
                     doubt.note(&err);
-                    let again = err.is_retryable() || err.is_commit_unknown();
+                    let again = (err.is_retryable() && !is_lock_timeout(&err)) || err.is_commit_unknown();
                     if !again || tries >= ALONE_MAX || Instant::now() >= deadline {
                         return Err(err);
                     }
@@ -116,6 +134,10 @@ impl AdmissionsTask {
             }
         }
     }
+}
+
+fn is_lock_timeout(err: &JournalError) -> bool {
+    matches!(err, JournalError::Sql(err) if err.is_lock_timeout())
 }
 
 /// What failed runs of a batch leave in doubt about all its writes.

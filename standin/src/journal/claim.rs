@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::entry::{EntryState, Evidence, Verdict};
-use sql::{Tx, params, placeholders};
+use sql::{Row, Tx, params, placeholders};
 
 use super::attempts::{begin_attempt, end_attempt};
 use super::record::{COLUMNS, Entry, EntryId};
@@ -42,8 +42,8 @@ pub struct OpenAttempt {
     pub n: i64,
     /// Set for a replayer's attempt.
     pub token: Option<i64>,
-    /// Wall clock of its start, microseconds since 1970.
-    pub started_us: i64,
+    /// How long ago it began, by the SQL server's clock.
+    pub age_ms: i64,
 }
 
 /// An entry whose outcome must be found out.
@@ -51,8 +51,8 @@ pub struct OpenAttempt {
 pub struct Unresolved {
     /// OutcomeUnknown, or Submitting for longer than any sender takes.
     pub entry: Entry,
-    /// Wall clock of its first attempt, microseconds since 1970.
-    pub first_attempt_us: i64,
+    /// How long ago its first attempt began, by the SQL server's clock; zero without an attempt.
+    pub first_attempt_age_ms: u64,
     /// How many attempts there were.
     pub attempts: i64,
     /// Every attempt has ended: its sender said so, or was proven gone.
@@ -161,7 +161,8 @@ impl Journal {
         let rows = self
             .db
             .query(
-                "SELECT entry_id, n, token, started_us FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot = ?",
+                "SELECT entry_id, n, token, started_us, {now_ms} AS now_ms FROM attempts \
+                 WHERE owner = ? AND ended_us IS NULL AND boot = ?",
                 params![&instance.id, instance.boot],
             )
             .await?;
@@ -171,7 +172,7 @@ impl Journal {
                     id: EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?,
                     n: row.get("n")?,
                     token: row.get("token")?,
-                    started_us: row.get("started_us")?,
+                    age_ms: age_ms(row, "started_us")?,
                 })
             })
             .collect()
@@ -186,7 +187,8 @@ impl Journal {
         limit: i64,
     ) -> Result<Vec<Unresolved>, JournalError> {
         let sql = format!(
-            "SELECT {COLUMNS}, (SELECT COALESCE(MIN(started_us), 0) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
+            "SELECT {COLUMNS}, {{now_ms}} AS now_ms, \
+             (SELECT MIN(started_us) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
              FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
@@ -198,13 +200,19 @@ impl Journal {
             .map(|row| {
                 Ok(Unresolved {
                     entry: Entry::read(row)?,
-                    first_attempt_us: row.get("first_us")?,
+                    first_attempt_age_ms: u64::try_from(age_ms(row, "first_us")?).unwrap_or(0),
                     attempts: row.get("attempts")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
                 })
             })
             .collect()
     }
+}
+
+/// Milliseconds from a stamp of the SQL server's to its `now_ms`; zero where there is none.
+fn age_ms(row: &Row, stamp: &str) -> Result<i64, JournalError> {
+    let (stamp_us, now_ms): (Option<i64>, i64) = (row.get(stamp)?, row.get("now_ms")?);
+    Ok(stamp_us.map_or(0, |us| now_ms.saturating_sub(us / 1_000)))
 }
 
 /// Fails unless the fence's token is the newest; holds its row until the transaction ends, so that no newer holder appears before.

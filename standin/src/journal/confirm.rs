@@ -67,7 +67,8 @@ impl Journal {
                 None => None,
             };
             if let Some(finding) = finding {
-                confirmed.breaks += usize::from(record_break(tx, row, finding).await?);
+                let kept = keep_break(tx, &row.core_ref, row.kind.as_str(), &row.row_key, finding).await?;
+                confirmed.breaks += usize::from(kept);
             }
         }
         for id in booked.values().collect::<BTreeSet<_>>() {
@@ -146,21 +147,22 @@ fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'stati
     Ok(finding)
 }
 
-/// Keeps a finding once; answers whether it is new.
-async fn record_break(tx: &mut Tx, row: &LegSeen, finding: &str) -> Result<bool, JournalError> {
-    let known = tx
-        .query(
-            "SELECT id FROM breaks WHERE core_ref = ? AND leg = ? AND row_key = ?",
-            params![&row.core_ref, row.kind.as_str(), &row.row_key],
-        )
-        .await?;
-    if !known.is_empty() {
+/// Keeps a finding once; answers whether it is new. `leg` and `row_key` are empty where it is about no row.
+pub(super) async fn keep_break(
+    tx: &mut Tx,
+    core_ref: &str,
+    leg: &str,
+    row_key: &str,
+    finding: &str,
+) -> Result<bool, JournalError> {
+    let known = "SELECT id FROM breaks WHERE core_ref = ? AND leg = ? AND row_key = ?";
+    if tx.query_opt(known, params![core_ref, leg, row_key]).await?.is_some() {
         return Ok(false);
     }
-    tracing::error!(core_ref = %row.core_ref, leg = row.kind.as_str(), finding, "the core's books and the journal disagree");
+    tracing::error!(core_ref, leg, finding, "the core's books and the journal disagree");
     tx.exec(
         "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding) VALUES (?, ?, ?, ?, ?, ?)",
-        params![EntryId::generate().as_str(), now_us(), &row.core_ref, row.kind.as_str(), &row.row_key, finding],
+        params![EntryId::generate().as_str(), now_us(), core_ref, leg, row_key, finding],
     )
     .await?;
     Ok(true)

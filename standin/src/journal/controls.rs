@@ -11,6 +11,8 @@ use crate::rules::Limits;
 const LIMITS: &str = "limits";
 const MODE: &str = "mode";
 const REPLAY: &str = "replay";
+/// Version of a control that nobody has set live.
+const SEEDED: i64 = 1;
 
 /// What an operator ordered about the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,28 +50,39 @@ pub(super) async fn limits_in(tx: &mut Tx) -> Result<Limits, JournalError> {
 }
 
 impl Journal {
-    /// Sets the limits if nobody has set any yet: the configuration's only count until the first live change.
-    pub async fn seed_limits(&self, limits: &Limits) -> Result<(), JournalError> {
+    /// Puts the configuration's limits in force unless somebody has changed them live; answers whether they are.
+    pub async fn seed_limits(&self, limits: &Limits) -> Result<bool, JournalError> {
         let value = to_json(limits)?;
         self.run(move |tx| {
             let value = value.clone();
             Box::pin(async move {
                 let columns = &["name", "value", "version"];
                 let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
-                Ok(tx.upsert(create.row(params![LIMITS, value, 1])).await?)
+                tx.upsert(create.row(params![LIMITS, value.clone(), SEEDED])).await?;
+                let seed = "UPDATE controls SET value = ? WHERE name = ? AND version = ?";
+                Ok(tx.exec(seed, params![value, LIMITS, SEEDED]).await? == 1)
             })
         })
         .await
     }
 
-    /// The limits in force.
-    pub async fn limits(&self) -> Result<Limits, JournalError> {
-        Ok(self.control(LIMITS).await?.unwrap_or_default())
+    /// The limits in force, and their version.
+    pub async fn limits(&self) -> Result<(Limits, i64), JournalError> {
+        let rows = self.db.query("SELECT value, version FROM controls WHERE name = ?", params![LIMITS]).await?;
+        let Some(row) = rows.first() else { return Ok((Limits::default(), SEEDED)) };
+        let limits = serde_json::from_slice(row.get("value")?).map_err(|_| JournalError::Corrupt("limits"))?;
+        Ok((limits, row.get("version")?))
     }
 
-    /// Changes the limits at once, for every instance, audited.
-    pub async fn set_limits(&self, actor: &str, limits: &Limits, why: &str) -> Result<(), JournalError> {
-        self.set_control(actor, LIMITS, limits, why).await
+    /// Changes the limits at once, for every instance, audited; only if they are still those of `version`.
+    pub async fn set_limits(
+        &self,
+        actor: &str,
+        limits: &Limits,
+        version: Option<i64>,
+        why: &str,
+    ) -> Result<(), JournalError> {
+        self.set_control(actor, LIMITS, limits, version, why).await
     }
 
     /// What was ordered about the mode.
@@ -79,7 +92,7 @@ impl Journal {
 
     /// Orders a mode, audited.
     pub async fn order_mode(&self, actor: &str, order: ModeOrder, why: &str) -> Result<(), JournalError> {
-        self.set_control(actor, MODE, &order, why).await
+        self.set_control(actor, MODE, &order, None, why).await
     }
 
     /// Was the replay paused by an operator?
@@ -89,10 +102,11 @@ impl Journal {
 
     /// Pauses or resumes the replay, audited.
     pub async fn pause_replay(&self, actor: &str, paused: bool, why: &str) -> Result<(), JournalError> {
-        self.set_control(actor, REPLAY, &paused, why).await
+        self.set_control(actor, REPLAY, &paused, None, why).await
     }
 
-    /// Clears the stop of an account's lane after a person has looked, audited.
+    /// Clears the stop of an account's lane after a person has looked, audited. An account without a lane is
+    /// [`JournalError::NoSuchEntry`].
     pub async fn clear_lane(&self, actor: &str, account: &str, why: &str) -> Result<(), JournalError> {
         let (actor, account, why) = (actor.to_owned(), account.to_owned(), why.to_owned());
         let id = EntryId::generate();
@@ -100,7 +114,10 @@ impl Journal {
             let (id, actor, account, why) = (id.clone(), actor.clone(), account.clone(), why.clone());
             Box::pin(async move {
                 let lock = "SELECT version FROM lanes WHERE account = ? FOR UPDATE";
-                if tx.query_opt(lock, params![&account]).await?.is_none() || is_done(tx, &id).await? {
+                if tx.query_opt(lock, params![&account]).await?.is_none() {
+                    return Err(JournalError::NoSuchEntry);
+                }
+                if is_done(tx, &id).await? {
                     return Ok(());
                 }
                 tx.exec("UPDATE lanes SET stopped = 0, version = version + 1 WHERE account = ?", params![&account])
@@ -141,6 +158,7 @@ impl Journal {
         actor: &str,
         name: &'static str,
         value: &T,
+        version: Option<i64>,
         why: &str,
     ) -> Result<(), JournalError> {
         let json = serde_json::to_value(value).map_err(|_| JournalError::Corrupt("control"))?;
@@ -151,10 +169,14 @@ impl Journal {
             Box::pin(async move {
                 let columns = &["name", "value", "version"];
                 let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
-                tx.upsert(create.row(params![name, bytes.clone(), 0])).await?;
+                tx.upsert(create.row(params![name, bytes.clone(), SEEDED])).await?;
                 // Locked by that: an earlier run of this very action, should its commit have landed, is visible now.
                 if is_done(tx, &id).await? {
                     return Ok(());
+                }
+                let row = tx.query_one("SELECT version FROM controls WHERE name = ?", params![name]).await?;
+                if version.is_some_and(|version| row.get("version") != Ok(version)) {
+                    return Err(JournalError::Changed);
                 }
                 tx.exec("UPDATE controls SET value = ?, version = version + 1 WHERE name = ?", params![bytes, name])
                     .await?;

@@ -13,13 +13,14 @@ mod decide;
 mod instances;
 mod lanes;
 mod lookup;
+mod overdue;
 mod ready;
 mod record;
 mod schema;
 mod transitions;
 mod workset;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sql::{BoxFuture, Db, Tx};
@@ -32,6 +33,7 @@ pub use controls::{AuditRecord, ModeOrder};
 pub use decide::Decision;
 pub use instances::Instance;
 pub use lookup::{Counts, EntryDetail, Filter, Hold, TransitionRecord};
+pub use overdue::Backlog;
 pub use record::{Entry, EntryId, Transfer};
 pub use transitions::{Change, Moved};
 
@@ -64,6 +66,12 @@ pub enum JournalError {
     /// Somebody may still be sending it.
     #[error("an attempt may still be under way")]
     AttemptOpen,
+    /// Its last attempt ended so recently that the core may still carry it out.
+    #[error("a request may still take effect in the core")]
+    AttemptRecent,
+    /// Not what the caller had read before.
+    #[error("somebody changed it meanwhile")]
+    Changed,
     /// The queue to the journal's writer is full or closed.
     #[error("the journal is overloaded")]
     Overloaded,
@@ -96,17 +104,32 @@ pub struct AccountSheet {
     pub last_posting: i64,
     /// The balance row's version, order-preserving bytes.
     pub balance_version: Vec<u8>,
+    /// Source time up to which this account's data are complete, microseconds since 1970; `None` = never attested, or in doubt
+    /// because an event of the account could not be applied.
+    pub as_of_us: Option<i64>,
 }
 
 /// What the read model knows of some accounts, read inside the caller's transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FactSheet {
-    /// By account id; absent = the bank has no such account.
+    /// By account id; in neither = the bank has no such account.
     pub accounts: HashMap<String, AccountSheet>,
-    /// Source time up to which the data are complete, microseconds since 1970; `None` = never attested.
-    pub as_of_us: Option<i64>,
-    /// The source has been loaded once; before that absence means nothing.
-    pub loaded: bool,
+    /// Accounts of which nothing can be said: not loaded yet, or a row of theirs has not arrived.
+    pub unclear: HashSet<String>,
+}
+
+impl FactSheet {
+    /// Must a decision about `command` wait until more is known?
+    fn leaves_open(&self, command: &Transfer) -> bool {
+        command.legs().iter().any(|(_, account)| self.unclear.contains(*account))
+    }
+
+    /// Up to when all accounts of `command` that are known are complete.
+    fn as_of_us(&self, command: &Transfer) -> Option<i64> {
+        let legs = command.legs();
+        let sheets = legs.iter().filter_map(|(_, account)| self.accounts.get(*account));
+        sheets.map(|sheet| sheet.as_of_us).min().flatten()
+    }
 }
 
 /// Where the journal learns about accounts. Reads plainly and never locks a read-model row.

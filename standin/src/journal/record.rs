@@ -30,6 +30,11 @@ impl EntryId {
         &self.0
     }
 
+    /// When it was made by the wall clock, milliseconds since 1970.
+    pub fn made_ms(&self) -> i64 {
+        self.0.get(..12).and_then(|ms| i64::from_str_radix(ms, 16).ok()).unwrap_or(0)
+    }
+
     /// The reference the core is sent, the same on every attempt: `LC` and the id in upper case, 34 characters of `[0-9A-Z]`.
     pub fn core_ref(&self) -> String {
         format!("LC{}", self.0.to_ascii_uppercase())

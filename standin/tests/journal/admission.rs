@@ -143,7 +143,7 @@ on_every_engine! {
     async fn stale_data_tighten_the_limit_and_then_close_stand_in(bank) {
         bank.account("a", 10_000_000).await;
         bank.account("b", 0).await;
-        bank.journal.set_limits("op", &Limits { per_day_minor: 1_000, ..Limits::default() }, "test").await.unwrap();
+        bank.journal.set_limits("op", &Limits { per_day_minor: 1_000, ..Limits::default() }, None, "test").await.unwrap();
         for (age_s, amount, reason) in [
             (7_200, 501, Some(Reason::DailyLimitExceeded)),
             (7_200, 500, None),
@@ -154,6 +154,74 @@ on_every_engine! {
             let entry = bank.admit(transfer("a", "b", amount).away()).await;
             assert_eq!(entry.reason.as_deref(), reason.map(Reason::code), "{amount} at {age_s} s");
         }
+    }
+
+    async fn an_account_in_doubt_is_too_old_for_stand_in_and_only_that_one(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        bank.db.exec("UPDATE books SET in_doubt = 1 WHERE account = 'c'", vec![]).await.unwrap();
+        let too_old = Some(Reason::DataTooOld.code());
+        assert_eq!(bank.admit(transfer("c", "b", 1).away()).await.reason.as_deref(), too_old);
+        assert_eq!(bank.admit(transfer("a", "c", 1).away()).await.reason.as_deref(), too_old);
+        assert_eq!(bank.admit(transfer("a", "b", 1).away()).await.state, Queued);
+        bank.account("d", 10).await;
+        assert_eq!(bank.admit(transfer("c", "d", 1)).await.state, Submitting, "the core knows what we do not");
+    }
+
+    async fn one_account_of_which_nothing_is_known_leaves_its_neighbours_alone(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        bank.db.exec("UPDATE books SET standing = 'unclear' WHERE account = 'c'", vec![]).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for to in ["b", "c", "b", "nobody"] {
+            let admissions = bank.admissions.clone();
+            tasks.spawn(async move { (to, admissions.submit(transfer("a", to, 1)).await.unwrap()) });
+        }
+        for (to, admitted) in tasks.join_all().await {
+            match to {
+                "c" => assert_eq!(admitted, Admitted::NotLoaded),
+                "nobody" => assert_eq!(fresh(admitted).reason.as_deref(), Some(Reason::UnknownAccount.code())),
+                _ => assert!(fresh(admitted).state.is_open()),
+            }
+        }
+    }
+
+    async fn a_lane_that_somebody_keeps_locked_fails_its_own_writes_and_no_others(bank) {
+        if !bank.is_server() {
+            return;
+        }
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        bank.account("d", 10).await;
+        bank.admit(transfer("a", "b", 1).away()).await;
+        let (locked, is_locked) = tokio::sync::oneshot::channel();
+        let (free, freed) = tokio::sync::oneshot::channel::<()>();
+        let db = bank.db.clone();
+        let stuck = tokio::spawn(async move {
+            db.transaction::<_, sql::Error>(move |tx| {
+                Box::pin(async move {
+                    tx.exec("UPDATE lanes SET stopped = stopped WHERE account = 'a'", vec![]).await?;
+                    let _ = locked.send(());
+                    let _ = freed.await;
+                    Ok(())
+                })
+            })
+            .await
+        });
+        is_locked.await.unwrap();
+        let hurried = bank.hurried("gateway-2").await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let admissions = hurried.admissions.clone();
+            let from = if n % 2 == 0 { "a" } else { "c" };
+            tasks.spawn(async move { (from, admissions.submit(transfer(from, "d", 1).away()).await) });
+        }
+        for (from, admitted) in tasks.join_all().await {
+            assert_eq!(admitted.is_ok(), from == "c", "{from}: {admitted:?}");
+        }
+        let _ = free.send(());
+        stuck.await.unwrap().unwrap();
+        assert_eq!(bank.admit(transfer("a", "d", 1).away()).await.state, Queued);
     }
 
     async fn one_bad_write_does_not_fail_its_neighbours(bank) {

@@ -1,6 +1,8 @@
 //! M2: a hold counts until the served balance includes it, neither twice nor not at all.
 
-use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Submitting};
+use std::time::Duration;
+
+use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Queued, Submitting};
 use schemas::entry::Evidence;
 use standin::journal::Confirmed;
 
@@ -8,6 +10,33 @@ use crate::ledger::version;
 use crate::support::*;
 
 on_every_engine! {
+    async fn a_posting_whose_change_event_does_not_come_is_a_break_once_the_change_data_are_complete(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        let find = async || bank.journal.find_unconfirmed(Duration::from_micros(1)).await.unwrap();
+        assert_eq!(find().await, 0, "the change data may be late");
+        let later = now_us() + 10_000_000;
+        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
+        assert_eq!((find().await, find().await), (1, 0), "found once");
+        let backlog = bank.journal.backlog().await.unwrap();
+        assert_eq!((backlog.by_state[&Posted], backlog.breaks, backlog.contradicted), (1, 1, 0));
+        bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
+        assert_eq!(bank.state(&entry).await, Confirmed_, "late is still confirmed");
+        assert_eq!(bank.journal.backlog().await.unwrap().by_state[&Posted], 0);
+    }
+
+    async fn the_backlog_tells_how_long_the_oldest_entry_has_waited(bank) {
+        bank.two_accounts().await;
+        assert_eq!(bank.journal.backlog().await.unwrap().oldest_open, Duration::ZERO);
+        let first = bank.queued("a", "b", 1).await;
+        bank.queued("a", "b", 1).await;
+        let backlog = bank.journal.backlog().await.unwrap();
+        assert_eq!(backlog.by_state[&Queued], 2);
+        let age = Duration::from_millis(u64::try_from(now_us() / 1_000 - first.id.made_ms()).unwrap());
+        assert!(backlog.oldest_open <= age, "{:?} of {age:?}", backlog.oldest_open);
+    }
+
     async fn the_cores_answer_releases_the_hold_only_if_the_served_balance_includes_the_number(bank) {
         bank.two_accounts().await;
         let early = bank.direct("a", "b", 500).await;

@@ -1,7 +1,7 @@
 //! Limits, mode and pause, live and audited.
 
 use schemas::entry::EntryState::*;
-use standin::journal::{Filter, ModeOrder};
+use standin::journal::{Filter, JournalError, ModeOrder};
 use standin::rules::{Limits, Reason};
 
 use crate::support::*;
@@ -10,12 +10,17 @@ on_every_engine! {
     async fn a_live_change_of_the_limits_binds_the_next_admission_of_every_instance_and_is_audited(bank) {
         bank.two_accounts().await;
         let other = bank.another("gateway-2").await;
-        bank.journal.seed_limits(&Limits { per_transfer_minor: 1_000, ..Limits::default() }).await.unwrap();
-        other.journal.seed_limits(&Limits::default()).await.unwrap();
-        assert_eq!(bank.journal.limits().await.unwrap().per_transfer_minor, 1_000, "the first seed stays");
+        assert!(bank.journal.seed_limits(&Limits::default()).await.unwrap());
+        let edited = Limits { per_transfer_minor: 1_000, ..Limits::default() };
+        assert!(bank.journal.seed_limits(&edited).await.unwrap(), "an edited configuration counts at the next start");
+        let (limits, version) = bank.journal.limits().await.unwrap();
+        assert_eq!(limits.per_transfer_minor, 1_000);
         assert_eq!(other.admit(transfer("a", "b", 1_001)).await.state, Declined);
         let tighter = Limits { per_transfer_minor: 10, ..Limits::default() };
-        bank.journal.set_limits("olga", &tighter, "fraud wave").await.unwrap();
+        bank.journal.set_limits("olga", &tighter, None, "fraud wave").await.unwrap();
+        assert!(!other.journal.seed_limits(&Limits::default()).await.unwrap(), "what a person set stays");
+        let stale = bank.journal.set_limits("otto", &Limits::default(), Some(version), "too late").await;
+        assert!(matches!(stale, Err(JournalError::Changed)), "{stale:?}");
         let declined = other.admit(transfer("a", "b", 11)).await;
         assert_eq!(declined.reason.as_deref(), Some(Reason::LimitExceeded.code()));
         let trail = bank.journal.audit_trail(10).await.unwrap();

@@ -146,7 +146,7 @@ on_every_engine! {
         let cancelled = far.journal.decide("op", &entry.id, Decision::Cancel, Some("asked".into())).await.unwrap();
         assert_eq!(cancelled.state, Cancelled);
         lose();
-        far.journal.set_limits("op", &Limits::default(), "why not").await.unwrap();
+        far.journal.set_limits("op", &Limits::default(), None, "why not").await.unwrap();
         lose();
         far.journal.clear_lane("op", "a", "looked").await.unwrap();
         let trail = bank.journal.audit_trail(10).await.unwrap();

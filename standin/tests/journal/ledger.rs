@@ -12,7 +12,7 @@ pub const TABLES: &[sql::Migration] = &[sql::Migration {
     statements: &[
         "CREATE TABLE books (account {text:64} NOT NULL, customer {text:64} NOT NULL, currency {text:3} NOT NULL, \
          standing {text:8} NOT NULL, booked {int} NOT NULL, overdraft {int} NOT NULL, core_holds {int} NOT NULL, \
-         last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, PRIMARY KEY (account))",
+         last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, in_doubt {int}, PRIMARY KEY (account))",
         "CREATE TABLE source (id {int} NOT NULL, as_of_us {int}, loaded {int} NOT NULL, PRIMARY KEY (id))",
     ],
 }];
@@ -62,10 +62,8 @@ impl Facts for Books {
 
 async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error> {
     let mut sheet = FactSheet::default();
-    if let Some(row) = tx.query_opt("SELECT as_of_us, loaded FROM source WHERE id = 1", vec![]).await? {
-        sheet.as_of_us = row.get("as_of_us")?;
-        sheet.loaded = row.get("loaded")?;
-    }
+    let source = tx.query_one("SELECT as_of_us, loaded FROM source WHERE id = 1", vec![]).await?;
+    let (as_of_us, loaded): (Option<i64>, bool) = (source.get("as_of_us")?, source.get("loaded")?);
     let sql = format!("SELECT * FROM books WHERE account IN ({})", placeholders(accounts.len()));
     for row in tx.query(&sql, accounts.iter().map(Into::into).collect()).await? {
         let standing = match row.get("standing")? {
@@ -85,8 +83,15 @@ async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error>
             customer_id: row.get("customer")?,
             last_posting: row.get("last_posting")?,
             balance_version: row.get("balance_version")?,
+            as_of_us: as_of_us.filter(|_| row.get("in_doubt") != Ok(1)),
         };
-        sheet.accounts.insert(row.get("account")?, account);
+        match loaded && row.get::<&str>("standing")? != "unclear" {
+            true => drop(sheet.accounts.insert(row.get("account")?, account)),
+            false => drop(sheet.unclear.insert(row.get("account")?)),
+        }
+    }
+    if !loaded {
+        sheet.unclear.extend(accounts.iter().cloned());
     }
     Ok(sheet)
 }

@@ -138,7 +138,7 @@ on_every_engine! {
             assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
-        let again = bank.journal.decide("op", &entry.id, Decision::Retry, why()).await;
+        let again = bank.journal.decide("op", &entry.id, Decision::Retry { request_lifetime_ms: 0 }, why()).await;
         assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         let attempt = taken(&bank, &behind).await;
@@ -148,13 +148,18 @@ on_every_engine! {
     async fn a_parked_entry_is_sent_again_only_by_a_person_and_only_when_no_attempt_is_open(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        let retry = || bank.journal.decide("op", &entry.id, Decision::Retry, Some("not in the core's books".into()));
+        let retry_after = |request_lifetime_ms| {
+            let retry = Decision::Retry { request_lifetime_ms };
+            bank.journal.decide("op", &entry.id, retry, Some("not in the core's books".into()))
+        };
+        let retry = || retry_after(0);
         assert!(matches!(retry().await, Err(JournalError::Forbidden(Submitting))));
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
         assert!(matches!(retry().await, Err(JournalError::Forbidden(OutcomeUnknown))));
         bank.record(Change::new(entry.id.clone(), Evidence::Unresolvable).because("outcome-unresolved")).await;
         assert!(matches!(retry().await, Err(JournalError::AttemptOpen)));
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        assert!(matches!(retry_after(60_000).await, Err(JournalError::AttemptRecent)), "the core may still carry it out");
         let queued = retry().await.unwrap();
         assert_eq!((queued.state, queued.reason), (Queued, None));
         assert_eq!(bank.ready().await, std::slice::from_ref(&entry.id));

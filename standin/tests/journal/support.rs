@@ -60,6 +60,7 @@ pub fn options() -> sql::Options {
         acquire_timeout: Duration::from_secs(30),
         lock_wait: Duration::from_secs(20),
         statement_timeout: Duration::from_secs(30),
+        idle_transaction_max: Duration::from_secs(60),
         record_statements_to: std::env::var_os("LOCUM_TEST_RECORD_TO").map(PathBuf::from),
         ..sql::Options::default()
     }
@@ -110,6 +111,12 @@ impl Bank {
     /// Another process that reaches the same database by this address.
     pub async fn through(&self, url: &str, id: &str) -> Bank {
         Bank::on(&self.server, self.url.clone(), Db::open(url, options()).await.unwrap(), id).await
+    }
+
+    /// Another process, with the patience it has in production.
+    pub async fn hurried(&self, id: &str) -> Bank {
+        let options = sql::Options { lock_wait: sql::Options::default().lock_wait, ..options() };
+        Bank::on(&self.server, self.url.clone(), Db::open(&self.url, options).await.unwrap(), id).await
     }
 
     pub fn is_server(&self) -> bool {

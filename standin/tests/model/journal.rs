@@ -88,14 +88,17 @@ impl State {
     pub fn attempt(&mut self, locum: &Locum, slot: usize, owner: Attempt) {
         let write = usize::from(locum.slots[slot].write);
         let alone = locum.about(write).all(|s| self.attempts[s] == Attempt::None);
+        let outlives = locum.breaks(Variant::NotFoundOutlivesResend);
         for other in locum.about(write) {
-            if self.tasks[other] == Task::Heard(Asked::Late) {
+            if self.tasks[other] == Task::Heard(Asked::Late) && !outlives {
                 self.tasks[other] = Task::Heard(Asked::Early);
             }
         }
         let entry = self.entry_mut(write);
         entry.sole = alone && entry.quiet;
-        entry.not_found = entry.not_found.map(|_| Asked::Early);
+        if !outlives {
+            entry.not_found = entry.not_found.map(|_| Asked::Early);
+        }
         self.attempts[slot] = owner;
     }
 
@@ -185,7 +188,8 @@ impl State {
             Asked::Early => absent_from.min(now) - 1,
             Asked::Late => absent_from,
         });
-        let outcome = UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, since_ms: 0 };
+        let outcome =
+            UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, not_understood: false, since_ms: 0 };
         let patience = Patience { park_after_ms: if patient { u64::MAX } else { 0 }, ..self.patience() };
         resolve(&locum.capabilities(), &outcome, &patience, now)
     }

@@ -64,6 +64,8 @@ pub enum Variant {
     LookUpInsteadOfIndex,
     /// *Not found* counts although the lifetime has not passed.
     NotFoundAtOnce,
+    /// *Not found* still counts when the entry was sent again after it.
+    NotFoundOutlivesResend,
     /// An unknown outcome is sent again whatever the core remembers.
     BlindResend,
     /// A resend does not look at the core's memory when it is decided.

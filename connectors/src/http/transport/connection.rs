@@ -60,7 +60,10 @@ impl Connection {
     }
 
     async fn over(socket: TcpStream) -> Result<Self, String> {
-        socket.set_nodelay(true).map_err(|err| format!("cannot set up the socket: {err}"))?;
+        // A plain close lets the kernel go on delivering what it still holds, for minutes over a broken network, after we have
+        // said that the attempt ended, or after this process was killed and its successor says so. A reset throws it away.
+        let set = socket.set_nodelay(true).and_then(|()| socket.set_zero_linger());
+        set.map_err(|err| format!("cannot set up the socket: {err}"))?;
         let meter = Arc::new(Meter::default());
         let io = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&meter)));
         let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(io).await;

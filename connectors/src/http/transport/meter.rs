@@ -23,8 +23,7 @@ impl Meter {
         self.written.load(Ordering::Acquire)
     }
 
-    /// A request is under way until it is over: no byte of it leaves after `deadline`, and dropping the socket resets the
-    /// connection.
+    /// A request is under way until it is over: no byte of it leaves after `deadline`.
     pub(super) fn begins(&self, deadline: Instant) {
         *self.deadline() = Some(deadline);
     }
@@ -32,10 +31,6 @@ impl Meter {
     /// The request under way has been answered.
     pub(super) fn is_over(&self) {
         *self.deadline() = None;
-    }
-
-    fn in_flight(&self) -> bool {
-        self.deadline().is_some()
     }
 
     /// A process that was stopped goes on from where it was, perhaps right before the write: the last moment to ask the time.
@@ -65,18 +60,6 @@ impl MeteredSocket {
     fn count(&self, taken: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(n)) = taken {
             self.meter.written.fetch_add(*n as u64, Ordering::AcqRel);
-        }
-    }
-}
-
-impl Drop for MeteredSocket {
-    /// A plain close lets the kernel go on delivering what it still holds, for minutes over a broken network, after we
-    /// have said that the attempt ended. A reset throws it away.
-    fn drop(&mut self) {
-        if self.meter.in_flight()
-            && let Err(err) = self.socket.set_zero_linger()
-        {
-            tracing::warn!(error = %err, "a connection to the core could not be set to reset");
         }
     }
 }
@@ -115,10 +98,6 @@ impl AsyncWrite for MeteredSocket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A graceful shutdown in flight would deliver what is buffered; the drop that follows resets instead.
-        if self.meter.in_flight() {
-            return Poll::Ready(Ok(()));
-        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

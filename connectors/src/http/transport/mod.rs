@@ -1,7 +1,7 @@
 //! A thin HTTP/1.1 client that can tell "provably not sent" from "outcome unknown".
 //!
 //! Off-the-shelf clients retry, follow redirects and hide which bytes left. This one opens connections itself, counts
-//! what the kernel took of each request, and resets a connection whose answer it gives up on.
+//! what the kernel took of each request, and ends every connection by a reset.
 
 mod connection;
 mod meter;
@@ -19,13 +19,14 @@ pub(super) use self::connection::Answer;
 use self::connection::{Broken, Connection};
 use super::call::Base;
 use super::config::Limits;
+use schemas::core::Unsent;
 
 /// What an exchange came to. There is no connection left in flight in any of them.
 pub(super) enum Exchange {
     /// An answer, read whole.
     Answered(Answer),
     /// No byte left this process.
-    NotSent(String),
+    NotSent(Unsent, String),
     /// Bytes left, and no whole answer came.
     Unknown(String),
 }
@@ -53,22 +54,28 @@ impl Transport {
         &self.base
     }
 
-    /// Sends once. Tries again only where not one byte was written, and never past the deadline.
+    /// Sends once, on one of the connections there may be. Tries again only where not one byte was written, and never past the
+    /// deadline.
     pub(super) async fn exchange(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
         let Ok(Ok(_permit)) = timeout_at(deadline, self.permits.acquire()).await else {
-            return Exchange::NotSent("every connection to the core stayed busy".to_owned());
+            return Exchange::NotSent(Unsent::NotTried, "every connection to the core stayed busy".to_owned());
         };
+        self.exchange_beside(request, deadline).await
+    }
+
+    /// The same beside the bound: a probe must not wait for the work whose success it is to foretell.
+    pub(super) async fn exchange_beside(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
         while let Some(connection) = self.take() {
             match self.send(connection, request.clone(), deadline).await {
                 // It died while it was idle: the next one, or a new one.
-                Exchange::NotSent(_) if Instant::now() < deadline => {}
+                Exchange::NotSent(..) if Instant::now() < deadline => {}
                 done => return done,
             }
         }
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.limits.connect_ms_max));
         match Connection::open(&self.base, connect_by).await {
             Ok(connection) => self.send(connection, request, deadline).await,
-            Err(reason) => Exchange::NotSent(reason),
+            Err(reason) => Exchange::NotSent(away_by(deadline), reason),
         }
     }
 
@@ -76,14 +83,14 @@ impl Transport {
         // The connection is spared; `Meter` asks again with each byte.
         if Instant::now() >= deadline {
             self.put(connection);
-            return Exchange::NotSent("no time was left to send".to_owned());
+            return Exchange::NotSent(Unsent::NotTried, "no time was left to send".to_owned());
         }
         match connection.exchange(request, self.limits.body_bytes_max, deadline).await {
             Ok((answer, connection)) => {
                 self.put(connection);
                 Exchange::Answered(answer)
             }
-            Err(Broken { written: 0, reason }) => Exchange::NotSent(reason),
+            Err(Broken { written: 0, reason }) => Exchange::NotSent(away_by(deadline), reason),
             Err(Broken { reason, .. }) => Exchange::Unknown(reason),
         }
     }
@@ -118,12 +125,17 @@ impl Transport {
     }
 }
 
+/// A failure before the deadline is the core's; afterwards it is the want of time.
+fn away_by(deadline: Instant) -> Unsent {
+    if Instant::now() < deadline { Unsent::CoreAway } else { Unsent::NotTried }
+}
+
 impl Exchange {
     /// For logs.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Exchange::Answered(_) => "an answer",
-            Exchange::NotSent(_) => "not sent",
+            Exchange::NotSent(..) => "not sent",
             Exchange::Unknown(_) => "outcome unknown",
         }
     }

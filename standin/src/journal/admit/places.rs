@@ -1,7 +1,7 @@
 //! What an admission writes: its places in the lanes first, all its rows in the end.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Tx, Value, params, rows};
+use sql::{Tx, Value, params, placeholders};
 
 use super::{GENERATION, Write};
 use crate::journal::lanes::LockedLanes;
@@ -52,7 +52,7 @@ impl Inserts {
     pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
         let entries = self.entries.iter().map(|entry| entry_row(entry, core)).collect::<Result<Rows, _>>()?;
         let direct = self.entries.iter().filter(|entry| entry.state == EntryState::Submitting);
-        let attempts = direct.map(|e| params![e.id.as_str(), 1, &instance.id, instance.boot, e.accepted_us]).collect();
+        let attempts = direct.map(|e| params![e.id.as_str(), 1, &instance.id, instance.boot]).collect();
         let log = |e: &Entry| {
             params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
         };
@@ -61,10 +61,12 @@ impl Inserts {
              core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us) VALUES";
         let into_legs =
             "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
-        insert_rows(tx, into_entries, entries).await?;
-        insert_rows(tx, into_legs, self.legs).await?;
-        insert_rows(tx, "INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES", attempts).await?;
-        insert_rows(tx, "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES", log).await
+        let into_attempts = "INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES";
+        let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
+        insert_rows(tx, into_entries, entries, "").await?;
+        insert_rows(tx, into_legs, self.legs, "").await?;
+        insert_rows(tx, into_attempts, attempts, ", {now_ms} * 1000").await?;
+        insert_rows(tx, into_log, log, "").await
     }
 }
 
@@ -91,9 +93,11 @@ fn entry_row(e: &Entry, core: &str) -> Result<Vec<Value>, JournalError> {
     ])
 }
 
-async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
+/// `computed` = the last columns, which the server fills in.
+async fn insert_rows(tx: &mut Tx, head: &str, values: Rows, computed: &str) -> Result<(), JournalError> {
     let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
-    let sql = format!("{head} {}", rows(values.len(), width));
+    let row = format!("({}{computed})", placeholders(width));
+    let sql = format!("{head} {}", vec![row; values.len()].join(", "));
     tx.exec(&sql, values.into_iter().flatten().collect()).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::journal::lanes::LockedLanes;
 use crate::journal::record::Entry;
 use crate::journal::{FactSheet, JournalError};
 use crate::lane::Lane;
-use crate::rules::Limits;
+use crate::rules::{Limits, Reason};
 
 pub(super) fn proposal<'a>(
     write: &Write,
@@ -21,7 +21,8 @@ pub(super) fn proposal<'a>(
         let lane = if sheet.is_some() { lanes.get(account)? } else { &EMPTY };
         Ok(ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts) })
     });
-    let age_us = facts.as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
+    let as_of_us = facts.as_of_us(&write.command);
+    let age_us = as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
     Ok(Proposal {
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
@@ -39,6 +40,9 @@ pub(in crate::journal) fn readmit(
     lanes: &LockedLanes,
     now_us: i64,
 ) -> Result<Decision, JournalError> {
+    if facts.leaves_open(&entry.command) {
+        return Ok(Decision::Decline(Reason::DataTooOld));
+    }
     let write = Write {
         id: entry.id.clone(),
         principal: entry.principal.clone(),

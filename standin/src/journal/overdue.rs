@@ -1,0 +1,92 @@
+//! What has waited too long: the backlog as alerts want it, and postings whose change event does not come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemas::entry::EntryState;
+use sql::params;
+
+use super::confirm::keep_break;
+use super::record::{COLUMNS, Entry, EntryId};
+use super::transitions::now_us;
+use super::{Journal, JournalError};
+
+/// What has not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many entries are in each state that something must follow.
+    pub by_state: BTreeMap<EntryState, i64>,
+    /// How long ago the oldest entry without an outcome was made.
+    pub oldest_open: Duration,
+    /// Entries that evidence contradicts.
+    pub contradicted: i64,
+    /// Findings of the change data against the journal.
+    pub breaks: i64,
+}
+
+/// Finding about an entry that the core said it posted.
+const NOT_CONFIRMED: &str = "posted, and its change event did not come";
+/// Entries looked at in one go.
+const PAGE: i64 = 100;
+const WAITING: [EntryState; 5] =
+    [EntryState::Submitting, EntryState::Queued, EntryState::OutcomeUnknown, EntryState::Parked, EntryState::Posted];
+
+impl Journal {
+    /// What has not ended. Costs what waits, whatever the journal's length.
+    pub async fn backlog(&self) -> Result<Backlog, JournalError> {
+        // Ids are ordered by time, so the index alone tells the oldest.
+        let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
+             WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
+        let mut backlog = Backlog { by_state: WAITING.map(|state| (state, 0)).into(), ..Backlog::default() };
+        let now_ms = now_us() / 1_000;
+        for row in self.db.query(sql, Vec::new()).await? {
+            let state = EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?;
+            backlog.by_state.insert(state, row.get("n")?);
+            if state.is_open() {
+                let oldest = EntryId::parse(row.get("oldest")?).ok_or(JournalError::Corrupt("entry id"))?;
+                let age_ms = u64::try_from(now_ms - oldest.made_ms()).unwrap_or(0);
+                backlog.oldest_open = backlog.oldest_open.max(Duration::from_millis(age_ms));
+            }
+        }
+        let count = async |sql: &str| -> Result<i64, JournalError> {
+            Ok(self.db.query(sql, Vec::new()).await?.first().map_or(Ok(0), |row| row.get("n"))?)
+        };
+        backlog.contradicted = count("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1").await?;
+        backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks").await?;
+        Ok(backlog)
+    }
+
+    /// Finds entries that the core said it posted, although its change data are complete for `within` after that and do not show
+    /// them, and keeps each as a break. Answers how many were new.
+    pub async fn find_unconfirmed(&self, within: Duration) -> Result<usize, JournalError> {
+        let facts = self.facts.clone();
+        let within_us = i64::try_from(within.as_micros()).unwrap_or(i64::MAX);
+        self.run(move |tx| {
+            let facts = facts.clone();
+            Box::pin(async move {
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM entries WHERE state = 'posted' AND updated_us < ? AND NOT EXISTS \
+                     (SELECT id FROM breaks b WHERE b.core_ref = entries.core_ref AND b.finding = ?) ORDER BY id LIMIT ?"
+                );
+                let before_us = now_us().saturating_sub(within_us);
+                let rows = tx.query(&sql, params![before_us, NOT_CONFIRMED, PAGE]).await?;
+                let entries: Vec<Entry> = rows.iter().map(Entry::read).collect::<Result<_, _>>()?;
+                if entries.is_empty() {
+                    return Ok(0);
+                }
+                let legs = entries.iter().flat_map(|entry| entry.command.legs());
+                let accounts: Vec<String> = legs.map(|(_, account)| account.to_owned()).collect();
+                let sheet = facts.read(tx, &accounts).await?;
+                let mut found = 0;
+                for entry in entries {
+                    let complete_us = sheet.as_of_us(&entry.command);
+                    if complete_us.is_some_and(|us| us.saturating_sub(within_us) > entry.updated_us) {
+                        found += usize::from(keep_break(tx, &entry.core_ref, "", "", NOT_CONFIRMED).await?);
+                    }
+                }
+                Ok(found)
+            })
+        })
+        .await
+    }
+}
