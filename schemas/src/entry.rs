@@ -1,4 +1,4 @@
-//! One entry of the journal and the states it goes through (`correctness.md`, "The journal's words").
+//! One entry of the journal and the states it goes through (`docs/invariants.md`, "Words").
 
 use std::fmt;
 

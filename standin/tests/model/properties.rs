@@ -1,4 +1,4 @@
-//! The invariants of `correctness.md`, by their names, and what must be reachable lest they hold of nothing.
+//! The invariants of `docs/invariants.md`, by their names, and what must be reachable lest they hold of nothing.
 
 use locum_standin::lane::{Lane, Standing, delta};
 use schemas::entry::{EntryState, LegKind};
