@@ -1,4 +1,5 @@
-//! The sections of the file, with their defaults. `locum.example.yaml` shows them all.
+//! The sections of the file, with their defaults. `locum.example.yaml` shows them all, and `docs/configuration.md` tells
+//! what each is for.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The core that takes writes.
     pub core: Core,
-    /// What stand-in may accept until an operator changes it.
+    /// What stand-in may accept, taken over at the very first start; from then on the database has it.
     pub limits: Limits,
     /// The tokens file.
     pub tokens: Option<PathBuf>,
