@@ -109,7 +109,7 @@ async fn play(folder: &Path, check: bool, drain: &Drain) -> anyhow::Result<Stage
     chapter("The core comes back");
     bank.restart().await?;
     say(&format!(
-        "It is process {} now. The queue is replayed, one by one and in order, beside the live load.",
+        "It is process {} now. The queue is replayed, in the order of each account, beside the live load.",
         pid(&bank)
     ));
     drained(&admin, &mut channels).await?;

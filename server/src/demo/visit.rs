@@ -26,14 +26,14 @@ pub async fn stay_up(
 
 T='Authorization: Bearer {CHANNEL}'
 curl -si -H \"$T\" http://{public}/v1/accounts/{one}/balances
-curl -si -H \"$T\" -H 'Idempotency-Key: mine-1' -H 'Content-Type: application/json' http://{public}/v1/transfers \\
+curl -si -H \"$T\" -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: application/json' http://{public}/v1/transfers \\
   -d '{{\"from_account\":\"{one}\",\"to_account\":\"{other}\",\"amount\":\"10.50\",\"currency\":\"EUR\"}}'
 {program} queue list --admin http://{admin} --token-file {folder}/operator.token --limit 5
 {program} mode get --admin http://{admin} --token-file {folder}/operator.token
 
-   Enter kills the core (process {pid}); Enter again brings it back. Other troubles of the core, from `none` back to health:
+   Enter kills the core (process {pid}); Enter again brings it back. Other troubles of the core, which `none` ends:
 
-curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_after_commit, refuse, slow, read_only, none
+curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_after_commit, refuse, read_only, none
 ",
         folder = folder.display(),
         pid = bank.pid().unwrap_or_default(),
