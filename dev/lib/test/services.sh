@@ -32,16 +32,15 @@ test_variables() {
     rm -rf "$RECORDED"
     mkdir -p "$RECORDED"
     export LOCUM_STACK_DIR=$STACK_DIR
-    export LOCUM_TEST_STACK=$ROOT/dev/stack
     export LOCUM_TEST_SQL_URLS=$LOCUM_DB_URL,$OCEANBASE_URL${LOCUM_TEST_SQL_URLS:+,$LOCUM_TEST_SQL_URLS}
     export LOCUM_TEST_CORE_DB_URL=$CORE_DB_URL/
     export LOCUM_TEST_REDIS_URL=$REDIS_URL
     export LOCUM_TEST_KAFKA=$KAFKA_BOOTSTRAP
-    export LOCUM_TEST_CONNECT_URL=$CONNECT_URL
     export LOCUM_TEST_RECORD_TO=$RECORDED
-    LOCUM_TEST_BIN=$(binary locum)
-    LOCUM_TEST_CORE_SIM_BIN=$(binary core-sim)
-    export LOCUM_TEST_BIN LOCUM_TEST_CORE_SIM_BIN
+    # Whatever they were set to: what is tested is what was just built.
+    LOCUM_BIN=$(binary locum)
+    CORE_SIM_BIN=$(binary core-sim)
+    export LOCUM_BIN CORE_SIM_BIN
 }
 
 # Data goes, logs stay.
