@@ -4,6 +4,8 @@
 //! of this checkout has the connector's parts up. The read model lives in the first of `LOCUM_TEST_SQL_URLS`, or SQLite.
 #![allow(missing_docs)]
 
+#[path = "../../sql/tests/support/given.rs"]
+mod given;
 mod support;
 
 use std::path::PathBuf;
@@ -64,9 +66,8 @@ impl Core {
 }
 
 async fn read_model_db(name: &str) -> Db {
-    let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
-    let url = match urls.split(',').next().filter(|url| !url.is_empty()) {
-        Some(server) => format!("{}/rm_{name}", server.trim_end_matches('/')),
+    let url = match given::servers().first() {
+        Some(server) => format!("{server}/rm_{name}"),
         None => "sqlite::memory:".to_owned(),
     };
     let db = Db::open(&url, sql::Options::default()).await.unwrap();
@@ -92,7 +93,9 @@ async fn until(reader: &Reader, no: &str, cents: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
-    let (Ok(kafka), Ok(core_url)) = (std::env::var("LOCUM_TEST_KAFKA"), std::env::var("CORE_DB_URL")) else { return };
+    let (Some(kafka), Some(core_url)) = (given::address("LOCUM_TEST_KAFKA"), given::address("CORE_DB_URL")) else {
+        return;
+    };
     let core = Core::open(&core_url).await;
     let db = read_model_db(&core.name).await;
     let tiers = Tiers { memory: Some(Arc::new(Memory::new(1_000))), hot: None };
@@ -141,7 +144,7 @@ async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
     task.await.unwrap();
     core.set_balance("000000000002", 4_200).await;
     core.db.exec("DELETE FROM accounts WHERE account_no = '000000000001'", vec![]).await.unwrap();
-    let (shutdown, task) = start(&db, &tiers, kafka);
+    let (shutdown, task) = start(&db, &tiers, kafka.clone());
     until(&reader, "000000000002", 4_200).await;
     wait_for("the delete", async || {
         let seen = reader.account(&Grant::Any, "000000000001", &Floor::none()).await.map(|read| read.tier);
@@ -156,8 +159,7 @@ async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
     task.await.unwrap();
     let sql = "UPDATE offsets SET next_offset = next_offset + 1000 WHERE topic LIKE '%.accounts'";
     db.exec(sql, vec![]).await.unwrap();
-    let (shutdown, task) =
-        start(&db, &tiers, KafkaOptions::new(&std::env::var("LOCUM_TEST_KAFKA").unwrap(), &core.name));
+    let (shutdown, task) = start(&db, &tiers, kafka);
     wait_for("halt", async || {
         let halted = reader.sources().await.unwrap()[0].halted.clone();
         (halted.as_ref().is_some_and(|reason| reason.contains("recreated or truncated")), halted)

@@ -1,5 +1,8 @@
 //! A core as a child process on a database of its own, and an HTTP client that sees torn connections for what they are.
 
+#[path = "../../../sql/tests/support/given.rs"]
+mod given;
+
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -35,7 +38,7 @@ impl Place {
 
     /// A fresh database on the server that LOCUM_TEST_CORE_DB_URL (mysql://user:password@host:port/) names.
     pub fn served() -> Option<Self> {
-        let server = std::env::var("LOCUM_TEST_CORE_DB_URL").ok()?;
+        let server = given::address("LOCUM_TEST_CORE_DB_URL")?;
         let (scheme, rest) = server.split_once("://").unwrap();
         let authority = rest.split('/').next().unwrap().to_owned();
         Some(Self::new(|_, name| format!("{scheme}://{authority}/{name}")))

@@ -32,6 +32,8 @@ test_variables() {
     rm -rf "$RECORDED"
     mkdir -p "$RECORDED"
     export LOCUM_STACK_DIR=$STACK_DIR
+    # A test that wants an address and has none fails, instead of passing on fewer engines.
+    export LOCUM_TEST_STRICT=yes
     export LOCUM_TEST_SQL_URLS=$LOCUM_DB_URL,$OCEANBASE_URL${LOCUM_TEST_SQL_URLS:+,$LOCUM_TEST_SQL_URLS}
     export LOCUM_TEST_CORE_DB_URL=$CORE_DB_URL/
     export LOCUM_TEST_REDIS_URL=$REDIS_URL

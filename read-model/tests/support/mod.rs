@@ -1,6 +1,9 @@
 //! A read model of its own per test, on every engine at hand: SQLite always, each server of `LOCUM_TEST_SQL_URLS`.
 #![allow(dead_code)]
 
+#[path = "../../../sql/tests/support/given.rs"]
+mod given;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,13 +33,11 @@ pub struct World {
 }
 
 pub fn engines() -> Vec<String> {
-    let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
-    let servers = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
-    ["memory".to_owned(), "file".to_owned()].into_iter().chain(servers).collect()
+    ["memory".to_owned(), "file".to_owned()].into_iter().chain(given::servers()).collect()
 }
 
 pub fn redis_url() -> Option<String> {
-    std::env::var("LOCUM_TEST_REDIS_URL").ok().filter(|url| !url.is_empty())
+    given::address("LOCUM_TEST_REDIS_URL")
 }
 
 pub const TOPIC: &str = "core.bank.accounts";

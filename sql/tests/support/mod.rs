@@ -1,6 +1,9 @@
 //! A fresh database per test on every engine at hand: SQLite in memory and in a file always, and each server in
 //! `LOCUM_TEST_SQL_URLS` (comma separated, `mysql://user:pass@host:port`, without a database).
 
+mod given;
+
+pub use given::servers;
 use sql::{Db, Error, Migration, Options};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,11 +80,6 @@ impl Fixture {
         self.db.close().await;
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-pub fn servers() -> Vec<String> {
-    let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
-    urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()).collect()
 }
 
 pub fn engines() -> Vec<String> {

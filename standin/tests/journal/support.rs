@@ -1,5 +1,8 @@
 //! A bank on one engine: its database, its books, one gateway's journal.
 
+#[path = "../../../sql/tests/support/given.rs"]
+mod given;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,9 +52,7 @@ pub async fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: 
 }
 
 fn engines() -> Vec<String> {
-    let urls = std::env::var("LOCUM_TEST_SQL_URLS").unwrap_or_default();
-    let servers = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
-    std::iter::once("file".to_owned()).chain(servers).collect()
+    std::iter::once("file".to_owned()).chain(given::servers()).collect()
 }
 
 /// Patient enough for a loaded machine: waits are bounded in production, here they only must end.
