@@ -19,6 +19,7 @@ ensure_command() {
 install_package() {
     local log=$STACK_DIR/apt.log tries
     say "installing $1 …"
+    mkdir -p "$STACK_DIR"
     export DEBIAN_FRONTEND=noninteractive
     # An update fails at once while another one holds the lists' lock; only installing knows how to wait.
     for ((tries = 0; tries < 60; tries++)); do

@@ -33,11 +33,8 @@ suite_shell() {
     # shellcheck disable=SC2016  # expanded by the child
     single shell 5 bash -c 'for script; do bash -n "$script" || failed=yes; done; [[ -z ${failed:-} ]]' bash "${scripts[@]}" ||
         return 1
-    if have shellcheck; then
-        single shellcheck 5 shellcheck -x "${scripts[@]}"
-    else
-        say "no shellcheck here: only bash -n has looked at ${#scripts[@]} scripts"
-    fi
+    (ensure_command shellcheck shellcheck 9>&-) || { failure "shellcheck is missing (package shellcheck)" && return 1; }
+    single shellcheck 5 shellcheck -x "${scripts[@]}"
 }
 
 # Files of this repository that bash runs or reads.
