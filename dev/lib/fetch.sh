@@ -24,13 +24,20 @@ cached() {
     exec {fd}>&-
 }
 
-# with_progress TITLE FOLDER COMMAND… runs it quietly, and says every few seconds how far it is.
+# with_progress TITLE FOLDER COMMAND… runs it quietly, and says every few seconds how far it is. Not in a subshell: what
+# ends this script would not reach it.
 with_progress() {
-    local title=$1 folder=$2 log=$CACHE_DIR/download.log worker shown
+    local title=$1 folder=$2 log=$CACHE_DIR/download.log worker shown outcome=0
     shift 2
     say "downloading $title …"
-    "$@" >"$log" 2>&1 &
+    # A background job ignores Ctrl-C, and would go on alone and hold the locks. Job control makes it a process group of
+    # its own, which ends with this script; the checkout's lock (9) it never has.
+    set -m
+    "$@" >"$log" 2>&1 </dev/null 9>&- &
     worker=$!
+    set +m
+    # shellcheck disable=SC2064  # this worker
+    trap "end_group $worker" EXIT
     shown=$(now_ms)
     while kill -0 "$worker" 2>/dev/null; do
         sleep "$POLL_SECONDS"
@@ -39,7 +46,9 @@ with_progress() {
             shown=$(now_ms)
         fi
     done
-    if ! wait "$worker"; then
+    wait "$worker" || outcome=$?
+    trap - EXIT
+    if ((outcome != 0)); then
         grep -v 'Download' "$log" | tail -n "$LOG_LINES_ON_FAILURE" | sed 's/^/    /' >&2
         die "could not download $title" "check the network and run again; whole log: $log"
     fi

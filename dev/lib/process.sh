@@ -52,6 +52,9 @@ spawn() {
     disown "$child" 2>/dev/null || true
 }
 
+# end_group PID: whatever is left of the process group that PID began, for instance because it ignores SIGTERM.
+end_group() { kill -KILL -- "-$1" 2>/dev/null || true; }
+
 # wait_for LIMIT_SECONDS COMMAND… until it succeeds; fails at the limit.
 wait_for() {
     local deadline=$(($(now_ms) + $1 * 1000))

@@ -50,9 +50,6 @@ end_step() {
     end_group "$STEP_PID"
 }
 
-# end_group PID: what a step has started and not taken down, for instance because it ignores SIGTERM.
-end_group() { kill -KILL -- "-$1" 2>/dev/null || true; }
-
 # failed_step NAME SENTENCE shows the end of its log.
 failed_step() {
     show_step_end "$1"

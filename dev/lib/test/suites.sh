@@ -87,7 +87,8 @@ suite_sql-parser() {
     local program
     [[ -n $(find "$RECORDED" -name '*.sql' -print -quit 2>/dev/null) ]] ||
         { failure "no SQL statement was recorded in .sql; conformance and e2e do that" && return 1; }
-    program=$("$ROOT/dev/sql-parser/build") || { failure "TiDB's parser could not be built (see above)" && return 1; }
+    single sql-parser-build 20 "$ROOT/dev/sql-parser/build" || return 1
+    program=$(tail -n 1 "$(step_log sql-parser-build)")
     single sql-parser 10 "$program" "$RECORDED" || return 1
     tail -n 1 "$(step_log sql-parser)"
 }
