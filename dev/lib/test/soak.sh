@@ -109,7 +109,9 @@ soak_failed() {
         read -r class engine seed <<<"$ROUND"
         show_step_end "round-$((PASSED_ROUNDS + 1))-$class-$engine-$seed"
         for part in "$STACK_DIR"/*/log; do cp "$part" "$LOG_DIR/$(basename "${part%/log}").log" || true; done
-        again="; again: dev/soak --rounds 1 --class $class --engine $engine --transfers $TRANSFERS"
+        again="; again: ${LOCUM_E2E_CLIENTS:+LOCUM_E2E_CLIENTS=$LOCUM_E2E_CLIENTS }"
+        again+="${LOCUM_E2E_ACCOUNTS:+LOCUM_E2E_ACCOUNTS=$LOCUM_E2E_ACCOUNTS }"
+        again+="dev/soak --rounds 1 --class $class --engine $engine --transfers $TRANSFERS"
         again+=" --per-second $PER_SECOND --seed $seed"
     fi
     soak_end 1 "FAILED: $1, after $PASSED_ROUNDS rounds that passed$again"
