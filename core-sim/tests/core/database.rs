@@ -52,6 +52,8 @@ async fn a_core_waits_for_its_database_answers_503_without_it_and_recovers_unaid
     let (status, body) = core.post(&transfer("R2")).await.unwrap();
     assert_eq!((status, body.contains("UNAVAILABLE")), (503, true), "{body}");
     assert_eq!(core.get(&core.bank, "/health").await, (200, json!({"status": "DATABASE_AWAY"})));
+    assert_eq!(core.enquire("R1").await.0, 503);
+    assert_eq!(core.get(&core.bank, "/api/accounts/100000000001").await.0, 503);
 
     whole.send_replace(true);
     let posted = async || (core.post(&transfer("R3")).await.unwrap().0 < 300).then_some(());

@@ -3,6 +3,7 @@
 mod books;
 mod changes;
 mod classes;
+mod contract;
 mod database;
 mod faults;
 mod support;

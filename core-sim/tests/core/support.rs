@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::contract::assert_declared;
+
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -96,7 +98,12 @@ impl Core {
     }
 
     pub async fn post(&self, body: &Json) -> io::Result<(u16, String)> {
-        call(&self.bank, "POST", "/api/postings", &body.to_string()).await
+        let (status, answer) = call(&self.bank, "POST", "/api/postings", &body.to_string()).await?;
+        // A page of HTML is somebody's in between, and no answer of a core.
+        if !answer.starts_with("<!doctype html>") {
+            assert_declared("POST", "/api/postings", status, &answer);
+        }
+        Ok((status, answer))
     }
 
     pub async fn enquire(&self, reference: &str) -> (u16, Json) {
@@ -105,6 +112,9 @@ impl Core {
 
     pub async fn get(&self, address: &str, path: &str) -> (u16, Json) {
         let (status, body) = call(address, "GET", path, "").await.unwrap();
+        if address == self.bank {
+            assert_declared("GET", path, status, &body);
+        }
         (status, serde_json::from_str(&body).unwrap())
     }
 
