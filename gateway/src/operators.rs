@@ -69,7 +69,8 @@ async fn show_core(State(gateway): State<Gateway>, caller: Caller) -> Answer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListEntries {
-    state: Option<EntryState>,
+    /// One or more, separated by commas.
+    state: Option<String>,
     account: Option<String>,
     after: Option<String>,
     limit: Option<i64>,
@@ -86,11 +87,19 @@ async fn list_entries(
         Some(None) => return Err(Problem::bad_request("after must be an entry's id")),
         other => other.flatten(),
     };
+    let names = query.state.iter().flat_map(|names| names.split(','));
+    let states = names.map(|name| EntryState::parse(name).ok_or_else(|| no_such_state(name)));
+    let states = states.collect::<Result<_, _>>()?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
-    let filter = Filter { state: query.state, account: query.account, after, limit };
+    let filter = Filter { states, account: query.account, after, limit };
     let entries = gateway.journal().list(&filter).await.map_err(unavailable)?;
     let views: Vec<Value> = entries.iter().map(entry_view).collect();
     Ok(Json(json!({ "entries": views })).into_response())
+}
+
+fn no_such_state(name: &str) -> Problem {
+    let known = EntryState::ALL.map(EntryState::as_str).join(", ");
+    Problem::bad_request(format!("{name:?} is no state; known are {known}"))
 }
 
 async fn show_entry(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Answer {

@@ -125,11 +125,15 @@ pub struct Admin {
 /// `locum queue …`
 #[derive(Subcommand)]
 pub enum QueueCommand {
-    /// Entries, oldest first.
+    /// Entries without an outcome, oldest first; others with --state or --all.
     List {
-        /// queued, submitting, outcome_unknown, parked, posted, confirmed, refused, declined, cancelled, written_off.
+        /// One or more, separated by commas: queued, submitting, outcome_unknown, parked, posted, confirmed, refused,
+        /// declined, cancelled, written_off.
         #[arg(long)]
         state: Option<String>,
+        /// Entries in every state, those that ended long ago first.
+        #[arg(long, conflicts_with = "state")]
+        all: bool,
         /// Only entries that touch this account.
         #[arg(long)]
         account: Option<String>,

@@ -8,15 +8,18 @@ use crate::cli::{Admin, QueueCommand};
 
 /// Entries asked for at once by an export.
 const EXPORT_PAGE: u32 = 1_000;
+/// What waits: for the core, for an answer, for a person.
+const OPEN: &str = "queued,submitting,outcome_unknown,parked";
 const COLUMNS: [&str; 8] =
     ["id", "state", "from_account", "to_account", "amount_minor", "currency", "accepted_at", "reason"];
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: QueueCommand) -> Result<(), Failure> {
     match command {
-        QueueCommand::List { state, account, after, limit } => {
-            let path = path(state.as_deref(), account.as_deref(), after.as_deref(), limit);
-            list(admin, &client::get(admin, &path).await?);
+        QueueCommand::List { state, all, account, after, limit } => {
+            let state = state.as_deref().or((!all).then_some(OPEN));
+            let path = path(state, account.as_deref(), after.as_deref(), limit);
+            list(admin, &client::get(admin, &path).await?, limit);
         }
         QueueCommand::Show { id } => show(admin, client::get(admin, &entry(&id)).await?),
         QueueCommand::Cancel { id, reason } => act(admin, &id, "cancel", &reason).await?,
@@ -52,13 +55,16 @@ fn entries(answer: &Value) -> &[Value] {
     answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn list(admin: &Admin, answer: &Value) {
+fn list(admin: &Admin, answer: &Value, limit: u32) {
     if admin.json {
         return println!("{answer:#}");
     }
     let row = |entry: &Value| COLUMNS.iter().map(|column| table::cell(&entry[*column])).collect();
     let rows: Vec<Vec<String>> = entries(answer).iter().map(row).collect();
     table::print(&COLUMNS, &rows);
+    if let Some(last) = entries(answer).last().filter(|_| rows.len() as u64 >= u64::from(limit)) {
+        eprintln!("there may be more: --after {}", table::cell(&last["id"]));
+    }
 }
 
 fn show(admin: &Admin, mut entry: Value) {

@@ -21,8 +21,8 @@ pub struct Hold {
 /// Which entries an operator asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only in this state.
-    pub state: Option<EntryState>,
+    /// Only in one of these states; empty = in any.
+    pub states: Vec<EntryState>,
     /// Only with a leg on this account.
     pub account: Option<String>,
     /// Only entries after this one, in order of id.
@@ -129,9 +129,9 @@ impl Journal {
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
         let mut sql = format!("SELECT {COLUMNS} FROM entries WHERE id > ?");
         let mut values = params![filter.after.as_ref().map_or("", EntryId::as_str)];
-        if let Some(state) = filter.state {
-            sql.push_str(" AND state = ?");
-            values.push(state.as_str().into());
+        if !filter.states.is_empty() {
+            sql.push_str(&format!(" AND state IN ({})", placeholders(filter.states.len())));
+            values.extend(filter.states.iter().map(|state| state.as_str().into()));
         }
         if let Some(account) = &filter.account {
             sql.push_str(" AND id IN (SELECT entry_id FROM legs WHERE account = ?)");

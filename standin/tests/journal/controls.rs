@@ -56,7 +56,7 @@ on_every_engine! {
         let page = list(of_a.clone()).await;
         assert_eq!(page, entries[..2]);
         assert_eq!(list(Filter { after: Some(page[1].id.clone()), limit: 9, ..of_a }).await, entries[2..]);
-        let queued = Filter { state: Some(Queued), limit: 9, ..Filter::default() };
+        let queued = Filter { states: vec![Queued], limit: 9, ..Filter::default() };
         assert_eq!(list(queued).await.len(), 6);
         let counts = bank.journal.counts().await.unwrap();
         assert_eq!((counts.of(Queued), counts.open(), counts.breaks), (6, 6, 0));
