@@ -26,7 +26,8 @@ pub struct Options {
     /// Longest wait for a row lock before [`Error::Retryable`]. 1 s; MySQL and TiDB round up to whole seconds.
     pub lock_wait: Duration,
     /// A transaction that says nothing for longer is rolled back by the server, with its locks: a stopped process must not keep
-    /// others from their rows. 5 s; whole seconds. MySQL has no such limit, so there only its end frees them.
+    /// others from their rows. 5 s; whole seconds. OceanBase bounds the whole transaction instead, by three times as much; MySQL has
+    /// no such limit, so there only the end of the process frees them.
     pub idle_transaction_max: Duration,
     /// Longest wait for any answer of the server; then the connection is given up. 10 s.
     pub statement_timeout: Duration,

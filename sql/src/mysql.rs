@@ -22,6 +22,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection; batches of different sizes are different statements. OceanBase allows a session 50
 /// (`open_cursors`) and refuses the next one with code 5930.
 const STATEMENTS_CACHED: usize = 40;
+/// How often a read is run again that the engine gave up.
+const READ_AGAIN_MAX: u32 = 2;
 /// The character set number of raw bytes.
 const BINARY: u16 = 63;
 
@@ -171,10 +173,11 @@ fn session_settings(server: Server, options: &Options) -> Vec<String> {
     let idle_s = options.idle_transaction_max.as_secs().max(1);
     let limits = match server {
         Server::OceanBase => format!(
-            "ob_trx_lock_timeout = {}, ob_query_timeout = {}, ob_trx_idle_timeout = {}",
+            // Its `ob_trx_idle_timeout` did not end an idle transaction within a minute.
+            "ob_trx_lock_timeout = {}, ob_query_timeout = {}, ob_trx_timeout = {}",
             options.lock_wait.as_micros(),
             options.statement_timeout.as_micros(),
-            idle_s * 1_000_000
+            idle_s * 3_000_000
         ),
         Server::TiDb => format!(
             "innodb_lock_wait_timeout = {lock_wait_s}, tidb_txn_mode = 'pessimistic', \
@@ -195,12 +198,15 @@ fn session_settings(server: Server, options: &Options) -> Vec<String> {
     ]
 }
 
-/// One autocommit read. A pooled connection that turns out dead is replaced: a read may run again.
+/// One autocommit read. A pooled connection that turns out dead is replaced, and what the engine asks to be run again is: a read
+/// leaves nothing.
 pub(crate) async fn query(pool: &Arc<MySql>, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+    let mut tries = 0;
     loop {
         let mut session = pool.acquire().await?;
         match session.query(sql, params.clone()).await {
             Err(Error::Unavailable(_)) if session.stale() => continue,
+            Err(Error::Retryable { .. }) if tries < READ_AGAIN_MAX => tries += 1,
             outcome => {
                 session.release();
                 return outcome;

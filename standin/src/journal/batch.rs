@@ -86,31 +86,31 @@ impl AdmissionsTask {
         self.admit_one_by_one(writes, doubt).await
     }
 
-    /// So that one bad entry never fails its neighbours. A store that is away fails them all at once: no queue of time-outs.
-    /// A lane whose lock is not to be had fails the writes that need it, and no others.
+    /// So that one bad entry never fails its neighbours. A store that is away fails them all at once: no queue of time-outs. Where
+    /// a lock was not to be had, writes of other accounts go first: only those that need it may run out of time.
     async fn admit_one_by_one(&self, writes: Vec<Write>, mut doubt: Doubt) -> Vec<Answer> {
         let deadline = Instant::now() + ALONE_TIME_MAX;
-        let mut answers = Vec::with_capacity(writes.len());
-        let mut stuck: HashMap<String, sql::Error> = HashMap::new();
-        for write in writes {
-            let accounts = write.command.legs().map(|(_, account)| account.to_owned());
-            if let Some(err) = accounts.iter().find_map(|account| stuck.get(account)) {
-                answers.push(Err(doubt.verdict(err.clone().into())));
-                continue;
-            }
+        let mut answers: Vec<Answer> = writes.iter().map(|_| Err(JournalError::Overloaded)).collect();
+        let mut pending: Vec<(usize, Write)> = writes.into_iter().enumerate().collect();
+        let mut refused: HashMap<String, u32> = HashMap::new();
+        while let Some(next) = least_refused(&pending, &refused) {
+            let (place, write) = pending.remove(next);
             if doubt.away.is_none() && Instant::now() >= deadline {
                 doubt.away = Some("the journal takes too long".into());
             }
+            let accounts = write.command.legs().map(|(_, account)| account.to_owned());
             let answer = match &doubt.away {
                 Some(reason) => Err(sql::Error::Unavailable(reason.clone()).into()),
                 None => self.admit_alone(write, &mut doubt, deadline).await,
             };
-            if let Err(JournalError::Sql(err)) = &answer
-                && err.is_lock_timeout()
-            {
-                stuck.extend(accounts.map(|account| (account, err.clone())));
+            for account in accounts {
+                match &answer {
+                    Ok(_) => drop(refused.remove(&account)),
+                    Err(err) if is_lock_timeout(err) => *refused.entry(account).or_default() += 1,
+                    Err(_) => {}
+                }
             }
-            answers.push(answer.map_err(|err| doubt.verdict(err)));
+            answers[place] = answer.map_err(|err| doubt.verdict(err));
         }
         answers
     }
@@ -134,6 +134,14 @@ impl AdmissionsTask {
             }
         }
     }
+}
+
+/// The first of those whose accounts were refused a lock least often.
+fn least_refused(pending: &[(usize, Write)], refused: &HashMap<String, u32>) -> Option<usize> {
+    let refusals = |write: &Write| -> u32 {
+        write.command.legs().iter().map(|(_, account)| refused.get(*account).copied().unwrap_or(0)).sum()
+    };
+    (0..pending.len()).min_by_key(|n| refusals(&pending[*n].1))
 }
 
 fn is_lock_timeout(err: &JournalError) -> bool {
