@@ -14,8 +14,8 @@ use crate::process::{Process, binary, free_port};
 use crate::stack::Database;
 use crate::wait::wait_for;
 
-/// account_no, posting_no, ext_ref, leg, amount in minor units, ccy, text: as selected.
-type PostingRow = (String, i64, Option<String>, String, i64, String, String);
+/// account_no, posting_no, ext_ref, leg, amount in minor units, ccy, text, value_date: as selected.
+type PostingRow = (String, i64, Option<String>, String, i64, String, String, String);
 
 /// What the core promises about references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,14 +181,16 @@ async fn read_books(db: &mut mysql_async::Conn) -> Result<Books, mysql_async::Er
     db.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
     let accounts = "SELECT account_no, ccy, CAST(balance * 100 AS SIGNED), last_posting FROM accounts";
     let accounts: Vec<(String, String, i64, i64)> = db.query(accounts).await?;
-    let postings = "SELECT account_no, posting_no, ext_ref, leg, CAST(amount * 100 AS SIGNED), ccy, text FROM postings";
+    let postings = "SELECT account_no, posting_no, ext_ref, leg, CAST(amount * 100 AS SIGNED), ccy, text, \
+        CAST(value_date AS CHAR) FROM postings";
     let postings: Vec<PostingRow> = db.query(postings).await?;
     db.query_drop("COMMIT").await?;
     let account =
         |(name, currency, balance_minor, last_posting)| (name, Account { currency, balance_minor, last_posting });
-    let posting = |(account, number, core_ref, leg, amount_minor, currency, text): (_, _, _, String, _, _, _)| {
+    let posting = |row: PostingRow| {
+        let (account, number, core_ref, leg, amount_minor, currency, text, value_date) = row;
         let side = if leg == "D" { Side::Debit } else { Side::Credit };
-        Posting { account, number, core_ref, side, amount_minor, currency, text }
+        Posting { account, number, core_ref, side, amount_minor, currency, text, value_date }
     };
     Ok(Books {
         accounts: accounts.into_iter().map(account).collect(),

@@ -136,6 +136,16 @@ pub struct Read {
     pub end: End,
 }
 
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {} read of {} ", show_ns(self.sent), show_ns(self.ended), self.account)?;
+        match &self.end {
+            End::Answered(answer) => write!(f, "at locum {}: {} {}", self.instance, answer.status, answer.body),
+            End::Broken(why) => write!(f, "at locum {}: no answer: {why}", self.instance),
+        }
+    }
+}
+
 /// A time in which an instance was killed, starting or frozen, so that its silence is no fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Away {
@@ -223,6 +233,8 @@ pub struct Posting {
     pub currency: String,
     /// Text of the statement.
     pub text: String,
+    /// Such as `2026-02-28`.
+    pub value_date: String,
 }
 
 impl Posting {

@@ -6,6 +6,7 @@ mod books;
 pub mod mutation;
 mod order;
 mod postings;
+mod reads;
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +68,12 @@ pub enum Rule {
     WrongAnswer,
     /// A plain read on a living Locum failed or showed a balance the account never had.
     Read,
+    /// Q1: a read showed less than an earlier one at the same instance.
+    WentBack,
+    /// The available balance is not the sum of its parts.
+    Sum,
+    /// M2: more is available than promised debits leave.
+    Overstated,
 }
 
 /// One broken promise with its evidence.
@@ -96,6 +103,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     postings::check(&known, &mut found);
     order::check(&known, &mut found);
     books::check(evidence, &mut found);
+    reads::check(&known, &mut found);
     answers::check(&known, &mut found);
     found.sort_by_key(|violation| violation.rule);
     found

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::{Evidence, Known, Rule, check};
-use crate::history::{Ask, Books, Nanos, Posting, Side};
+use super::{Evidence, Known, Rule, check, reads};
+use crate::history::{Ask, Books, End, Nanos, Posting, Read, Side, minor, show_minor};
 
 /// One crime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +33,18 @@ pub enum Mutation {
     RefusedButPosted,
     /// A balance is off by one minor unit.
     WrongBalance,
+    /// A read shows a balance that the account never had.
+    NeverHad,
+    /// A read shows the opening after another showed more.
+    WentBack,
+    /// A read shows a cent less available than its parts make.
+    WrongSum,
+    /// A read shows as available what is promised.
+    HoldForgotten,
 }
 
 /// All of them.
-pub const ALL: [Mutation; 11] = [
+pub const ALL: [Mutation; 15] = [
     Mutation::Lost,
     Mutation::Doubled,
     Mutation::AlteredAmount,
@@ -48,6 +56,10 @@ pub const ALL: [Mutation; 11] = [
     Mutation::SilentRefusal,
     Mutation::RefusedButPosted,
     Mutation::WrongBalance,
+    Mutation::NeverHad,
+    Mutation::WentBack,
+    Mutation::WrongSum,
+    Mutation::HoldForgotten,
 ];
 
 impl Mutation {
@@ -63,6 +75,10 @@ impl Mutation {
             Self::SilentRefusal => Rule::SilentRefusal,
             Self::RefusedButPosted => Rule::RefusedButPosted,
             Self::WrongBalance => Rule::Books,
+            Self::NeverHad => Rule::Read,
+            Self::WentBack => Rule::WentBack,
+            Self::WrongSum => Rule::Sum,
+            Self::HoldForgotten => Rule::Overstated,
         }
     }
 
@@ -127,12 +143,43 @@ impl Mutation {
                         amount_minor: transfer.amount_minor,
                         currency: transfer.currency.clone(),
                         text: transfer.remittance.clone().unwrap_or_default(),
+                        value_date: String::new(),
                     });
                 }
             }
             Self::WrongBalance => {
                 evidence.books.accounts.values_mut().next()?.balance_minor += 1;
                 return Some(evidence);
+            }
+            Self::NeverHad => {
+                let answers = evidence.history.reads.iter_mut().find_map(balances);
+                answers?["booked"] = json!(show_minor(i64::MAX, "EUR"));
+            }
+            Self::WentBack => {
+                let newer = reads::moved(&Known::new(clean))?;
+                let opening = &clean.opening.accounts[&newer.account];
+                let mut older = Read { sent: Nanos::MAX - 1, ended: Nanos::MAX, ..newer.clone() };
+                let body = balances(&mut older)?;
+                body["booked"] = json!(show_minor(opening.balance_minor, "EUR"));
+                body["as_of_posting"] = json!(opening.last_posting);
+                for part in ["pending", "available", "overdraft_line", "core_holds"] {
+                    body.as_object_mut()?.remove(part);
+                }
+                evidence.history.reads.push(older);
+            }
+            Self::WrongSum => {
+                let mut answers = evidence.history.reads.iter_mut().filter_map(balances);
+                let body = answers.find(|body| body["available"].is_string())?;
+                let available = minor(body["available"].as_str()?, "EUR")?;
+                body["available"] = json!(show_minor(available - 1, "EUR"));
+            }
+            Self::HoldForgotten => {
+                let read = reads::holding(&Known::new(clean))?;
+                let body = balances(&mut evidence.history.reads[read])?;
+                let part = |name: &str| minor(body[name].as_str()?, "EUR");
+                let own = part("booked")? + part("overdraft_line")? - part("core_holds")?;
+                body["pending"] = json!("0.00");
+                body["available"] = json!(show_minor(own, "EUR"));
             }
         }
         evidence.books = balanced(&evidence.opening, evidence.books);
@@ -155,6 +202,14 @@ pub fn assert_caught(clean: &Evidence) -> Vec<Mutation> {
         committed.push(mutation);
     }
     committed
+}
+
+/// The balances that a read was answered with.
+fn balances(read: &mut Read) -> Option<&mut Json> {
+    match &mut read.end {
+        End::Answered(answer) if answer.status == 200 => Some(&mut answer.body),
+        _ => None,
+    }
 }
 
 /// Keys that GET shows in this status, with their references.

@@ -6,9 +6,9 @@ use super::{Known, Rule, Violation};
 use crate::history::{Ask, Exchange, Nanos};
 
 /// When a key was first asked for, and when it was first promised.
-struct Span {
+pub(super) struct Span {
     sent: Nanos,
-    promised: Option<Nanos>,
+    pub(super) promised: Option<Nanos>,
 }
 
 pub(super) fn check(known: &Known<'_>, found: &mut Vec<Violation>) {
@@ -62,7 +62,7 @@ fn later_promised_earlier(
     }
 }
 
-fn span(exchanges: &[&Exchange]) -> Option<Span> {
+pub(super) fn span(exchanges: &[&Exchange]) -> Option<Span> {
     let submissions = || exchanges.iter().filter(|exchange| exchange.ask == Ask::Submit);
     let promised = submissions().filter(|e| e.answer().is_some_and(|answer| matches!(answer.status, 201 | 202)));
     Some(Span { sent: submissions().map(|e| e.sent).min()?, promised: promised.map(|e| e.ended).min() })

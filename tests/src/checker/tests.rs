@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::mutation::{self, ALL};
 use super::{Evidence, Rule, check};
-use crate::history::{Account, Answer, Ask, Away, End, Exchange, Posting, Read, Side, Transfer};
+use crate::history::{Account, Answer, Ask, Away, End, Exchange, Posting, Read, Side, Transfer, minor, show_minor};
 
 const ACCOUNTS: [&str; 4] = ["A", "B", "C", "D"];
 const MS: u64 = 1_000_000;
@@ -78,6 +78,7 @@ fn posted(scene: &mut Evidence, key: &str, from: &str, to: &str, minor: i64, sen
             amount_minor: minor,
             currency: "EUR".into(),
             text: String::new(),
+            value_date: "2026-02-28".into(),
         };
         entry.balance_minor += row.effect_minor();
         scene.books.postings.push(row);
@@ -95,16 +96,99 @@ fn a_clean_history_has_no_violation() {
     assert_eq!(rules(&clean()), []);
 }
 
+/// The same, with reads of the debited account before, between and after.
+fn watched() -> Evidence {
+    let mut scene = clean();
+    shows(&mut scene, 0, 1, "100.00", 7, "0.00");
+    shows(&mut scene, 0, 20, "100.00", 7, "10.00");
+    shows(&mut scene, 0, 25, "90.00", 8, "0.00");
+    shows(&mut scene, 0, 60, "90.00", 8, "20.00");
+    shows(&mut scene, 0, 70, "70.00", 9, "0.00");
+    scene
+}
+
+/// A read of account A for a millisecond; the overdraft line makes up for what the core holds.
+fn shows(scene: &mut Evidence, instance: usize, sent_ms: u64, booked: &str, as_of: i64, pending: &str) {
+    let available = minor(booked, "EUR").unwrap() - minor(pending, "EUR").unwrap();
+    let body = json!({
+        "account_id": "A", "currency": "EUR", "booked": booked, "pending": pending, "overdraft_line": "5.00",
+        "core_holds": "5.00", "available": show_minor(available, "EUR"), "as_of_posting": as_of,
+    });
+    let (sent, ended) = (sent_ms * MS, (sent_ms + 1) * MS);
+    scene.history.reads.push(Read { instance, account: "A".into(), sent, ended, end: answered(200, body) });
+}
+
 #[test]
 fn every_crime_is_objected_to_by_its_own_rule() {
-    assert_eq!(mutation::assert_caught(&clean()), ALL);
+    assert_eq!(rules(&watched()), []);
+    assert_eq!(mutation::assert_caught(&watched()), ALL);
 }
 
 #[test]
 fn the_crime_is_the_only_thing_that_is_objected_to() {
     for mutation in ALL.into_iter().filter(|mutation| *mutation != mutation::Mutation::Contradicted) {
-        assert_eq!(rules(&mutation.commit(&clean()).unwrap()), [mutation.rule()], "{mutation:?}");
+        // Where the books change, reads that were right are wrong.
+        let evidence = mutation.commit(&clean()).or_else(|| mutation.commit(&watched())).unwrap();
+        assert_eq!(rules(&evidence), [mutation.rule()], "{mutation:?}");
     }
+}
+
+#[test]
+fn a_later_read_at_one_instance_shows_nothing_older() {
+    let seen = |instance, sent_ms| {
+        let mut scene = watched();
+        shows(&mut scene, instance, sent_ms, "90.00", 8, "20.00");
+        rules(&scene)
+    };
+    assert_eq!(seen(0, 80), [Rule::WentBack]);
+    assert_eq!(seen(0, 71), [], "it was sent when the other was not answered yet");
+    assert_eq!(seen(1, 80), [], "another instance may be behind");
+}
+
+#[test]
+fn a_balance_that_came_back_is_at_any_of_its_places() {
+    let seen = |as_of: Option<i64>| {
+        let mut scene = watched();
+        posted(&mut scene, "back", "D", "A", 30_00, 100);
+        shows(&mut scene, 0, 120, "100.00", 10, "0.00");
+        let read = scene.history.reads.last_mut().unwrap();
+        let End::Answered(answer) = &mut read.end else { unreachable!() };
+        answer.body["as_of_posting"] = json!(as_of);
+        rules(&scene)
+    };
+    assert_eq!(seen(Some(10)), []);
+    assert_eq!(seen(None), [], "100.00 was the balance after #7, and again after #10");
+    assert_eq!(seen(Some(7)), [Rule::WentBack, Rule::Overstated]);
+    assert_eq!(seen(Some(9)), [Rule::Read], "the balance after #9 was another one");
+}
+
+#[test]
+fn what_is_available_is_the_sum_of_its_parts() {
+    let seen = |change: fn(&mut Json)| {
+        let mut scene = watched();
+        let End::Answered(answer) = &mut scene.history.reads[0].end else { unreachable!() };
+        change(&mut answer.body);
+        rules(&scene)
+    };
+    assert_eq!(seen(|body| body["available"] = json!("99.99")), [Rule::Sum]);
+    assert_eq!(seen(|body| body["core_holds"] = json!("5.01")), [Rule::Sum, Rule::Overstated]);
+    assert_eq!(seen(|body| body["pending"] = json!(null)), [Rule::Sum]);
+}
+
+#[test]
+fn a_promised_debit_is_available_to_nobody_until_the_balance_includes_it() {
+    let seen = |sent_ms, booked: &str, as_of, pending: &str| {
+        let mut scene = clean();
+        shows(&mut scene, 1, sent_ms, booked, as_of, pending);
+        rules(&scene)
+    };
+    assert_eq!(seen(14, "100.00", 7, "0.00"), [], "k1 was not promised yet");
+    assert_eq!(seen(16, "100.00", 7, "0.00"), [Rule::Overstated]);
+    assert_eq!(seen(16, "100.00", 7, "9.99"), [Rule::Overstated]);
+    assert_eq!(seen(16, "100.00", 7, "10.00"), []);
+    assert_eq!(seen(16, "90.00", 8, "10.00"), [], "counted twice: the declared gap");
+    assert_eq!(seen(40, "90.00", 8, "0.00"), [Rule::Overstated], "k2 is missing");
+    assert_eq!(seen(40, "100.00", 7, "30.00"), []);
 }
 
 #[test]
