@@ -50,34 +50,33 @@ pub use armed::{arm, reached};
 
 #[cfg(feature = "armed")]
 mod armed {
+    use std::collections::BTreeMap;
+    use std::fs;
     use std::path::PathBuf;
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
-    static ARMED: OnceLock<Armed> = OnceLock::new();
+    static ORDERS: OnceLock<PathBuf> = OnceLock::new();
+    static PASSED: Mutex<BTreeMap<&str, u64>> = Mutex::new(BTreeMap::new());
 
-    struct Armed {
-        name: String,
-        remaining: AtomicU64,
-        witness: PathBuf,
+    /// Obeys orders in this folder for the life of the process. A file named like a place, with a number N in it, orders
+    /// whoever passes that place for the Nth time since to die there.
+    pub fn arm(orders: PathBuf) -> Result<(), String> {
+        ORDERS.set(orders).map_err(|_| "failpoints are armed already".to_owned())
     }
 
-    /// Arms one place for the life of the process: `NAME@N` kills at its Nth passage, after writing NAME to `witness`.
-    pub fn arm(spec: &str, witness: PathBuf) -> Result<(), String> {
-        let (name, nth) = spec.split_once('@').unwrap_or((spec, "1"));
-        if !super::ALL.contains(&name) {
-            return Err(format!("no failpoint named {name}; known: {}", super::ALL.join(", ")));
-        }
-        let nth: u64 = nth.parse().map_err(|_| format!("{nth} is no count"))?;
-        let armed = Armed { name: name.to_owned(), remaining: AtomicU64::new(nth), witness };
-        ARMED.set(armed).map_err(|_| "a failpoint is armed already".to_owned())
-    }
-
-    /// Dies here, by SIGKILL, if this place is armed and its count is reached.
+    /// Dies here, by SIGKILL, if that is ordered. The order is renamed to `NAME.hit` before: of several processes that obey
+    /// the same folder one dies.
     pub fn reached(name: &'static str) {
-        let Some(armed) = ARMED.get().filter(|armed| armed.name == name) else { return };
-        if armed.remaining.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let _ = std::fs::write(&armed.witness, name);
+        let Some(orders) = ORDERS.get() else { return };
+        let order = orders.join(name);
+        let Some(nth) = fs::read_to_string(&order).ok().and_then(|text| text.trim().parse().ok()) else { return };
+        let passed = {
+            let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = passed.entry(name).or_default();
+            *count += 1;
+            *count
+        };
+        if passed >= nth && fs::rename(&order, orders.join(format!("{name}.hit"))).is_ok() {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }

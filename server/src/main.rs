@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Err(error) => return Failure::from(error).report(),
     };
     #[cfg(feature = "failpoints")]
-    if let Err(text) = arm_failpoint() {
+    if let Err(text) = arm_failpoints() {
         return Failure::Usage(text).report();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -41,14 +41,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// `LOCUM_FAILPOINT=NAME@N` kills this process at the Nth passage of that place; `LOCUM_FAILPOINT_WITNESS` is written before.
+/// `LOCUM_FAILPOINTS=FOLDER`: this process kills itself at the place that a file in there names.
 #[cfg(feature = "failpoints")]
-fn arm_failpoint() -> Result<(), String> {
-    let Ok(spec) = std::env::var("LOCUM_FAILPOINT") else { return Ok(()) };
-    let witness = std::env::var_os("LOCUM_FAILPOINT_WITNESS").ok_or("LOCUM_FAILPOINT_WITNESS: name a file")?;
-    failpoints::arm(&spec, witness.into())?;
-    tracing::warn!(spec, "a failpoint is armed: this process will kill itself");
-    Ok(())
+fn arm_failpoints() -> Result<(), String> {
+    let Some(orders) = std::env::var_os("LOCUM_FAILPOINTS") else { return Ok(()) };
+    tracing::warn!(?orders, "failpoints are armed: this process kills itself when a file there orders it");
+    failpoints::arm(orders.into())
 }
 
 /// Logs go to standard error, results to standard output; the demo tells its story there and logs into its folder, which is

@@ -71,8 +71,14 @@ impl Core {
         core
     }
 
-    /// Starts the process again after a kill.
+    /// Starts the process again after a kill, and waits until it answers.
     pub async fn restart(&mut self) {
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Starts the process without waiting.
+    pub fn launch(&mut self) {
         let mut command = Command::new(binary("core-sim", "CORE_SIM_BIN"));
         let options = &self.options;
         command.args(["--listen", &self.address(), "--control", &format!("127.0.0.1:{}", self.control)]);
@@ -80,7 +86,6 @@ impl Core {
         command.args(["--accounts", &options.accounts.to_string(), "--opening-balance", &options.opening_balance]);
         command.args(["--request-lifetime-ms", &options.request_lifetime_ms.to_string()]);
         self.process = Some(Process::start("core-sim", command, &self.folder.join("core-sim.log")));
-        self.ready().await;
     }
 
     /// Waits until it is up with its database.

@@ -49,6 +49,20 @@ impl Recorder {
         self.lock().exchanges.len()
     }
 
+    /// How many submissions after the first `from` exchanges were answered like this.
+    pub fn answers(&self, from: usize, like: impl Fn(&Answer) -> bool) -> usize {
+        let history = self.lock();
+        let submitted = history.exchanges.iter().skip(from).filter(|exchange| exchange.ask == Ask::Submit);
+        submitted.filter_map(Exchange::answer).filter(|answer| like(answer)).count()
+    }
+
+    /// How many reads were sent to `instance` after `from` and answered.
+    pub fn reads_answered(&self, instance: usize, from: Nanos) -> usize {
+        let history = self.lock();
+        let later = history.reads.iter().rev().take_while(|read| read.ended >= from);
+        later.filter(|r| r.instance == instance && r.sent >= from && matches!(r.end, End::Answered(_))).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 pub mod bank;
 pub mod checker;
 pub mod client;
+mod death;
 pub mod history;
 pub mod load;
 pub mod process;

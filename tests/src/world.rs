@@ -15,7 +15,7 @@ use crate::bank::{Class, Core, CoreOptions};
 use crate::checker::Evidence;
 use crate::client::{Client, Http, Recorder, http};
 use crate::history::{Answer, Ask, Books, End, Transfer};
-use crate::load::Load;
+use crate::load::{Load, Reads};
 use crate::process::{Process, binary, free_port};
 use crate::stack::{Database, Stack, root};
 use crate::wait::wait_for;
@@ -111,6 +111,7 @@ pub struct World {
     journal: Database,
     /// Of databases, topics, connector and keys in Redis.
     pub name: String,
+    folder: PathBuf,
     registered: bool,
 }
 
@@ -121,7 +122,7 @@ impl World {
         let stack = Stack::take(&["mariadb-core", journal_part, "redis", "kafka", "connect"]).await;
         let name = format!("e2e_{}", &uuid::Uuid::now_v7().simple().to_string()[22..]);
         let folder = std::env::temp_dir().join("locum-e2e").join(&name);
-        fs::create_dir_all(&folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
+        fs::create_dir_all(folder.join("failpoints")).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
         println!("world {name}: {plan:?}, logs in {}", folder.display());
         let database = Database::create(stack.address("CORE_DB_URL"), &name).await;
         let journal = Database::create(stack.address(journal_address), &name).await;
@@ -135,16 +136,17 @@ impl World {
         let opening = core.books().await;
         let recorder = Arc::new(Recorder::default());
         let registered = false;
-        let mut world = Self { stack, core, locums: Vec::new(), recorder, opening, plan, journal, name, registered };
+        let locums = Vec::new();
+        let mut world = Self { stack, core, locums, recorder, opening, plan, journal, name, folder, registered };
         if world.plan.connected {
             world.connect().await;
         }
         for index in 0..world.plan.locums {
-            let locum = world.configure(index, &folder.join(format!("locum-{index}")));
+            let locum = world.configure(index, &world.folder.join(format!("locum-{index}")));
             world.locums.push(locum);
         }
         for index in 0..world.plan.locums {
-            world.start_locum(index, &[]).await;
+            world.start_locum(index).await;
         }
         if world.plan.connected {
             world.loaded().await;
@@ -188,25 +190,33 @@ impl World {
         Client::new(id, self.recorder.clone(), &self.addresses(), CHANNEL)
     }
 
+    /// Plain reads of all accounts at every instance.
+    pub fn reads(&self, seed: u64) -> Vec<Reads> {
+        let (recorder, addresses, accounts) = (&self.recorder, self.addresses(), self.accounts());
+        let start = |at| Reads::start(at, seed, accounts.clone(), recorder.clone(), &addresses, CHANNEL);
+        (0..self.locums.len()).map(start).collect()
+    }
+
     /// A load over all accounts.
     pub async fn load(&self, load: &Load) -> usize {
         load.run(&self.recorder, &self.addresses(), CHANNEL).await
     }
 
     /// Starts an instance, which must not run, and waits until it is ready.
-    pub async fn start_locum(&mut self, index: usize, environment: &[(&str, &str)]) {
-        self.launch_locum(index, environment);
-        self.locum_ready(index).await;
-    }
-
-    /// Starts an instance without waiting: it may be meant to die.
-    pub fn launch_locum(&mut self, index: usize, environment: &[(&str, &str)]) {
+    pub async fn start_locum(&mut self, index: usize) {
+        let orders = self.orders();
         let locum = &mut self.locums[index];
         let mut command = Command::new(binary("locum", "LOCUM_BIN"));
         command.args(["serve", "--config"]).arg(locum.folder.join("locum.yaml"));
-        command.env("LOCUM_LOG", "info,access=warn").envs(environment.iter().copied());
+        command.env("LOCUM_LOG", "info,access=warn").env("LOCUM_FAILPOINTS", orders);
         let log = locum.folder.join("log");
         locum.process = Some(Process::start(&format!("locum {index}"), command, &log));
+        self.locum_ready(index).await;
+    }
+
+    /// Where all instances look for an order to die.
+    pub(crate) fn orders(&self) -> PathBuf {
+        self.folder.join("failpoints")
     }
 
     /// Waits until `/health/ready` says so.
@@ -230,7 +240,7 @@ impl World {
     pub async fn kill_and_restart_locum(&mut self, index: usize) {
         let from = self.recorder.now();
         self.locums[index].kill();
-        self.start_locum(index, &[]).await;
+        self.start_locum(index).await;
         self.recorder.was_away(index, from);
     }
 
@@ -243,20 +253,9 @@ impl World {
             locum.process.as_mut().and_then(Process::ended).ok_or("still running")
         })
         .await;
-        self.start_locum(index, &[]).await;
+        self.start_locum(index).await;
         self.recorder.was_away(index, from);
         ended
-    }
-
-    /// Waits until an armed instance has died of its failpoint, then starts it again unarmed.
-    pub async fn restart_after_death(&mut self, index: usize, from: u64) {
-        let locum = &mut self.locums[index];
-        wait_for(&format!("locum {index} dies of its failpoint"), PATIENCE, async || {
-            locum.process.as_mut().and_then(Process::ended).ok_or("still running").map(drop)
-        })
-        .await;
-        self.start_locum(index, &[]).await;
-        self.recorder.was_away(index, from);
     }
 
     /// Waits until every instance says that everything is loaded, and serves every account of the core.
@@ -438,8 +437,8 @@ impl Locum {
         self.process.as_mut().map(Process::last_words).unwrap_or_default()
     }
 
-    /// A file of its own, such as a failpoint's witness.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// Whether its process has ended by itself or by a signal.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.ended().is_some())
     }
 }

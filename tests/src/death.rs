@@ -1,0 +1,71 @@
+//! Deaths at named places: ordered under load, observed, and ended by a new start.
+
+use std::fs;
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+
+use crate::history::Nanos;
+use crate::wait::wait_for;
+use crate::world::{PATIENCE, World};
+
+/// Between two looks at a process that is about to die: the absence that is excused begins with the last one it survived.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Reads that whoever is left must have answered before the dead one comes back.
+const READS_OF_SURVIVORS: usize = 5;
+
+/// An order to whichever instance passes a place for the nth time.
+#[must_use = "somebody dies of it"]
+pub struct Order {
+    place: &'static str,
+    given: Nanos,
+}
+
+impl World {
+    /// Orders the first instance that passes `place` for the `nth` time from now on to die there.
+    pub fn order_death(&self, place: &'static str, nth: u64) -> Order {
+        let given = self.recorder.now();
+        let path = self.orders().join(place);
+        fs::write(&path, nth.to_string()).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        Order { place, given }
+    }
+
+    /// Waits until one instance has died of the order while all others live and answer reads, then starts it again.
+    /// Only from the last look that found it alive until it is ready again is its silence excused.
+    pub async fn dies(&mut self, order: Order) -> usize {
+        let Order { place, given } = order;
+        let (victim, from) = self.death(place, given).await;
+        let hit = self.orders().join(format!("{place}.hit"));
+        assert!(hit.exists(), "locum {victim} ended, but not at {place}: {}", self.locums[victim].last_words());
+        let dead = self.recorder.now();
+        for survivor in (0..self.locums.len()).filter(|index| *index != victim) {
+            wait_for(&format!("locum {survivor} answers reads without locum {victim}"), PATIENCE, async || {
+                let answered = self.recorder.reads_answered(survivor, dead);
+                if answered >= READS_OF_SURVIVORS { Ok(()) } else { Err(answered) }
+            })
+            .await;
+        }
+        self.start_locum(victim).await;
+        self.recorder.was_away(victim, from);
+        for locum in &mut self.locums {
+            assert!(!locum.has_ended(), "{place}: one dies, not more: {}", locum.last_words());
+        }
+        victim
+    }
+
+    /// Who died, and when it was last seen alive.
+    async fn death(&mut self, place: &str, given: Nanos) -> (usize, Nanos) {
+        let until = Instant::now() + PATIENCE;
+        let mut looks = interval(LOOK_EVERY);
+        let mut alive = given;
+        loop {
+            looks.tick().await;
+            let now = self.recorder.now();
+            if let Some(victim) = self.locums.iter_mut().position(|locum| locum.has_ended()) {
+                return (victim, alive);
+            }
+            alive = now;
+            assert!(Instant::now() < until, "nobody passed {place} within {PATIENCE:?}");
+        }
+    }
+}
