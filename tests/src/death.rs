@@ -9,7 +9,7 @@ use crate::history::Nanos;
 use crate::wait::wait_for;
 use crate::world::{PATIENCE, World};
 
-/// Between two looks at a process that is about to die: the absence that is excused begins with the last one it survived.
+/// Between two looks for the sign of a death: the absence that is excused begins with the last one that did not find it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Reads that whoever is left must have answered before the dead one comes back.
 const READS_OF_SURVIVORS: usize = 5;
@@ -31,12 +31,10 @@ impl World {
     }
 
     /// Waits until one instance has died of the order while all others live and answer reads, then starts it again.
-    /// Only from the last look that found it alive until it is ready again is its silence excused.
+    /// Only from the last look that found the order standing until it is ready again is its silence excused.
     pub async fn dies(&mut self, order: Order) -> usize {
         let Order { place, given } = order;
         let (victim, from) = self.death(place, given).await;
-        let hit = self.orders().join(format!("{place}.hit"));
-        assert!(hit.exists(), "locum {victim} ended, but not at {place}: {}", self.locums[victim].last_words());
         let dead = self.recorder.now();
         for survivor in (0..self.locums.len()).filter(|index| *index != victim) {
             wait_for(&format!("locum {survivor} answers reads without locum {victim}"), PATIENCE, async || {
@@ -53,19 +51,23 @@ impl World {
         victim
     }
 
-    /// Who died, and when it was last seen alive.
+    /// Who died, and when the order was last seen standing. A dying process lets its connections go before anybody can know
+    /// that it has ended; the sign that it takes the order comes before both.
     async fn death(&mut self, place: &str, given: Nanos) -> (usize, Nanos) {
+        let hit = self.orders().join(format!("{place}.hit"));
         let until = Instant::now() + PATIENCE;
         let mut looks = interval(LOOK_EVERY);
-        let mut alive = given;
+        let mut standing = given;
         loop {
             looks.tick().await;
-            let now = self.recorder.now();
-            if let Some(victim) = self.locums.iter_mut().position(|locum| locum.has_ended()) {
-                return (victim, alive);
+            let (now, victim) = (self.recorder.now(), self.locums.iter_mut().position(|locum| locum.has_ended()));
+            match (hit.exists(), victim) {
+                (true, Some(victim)) => return (victim, standing),
+                (true, None) => {}
+                (false, None) => standing = now,
+                (false, Some(index)) => panic!("not of {place}: {}", self.locums[index].last_words()),
             }
-            alive = now;
-            assert!(Instant::now() < until, "nobody passed {place} within {PATIENCE:?}");
+            assert!(Instant::now() < until, "nobody died at {place} within {PATIENCE:?}");
         }
     }
 }
