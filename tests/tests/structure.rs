@@ -16,8 +16,10 @@ const LAYERS: &[&[&str]] = &[
 ];
 /// Beside the layers: it is a stand-in for somebody else's system.
 const CORE_SIM: &str = "core-sim";
-/// Beside the layers: may depend on everything; nothing depends on it.
+/// Beside the layers: judges from outside; nothing depends on it.
 const TESTS: &str = "tests";
+/// All that the judge takes from the judged: an HTTP client, and the names of places to die at.
+const TESTS_MAY_USE: &[&str] = &["edge", "failpoints"];
 const SOURCE_LINES_MAX: usize = 500;
 
 #[test]
@@ -62,6 +64,28 @@ fn the_simulated_core_knows_nothing_of_locum_and_only_demo_and_tests_know_it() {
         .map(|(name, _)| name)
         .collect();
     assert!(users.is_empty(), "only server and tests may use {CORE_SIM}, not {users:?}");
+}
+
+#[test]
+fn the_tests_of_the_whole_know_nothing_of_its_inside() {
+    let used = members().remove(TESTS).unwrap();
+    assert_eq!(used, TESTS_MAY_USE.iter().copied().map(str::to_owned).collect(), "Locum's crates in tests/Cargo.toml");
+    for (path, text) in sources(|path| path.starts_with("tests/") && path != "tests/tests/structure.rs") {
+        for (number, line) in text.lines().enumerate() {
+            let more = line.contains("edge::") && !line.contains("edge::client::");
+            assert!(!more, "{path}:{} takes more of edge than its client: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
+fn the_tests_of_the_whole_name_every_crate_they_depend_on() {
+    let manifest = read(&root().join(TESTS).join("Cargo.toml"));
+    let code: String = sources(|path| path.starts_with("tests/")).into_iter().map(|(_, text)| text).collect();
+    let dependencies = section(&manifest, "[dependencies]").unwrap();
+    let names = dependencies.iter().filter_map(|line| line.split(['.', '=', ' ']).next());
+    let unused: Vec<_> = names.filter(|name| !code.contains(&format!("{}::", name.replace('-', "_")))).collect();
+    assert!(unused.is_empty(), "tests/Cargo.toml lists crates that nothing in {TESTS} names: {unused:?}");
 }
 
 #[test]
