@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -41,12 +41,44 @@ const AGAIN_PERCENT: u32 = 5;
 /// Usual amounts in minor units, and those that no account can have.
 const AMOUNT_MINOR: std::ops::RangeInclusive<i64> = 1..=50_00;
 const TOO_MUCH_MINOR: std::ops::RangeInclusive<i64> = 500_000_000..=600_000_000;
-/// Longest pause of a client before its next transfer, so that clients do not march in step.
 const READS_PER_SECOND: u64 = 20;
+
+/// Holds a load back: while it is closed no transfer begins. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub struct Gate(watch::Sender<bool>);
+
+impl Default for Gate {
+    /// Open.
+    fn default() -> Self {
+        Self(watch::Sender::new(true))
+    }
+}
+
+impl Gate {
+    /// No transfer begins any more; those that have begun go on.
+    pub fn close(&self) {
+        self.0.send_replace(false);
+    }
+
+    /// The load goes on.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn opened(&self) {
+        // The sender is here: no error.
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
 
 impl Load {
     /// Sends everything; returns the number of keys that were answered.
     pub async fn run(&self, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
+        self.run_through(&Gate::default(), recorder, addresses, token).await
+    }
+
+    /// The same, as long as the gate is open.
+    pub async fn run_through(&self, gate: &Gate, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
         println!("load {}: seed {}, {} transfers by {} clients", self.name, self.seed, self.transfers, self.clients);
         let pace = Arc::new(Semaphore::new(0));
         let mut tasks = JoinSet::new();
@@ -55,7 +87,7 @@ impl Load {
             let share = self.transfers / self.clients + usize::from(id < self.transfers % self.clients);
             tasks.spawn(client_task(self.clone(), client, id, share, pace.clone()));
         }
-        let ticks = tokio::spawn(feed(pace, self.per_second));
+        let ticks = tokio::spawn(feed(gate.clone(), pace, self.per_second));
         let answered = tasks.join_all().await.into_iter().sum();
         ticks.abort();
         answered
@@ -97,14 +129,18 @@ impl Load {
     }
 }
 
-/// Lets `per_second` transfers begin, spread over the second.
-async fn feed(pace: Arc<Semaphore>, per_second: usize) {
+/// Lets `per_second` transfers begin, spread over the second; none of those that wait while the gate is closed.
+async fn feed(gate: Gate, pace: Arc<Semaphore>, per_second: usize) {
     const TICKS: usize = 20;
     let mut ticks = interval(Duration::from_millis(1_000 / TICKS as u64));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut owed = 0;
     loop {
         ticks.tick().await;
+        if !*gate.0.borrow() {
+            pace.forget_permits(Semaphore::MAX_PERMITS);
+            gate.opened().await;
+        }
         owed += per_second;
         pace.add_permits(owed / TICKS);
         owed %= TICKS;

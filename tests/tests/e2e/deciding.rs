@@ -6,9 +6,12 @@
 
 use std::time::Duration;
 
+use http::Method;
 use locum_tests::bank::Class;
-use locum_tests::checker::Allowed;
-use locum_tests::load::{Load, Reads};
+use locum_tests::checker::{Allowed, mutation};
+use locum_tests::history::Answer;
+use locum_tests::load::{Gate, Load};
+use locum_tests::wait::wait_for;
 use locum_tests::world::{CHANNEL, Engine, PATIENCE, Plan, World};
 use serde_json::json;
 
@@ -22,7 +25,7 @@ fn number(name: &str, default: usize) -> usize {
 async fn decide(class: Class, engine: Engine) {
     let accounts = number("LOCUM_E2E_ACCOUNTS", 200) as u64;
     let plan = Plan { class, engine, locums: 2, accounts, opening_balance: "5000.00", ..Plan::default() };
-    let mut world = World::start(plan).await;
+    let world = World::start(plan).await;
     let load = Load {
         name: "run".to_owned(),
         seed: number("LOCUM_E2E_SEED", 20_260) as u64,
@@ -34,61 +37,147 @@ async fn decide(class: Class, engine: Engine) {
     };
     let people = People::at_work(&world);
     let (recorder, addresses, transfers) = (world.recorder.clone(), world.addresses(), load.transfers);
-    let reads = [0, 1].map(|instance| {
-        Reads::start(instance, load.seed, load.accounts.clone(), recorder.clone(), &addresses, CHANNEL)
-    });
+    let (reads, gate) = (world.reads(load.seed), Gate::default());
     let clients = tokio::spawn({
-        let (load, recorder, addresses) = (load.clone(), recorder.clone(), addresses.clone());
-        async move { load.run(&recorder, &addresses, CHANNEL).await }
+        let gate = gate.clone();
+        async move { load.run_through(&gate, &recorder, &addresses, CHANNEL).await }
     });
-    calamities(&mut world, transfers).await;
+    let mut run = Run { world, gate, transfers };
+    run.calamities().await;
     let answered = clients.await.unwrap_or_else(|err| panic!("{err}"));
     for reads in reads {
         reads.stop().await;
     }
+    let world = run.world;
     assert_eq!(answered, transfers, "every key is acknowledged");
-    rest::judge(&world, 2 * PATIENCE, Allowed::default()).await;
+    let caught = rest::judge(&world, 2 * PATIENCE, Allowed::default()).await;
+    assert_eq!(caught, mutation::ALL, "the run gives occasion to every crime");
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     people.go_home();
     world.end().await;
 }
 
-/// What happens, each at its share of the load.
-async fn calamities(world: &mut World, transfers: usize) {
-    let share = |percent: usize| transfers * percent / 100;
-    outage::submissions(world, share(10)).await;
-    println!("the core is killed");
-    world.core.kill();
-    outage::submissions(world, share(18)).await;
-    world.core.restart().await;
+/// Answered by the core itself, inside the request.
+fn direct(answer: &Answer) -> bool {
+    answer.status == 201 && answer.text("status") == Some("COMPLETED") && answer.text("accepted_by") == Some("core")
+}
 
-    outage::submissions(world, share(25)).await;
-    println!("locum 0 is killed");
-    world.kill_and_restart_locum(0).await;
+/// Taken, and the end is open.
+fn taken(answer: &Answer) -> bool {
+    answer.status == 202
+}
 
-    outage::submissions(world, share(40)).await;
-    println!("the core hangs");
-    world.core.freeze();
-    outage::submissions(world, share(46)).await;
-    world.core.thaw();
+struct Run {
+    world: World,
+    gate: Gate,
+    transfers: usize,
+}
 
-    outage::submissions(world, share(52)).await;
-    println!("answers of the core get lost after the commit");
-    world.core.fault(json!({"mode": "drop_after_commit", "share": 20})).await;
-    outage::submissions(world, share(57)).await;
-    world.core.heal().await;
+impl Run {
+    /// What happens, each for its share of the load; and each must have been felt.
+    async fn calamities(&mut self) {
+        self.direct_again().await;
+        self.more(10).await;
 
-    outage::submissions(world, share(62)).await;
-    println!("the core and its database are killed together");
-    world.core.kill();
-    let database = world.stack.kill("mariadb-core").await;
-    outage::submissions(world, share(72)).await;
-    println!("locum 1 is killed while the core is away");
-    world.kill_and_restart_locum(1).await;
-    outage::submissions(world, share(78)).await;
-    database.end();
-    world.core.restart().await;
+        println!("the core is killed");
+        let before = self.seen();
+        self.world.core.kill();
+        self.more(8).await;
+        self.stood_in(before);
+        self.world.core.restart().await;
+
+        self.more(7).await;
+        println!("locum 0 is killed");
+        self.world.kill_and_restart_locum(0).await;
+
+        self.lull().await;
+        println!("the core hangs");
+        let before = self.seen();
+        self.world.core.freeze();
+        self.outcomes_unknown().await;
+        self.more(6).await;
+        self.stood_in(before);
+        self.world.core.thaw();
+
+        self.lull().await;
+        println!("answers of the core get lost after the commit");
+        let before = self.seen();
+        self.world.core.fault(json!({"mode": "drop_after_commit", "share": 20})).await;
+        self.more(5).await;
+        let hits = self.world.core.hits().await;
+        self.world.core.heal().await;
+        assert!(hits >= self.few() as u64, "{hits} answers were lost");
+        assert!(self.world.recorder.answers(before, taken) > 0, "a lost answer is answered 202");
+
+        self.lull().await;
+        println!("the core and its database are killed together");
+        let before = self.seen();
+        self.world.core.kill();
+        let database = self.world.stack.kill("mariadb-core").await;
+        self.more(10).await;
+        println!("locum 1 is killed while the core is away");
+        self.world.kill_and_restart_locum(1).await;
+        self.more(6).await;
+        self.stood_in(before);
+        database.end();
+        self.world.core.restart().await;
+        self.lull().await;
+    }
+
+    fn seen(&self) -> usize {
+        self.world.recorder.exchanges()
+    }
+
+    /// One in a hundred of the load: what an assertion takes for many.
+    fn many(&self) -> usize {
+        self.transfers.div_ceil(100)
+    }
+
+    /// One in a thousand.
+    fn few(&self) -> usize {
+        self.transfers.div_ceil(1_000)
+    }
+
+    /// Resolves after this share of the load.
+    async fn more(&self, percent: usize) {
+        outage::submissions(&self.world, self.seen() + self.transfers * percent / 100).await;
+    }
+
+    /// The load pauses until the queue is empty, then goes on.
+    async fn lull(&self) {
+        self.gate.close();
+        assert_eq!(self.world.drained(PATIENCE).await, 0, "the queue drains while nobody writes");
+        self.gate.open();
+        self.direct_again().await;
+    }
+
+    /// Many writes are answered by the core inside the request.
+    async fn direct_again(&self) {
+        let (before, many) = (self.seen(), self.many());
+        wait_for("writes are answered by the core again", PATIENCE, async || {
+            let answered = self.world.recorder.answers(before, direct);
+            if answered >= many { Ok(()) } else { Err(format!("{answered} of {many}")) }
+        })
+        .await;
+    }
+
+    /// Many writes since `before` were taken without the core.
+    fn stood_in(&self, before: usize) {
+        let (taken, many) = (self.world.recorder.answers(before, taken), self.many());
+        assert!(taken >= many, "{taken} writes were taken while the core was away, not {many}");
+    }
+
+    /// The core has requests that it will not answer.
+    async fn outcomes_unknown(&self) {
+        let few = self.few();
+        wait_for("outcomes are unknown", PATIENCE, async || {
+            let replay = self.world.operate(0, Method::GET, "/admin/v1/replay", None).await;
+            let unknown = replay["by_state"]["outcome_unknown"].as_u64().unwrap_or(0);
+            if unknown >= few as u64 { Ok(()) } else { Err(replay.to_string()) }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,27 @@
 //! What must hold once everything has come to rest, and the verdict of a run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
-use locum_tests::checker::{self, Allowed, mutation};
-use locum_tests::history::minor;
+use locum_tests::checker::mutation::{self, Mutation};
+use locum_tests::checker::{self, Allowed};
+use locum_tests::client::Http;
+use locum_tests::history::{Books, Posting, minor};
 use locum_tests::wait::wait_for;
-use locum_tests::world::{PATIENCE, World};
+use locum_tests::world::{CHANNEL, PATIENCE, World};
 use serde_json::Value as Json;
 
-/// Waits for the end of everything, judges the run, and commits every crime on its evidence to see it caught.
-pub async fn judge(world: &World, limit: Duration, allowed: Allowed) {
+/// Waits for the end of everything, judges the run, and commits every crime on its evidence to see it caught; returns those it
+/// gave occasion to.
+pub async fn judge(world: &World, limit: Duration, allowed: Allowed) -> Vec<Mutation> {
     let mut evidence = world.evidence(limit).await;
     println!("submissions by status: {:?}; postings: {}", evidence.history.statuses(), evidence.books.postings.len());
     evidence.allowed = allowed;
     checker::assert_clean(&evidence);
-    println!("caught when committed on this evidence: {:?}", mutation::assert_caught(&evidence));
+    let caught = mutation::assert_caught(&evidence);
+    println!("caught when committed on this evidence: {caught:?}");
+    caught
 }
 
 /// Every entry ended and was confirmed by its own change event; nothing contradicts anything.
@@ -34,7 +40,7 @@ pub async fn all_confirmed(world: &World) {
 pub async fn same_as_the_core(world: &World) {
     let books = world.core.books().await;
     for locum in &world.locums {
-        let mut http = locum.channel(locum_tests::world::CHANNEL);
+        let mut http = locum.channel(CHANNEL);
         for (name, account) in &books.accounts {
             wait_for(&format!("{name} at rest on locum {}", locum.index), PATIENCE, async || {
                 let answer = http.get(&format!("/v1/accounts/{name}/balances")).await?;
@@ -46,43 +52,59 @@ pub async fn same_as_the_core(world: &World) {
             })
             .await;
         }
-        let hot = books.accounts.iter().max_by_key(|(_, account)| account.last_posting);
-        if let Some((name, _)) = hot {
-            let mut shown = transactions(&mut http, name).await;
-            let mut posted: Vec<_> = books.postings.iter().filter(|posting| &posting.account == name).collect();
-            shown.sort_by_key(|row| row["posting_number"].as_i64());
-            posted.sort_by_key(|posting| posting.number);
-            assert_eq!(shown.len(), posted.len(), "transactions of {name} on locum {}", locum.index);
-            for (row, posting) in shown.iter().zip(posted) {
-                let amount = row["amount"].as_str().and_then(|text| minor(text, &posting.currency));
-                let number = row["posting_number"].as_i64();
-                assert_eq!(
-                    (number, amount),
-                    (Some(posting.number), Some(posting.effect_minor())),
-                    "{row} is not {posting}"
-                );
-            }
-        }
+        same_transactions(&mut http, &books, locum.index).await;
     }
     tiers_agree(world, books.accounts.len()).await;
 }
 
+/// Each account shows exactly the core's postings, as the core has them.
+async fn same_transactions(http: &mut Http, books: &Books, instance: usize) {
+    let mut postings: BTreeMap<&str, Vec<&Posting>> = BTreeMap::new();
+    books.postings.iter().for_each(|posting| postings.entry(&posting.account).or_default().push(posting));
+    for name in books.accounts.keys() {
+        let mut shown = transactions(http, name).await;
+        let mut posted = postings.remove(name.as_str()).unwrap_or_default();
+        shown.sort_by_key(|row| row["posting_number"].as_i64());
+        posted.sort_by_key(|posting| posting.number);
+        assert_eq!(shown.len(), posted.len(), "transactions of {name} on locum {instance}");
+        for (row, posting) in shown.iter().zip(posted) {
+            let text = |member: &str| row[member].as_str();
+            let seen = (text("account_id"), row["posting_number"].as_i64(), text("core_reference"), text("currency"));
+            let expected = (&*posting.account, posting.number, posting.core_ref.as_deref(), &*posting.currency);
+            assert_eq!(seen, (Some(expected.0), Some(expected.1), expected.2, Some(expected.3)), "{row}: {posting}");
+            let amount = text("amount").and_then(|amount| minor(amount, &posting.currency));
+            assert_eq!(amount, Some(posting.effect_minor()), "{row} is not {posting}");
+            assert_eq!(text("value_date"), Some(&*posting.value_date), "{row} is not {posting}");
+            assert_eq!(text("remittance").unwrap_or(""), posting.text, "{row} is not {posting}");
+        }
+    }
+    assert!(postings.is_empty(), "the core has postings of accounts it does not have: {:?}", postings.keys());
+}
+
 /// After every account was read, so that a tier that had begun anew keeps something.
 async fn tiers_agree(world: &World, accounts: usize) {
-    for locum in &world.locums {
-        wait_for(&format!("the tiers of locum {} agree", locum.index), PATIENCE, async || {
+    wait_for("the tiers agree", PATIENCE, async || {
+        let mut in_memory = 0;
+        for locum in &world.locums {
             let answer = locum.admin().get("/admin/v1/tiers").await?;
             let tiers = answer.body["tiers"].as_array().cloned().unwrap_or_default();
             let whole = |tier: &Json| tier["agrees"] == true && tier["sql"]["documents"] == accounts;
-            let kept = tiers.iter().any(|tier| tier["tier"] == "redis" && tier["kept"]["documents"].as_u64() > Some(0));
-            if tiers.len() == 2 && tiers.iter().all(whole) && kept { Ok(()) } else { Err(answer.body.to_string()) }
-        })
-        .await;
-    }
+            let kept = |name: &str| {
+                let tier = tiers.iter().find(|tier| tier["tier"] == name);
+                tier.and_then(|tier| tier["kept"]["documents"].as_u64()).unwrap_or(0)
+            };
+            if tiers.len() != 2 || !tiers.iter().all(whole) || kept("redis") == 0 {
+                return Err(format!("locum {}: {}", locum.index, answer.body));
+            }
+            in_memory += kept("memory");
+        }
+        if in_memory > 0 { Ok(()) } else { Err("no instance has anything in memory".to_owned()) }
+    })
+    .await;
 }
 
 /// Every page of an account's transactions.
-async fn transactions(http: &mut locum_tests::client::Http, account: &str) -> Vec<Json> {
+async fn transactions(http: &mut Http, account: &str) -> Vec<Json> {
     let mut rows = Vec::new();
     let mut next = Some(format!("/v1/accounts/{account}/transactions?limit=200"));
     while let Some(path) = next {
