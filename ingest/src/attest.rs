@@ -65,7 +65,7 @@ impl Attestation {
     /// A batch was polled, with its signs and the ends asked for after it.
     pub fn polled(&mut self, signs: Signs, ends: Option<&[(Partition, i64)]>) {
         if let Some((sent_ms, made_ms)) = signs.event {
-            self.late = (sent_ms - made_ms > LATE_MS).then_some((sent_ms, made_ms));
+            self.late = (sent_ms.saturating_sub(made_ms) > LATE_MS).then_some((sent_ms, made_ms));
         }
         if signs.heartbeat_ms.is_some() || signs.snapshot_over {
             let attested_ms = signs.heartbeat_ms.map(|ms| self.believable(ms));
@@ -84,7 +84,7 @@ impl Attestation {
 
     fn believable(&self, heartbeat_ms: i64) -> i64 {
         match self.late {
-            Some((sent_ms, made_ms)) if heartbeat_ms < sent_ms + DISTRUST_MS => made_ms.min(heartbeat_ms),
+            Some((sent_ms, made_ms)) if heartbeat_ms < sent_ms.saturating_add(DISTRUST_MS) => made_ms.min(heartbeat_ms),
             _ => heartbeat_ms,
         }
     }
@@ -147,6 +147,16 @@ mod tests {
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
         attestation.polled(heartbeat(104_000), Some(&[]));
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(104_000), "quiet since: caught up");
+    }
+
+    #[test]
+    fn no_time_from_outside_overflows() {
+        for event in [(i64::MAX, i64::MIN), (i64::MIN, i64::MAX), (i64::MAX, 0)] {
+            let mut attestation = Attestation::default();
+            let signs = Signs { heartbeat_ms: Some(i64::MIN), event: Some(event), snapshot_over: false };
+            attestation.polled(signs, Some(&[]));
+            attestation.applied(&HashMap::new());
+        }
     }
 
     #[test]

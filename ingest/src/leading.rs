@@ -196,7 +196,8 @@ impl State {
             next.insert(step.partition.clone(), step.to);
         }
         let proven = self.attestation.applied(&next);
-        let behind = |(partition, end): &(Partition, i64)| (end - next.get(partition).copied().unwrap_or(0)).max(0);
+        let behind =
+            |(partition, end): &(Partition, i64)| end.saturating_sub(next.get(partition).copied().unwrap_or(0)).max(0);
         Advance {
             sequence: self.status.applied_seq,
             offsets: prepared.steps.clone(),
@@ -205,7 +206,8 @@ impl State {
             loaded: proven.loaded,
             identity: prepared.identity.clone(),
             events: prepared.records as i64,
-            events_behind: ends.map_or(self.status.events_behind, |ends| Some(ends.iter().map(behind).sum())),
+            events_behind: ends
+                .map_or(self.status.events_behind, |ends| Some(ends.iter().map(behind).fold(0, i64::saturating_add))),
         }
     }
 

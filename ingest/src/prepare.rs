@@ -120,7 +120,7 @@ impl Preparer {
                 }
             }
             prepared.records += 1;
-            let to = record.offset + 1;
+            let to = record.offset.saturating_add(1);
             let new = || OffsetStep { partition: Partition::clone(&record.partition), from, to };
             steps.entry(&record.partition).or_insert_with(new).to = to;
         }

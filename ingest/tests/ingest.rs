@@ -82,6 +82,24 @@ async fn a_poison_event_is_parked_its_key_queues_behind_it_and_the_rest_goes_on(
 }
 
 #[tokio::test]
+async fn an_event_of_an_impossible_time_is_parked_and_stops_nothing() {
+    let site = Site::open().await;
+    let running = site.start("one");
+    for (n, made_ms) in [i64::MIN, -1, i64::MAX].into_iter().enumerate() {
+        site.core.account_made_at(made_ms, &format!("B{n}"), 1, 1);
+    }
+    site.core.account("A1", 5, 1);
+    site.core.heartbeat();
+    site.until_booked("A1", 5).await;
+    wait_for("parked", async || {
+        let parked = parked_events(&site.db, None, 10).await.unwrap();
+        (parked.len() == 3 && parked.iter().all(|event| event.reason.contains("source.ts_ms")), parked)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn when_everything_is_poison_the_source_stops_instead() {
     let site = Site::open().await;
     // Over two partitions, so that each has more than enough.

@@ -47,11 +47,11 @@ impl Standing {
 
     /// Seconds since the watermark's source time, rounded up: data is never called younger than it is.
     pub(crate) fn age_s(&self) -> Option<i64> {
-        self.age_ms().map(|ms| (ms + 999) / 1_000)
+        self.age_ms().map(|ms| ms.saturating_add(999) / 1_000)
     }
 
     fn age_ms(&self) -> Option<i64> {
-        self.as_of_ms.map(|at| (self.now_ms - at).max(0))
+        self.as_of_ms.map(|at| self.now_ms.saturating_sub(at).max(0))
     }
 
     /// Source time of the watermark.

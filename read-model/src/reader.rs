@@ -191,7 +191,7 @@ impl Reader {
         let known = self.sources.statuses.load_full();
         let (document, mark) = hot.get(account_id, &known).await?;
         let sql = known.iter().find(|status| status.source == mark.source)?;
-        let lag_ms = sql.as_of_ms.unwrap_or(0) - mark.as_of_ms.unwrap_or(0);
+        let lag_ms = sql.as_of_ms.unwrap_or(0).saturating_sub(mark.as_of_ms.unwrap_or(0));
         let current = mark.generation == sql.generation && lag_ms <= self.options.hot_lag_max_ms;
         current.then_some((document, mark))
     }

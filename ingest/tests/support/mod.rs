@@ -83,6 +83,11 @@ impl Core {
     }
 
     pub fn event(&self, table: &str, op: &str, key: Json, before: Json, after: Json, snapshot: &str) {
+        self.event_made_at(now_ms(), table, op, key, before, after, snapshot);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn event_made_at(&self, made: i64, table: &str, op: &str, key: Json, before: Json, after: Json, snapshot: &str) {
         let position = {
             let mut log = self.log.lock().unwrap();
             log.position += 1;
@@ -91,7 +96,7 @@ impl Core {
         let now = now_ms();
         let server_id = if snapshot == "false" { self.server_id.load(Ordering::SeqCst) } else { 0 };
         let value = json!({"before": before, "after": after, "op": op, "ts_ms": now, "source": {"connector": "mariadb",
-            "name": "core", "ts_ms": now, "snapshot": snapshot, "db": "corebank", "table": table,
+            "name": "core", "ts_ms": made, "snapshot": snapshot, "db": "corebank", "table": table,
             "server_id": server_id, "gtid": null, "file": "bin.000001", "pos": position, "row": 0}});
         let number = i32::from(key.to_string().bytes().fold(0u8, u8::wrapping_add) % 2);
         self.append(partition(table, number), key.to_string().into_bytes(), Some(value.to_string().into_bytes()));
@@ -100,6 +105,11 @@ impl Core {
     pub fn account(&self, no: &str, balance_minor: i64, last_posting: i64) {
         let row = account_row(no, balance_minor, last_posting);
         self.event("accounts", "u", json!({"account_no": no}), row.clone(), row, "false");
+    }
+
+    pub fn account_made_at(&self, made_ms: i64, no: &str, balance_minor: i64, last_posting: i64) {
+        let row = account_row(no, balance_minor, last_posting);
+        self.event_made_at(made_ms, "accounts", "u", json!({"account_no": no}), row.clone(), row, "false");
     }
 
     pub fn snapshot_account(&self, no: &str, balance_minor: i64) {

@@ -16,7 +16,7 @@ pub use decoder::{Decoder, RECORD_BYTES_MAX, TOPICS_MAX};
 pub use error::{DecodeError, Half};
 pub use row::{CELL_DEPTH_MAX, COLUMNS_MAX, Cell, NAME_BYTES_MAX, Row};
 pub use schema::{ColumnKind, TableSchema};
-pub use source::{Connector, Snapshot, Source};
+pub use source::{Connector, Snapshot, Source, TIME_MS_MAX};
 
 /// What a Kafka record of a Debezium topic is.
 #[derive(Debug, Clone, PartialEq)]

@@ -101,6 +101,10 @@ pub struct Source<'a> {
     pub ts_source_ms: i64,
 }
 
+/// Latest time of a change that is believed, milliseconds since 1970: the year 2200. What claims to be later, or before
+/// 1970, was never written by a connector.
+pub const TIME_MS_MAX: i64 = 7_258_118_400_000;
+
 macro_rules! fields {
     ($($slot:ident = $name:literal),* $(,)?) => {
         /// The source block's members that matter, unparsed.
@@ -167,7 +171,8 @@ impl<'a> RawSource<'a> {
             ts_source_ms: self
                 .ts_ms
                 .and_then(Cell::i64)
-                .ok_or_else(|| expected("ts_ms", "milliseconds since 1970 as an integer"))?,
+                .filter(|ms| (0..=TIME_MS_MAX).contains(ms))
+                .ok_or_else(|| expected("ts_ms", "milliseconds since 1970 as an integer, up to the year 2200"))?,
         })
     }
 

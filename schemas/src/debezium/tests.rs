@@ -252,7 +252,12 @@ fn what_does_not_belong_is_named_with_its_place() {
         source("\"mariadb\"", "\"oracle\""),
         "value: source.connector: expected \"mariadb\", \"mysql\" or \"postgresql\""
     );
-    assert_eq!(source(r#""ts_ms":5,"#, ""), "value: source.ts_ms: expected milliseconds since 1970 as an integer");
+    for odd in ["", r#""ts_ms":-1,"#, r#""ts_ms":7258118400001,"#] {
+        assert_eq!(
+            source(r#""ts_ms":5,"#, odd),
+            "value: source.ts_ms: expected milliseconds since 1970 as an integer, up to the year 2200"
+        );
+    }
     assert_eq!(source(r#""pos":4"#, r#""pos":4,"pos":5"#), "value: top level: expected one `source.pos`, not two");
     assert_eq!(message(&create("7")), "value: top level: expected `source` to be an object");
     let with = |from: &str, to: &str| message(&create(SOURCE).replace(from, to));
