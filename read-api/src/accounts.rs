@@ -61,8 +61,9 @@ pub(crate) async fn balances(
     let id = id.as_str();
     let read = api.reached(&asked.floor, || api.reader.account(&asked.grant, id, &asked.floor)).await?;
     let mut holds = api.holds(&[asked_for(&read.value)]).await?;
-    let holds = holds.remove(id).unwrap_or_default();
-    let standing = api.standing(&read).with_lanes([(id.to_owned(), holds.lane_version)]);
+    let account_id = read.value.account_id();
+    let holds = holds.remove(account_id).unwrap_or_default();
+    let standing = api.standing(&read).with_lanes([(account_id.to_owned(), holds.lane_version)]);
     let tag = entity_tag(&read.value, &holds);
     let mut response = if none_match(&headers, &tag) {
         api.admit(&asked, &standing)?;

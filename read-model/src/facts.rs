@@ -31,7 +31,9 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadErr
         let (document, source, degraded): Found = found(row)?;
         Ok(Facts { document, source, degraded })
     };
-    tx.query(&sql, values).await?.iter().map(read).collect()
+    let mut known = tx.query(&sql, values).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    known.retain(|facts| accounts.contains(&facts.document.account_id()));
+    Ok(known)
 }
 
 /// True when an account that [`facts`] does not return does not exist in any core.

@@ -62,7 +62,13 @@ impl Reader {
         let (granted, grant_params) = grant.condition("a.customer_id");
         let condition = format!("a.account_id IN ({}) AND {granted} ORDER BY a.account_id", placeholders(keys.len()));
         let values: Vec<Value> = keys.iter().map(|key| Value::from(*key)).chain(grant_params).collect();
-        self.db.query(&documents_sql(&condition), values).await?.iter().map(found).collect()
+        let rows = self.db.query(&documents_sql(&condition), values).await?;
+        let mut documents = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        // Not every engine compares texts byte for byte, see `sql::Value::Text`.
+        documents.retain(|(document, ..)| {
+            keys.contains(&document.account_id()) && grant.covers(&document.account.row.customer_id)
+        });
+        Ok(documents)
     }
 
     /// Fails unless an absent row may be called absent: every source loaded, and at the floor.
@@ -139,7 +145,9 @@ impl Reader {
         let condition = "a.customer_id = ? ORDER BY a.account_id LIMIT ?";
         let values = params![customer_id, ACCOUNTS_PER_CUSTOMER_MAX];
         let rows = self.db.query(&documents_sql(condition), values).await?;
-        self.listed(rows.iter().map(found).collect::<Result<_, _>>()?, floor)
+        let mut documents = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        documents.retain(|(document, ..)| document.account.row.customer_id == customer_id);
+        self.listed(documents, floor)
     }
 
     fn listed(&self, found: Vec<Found>, floor: &Floor) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
@@ -163,21 +171,25 @@ impl Reader {
                    (SELECT COUNT(*) FROM degraded_keys d WHERE d.source = c.source AND d.generation = c.generation \
                      AND (d.entity = 'customer' AND d.entity_key = c.customer_id OR d.entity_key = '*')) AS degraded \
                  FROM customers c JOIN sources s ON s.source = c.source AND s.generation = c.generation \
-                 WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY c.source LIMIT 1"
+                 WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY c.source"
             );
             let values = params![customer_id].into_iter().chain(grant_params).collect();
-            self.db.query(&sql, values).await
+            let rows = self.db.query(&sql, values).await?;
+            let read = |row: &Row| Ok((customer(row)?, Arc::new(status(row)?), row.get::<i64>("degraded")? > 0));
+            let found = rows.iter().map(read).collect::<Result<Vec<_>, ReadError>>()?;
+            let itself = |customer: &Customer| customer.customer_id == customer_id && grant.covers(customer_id);
+            Ok::<_, ReadError>(found.into_iter().find(|(customer, ..)| itself(&customer.row)))
         };
-        let mut rows = look().await?;
-        if rows.is_empty() {
-            self.absence_means_something(floor).await?;
-            rows = look().await?;
-        }
-        let row = rows.first().ok_or(ReadError::NotFound)?;
-        let status = Arc::new(status(row)?);
+        let found = match look().await? {
+            Some(found) => found,
+            None => {
+                self.absence_means_something(floor).await?;
+                look().await?.ok_or(ReadError::NotFound)?
+            }
+        };
+        let (customer, status, degraded) = found;
         self.reached(floor, [&*status])?;
-        let degraded = row.get::<i64>("degraded")? > 0;
-        Ok(self.answer(customer(row)?, vec![(status, degraded)], Tier::Sql))
+        Ok(self.answer(customer, vec![(status, degraded)], Tier::Sql))
     }
 
     /// Every source, as SQL has it now: for service status and operators.

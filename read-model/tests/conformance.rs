@@ -29,6 +29,7 @@ on_every_engine! {
     delete_then_late_update_stays_deleted => deletes;
     before_the_first_load_nothing_is_called_absent => not_loaded;
     other_peoples_accounts_do_not_exist => ownership;
+    a_key_is_itself_and_no_other_that_an_engine_calls_equal => exact_keys;
     pages_walk_every_transaction_once => paging;
     filters_narrow_a_page => filters;
     a_floor_is_reached_or_refused => floors;
@@ -134,6 +135,29 @@ async fn ownership(world: &mut World) {
     }
     let both = reader.accounts(&Grant::Any, &["b", "a", "b", "x"], &none).await.unwrap();
     assert_eq!(both.value.iter().map(|d| d.account_id()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+async fn exact_keys(world: &mut World) {
+    let rows = [customer("c", 1), account("a", "c", 1), balance("a", 1, 1), posting("a", 1, 50, 5, "x", 2)];
+    world.apply(rows.into_iter().chain([posting("a ", 2, 60, 5, "another account's", 3)]).collect()).await;
+    let (reader, none, all) = (world.reader(), Floor::none(), TransactionFilter::default());
+    for key in ["a ", "a  ", " a", "A", "a\0"] {
+        assert_eq!(reader.account(&Grant::Any, key, &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
+        assert_eq!(reader.transactions(&Grant::Any, key, &all, &none).await.unwrap_err(), ReadError::NotFound);
+        let found = reader.accounts(&Grant::Any, &[key, "a"], &none).await.unwrap().value;
+        assert_eq!(found.iter().map(|document| document.account_id()).collect::<Vec<_>>(), ["a"], "{key:?}");
+        let known = world.db.transaction(move |tx| Box::pin(async move { facts(tx, &[key]).await })).await.unwrap();
+        assert_eq!(known, [], "{key:?}");
+    }
+    assert_eq!(reader.transactions(&Grant::Any, "a", &all, &none).await.unwrap().value.transactions.len(), 1);
+    for key in ["c ", "C"] {
+        let grant = Grant::Customers(vec![key.into()]);
+        assert_eq!(reader.account(&grant, "a", &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
+        assert_eq!(reader.customer(&grant, "c", &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
+        assert_eq!(reader.customer(&Grant::Any, key, &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
+        assert_eq!(reader.accounts_of(&Grant::Any, key, &none).await.unwrap().value, [], "{key:?}");
+    }
+    assert_eq!(reader.customer(&Grant::Any, "c", &none).await.unwrap().value.row.customer_id, "c");
 }
 
 async fn paging(world: &mut World) {

@@ -12,7 +12,8 @@ pub enum Value {
     Null,
     /// Any integer; booleans are 0 and 1.
     Int(i64),
-    /// UTF-8 text, compared byte for byte.
+    /// UTF-8 text. SQLite compares it byte for byte; MySQL, MariaDB, TiDB and OceanBase leave trailing spaces out of
+    /// comparisons and unique keys (PAD SPACE): where "a" must not be taken for "a ", compare what came back.
     Text(String),
     /// Raw bytes, compared like memcmp.
     Bytes(Vec<u8>),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use read_model::*;
 use schemas::model::{
-    Account, AccountState, Balance, CanonicalChange, CanonicalRow, Entity, Personal, RowChange, Transaction,
+    Account, AccountState, Balance, CanonicalChange, CanonicalRow, Customer, Entity, Personal, RowChange, Transaction,
 };
 use schemas::money::Currency;
 use schemas::position::Version;
@@ -196,6 +196,11 @@ pub fn account(key: &str, customer: &str, position: u64) -> CanonicalChange {
         product: None,
     };
     change(Entity::Account, key, Some(key), position, RowChange::Upsert(CanonicalRow::Account(row)))
+}
+
+pub fn customer(key: &str, position: u64) -> CanonicalChange {
+    let row = Customer { customer_id: key.to_owned(), name: None };
+    change(Entity::Customer, key, None, position, RowChange::Upsert(CanonicalRow::Customer(row)))
 }
 
 pub fn balance(key: &str, booked_minor: i64, position: u64) -> CanonicalChange {
