@@ -151,7 +151,9 @@ impl Writer {
                 "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_JOIN} \
                  LEFT JOIN degraded_keys d ON d.source = a.source AND d.generation = a.generation \
                    AND d.entity = 'account' AND d.entity_key = a.account_id \
-                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND d.source IS NULL \
+                 LEFT JOIN degraded_keys e ON e.source = a.source AND e.generation = a.generation \
+                   AND e.entity = 'account' AND e.entity_key = '*' \
+                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND d.source IS NULL AND e.source IS NULL \
                    AND a.account_id IN ({})",
                 placeholders(keys.len())
             );

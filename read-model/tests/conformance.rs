@@ -252,6 +252,11 @@ async fn parked_unknown(world: &mut World) {
     world.apply_with(vec![], vec![parked_event(vec![])]).await;
     let read = world.reader().account(&Grant::Any, "a", &Floor::none()).await.unwrap();
     assert_eq!((read.freshness[0].quality, read.tier), (Quality::Degraded, Tier::Sql));
+    // Also what is published afterwards stays out of the tiers: the event may have touched it.
+    let applied = world.apply(vec![balance("a", 2, 2)]).await;
+    assert_eq!((applied.documents.len(), applied.gone), (0, vec!["a".to_owned()]));
+    let read = world.reader().account(&Grant::Any, "a", &Floor::none()).await.unwrap();
+    assert_eq!((read.freshness[0].quality, read.tier), (Quality::Degraded, Tier::Sql));
 }
 
 async fn facts_inside(world: &mut World) {
