@@ -17,6 +17,9 @@ pub(crate) fn of_read(error: ReadError) -> Problem {
             let behind = progress.events_behind.map(|n| format!(", {n} wait")).unwrap_or_default();
             not_loaded(format!("the first load is running: {} events applied{behind}", progress.events_applied))
         }
+        ReadError::Doubtful { .. } => {
+            not_loaded("a change that may be about it could not be applied and waits for an operator".into())
+        }
         ReadError::Behind { .. } => position_not_reached(),
         ReadError::Store(error) => Problem::unavailable("store-unavailable", "The store cannot be asked now", error),
         ReadError::Row(error) => Problem::internal(error),

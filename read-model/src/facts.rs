@@ -1,8 +1,9 @@
 //! What admission decides on: plain reads inside its own transaction. Locks nothing.
 
+use schemas::model::Entity;
 use sql::{Tx, Value, placeholders};
 
-use crate::lookup::{Found, documents_sql, found};
+use crate::lookup::{Found, documents_sql, doubt, found};
 use crate::reader::ReadError;
 use crate::rows::AccountDocument;
 use crate::source::SourceStatus;
@@ -19,8 +20,8 @@ pub struct Facts {
     pub degraded: bool,
 }
 
-/// The accounts that the read model has, in no order. A missing one is unknown, or its source not loaded:
-/// see [`every_source_loaded`].
+/// The accounts that the read model has, in no order. A missing one is unknown, or nothing may be said of it:
+/// see [`absence_is_known`].
 pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadError> {
     if accounts.is_empty() {
         return Ok(Vec::new());
@@ -36,7 +37,20 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadErr
     Ok(known)
 }
 
-/// True when an account that [`facts`] does not return does not exist in any core.
+/// True when none of the `missing` accounts, those asked for that [`facts`] did not return, exists in any core: every
+/// source is loaded, and no parked event may be about one of them. Otherwise nothing may be decided on their absence.
+/// With none missing it says whether every source is loaded.
+pub async fn absence_is_known(tx: &mut Tx, missing: &[&str]) -> Result<bool, sql::Error> {
+    let loaded = every_source_loaded(tx).await?;
+    if missing.is_empty() || !loaded {
+        return Ok(loaded);
+    }
+    let (sql, values) = doubt(Entity::Account, missing);
+    Ok(tx.query(&sql, values).await?.is_empty())
+}
+
+/// True when every source was loaded once. That alone does not make a missing account unknown to the cores: see
+/// [`absence_is_known`].
 pub async fn every_source_loaded(tx: &mut Tx) -> Result<bool, sql::Error> {
     let sql = "SELECT COUNT(*) AS sources, COALESCE(SUM(loaded), 0) AS loaded FROM sources";
     let row = tx.query_one(sql, Vec::new()).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::model::Customer;
+use schemas::model::{Customer, Entity};
 use sql::{Row, Value, params, placeholders};
 
 use crate::grant::Grant;
@@ -26,6 +26,26 @@ pub(crate) fn documents_sql(condition: &str) -> String {
     )
 }
 
+/// The sources whose parked events may be about one of these keys and about no row that is there, and those whose parked
+/// events may be about anything. Keys of rows that are there do not count: whoever may not see them learns nothing.
+pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
+    let (table, key) = match entity {
+        Entity::Customer => ("customers", "customer_id"),
+        _ => ("accounts", "account_id"),
+    };
+    let sql = format!(
+        "SELECT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source AND d.entity = 'account' \
+           AND d.entity_key = '*' AND d.generation = s.generation \
+         UNION ALL \
+         SELECT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source AND d.entity = ? \
+           AND d.entity_key IN ({}) AND d.generation = s.generation \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.entity_key AND r.source = d.source \
+           AND r.generation = d.generation AND r.deleted = 0)",
+        placeholders(keys.len())
+    );
+    (sql, params![entity.as_str()].into_iter().chain(keys.iter().map(|key| Value::from(*key))).collect())
+}
+
 impl Reader {
     pub(crate) async fn account_from_sql(
         &self,
@@ -37,6 +57,7 @@ impl Reader {
             Some(found) => found,
             None => {
                 self.absence_means_something(floor).await?;
+                self.undoubted(Entity::Account, &[account_id]).await?;
                 // The row may have come between the two looks.
                 self.documents(grant, &[account_id]).await?.pop().ok_or(ReadError::NotFound)?
             }
@@ -83,6 +104,15 @@ impl Reader {
         self.reached(floor, statuses.iter())
     }
 
+    /// Fails when a parked event may be about one of these keys and about no row that is there.
+    async fn undoubted(&self, entity: Entity, keys: &[&str]) -> Result<(), ReadError> {
+        let (sql, values) = doubt(entity, keys);
+        match self.db.query(&sql, values).await?.first() {
+            None => Ok(()),
+            Some(row) => Err(ReadError::Doubtful { source_name: row.get("source")? }),
+        }
+    }
+
     pub(crate) fn reached<'s>(
         &self,
         floor: &Floor,
@@ -125,6 +155,7 @@ impl Reader {
         let mut found = self.documents(grant, &wanted).await?;
         if found.len() < wanted.len() {
             self.absence_means_something(floor).await?;
+            self.undoubted(Entity::Account, &wanted).await?;
             found = self.documents(grant, &wanted).await?;
         }
         self.listed(found, floor)
@@ -184,6 +215,7 @@ impl Reader {
             Some(found) => found,
             None => {
                 self.absence_means_something(floor).await?;
+                self.undoubted(Entity::Customer, &[customer_id]).await?;
                 look().await?.ok_or(ReadError::NotFound)?
             }
         };

@@ -86,6 +86,12 @@ pub enum ReadError {
         /// How far it is.
         progress: Progress,
     },
+    /// A parked event may be about what is missing, so that its absence means nothing.
+    #[error("an event of source {source_name} that may be about it is parked")]
+    Doubtful {
+        /// Which source.
+        source_name: String,
+    },
     /// SQL itself does not contain the position asked for yet.
     #[error("position of source {source_name} is not reached")]
     Behind {

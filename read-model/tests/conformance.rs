@@ -35,6 +35,7 @@ on_every_engine! {
     a_floor_is_reached_or_refused => floors;
     parked_events_degrade_what_they_touch => parked;
     an_event_that_does_not_tell_what_it_touches_degrades_everything => parked_unknown;
+    what_a_parked_event_may_have_made_is_not_called_absent => parked_absence;
     facts_are_read_inside_a_transaction => facts_inside;
     a_halted_source_takes_nothing_until_resumed => halting;
     what_does_not_fit_is_named_before_it_is_written => unfit;
@@ -257,6 +258,37 @@ async fn parked_unknown(world: &mut World) {
     assert_eq!((applied.documents.len(), applied.gone), (0, vec!["a".to_owned()]));
     let read = world.reader().account(&Grant::Any, "a", &Floor::none()).await.unwrap();
     assert_eq!((read.freshness[0].quality, read.tier), (Quality::Degraded, Tier::Sql));
+}
+
+async fn parked_absence(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1), customer("c", 1)]).await;
+    world.apply_with(vec![], vec![parked_event(vec![(Entity::Account, "a".into())])]).await;
+    let touches = vec![(Entity::Account, "new".into()), (Entity::Customer, "new".into())];
+    world.apply_with(vec![], vec![ParkedEvent { offset: 6, ..parked_event(touches) }]).await;
+    let (reader, none) = (world.reader(), Floor::none());
+    let doubtful = ReadError::Doubtful { source_name: "bank".into() };
+    assert_eq!(reader.account(&Grant::Any, "new", &none).await.unwrap_err(), doubtful);
+    assert_eq!(reader.accounts(&Grant::Any, &["a", "new"], &none).await.unwrap_err(), doubtful);
+    assert_eq!(reader.customer(&Grant::Any, "new", &none).await.unwrap_err(), doubtful);
+    assert_eq!(reader.account(&Grant::Any, "other", &none).await.unwrap_err(), ReadError::NotFound);
+    assert_eq!(reader.customer(&Grant::Any, "other", &none).await.unwrap_err(), ReadError::NotFound);
+    // What is there and another's looks like what is not there, marked or not.
+    let stranger = Grant::Customers(vec!["d".into()]);
+    assert_eq!(reader.account(&stranger, "a", &none).await.unwrap_err(), ReadError::NotFound);
+    for (keys, known) in [(vec![], true), (vec!["other"], true), (vec!["new"], false), (vec!["other", "new"], false)] {
+        assert_eq!(absence_known(world, keys.clone()).await, known, "{keys:?}");
+    }
+    world.apply_with(vec![], vec![ParkedEvent { offset: 7, ..parked_event(vec![]) }]).await;
+    for (grant, key) in [(Grant::Any, "other"), (stranger.clone(), "other"), (stranger, "a")] {
+        assert_eq!(reader.account(&grant, key, &none).await.unwrap_err(), doubtful, "{key}");
+    }
+    assert_eq!(reader.customer(&Grant::Any, "other", &none).await.unwrap_err(), doubtful);
+    assert_eq!(booked(world, "a").await, Ok(1));
+    assert!(!absence_known(world, vec!["other"]).await && absence_known(world, vec![]).await);
+}
+
+async fn absence_known(world: &World, keys: Vec<&'static str>) -> bool {
+    world.db.transaction(move |tx| Box::pin(async move { absence_is_known(tx, &keys).await })).await.unwrap()
 }
 
 async fn facts_inside(world: &mut World) {
