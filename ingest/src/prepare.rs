@@ -241,8 +241,12 @@ fn nowhere(connector: Connector) -> SourcePosition<'static> {
     }
 }
 
-/// Marks by account wherever the event tells it: that is what reads look up.
+/// Marks by account wherever the event tells it: that is what reads look up. None when a posting does not tell its account:
+/// it may be anybody's.
 fn touches(touched: Vec<Touched>) -> Vec<(Entity, String)> {
+    if touched.iter().any(|touched| touched.entity == Entity::Transaction && touched.account_id.is_none()) {
+        return Vec::new();
+    }
     let mut marks = BTreeSet::new();
     for touched in touched {
         match touched.account_id {

@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ingest::{Confirm, ConfirmError};
+use ingest::{Confirm, ConfirmError, Preparer, RawRecord};
 use read_model::*;
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
@@ -97,6 +98,34 @@ async fn an_event_of_an_impossible_time_is_parked_and_stops_nothing() {
     })
     .await;
     running.stop().await;
+}
+
+/// As [`MAPPING`], but a posting's key does not say whose it is.
+fn postings_with_keys_of_their_own() -> Arc<schemas::mapping::Mapping> {
+    let mapping = MAPPING
+        .replace("key: [account_no, posting_no]", "key: [posting_no]")
+        .replace("transaction_id: {columns: [account_no, posting_no]}", "transaction_id: posting_no");
+    Arc::new(schemas::mapping::Mapping::from_yaml(&mapping).unwrap())
+}
+
+fn record(topic: &str, offset: i64, timestamp_ms: i64, key: &str, value: &str) -> RawRecord {
+    RawRecord {
+        topic: topic.into(),
+        partition: Arc::new(Partition { topic: topic.into(), partition: 0 }),
+        offset,
+        timestamp_ms: Some(timestamp_ms),
+        key: Some(key.into()),
+        value: Some(value.into()),
+    }
+}
+
+#[test]
+fn a_posting_that_does_not_tell_its_account_makes_every_account_doubtful() {
+    let mut preparer = Preparer::new(postings_with_keys_of_their_own(), 1, None, Vec::new());
+    let poison = record("core.corebank.postings", 0, 1, r#"{"posting_no":7}"#, "{");
+    let prepared = preparer.prepare(&[poison], &HashMap::new());
+    assert_eq!((prepared.parked.len(), &prepared.parked[0].touches), (1, &vec![]));
+    assert_eq!(prepared.doubtful_accounts(), None);
 }
 
 #[tokio::test]
