@@ -7,9 +7,11 @@
 //!
 //! A connector that is catching up sends heartbeats with today's time while it reads yesterday's log. So a heartbeat that
 //! follows a late event (made more than [`LATE_MS`] before it was sent) attests only that event's time.
+//! No sign is newer than the moment it was polled: a clock that is ahead of ours must not make data younger than it is.
 //! Traffic on tables that are not captured can hide such a lag; a captured heartbeat table in the core cannot be fooled.
 //! Idle is not stale: heartbeats go on. Silence is not fresh: without them the time stands still.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use read_model::Partition;
@@ -24,10 +26,23 @@ const DISTRUST_MS: i64 = 3_000;
 pub struct Signs {
     /// The newest heartbeat's time.
     pub heartbeat_ms: Option<i64>,
-    /// The newest streamed event: (when it was sent, when the core made it).
+    /// The streamed event that was sent last: (when it was sent, when the core made it).
     pub event: Option<(i64, i64)>,
     /// Something that only comes after the snapshot's last row, or that row.
     pub snapshot_over: bool,
+}
+
+impl Signs {
+    /// A streamed event was seen. Partitions come side by side, so the last one read need not be the last one sent.
+    pub(crate) fn saw(&mut self, sent_ms: i64, made_ms: i64) {
+        self.event = last_sent(self.event, (sent_ms, made_ms));
+        self.snapshot_over = true;
+    }
+}
+
+/// The one that was sent last; of those sent together the one made first.
+fn last_sent(known: Option<(i64, i64)>, seen: (i64, i64)) -> Option<(i64, i64)> {
+    known.into_iter().chain([seen]).max_by_key(|(sent_ms, made_ms)| (*sent_ms, Reverse(*made_ms)))
 }
 
 /// What is proven now.
@@ -53,7 +68,7 @@ pub struct Attestation {
     proven: Proven,
     waiting: Option<Claim>,
     next: Option<Claim>,
-    late: Option<(i64, i64)>,
+    last: Option<(i64, i64)>,
 }
 
 impl Attestation {
@@ -62,13 +77,13 @@ impl Attestation {
         Self { proven, ..Self::default() }
     }
 
-    /// A batch was polled, with its signs and the ends asked for after it.
-    pub fn polled(&mut self, signs: Signs, ends: Option<&[(Partition, i64)]>) {
+    /// A batch was polled until `now_ms`, with its signs and the ends asked for after it.
+    pub fn polled(&mut self, signs: Signs, ends: Option<&[(Partition, i64)]>, now_ms: i64) {
         if let Some((sent_ms, made_ms)) = signs.event {
-            self.late = (sent_ms.saturating_sub(made_ms) > LATE_MS).then_some((sent_ms, made_ms));
+            self.last = last_sent(self.last, (sent_ms.min(now_ms), made_ms));
         }
         if signs.heartbeat_ms.is_some() || signs.snapshot_over {
-            let attested_ms = signs.heartbeat_ms.map(|ms| self.believable(ms));
+            let attested_ms = signs.heartbeat_ms.map(|ms| self.believable(ms.min(now_ms).max(0)));
             let claim = self.next.get_or_insert_default();
             claim.as_of_ms = claim.as_of_ms.max(attested_ms);
             claim.loaded |= signs.snapshot_over;
@@ -83,10 +98,10 @@ impl Attestation {
     }
 
     fn believable(&self, heartbeat_ms: i64) -> i64 {
-        match self.late {
-            Some((sent_ms, made_ms)) if heartbeat_ms < sent_ms.saturating_add(DISTRUST_MS) => made_ms.min(heartbeat_ms),
-            _ => heartbeat_ms,
-        }
+        let late = |(sent_ms, made_ms): &(i64, i64)| {
+            sent_ms.saturating_sub(*made_ms) > LATE_MS && heartbeat_ms < sent_ms.saturating_add(DISTRUST_MS)
+        };
+        self.last.filter(late).map_or(heartbeat_ms, |(_, made_ms)| made_ms.min(heartbeat_ms))
     }
 
     /// What will be proven when these next offsets are applied.
@@ -106,6 +121,8 @@ impl Attestation {
 mod tests {
     use super::*;
 
+    const NOW_MS: i64 = 1_000_000;
+
     fn partition(n: i32) -> Partition {
         Partition { topic: "t".into(), partition: n }
     }
@@ -118,9 +135,9 @@ mod tests {
     fn a_heartbeat_counts_when_every_partition_reached_the_end_known_after_it() {
         let mut attestation = Attestation::default();
         let mut next = HashMap::from([(partition(0), 5), (partition(1), 0)]);
-        attestation.polled(heartbeat(1_000), None);
+        attestation.polled(heartbeat(1_000), None, NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, None, "no end is known");
-        attestation.polled(Signs::default(), Some(&[(partition(0), 5), (partition(1), 2)]));
+        attestation.polled(Signs::default(), Some(&[(partition(0), 5), (partition(1), 2)]), NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, None, "partition 1 is unread");
         next.insert(partition(1), 2);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
@@ -129,11 +146,11 @@ mod tests {
     #[test]
     fn heartbeats_while_waiting_are_proven_later_not_dropped() {
         let mut attestation = Attestation::default();
-        attestation.polled(heartbeat(1_000), Some(&[(partition(0), 9)]));
-        attestation.polled(heartbeat(2_000), Some(&[(partition(0), 12)]));
+        attestation.polled(heartbeat(1_000), Some(&[(partition(0), 9)]), NOW_MS);
+        attestation.polled(heartbeat(2_000), Some(&[(partition(0), 12)]), NOW_MS);
         let mut next = HashMap::from([(partition(0), 9)]);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
-        attestation.polled(Signs::default(), Some(&[(partition(0), 12)]));
+        attestation.polled(Signs::default(), Some(&[(partition(0), 12)]), NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
         next.insert(partition(0), 12);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(2_000));
@@ -143,10 +160,32 @@ mod tests {
     fn a_connector_that_catches_up_attests_no_more_than_what_it_reads() {
         let mut attestation = Attestation::default();
         let event = Some((100_000, 40_000));
-        attestation.polled(Signs { heartbeat_ms: Some(100_500), event, snapshot_over: false }, Some(&[]));
+        attestation.polled(Signs { heartbeat_ms: Some(100_500), event, snapshot_over: false }, Some(&[]), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
-        attestation.polled(heartbeat(104_000), Some(&[]));
+        attestation.polled(heartbeat(104_000), Some(&[]), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(104_000), "quiet since: caught up");
+    }
+
+    #[test]
+    fn an_older_event_of_another_partition_does_not_hide_that_the_connector_catches_up() {
+        let mut attestation = Attestation::default();
+        let event = |sent_ms, made_ms| Signs { event: Some((sent_ms, made_ms)), ..Signs::default() };
+        attestation.polled(event(100_000, 40_000), Some(&[]), NOW_MS);
+        attestation.polled(event(50_000, 49_900), Some(&[]), NOW_MS);
+        attestation.polled(heartbeat(100_500), Some(&[]), NOW_MS);
+        assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
+    }
+
+    #[test]
+    fn nothing_is_attested_beyond_the_moment_of_the_poll() {
+        let mut attestation = Attestation::default();
+        attestation.polled(heartbeat(NOW_MS + 3_600_000), Some(&[]), NOW_MS);
+        assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(NOW_MS));
+        // An event sent in the future says nothing about heartbeats from then on.
+        let signs = Signs { event: Some((i64::MAX, 0)), ..Signs::default() };
+        attestation.polled(signs, Some(&[]), NOW_MS);
+        attestation.polled(heartbeat(NOW_MS + 10_000), Some(&[]), NOW_MS + 10_000);
+        assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(NOW_MS + 10_000));
     }
 
     #[test]
@@ -154,7 +193,7 @@ mod tests {
         for event in [(i64::MAX, i64::MIN), (i64::MIN, i64::MAX), (i64::MAX, 0)] {
             let mut attestation = Attestation::default();
             let signs = Signs { heartbeat_ms: Some(i64::MIN), event: Some(event), snapshot_over: false };
-            attestation.polled(signs, Some(&[]));
+            attestation.polled(signs, Some(&[]), NOW_MS);
             attestation.applied(&HashMap::new());
         }
     }
@@ -162,7 +201,7 @@ mod tests {
     #[test]
     fn the_first_load_is_complete_only_when_everything_before_the_sign_is_applied() {
         let mut attestation = Attestation::default();
-        attestation.polled(Signs { snapshot_over: true, ..Signs::default() }, Some(&[(partition(1), 3)]));
+        attestation.polled(Signs { snapshot_over: true, ..Signs::default() }, Some(&[(partition(1), 3)]), NOW_MS);
         assert!(!attestation.applied(&HashMap::from([(partition(1), 2)])).loaded);
         assert!(attestation.applied(&HashMap::from([(partition(1), 3)])).loaded);
     }
@@ -170,7 +209,7 @@ mod tests {
     #[test]
     fn time_never_goes_back() {
         let mut attestation = Attestation::new(Proven { as_of_ms: Some(5_000), loaded: true });
-        attestation.polled(heartbeat(4_000), Some(&[]));
+        attestation.polled(heartbeat(4_000), Some(&[]), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(5_000), loaded: true });
     }
 }

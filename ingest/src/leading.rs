@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use read_model::{
     Advance, Applied, Lease, Partition, Publication, SourceStatus, WriteError, Writer, offsets, parked_keys, status_of,
@@ -68,7 +69,9 @@ impl<'s> Leading<'s> {
             tracing::warn!(error = %err, source, "cannot begin");
             None
         };
-        let status = status_of(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
+        let mut status = status_of(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
+        // A time from the future would stand until the future is over.
+        status.as_of_ms = status.as_of_ms.map(|ms| ms.min(now_ms()));
         if let Some(reason) = &status.halted {
             tracing::warn!(source, reason, "source is halted");
             metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(1.0);
@@ -144,7 +147,7 @@ impl<'s> Leading<'s> {
         let halt = prepared.halt.take();
         // What is known of the ends came after all records, also those behind a halt.
         let ends = if halt.is_none() { batch.ends.as_deref() } else { None };
-        state.attestation.polled(prepared.signs, ends);
+        state.attestation.polled(prepared.signs, ends, now_ms());
         let advance = state.advance(&prepared, batch.ends.as_deref());
         if !prepared.steps.is_empty() || state.differs(&advance) {
             self.apply(state, prepared, advance).await?;
@@ -244,6 +247,12 @@ impl State {
             reset: !known,
         }
     }
+}
+
+/// This process's wall clock, milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Tells of parked events, without their reasons: these may quote a customer's data, and are kept with the events.

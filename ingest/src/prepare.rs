@@ -11,7 +11,7 @@ use schemas::position::{LogIdentity, SourcePosition, Version};
 
 use crate::attest::Signs;
 use crate::feed::RawRecord;
-use crate::identity;
+use crate::{identity, topics};
 
 /// Events parked in a row after which the source is stopped instead: then it is not the events.
 pub const PARKED_IN_A_ROW_MAX: u32 = 100;
@@ -146,6 +146,10 @@ impl Preparer {
         let decoded = self.decoder.decode(&record.topic, record.key.as_deref(), record.value.as_deref());
         let event = match decoded {
             Ok(Record::Change(event)) => event,
+            Ok(Record::Heartbeat { .. }) if !topics::is_heartbeat(&record.topic) => {
+                let touches = self.touched_by_key(record);
+                return Fate::Parked { reason: "a heartbeat outside the heartbeat topic".into(), touches };
+            }
             Ok(Record::Heartbeat { ts_ms }) => {
                 prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
                 // The connector beats after its snapshot only.
@@ -189,8 +193,7 @@ impl Preparer {
     fn sign(&self, record: &RawRecord, event: &ChangeEvent<'_>, signs: &mut Signs) {
         let source = &event.source;
         if !source.snapshot.is_snapshot() {
-            signs.snapshot_over = true;
-            signs.event = Some((record.timestamp_ms.unwrap_or(source.ts_source_ms), source.ts_source_ms));
+            signs.saw(record.timestamp_ms.unwrap_or(source.ts_source_ms), source.ts_source_ms);
         }
         signs.snapshot_over |= source.snapshot == Snapshot::Last;
     }

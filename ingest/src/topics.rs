@@ -1,5 +1,13 @@
 //! Which Kafka topics belong to a source.
 
+/// Debezium's heartbeat topics are this and the connector's prefix.
+const HEARTBEATS: &str = "__debezium-heartbeat.";
+
+/// True for a topic of heartbeats: a table could have rows that look like one.
+pub(crate) fn is_heartbeat(topic: &str) -> bool {
+    topic.starts_with(HEARTBEATS)
+}
+
 /// The topics of one Debezium connector: `PREFIX.DATABASE.TABLE` of mapped tables, its heartbeats, its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicFilter {
@@ -15,7 +23,7 @@ impl TopicFilter {
 
     /// True for a topic of the source.
     pub fn admits(&self, topic: &str) -> bool {
-        if let Some(rest) = topic.strip_prefix("__debezium-heartbeat.") {
+        if let Some(rest) = topic.strip_prefix(HEARTBEATS) {
             return rest == self.prefix;
         }
         let Some(rest) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')) else { return false };

@@ -128,6 +128,63 @@ fn a_posting_that_does_not_tell_its_account_makes_every_account_doubtful() {
     assert_eq!(prepared.doubtful_accounts(), None);
 }
 
+/// An update of an account, made and sent at these times.
+fn update(offset: i64, sent_ms: i64, made_ms: i64) -> RawRecord {
+    let row = account_row("A1", 1, offset);
+    let value = serde_json::json!({"before": row, "after": row, "op": "u", "source": {"connector": "mariadb",
+        "name": "core", "ts_ms": made_ms, "snapshot": "false", "db": "corebank", "table": "accounts", "server_id": 1,
+        "gtid": null, "file": "bin.000001", "pos": offset, "row": 0}});
+    record("core.corebank.accounts", offset, sent_ms, r#"{"account_no":"A1"}"#, &value.to_string())
+}
+
+#[test]
+fn the_newest_event_of_a_batch_says_how_late_the_connector_is_not_the_last() {
+    let mut preparer = Preparer::new(mapping(), 1, None, Vec::new());
+    let records = [update(0, 100_000, 99_990), update(1, 100_000, 40_000), update(2, 50_000, 49_900)];
+    let prepared = preparer.prepare(&records, &HashMap::new());
+    assert_eq!(prepared.signs.event, Some((100_000, 40_000)));
+}
+
+#[test]
+fn only_the_heartbeat_topic_tells_the_time() {
+    for (topic, heartbeat_ms, parked) in
+        [("core.corebank.accounts", None, 1), ("__debezium-heartbeat.core", Some(7), 0)]
+    {
+        let mut preparer = Preparer::new(mapping(), 1, None, Vec::new());
+        let beat = record(topic, 0, 1, r#"{"account_no":"A1"}"#, r#"{"ts_ms":7}"#);
+        let prepared = preparer.prepare(&[beat], &HashMap::new());
+        assert_eq!((prepared.signs.heartbeat_ms, prepared.parked.len()), (heartbeat_ms, parked), "{topic}");
+        assert_eq!(prepared.signs.snapshot_over, heartbeat_ms.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_connector_whose_clock_is_ahead_does_not_make_data_younger() {
+    let site = Site::open().await;
+    let running = site.start("one");
+    site.core.account("A1", 1, 1);
+    site.core.heartbeat_at(now_ms() + 3_600_000);
+    wait_for("a time", async || {
+        let as_of_ms = site.status().await.and_then(|status| status.as_of_ms);
+        (as_of_ms.is_some(), as_of_ms)
+    })
+    .await;
+    let as_of_ms = site.status().await.unwrap().as_of_ms.unwrap();
+    assert!(as_of_ms <= now_ms(), "{as_of_ms}");
+    running.kill().await;
+    // What an earlier release may have left is not believed either.
+    let future = sql::params![now_ms() + 3_600_000];
+    site.db.exec("UPDATE sources SET as_of_ms = ?", future).await.unwrap();
+    let running = site.start("one");
+    site.core.heartbeat();
+    wait_for("today", async || {
+        let as_of_ms = site.status().await.and_then(|status| status.as_of_ms);
+        (as_of_ms.is_some_and(|ms| ms <= now_ms()), as_of_ms)
+    })
+    .await;
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn when_everything_is_poison_the_source_stops_instead() {
     let site = Site::open().await;

@@ -5,9 +5,10 @@
 //! SQL statement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use sql::Db;
 
 use crate::grant::Grant;
@@ -148,12 +149,12 @@ pub struct Reader {
 #[derive(Default)]
 struct Sources {
     statuses: ArcSwap<Vec<Arc<SourceStatus>>>,
-    asked_at_ms: AtomicI64,
+    asked_at: ArcSwapOption<Instant>,
     asking: AtomicBool,
 }
 
 /// How long the statuses of the sources are believed.
-const SOURCES_BELIEVED_MS: i64 = 1_000;
+const SOURCES_BELIEVED: Duration = Duration::from_secs(1);
 
 pub(crate) const DEGRADED: &str = "(SELECT COUNT(*) FROM degraded_keys d WHERE d.source = a.source \
     AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) AS degraded";
@@ -209,9 +210,9 @@ impl Reader {
 
     /// Asks SQL in the background how far the sources are, at most once a second.
     fn refresh_sources(&self) {
-        let now = (self.options.now_ms)();
+        let now = Instant::now();
         let sources = self.sources.clone();
-        let fresh = now - sources.asked_at_ms.load(Ordering::Relaxed) < SOURCES_BELIEVED_MS;
+        let fresh = sources.asked_at.load().as_ref().is_some_and(|at| at.elapsed() < SOURCES_BELIEVED);
         if fresh || sources.asking.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -220,7 +221,7 @@ impl Reader {
             if let Ok(statuses) = statuses(&db).await {
                 sources.statuses.store(Arc::new(statuses.into_iter().map(Arc::new).collect()));
             }
-            sources.asked_at_ms.store(now, Ordering::Relaxed);
+            sources.asked_at.store(Some(Arc::new(now)));
             sources.asking.store(false, Ordering::Release);
         });
     }

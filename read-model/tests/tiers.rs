@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use read_model::*;
@@ -160,6 +161,31 @@ async fn a_missed_publication_begins_a_new_epoch_and_a_stale_writer_is_refused()
     let seen = reader.account(&Grant::Any, "a", &floor).await.unwrap();
     assert_eq!(seen.value.balance.as_ref().unwrap().row.booked_minor, 5);
     assert_eq!(compare(&reader, Tier::Redis).await.map(|c| c.shared == c.tier), Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wall_clock_that_goes_back_does_not_keep_a_lagging_redis_in_use() {
+    let Some(hot) = hot("clock").await else { return };
+    let mut world = World::open("memory").await;
+    world.tiers.hot = Some(hot);
+    let clock = Arc::new(AtomicI64::new(now_ms()));
+    let now = clock.clone();
+    let options = ReaderOptions { now_ms: Arc::new(move || now.load(Ordering::Relaxed)), ..ReaderOptions::default() };
+    let reader = Reader::new(world.db.clone(), world.tiers.clone(), options);
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    world.apply(vec![balance("a", 2, 2)]).await;
+    wait_for("redis", async || (read(&reader, "a").await == (2, Tier::Redis), ())).await;
+    clock.fetch_sub(3_600_000, Ordering::Relaxed);
+    // Redis does not hear of this, and SQL is a minute ahead of it.
+    let advance = Advance { as_of_ms: Some(now_ms() + 60_000), ..world.advance(1) };
+    world.try_apply(vec![balance("a", 3, 3)], vec![], world.lease.token, advance, false).await.unwrap();
+    let mut from_sql = 0;
+    wait_for("sql, and nothing else", async || {
+        let seen = read(&reader, "a").await;
+        from_sql = if seen == (3, Tier::Sql) { from_sql + 1 } else { 0 };
+        (from_sql == 20, seen)
+    })
+    .await;
 }
 
 #[tokio::test]

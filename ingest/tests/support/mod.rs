@@ -136,8 +136,12 @@ impl Core {
     }
 
     pub fn heartbeat(&self) {
+        self.heartbeat_at(now_ms());
+    }
+
+    pub fn heartbeat_at(&self, ts_ms: i64) {
         let beat = Partition { topic: "__debezium-heartbeat.core".into(), partition: 0 };
-        let value = json!({"ts_ms": now_ms()}).to_string().into_bytes();
+        let value = json!({ "ts_ms": ts_ms }).to_string().into_bytes();
         self.append(beat, br#"{"serverName":"core"}"#.to_vec(), Some(value));
     }
 
