@@ -1,7 +1,10 @@
 //! The tier in Redis: documents pushed by the ingester, filled by readers, never authority.
 //!
-//! Keys of a source share one slot: `locum:{SOURCE}:mark` and `locum:{SOURCE}:EPOCH:ACCOUNT`. The mark says how far the
-//! epoch's documents are published (the rule of [`crate::memory`]). Whoever publishes must find the mark exactly where it
+//! Keys of a source share one slot: `locum:{SOURCE}:mark:2` and `locum:{SOURCE}:EPOCH:ACCOUNT`. The mark says how far the
+//! epoch's documents are published (the rule of [`crate::memory`]). A document carries the sequence it was seen at, and only a
+//! greater one replaces it: not its rows' versions, for account and balance come from different tables, and either may change
+//! without raising the other's. What is not served any more leaves a tombstone with its sequence, so that a reader that saw
+//! the document before cannot put it back under a mark raised since. Whoever publishes must find the mark exactly where it
 //! left it; otherwise something was missed (time-out, FLUSHALL, fail-over with lost writes) and it starts a new epoch:
 //! empty, marked with today's sequence, and so right at once. A mark with a higher fencing token is never touched.
 //! Documents of old epochs expire.
@@ -27,18 +30,13 @@ pub const DOCUMENTS_PER_CALL: usize = 500;
 /// Fills under way at once; more are dropped, the next miss tries again.
 pub const FILLS_MAX: usize = 64;
 
-/// Documents, each only over an older one; nothing when the epoch is not ours.
-/// KEYS mark, documents…; ARGV epoch, ttl, then per document version and body ("" = remove). 1 = done, 0 = epoch is not ours.
+/// Documents of a publication, each only over an older one; nothing when the epoch is not ours.
+/// KEYS mark, documents…; ARGV epoch, ttl, sequence, then a body per document ("" = tombstone). 1 = done, 0 = epoch is not ours.
 const PUT: &str = "
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 for i = 2, #KEYS do
-  local version, body = ARGV[2 * i - 1], ARGV[2 * i]
-  if body == '' then redis.call('DEL', KEYS[i]) else
-    local old = redis.call('GET', KEYS[i])
-    if not old or string.sub(old, 1, 52) < version then
-      redis.call('SET', KEYS[i], version .. body, 'EX', ARGV[2])
-    end
-  end
+  local old = redis.call('GETRANGE', KEYS[i], 0, string.len(ARGV[3]) - 1)
+  if old < ARGV[3] then redis.call('SET', KEYS[i], ARGV[3] .. ARGV[i + 2], 'EX', ARGV[2]) end
 end
 return 1";
 
@@ -56,14 +54,12 @@ if token and tonumber(token) > tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'seq', ARGV[2], 'token', ARGV[3], 'status', ARGV[4])
 return 1";
 
-/// A reader's document, unless it might be older than what was published since. ARGV epoch, sequence seen, ttl, version, body.
+/// A reader's document, unless it might be older than what was published since. ARGV epoch, ttl, sequence seen, body.
 const FILL: &str = "
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
-if m[1] ~= ARGV[1] or tonumber(m[2]) > tonumber(ARGV[2]) then return 0 end
-local old = redis.call('GET', KEYS[2])
-if not old or string.sub(old, 1, 52) < ARGV[4] then
-  redis.call('SET', KEYS[2], ARGV[4] .. ARGV[5], 'EX', ARGV[3])
-end
+if m[1] ~= ARGV[1] or tonumber(m[2]) > tonumber(ARGV[3]) then return 0 end
+local old = redis.call('GETRANGE', KEYS[2], 0, string.len(ARGV[3]) - 1)
+if old < ARGV[3] then redis.call('SET', KEYS[2], ARGV[3] .. ARGV[4], 'EX', ARGV[2]) end
 return 1";
 
 struct Scripts {
@@ -112,7 +108,8 @@ impl Hot {
     }
 
     fn mark_key(&self, source: &str) -> String {
-        format!("{}:{{{source}}}:mark", self.prefix)
+        // The number is that of the documents' layout: two layouts never meet in one epoch.
+        format!("{}:{{{source}}}:mark:2", self.prefix)
     }
 
     fn document_key(&self, source: &str, epoch: &str, account_id: &str) -> String {
@@ -148,28 +145,29 @@ impl Hot {
     }
 
     async fn follow(&self, epoch: &str, publication: &Publication) -> bool {
-        let mut puts: Vec<(&str, String, Vec<u8>)> = Vec::new();
+        let mut puts: Vec<(&str, Vec<u8>)> = Vec::new();
+        // What is gone comes first: of an account that is in both, nothing is kept.
+        puts.extend(publication.gone.iter().map(|key| (key.as_str(), Vec::new())));
         for document in &publication.documents {
             let Some(body) = stored::encode(document) else { return false };
-            puts.push((document.account_id(), document.version().to_hex(), body));
+            puts.push((document.account_id(), body));
         }
-        puts.extend(publication.gone.iter().map(|key| (key.as_str(), String::new(), Vec::new())));
         for puts in puts.chunks(DOCUMENTS_PER_CALL) {
-            if !self.put(&publication.status.source, epoch, puts).await {
+            if !self.put(epoch, &publication.status, puts).await {
                 return false;
             }
         }
         self.raise(epoch, publication).await
     }
 
-    async fn put(&self, source: &str, epoch: &str, puts: &[(&str, String, Vec<u8>)]) -> bool {
-        let mut call = self.scripts.put.key(self.mark_key(source));
-        for (key, ..) in puts {
-            call.key(self.document_key(source, epoch, key));
+    async fn put(&self, epoch: &str, status: &SourceStatus, puts: &[(&str, Vec<u8>)]) -> bool {
+        let mut call = self.scripts.put.key(self.mark_key(&status.source));
+        for (key, _) in puts {
+            call.key(self.document_key(&status.source, epoch, key));
         }
-        call.arg(epoch).arg(DOCUMENT_TTL_S);
-        for (_, version, body) in puts {
-            call.arg(version).arg(body.as_slice());
+        call.arg(epoch).arg(DOCUMENT_TTL_S).arg(sequence(status));
+        for (_, body) in puts {
+            call.arg(body.as_slice());
         }
         self.run(&call).await
     }
@@ -232,7 +230,7 @@ impl Hot {
             return None;
         }
         let status = stored::decode_status(&status?)?;
-        let document = stored::decode(body?.get(VERSION_HEX_LEN..)?)?;
+        let document = stored::decode(body?.get(SEQUENCE_LEN..)?)?;
         (document.account_id() == account_id).then(|| (Arc::new(document), Arc::new(status)))
     }
 
@@ -250,16 +248,106 @@ impl Hot {
         let Ok(permit) = self.fills.clone().try_acquire_owned() else { return };
         let hot = self.clone();
         tokio::spawn(async move {
-            if let Some(body) = stored::encode(&document) {
-                let mut call = hot.scripts.fill.key(hot.mark_key(&seen.source));
-                call.key(hot.document_key(&seen.source, &epoch, document.account_id()));
-                call.arg(&epoch).arg(seen.applied_seq).arg(DOCUMENT_TTL_S).arg(document.version().to_hex()).arg(body);
-                hot.run(&call).await;
-            }
+            hot.put_seen(&epoch, &document, &seen).await;
             drop(permit);
         });
     }
+
+    async fn put_seen(&self, epoch: &str, document: &AccountDocument, seen: &SourceStatus) -> bool {
+        let Some(body) = stored::encode(document) else { return false };
+        let mut call = self.scripts.fill.key(self.mark_key(&seen.source));
+        call.key(self.document_key(&seen.source, epoch, document.account_id()));
+        call.arg(epoch).arg(DOCUMENT_TTL_S).arg(sequence(seen)).arg(body);
+        self.run(&call).await
+    }
 }
 
-/// Characters of a version in front of a document's JSON.
-const VERSION_HEX_LEN: usize = 2 * schemas::position::Version::LEN;
+/// Digits of a sequence in front of a document's JSON: a fixed width, so that they sort as the numbers do.
+const SEQUENCE_LEN: usize = 19;
+
+fn sequence(status: &SourceStatus) -> String {
+    format!("{:0width$}", status.applied_seq.max(0), width = SEQUENCE_LEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::model::{Account, AccountState};
+    use schemas::money::Currency;
+    use schemas::position::Version;
+
+    use super::*;
+    use crate::rows::Versioned;
+
+    fn status(applied_seq: i64) -> Arc<SourceStatus> {
+        Arc::new(SourceStatus {
+            source: "bank".into(),
+            generation: 1,
+            rebuilding: None,
+            identity: None,
+            loaded: true,
+            as_of_ms: Some(1),
+            watermark: Version::floor(1),
+            applied_seq,
+            events_applied: 0,
+            events_behind: None,
+            halted: None,
+            token: 1,
+        })
+    }
+
+    fn document(customer_id: &str) -> Arc<AccountDocument> {
+        let row = Account {
+            account_id: "a".into(),
+            customer_id: customer_id.into(),
+            currency: Currency::parse("EUR").unwrap(),
+            state: AccountState::Active,
+            product: None,
+        };
+        let account = Versioned { row, version: Version::floor(1) };
+        Arc::new(AccountDocument { source: "bank".into(), account, balance: None })
+    }
+
+    fn publication(sequence: i64, documents: Vec<Arc<AccountDocument>>, gone: &[&str]) -> Publication {
+        let gone = gone.iter().map(|key| (*key).to_owned()).collect();
+        Publication { status: status(sequence), previous_seq: sequence - 1, documents, gone, reset: false }
+    }
+
+    /// With `LOCUM_TEST_REDIS_URL` only.
+    async fn hot(name: &str) -> Option<Hot> {
+        let url = std::env::var("LOCUM_TEST_REDIS_URL").ok().filter(|url| !url.is_empty())?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let hot = Hot::new(&url, &format!("locum-unit-{name}-{now}")).unwrap();
+        hot.connect().await.unwrap();
+        Some(hot)
+    }
+
+    #[tokio::test]
+    async fn a_reader_between_a_removal_and_its_mark_puts_nothing_back() {
+        let Some(hot) = hot("tombstone").await else { return };
+        hot.publish(&publication(1, vec![document("c")], &[])).await;
+        let epoch = hot.current_epoch("bank").await.unwrap();
+        hot.publish(&publication(2, vec![document("c")], &[])).await;
+        let shown = async || {
+            let _ = hot.get("a", &[status(0)]).await;
+            hot.get("a", &[status(0)]).await.map(|(document, mark)| (document, mark.applied_seq))
+        };
+        assert_eq!(shown().await, Some((document("c"), 2)));
+        // The account goes with sequence 3; a reader that saw it at 2 comes before the mark is raised.
+        assert!(hot.put(&epoch, &status(3), &[("a", Vec::new())]).await);
+        hot.put_seen(&epoch, &document("c"), &status(2)).await;
+        assert!(hot.raise(&epoch, &publication(3, vec![], &["a"])).await);
+        assert_eq!(shown().await, None);
+        // It comes back with a later sequence, whatever the versions of its rows say.
+        hot.publish(&publication(4, vec![document("d")], &[])).await;
+        assert_eq!(shown().await, Some((document("d"), 4)));
+        // In both lists: not served.
+        hot.publish(&publication(5, vec![document("e")], &["a"])).await;
+        assert_eq!(shown().await, None);
+    }
+
+    #[test]
+    fn sequences_sort_as_text() {
+        let sorted = [0, 9, 10, 99, 100, i64::MAX].map(|n| sequence(&status(n)));
+        assert!(sorted.is_sorted() && sorted.iter().all(|text| text.len() == SEQUENCE_LEN));
+    }
+}

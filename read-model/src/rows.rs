@@ -39,12 +39,6 @@ pub struct AccountDocument {
 }
 
 impl AccountDocument {
-    /// The newest version in it: rises with every change of the document.
-    pub fn version(&self) -> Version {
-        let account = self.account.version;
-        self.balance.as_ref().map_or(account, |balance| balance.version.max(account))
-    }
-
     /// The account's key.
     pub fn account_id(&self) -> &str {
         &self.account.row.account_id

@@ -1,4 +1,4 @@
-//! Documents and marks as Redis keeps them: the version in front, then JSON.
+//! Documents and marks as Redis keeps them, in JSON.
 
 use schemas::model::{Account, AccountState, Balance};
 use schemas::money::Currency;
