@@ -15,6 +15,9 @@ const WAIT_MIN: Duration = Duration::from_millis(20);
 /// Longest wait between tries.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Tries in a row that the store refused after which the batch counts as one that it will never take.
+pub(crate) const REFUSALS_MAX: u32 = 8;
+
 /// Why one try failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -22,6 +25,22 @@ pub(crate) enum ApplyError {
     Write(#[from] WriteError),
     #[error("confirmation failed")]
     Confirm(#[source] ConfirmError),
+}
+
+impl ApplyError {
+    /// True when the store refused a statement itself: trying again helps only while somebody mends the store.
+    fn is_refusal(&self) -> bool {
+        let (ApplyError::Write(WriteError::Sql(error)) | ApplyError::Confirm(ConfirmError::Sql(error))) = self else {
+            return false;
+        };
+        matches!(error, sql::Error::Statement { .. })
+    }
+
+    /// The whole chain, for a person.
+    fn explained(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
 }
 
 impl From<sql::Error> for ApplyError {
@@ -38,6 +57,8 @@ pub(crate) enum Outcome {
     CommittedBefore,
     /// Another ingester works on the source.
     Fenced,
+    /// Refused again and again by the store itself; why.
+    Refused(String),
     /// Told to stop before it could be committed; nothing was kept, or an unknown commit, which the next start reads back.
     Abandoned,
 }
@@ -51,7 +72,8 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Tries until the batch is in, somebody else owns the source, or `stopping` says so. The same batch every time.
+    /// Tries until the batch is in, somebody else owns the source, the store refuses it for good, or `stopping` says so. The
+    /// same batch every time.
     pub(crate) async fn apply(
         &self,
         prepared: Arc<Prepared>,
@@ -59,7 +81,7 @@ impl Applier {
         stopping: impl Fn() -> bool,
     ) -> Outcome {
         let started = Instant::now();
-        let mut wait = WAIT_MIN;
+        let (mut wait, mut refusals) = (WAIT_MIN, 0);
         loop {
             let error = match self.once(prepared.clone(), advance.clone()).await {
                 Ok(applied) => {
@@ -79,6 +101,10 @@ impl Applier {
             metrics::counter!(crate::metrics::APPLY_FAILURES_TOTAL, "source" => self.lease.source.clone()).increment(1);
             tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), source = %self.lease.source,
                 "batch not applied, trying again");
+            refusals = if error.is_refusal() { refusals + 1 } else { 0 };
+            if refusals == REFUSALS_MAX {
+                return Outcome::Refused(error.explained());
+            }
             if stopping() {
                 return Outcome::Abandoned;
             }

@@ -9,7 +9,7 @@ use read_model::{
 };
 use tokio::sync::watch;
 
-use crate::apply::{Applier, Outcome};
+use crate::apply::{Applier, Outcome, REFUSALS_MAX};
 use crate::attest::{Attestation, Proven};
 use crate::feed::{Batch, Feed, FeedError, Polled};
 use crate::prepare::{Prepared, Preparer};
@@ -166,6 +166,10 @@ impl<'s> Leading<'s> {
             Outcome::Committed(applied) => Some(applied),
             Outcome::CommittedBefore => None,
             Outcome::Fenced => return Err(Ended::LeaseLost),
+            Outcome::Refused(why) => {
+                let reason = format!("the store refused the next batch {REFUSALS_MAX} times: {why}");
+                return Err(self.halt(state, &reason).await);
+            }
             Outcome::Abandoned if *self.shutdown.borrow() => return Err(Ended::Shutdown),
             Outcome::Abandoned => return Err(Ended::LeaseLost),
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, Partition};
+use read_model::{OffsetStep, ParkedEvent, Partition, kept_of_parked};
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
 use schemas::mapping::{Mapping, Touched};
 use schemas::model::{CanonicalChange, Entity, LegEvidence};
@@ -13,7 +13,10 @@ use crate::attest::Signs;
 use crate::feed::RawRecord;
 use crate::{identity, topics};
 
-/// Events parked in a row after which the source is stopped instead: then it is not the events.
+/// Why an event is parked that may be good itself.
+const QUEUED: &str = "queued behind a parked event of its key";
+/// Events parked in a row after which the source is stopped instead: then it is not the events. Those that only queue behind
+/// a parked event of their key do not count.
 pub const PARKED_IN_A_ROW_MAX: u32 = 100;
 
 /// What one batch comes to.
@@ -75,7 +78,14 @@ pub struct Preparer {
 enum Fate {
     Done,
     Ignored,
-    Parked { reason: String, touches: Vec<(Entity, String)> },
+    Parked {
+        reason: String,
+        touches: Vec<(Entity, String)>,
+    },
+    /// Behind a parked event of its key: says nothing about itself.
+    Queued {
+        touches: Vec<(Entity, String)>,
+    },
     Halt(String),
 }
 
@@ -114,6 +124,7 @@ impl Preparer {
                     }
                     self.park(record, reason, touches, &mut prepared);
                 }
+                Fate::Queued { touches } => self.park(record, QUEUED.into(), touches, &mut prepared),
                 Fate::Halt(reason) => {
                     prepared.halt = Some(reason);
                     break;
@@ -131,7 +142,7 @@ impl Preparer {
     }
 
     fn park(&mut self, record: &RawRecord, reason: String, touches: Vec<(Entity, String)>, prepared: &mut Prepared) {
-        self.parked.insert((record.topic.clone(), record.key.clone()));
+        self.parked.insert(queue(record));
         prepared.parked.push(ParkedEvent {
             partition: Partition::clone(&record.partition),
             offset: record.offset,
@@ -168,9 +179,8 @@ impl Preparer {
         if let Err(reason) = self.identify(&event.source.identity) {
             return Fate::Halt(reason);
         }
-        if self.parked.contains(&(record.topic.clone(), record.key.clone())) {
-            let touches = touches(self.mapping.touched(&event));
-            return Fate::Parked { reason: "queued behind a parked event of its key".into(), touches };
+        if self.parked.contains(&queue(record)) {
+            return Fate::Queued { touches: touches(self.mapping.touched(&event)) };
         }
         match self.map(&event, prepared) {
             Ok(()) => {
@@ -235,6 +245,11 @@ impl Preparer {
         let (op, before, after, transaction, schema) = (Op::Delete, None, None, None, None);
         touches(self.mapping.touched(&ChangeEvent { source, op, key, before, after, transaction, schema }))
     }
+}
+
+/// What later events are queued by: the key as it is kept.
+fn queue(record: &RawRecord) -> (Arc<str>, Option<Vec<u8>>) {
+    (record.topic.clone(), record.key.as_deref().map(|key| kept_of_parked(key).into_owned()))
 }
 
 fn nowhere(connector: Connector) -> SourcePosition<'static> {

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ingest::{Confirm, ConfirmError, Preparer, RawRecord};
 use read_model::*;
@@ -186,6 +186,35 @@ async fn a_connector_whose_clock_is_ahead_does_not_make_data_younger() {
 }
 
 #[tokio::test]
+async fn many_events_behind_one_parked_event_stop_nothing_else() {
+    let site = Site::open().await;
+    site.core.poison("HOT");
+    (1..=3 * i64::from(ingest::PARKED_IN_A_ROW_MAX)).for_each(|n| site.core.account("HOT", n, n));
+    site.core.account("A1", 1, 1);
+    site.core.account("A2", 1, 1);
+    let running = site.start("one");
+    site.until_booked("A1", 1).await;
+    site.until_booked("A2", 1).await;
+    assert_eq!(site.status().await.unwrap().halted, None);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_the_store_refuses_for_good_halts_the_source() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    hook.refuses.store(true, Ordering::SeqCst);
+    let running = site.start_with("one", hook.clone());
+    site.core.account("A1", 1, 1);
+    let reason = site.until_halted().await;
+    assert!(reason.contains("refused") && reason.contains("1406"), "{reason}");
+    hook.refuses.store(false, Ordering::SeqCst);
+    assert!(resume(&site.db, "corebank").await.unwrap());
+    site.until_booked("A1", 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn when_everything_is_poison_the_source_stops_instead() {
     let site = Site::open().await;
     // Over two partitions, so that each has more than enough.
@@ -312,6 +341,7 @@ async fn one_leads_and_the_other_takes_over_when_it_dies() {
 #[derive(Default)]
 struct Hook {
     failures: AtomicU32,
+    refuses: AtomicBool,
     seen: Mutex<Vec<(Vec<LegEvidence>, Vec<VisibleBalance>)>>,
 }
 
@@ -323,6 +353,10 @@ impl Confirm for Hook {
         visible: &'t [VisibleBalance],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {
+            if self.refuses.load(Ordering::SeqCst) {
+                let (reason, statement) = ("Data too long for column".into(), "UPDATE entries".into());
+                return Err(sql::Error::Statement { code: 1406, reason, statement }.into());
+            }
             if self.failures.load(Ordering::SeqCst) > 0 {
                 self.failures.fetch_sub(1, Ordering::SeqCst);
                 return Err(ConfirmError::Other("not today".into()));

@@ -37,7 +37,10 @@ pub use link::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
 pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
-pub use parked::{EVERY_KEY, ParkedEvent, ParkedSummary, parked_events, parked_keys};
+pub use parked::{
+    EVERY_KEY, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedSummary, kept_of_parked, parked_events,
+    parked_keys,
+};
 pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};

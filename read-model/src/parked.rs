@@ -1,6 +1,9 @@
 //! Events that could not be applied, durable before their offset moves on, and the keys they make doubtful.
 
+use std::borrow::Cow;
+
 use schemas::model::Entity;
+use sha2::{Digest, Sha256};
 use sql::{Db, Policy, Tx, Upsert, Value, params};
 
 use crate::progress::Partition;
@@ -9,6 +12,26 @@ use crate::writer::{WriteError, Writer};
 
 /// The key that stands for every key of a source: the event did not tell which it touches.
 pub const EVERY_KEY: &str = "*";
+
+/// Longest key or value of a parked event that is kept whole, in bytes: a broker's default bound of a whole record. A batch of
+/// them fits into one packet and one transaction of every engine.
+pub const PARKED_BYTES_MAX: usize = 1 << 20;
+/// What is kept of a longer one besides its length and SHA-256, in bytes. The whole event is in its topic as long as the
+/// topic's retention lasts.
+pub const PARKED_PREFIX_BYTES: usize = 64 << 10;
+/// Longest key of what a parked event touches, in characters; no row has a longer one.
+const TOUCHED_LEN_MAX: usize = 128;
+
+/// What is kept of a key or value: all of it, or its beginning, length and hash.
+pub fn kept_of_parked(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if bytes.len() <= PARKED_BYTES_MAX {
+        return Cow::Borrowed(bytes);
+    }
+    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut kept = bytes[..PARKED_PREFIX_BYTES].to_vec();
+    kept.extend(format!("…[{} bytes, sha256 {hash}]", bytes.len()).into_bytes());
+    Cow::Owned(kept)
+}
 
 /// An event to be parked, bytes as they came.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,8 +92,8 @@ impl Writer {
                 p.partition,
                 event.offset,
                 self.generation,
-                event.key.clone(),
-                event.value.clone(),
+                event.key.as_deref().map(kept_of_parked).map(Cow::into_owned),
+                event.value.as_deref().map(kept_of_parked).map(Cow::into_owned),
                 keys_json(event),
                 reason,
                 now
@@ -88,7 +111,7 @@ impl Writer {
 fn touched(event: &ParkedEvent) -> Vec<(&'static str, String)> {
     let mark = |(entity, key): &(Entity, String)| {
         let entity = if *entity == Entity::Balance { Entity::Account } else { *entity };
-        (entity.as_str(), key.chars().take(128).collect())
+        (entity.as_str(), cut(key))
     };
     if event.touches.is_empty() {
         return vec![(Entity::Account.as_str(), EVERY_KEY.to_owned())];
@@ -96,12 +119,17 @@ fn touched(event: &ParkedEvent) -> Vec<(&'static str, String)> {
     event.touches.iter().map(mark).collect()
 }
 
+fn cut(key: &str) -> String {
+    key.chars().take(TOUCHED_LEN_MAX).collect()
+}
+
 fn keys_json(event: &ParkedEvent) -> String {
-    let keys: Vec<_> = event.touches.iter().map(|(entity, key)| serde_json::json!([entity.as_str(), key])).collect();
+    let pair = |(entity, key): &(Entity, String)| serde_json::json!([entity.as_str(), cut(key)]);
+    let keys: Vec<_> = event.touches.iter().map(pair).collect();
     serde_json::Value::Array(keys).to_string()
 }
 
-/// Topic and record key of every parked event: later events of these queue behind them.
+/// Topic and record key, as [`kept_of_parked`] keeps it, of every parked event: later events of these queue behind them.
 pub async fn parked_keys(db: &Db, source: &str) -> Result<Vec<(String, Option<Vec<u8>>)>, RowError> {
     let rows = db.query("SELECT topic, event_key FROM parked_events WHERE source = ?", params![source]).await?;
     rows.iter().map(|row| Ok((row.get("topic")?, row.get("event_key")?))).collect()

@@ -36,6 +36,7 @@ on_every_engine! {
     parked_events_degrade_what_they_touch => parked;
     an_event_that_does_not_tell_what_it_touches_degrades_everything => parked_unknown;
     what_a_parked_event_may_have_made_is_not_called_absent => parked_absence;
+    an_event_of_any_size_can_be_parked => parked_large;
     facts_are_read_inside_a_transaction => facts_inside;
     a_halted_source_takes_nothing_until_resumed => halting;
     what_does_not_fit_is_named_before_it_is_written => unfit;
@@ -289,6 +290,19 @@ async fn parked_absence(world: &mut World) {
 
 async fn absence_known(world: &World, keys: Vec<&'static str>) -> bool {
     world.db.transaction(move |tx| Box::pin(async move { absence_is_known(tx, &keys).await })).await.unwrap()
+}
+
+async fn parked_large(world: &mut World) {
+    let huge = vec![b'x'; 40 << 20];
+    let touches = vec![(Entity::Account, "x".repeat(40 << 20))];
+    let event = ParkedEvent { key: Some(huge.clone()), value: Some(huge.clone()), ..parked_event(touches) };
+    world.apply_with(vec![], vec![event]).await;
+    let kept = parked_keys(&world.db, "bank").await.unwrap();
+    assert_eq!(kept, vec![(TOPIC.to_owned(), Some(kept_of_parked(&huge).into_owned()))]);
+    let mut other = huge.clone();
+    other[(40 << 20) - 1] = b'y';
+    assert_ne!(kept_of_parked(&huge), kept_of_parked(&other));
+    assert_eq!(kept_of_parked(b"small"), b"small".as_slice());
 }
 
 async fn facts_inside(world: &mut World) {
