@@ -1,17 +1,13 @@
 //! Customers and their accounts.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::response::Response;
 use edge::Problem;
-use read_model::{AccountDocument, Read};
 use serde::Serialize;
 
 use crate::accounts::AccountView;
 use crate::conditions::Conditions;
 use crate::parameters::Id;
-use crate::refusal;
 use crate::routes::ReadApi;
 
 #[derive(Serialize)]
@@ -38,23 +34,7 @@ pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Condition
 /// `GET /v1/customers/{id}/accounts`
 pub(crate) async fn accounts(State(api): State<ReadApi>, Id(id): Id, asked: Conditions) -> Result<Response, Problem> {
     let id = id.as_str();
-    let read = listed(&api, id, &asked).await?;
+    let read = api.reached(&asked.floor, || api.reader.accounts_of(&asked.grant, id, &asked.floor)).await?;
     let view = AccountsView { accounts: read.value.iter().map(|document| AccountView::of(document)).collect() };
     api.answer(&asked, &api.standing(&read), &view)
-}
-
-/// The list; an empty one has no source to take its age from, so it takes that of all sources, asked before a second look.
-async fn listed(api: &ReadApi, id: &str, asked: &Conditions) -> Result<Read<Vec<Arc<AccountDocument>>>, Problem> {
-    let look = || api.reader.accounts_of(&asked.grant, id, &asked.floor);
-    let read = api.reached(&asked.floor, look).await?;
-    if !read.value.is_empty() {
-        return Ok(read);
-    }
-    let sources = api.reader.sources().await.map_err(refusal::of_read)?;
-    let mut read = api.reached(&asked.floor, look).await?;
-    if read.value.is_empty() {
-        let oldest_ok_ms = (api.clock)() - api.options.stale_after_ms;
-        read.freshness = sources.iter().map(|source| source.freshness(false, oldest_ok_ms)).collect();
-    }
-    Ok(read)
 }

@@ -20,6 +20,11 @@ pub(crate) fn of_read(error: ReadError) -> Problem {
         ReadError::Doubtful { .. } => {
             not_loaded("a change that may be about it could not be applied and waits for an operator".into())
         }
+        ReadError::TooMany { max } => {
+            Problem::new(422, "too-many-accounts", "The customer has more accounts than one list holds")
+                .detail(format!("a list has at most {max} accounts; read them by their ids"))
+                .retryable(false)
+        }
         ReadError::Behind { .. } => position_not_reached(),
         ReadError::Store(error) => Problem::unavailable("store-unavailable", "The store cannot be asked now", error),
         ReadError::Row(error) => Problem::internal(error),

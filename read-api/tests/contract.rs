@@ -168,6 +168,31 @@ async fn a_batch_shows_what_may_be_seen_and_names_the_rest() {
 }
 
 #[tokio::test]
+async fn a_batch_of_which_nothing_is_there_has_an_age_too() {
+    let bank = Bank::loaded().await;
+    let bearer = format!("Bearer {MOBILE}");
+    let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+    headers.push(("max-staleness", "2"));
+    let answer = bank.send("POST", "/v1/accounts:batchGet", &headers, r#"{"account_ids":["acc-9"]}"#).await;
+    assert_eq!((answer.status, &answer.json["not_found"]), (200, &serde_json::json!(["acc-9"])), "{}", answer.json);
+    assert_eq!((answer.header("data-age"), answer.header("data-quality")), ("2", "ok"));
+    assert!(!answer.header("data-as-of").is_empty());
+    let position: DataPosition = answer.header("data-position").parse().unwrap();
+    assert_eq!(position.sources["core"], (1, 1i64.to_be_bytes().to_vec()));
+}
+
+#[tokio::test]
+async fn more_accounts_than_a_list_holds_are_refused_not_cut_off() {
+    let bank = Bank::loaded().await;
+    let max = read_model::ACCOUNTS_PER_CUSTOMER_MAX;
+    bank.apply((1..max).map(|n| account(&format!("more-{n}"), "c-1")).collect(), NOW_MS).await;
+    let full = bank.get("/v1/customers/c-1/accounts", &[]).await;
+    assert_eq!(full.json["accounts"].as_array().map(Vec::len), Some(max as usize), "{}", full.status);
+    bank.apply(vec![account("one-more", "c-1")], NOW_MS).await;
+    bank.get("/v1/customers/c-1/accounts", &[]).await.is_problem(422, "too-many-accounts");
+}
+
+#[tokio::test]
 async fn pages_follow_their_cursors_to_the_end() {
     let bank = Bank::loaded().await;
     let rows = (0..5).map(|n| transaction(&format!("t-{n}"), "acc-1", -100 * (n + 1), n)).collect();

@@ -46,6 +46,14 @@ pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
     (sql, params![entity.as_str()].into_iter().chain(keys.iter().map(|key| Value::from(*key))).collect())
 }
 
+/// Fails while the first load runs: until then whatever is missing may be on its way.
+pub(crate) fn loaded(status: &SourceStatus) -> Result<(), ReadError> {
+    if status.loaded {
+        return Ok(());
+    }
+    Err(ReadError::NotLoaded { source_name: status.source.clone(), progress: status.progress() })
+}
+
 impl Reader {
     pub(crate) async fn account_from_sql(
         &self,
@@ -53,6 +61,17 @@ impl Reader {
         account_id: &str,
         floor: &Floor,
     ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
+        let (document, status, degraded) = self.account_found(grant, account_id, floor).await?;
+        Ok(self.answer(document, vec![(status, degraded)], Tier::Sql))
+    }
+
+    /// One account as SQL has it now, at the floor.
+    pub(crate) async fn account_found(
+        &self,
+        grant: &Grant,
+        account_id: &str,
+        floor: &Floor,
+    ) -> Result<Found, ReadError> {
         let found = match self.documents(grant, &[account_id]).await?.pop() {
             Some(found) => found,
             None => {
@@ -67,7 +86,7 @@ impl Reader {
         if !degraded {
             self.fill(&document, &status);
         }
-        Ok(self.answer(document, vec![(status, degraded)], Tier::Sql))
+        Ok((document, status, degraded))
     }
 
     fn fill(&self, document: &Arc<AccountDocument>, status: &Arc<SourceStatus>) {
@@ -92,16 +111,15 @@ impl Reader {
         Ok(documents)
     }
 
-    /// Fails unless an absent row may be called absent: every source loaded, and at the floor.
-    pub(crate) async fn absence_means_something(&self, floor: &Floor) -> Result<(), ReadError> {
+    /// Fails unless an absent row may be called absent: every source loaded, and at the floor. What absence then rests on.
+    async fn absence_means_something(&self, floor: &Floor) -> Result<Vec<SourceStatus>, ReadError> {
         let statuses = statuses(&self.db).await?;
         if statuses.is_empty() {
             return Err(ReadError::NotLoaded { source_name: String::new(), progress: Progress::default() });
         }
-        if let Some(status) = statuses.iter().find(|status| !status.loaded) {
-            return Err(ReadError::NotLoaded { source_name: status.source.clone(), progress: status.progress() });
-        }
-        self.reached(floor, statuses.iter())
+        statuses.iter().try_for_each(loaded)?;
+        self.reached(floor, statuses.iter())?;
+        Ok(statuses)
     }
 
     /// Fails when a parked event may be about one of these keys and about no row that is there.
@@ -142,7 +160,7 @@ impl Reader {
     }
 
     /// Several accounts, those that exist and are granted, by key; more than [`BATCH_KEYS_MAX`] keys are cut off.
-    /// While a source is not loaded, a missing one fails the whole read.
+    /// While a source is not loaded, or a parked event may be about it, a missing one fails the whole read.
     pub async fn accounts(
         &self,
         grant: &Grant,
@@ -153,15 +171,17 @@ impl Reader {
         wanted.sort_unstable();
         wanted.dedup();
         let mut found = self.documents(grant, &wanted).await?;
+        let mut sources = Vec::new();
         if found.len() < wanted.len() {
-            self.absence_means_something(floor).await?;
+            let asked = self.absence_means_something(floor).await?;
+            sources = asked.into_iter().map(|status| (Arc::new(status), false)).collect();
             self.undoubted(Entity::Account, &wanted).await?;
             found = self.documents(grant, &wanted).await?;
         }
-        self.listed(found, floor)
+        self.listed(found, sources, floor)
     }
 
-    /// The accounts of a customer, by key, at most [`ACCOUNTS_PER_CUSTOMER_MAX`].
+    /// The accounts of a customer, by key; more than [`ACCOUNTS_PER_CUSTOMER_MAX`] are refused.
     pub async fn accounts_of(
         &self,
         grant: &Grant,
@@ -172,19 +192,44 @@ impl Reader {
             return Err(ReadError::NotFound);
         }
         // A list may lack what is not loaded yet, so it is asked about in any case, before the rows.
-        self.absence_means_something(floor).await?;
+        let sources = self.absence_means_something(floor).await?;
+        let doubtful = self.unplaced().await?;
         let condition = "a.customer_id = ? ORDER BY a.account_id LIMIT ?";
-        let values = params![customer_id, ACCOUNTS_PER_CUSTOMER_MAX];
+        let values = params![customer_id, ACCOUNTS_PER_CUSTOMER_MAX + 1];
         let rows = self.db.query(&documents_sql(condition), values).await?;
         let mut documents = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        if documents.len() > ACCOUNTS_PER_CUSTOMER_MAX as usize {
+            return Err(ReadError::TooMany { max: ACCOUNTS_PER_CUSTOMER_MAX });
+        }
         documents.retain(|(document, ..)| document.account.row.customer_id == customer_id);
-        self.listed(documents, floor)
+        let sources = sources.into_iter().map(|status| {
+            let doubtful = doubtful.contains(&status.source);
+            (Arc::new(status), doubtful)
+        });
+        self.listed(documents, sources.collect(), floor)
     }
 
-    fn listed(&self, found: Vec<Found>, floor: &Floor) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
+    /// The sources with parked events about accounts that are not there: such an account may be anybody's.
+    async fn unplaced(&self) -> Result<Vec<String>, ReadError> {
+        let sql = "SELECT DISTINCT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source \
+             AND d.entity = 'account' AND d.generation = s.generation \
+           WHERE NOT EXISTS (SELECT 1 FROM accounts r WHERE r.account_id = d.entity_key AND r.source = d.source \
+             AND r.generation = d.generation AND r.deleted = 0)";
+        self.db.query(sql, Vec::new()).await?.iter().map(|row| Ok(row.get("source")?)).collect()
+    }
+
+    /// A list with the place and age of what is in it, and of the `sources` on which it rests that nothing else is.
+    fn listed(
+        &self,
+        found: Vec<Found>,
+        sources: Vec<(Arc<SourceStatus>, bool)>,
+        floor: &Floor,
+    ) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
         self.reached(floor, found.iter().map(|(_, status, _)| &**status))?;
-        let (documents, from): (Vec<_>, Vec<_>) =
+        let (documents, mut from): (Vec<_>, Vec<_>) =
             found.into_iter().map(|(document, status, degraded)| (document, (status, degraded))).unzip();
+        // Asked before the rows, so they come after: of a source that has rows here, the rows' own place counts.
+        from.extend(sources);
         Ok(self.answer(documents, from, Tier::Sql))
     }
 

@@ -5,6 +5,7 @@ use schemas::model::Transaction;
 use sql::{Value, params};
 
 use crate::grant::Grant;
+use crate::lookup::loaded;
 use crate::reader::{Floor, Read, ReadError, Reader, Tier};
 use crate::rows::{Versioned, transaction};
 use crate::table::searchable;
@@ -92,7 +93,9 @@ impl Reader {
         filter: &TransactionFilter,
         floor: &Floor,
     ) -> Result<Read<Page>, ReadError> {
-        let head = self.account_from_sql(grant, account_id, floor).await?;
+        let (head, status, degraded) = self.account_found(grant, account_id, floor).await?;
+        // A page that lacks what is not loaded yet would look whole.
+        loaded(&status)?;
         let (granted, grant_params) = grant.condition("a.customer_id");
         let (filtered, filter_params) = filter.conditions();
         let sql = format!(
@@ -105,8 +108,8 @@ impl Reader {
              WHERE t.account_id = ? AND t.source = ? AND t.generation = ? AND t.deleted = 0 AND a.deleted = 0 \
                AND {granted}{filtered} ORDER BY t.booked_at_us DESC, t.transaction_id DESC LIMIT ?"
         );
-        let source = &head.value.source;
-        let generation = head.value.account.version.generation();
+        let source = &head.source;
+        let generation = head.account.version.generation();
         let limit = filter.limit();
         let mut values = params![account_id, source, generation];
         values.extend(grant_params.into_iter().chain(filter_params));
@@ -121,6 +124,6 @@ impl Reader {
         });
         // After the place of the next page is known: not every engine compares texts byte for byte.
         transactions.retain(|transaction| transaction.row.account_id == account_id);
-        Ok(Read { value: Page { transactions, next }, freshness: head.freshness, tier: Tier::Sql })
+        Ok(self.answer(Page { transactions, next }, vec![(status, degraded)], Tier::Sql))
     }
 }

@@ -93,6 +93,12 @@ pub enum ReadError {
         /// Which source.
         source_name: String,
     },
+    /// The list would have more than this many; a part of it is not given for the whole.
+    #[error("more than {max}")]
+    TooMany {
+        /// What one list holds.
+        max: u32,
+    },
     /// SQL itself does not contain the position asked for yet.
     #[error("position of source {source_name} is not reached")]
     Behind {

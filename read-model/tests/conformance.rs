@@ -114,7 +114,9 @@ async fn not_loaded(world: &mut World) {
     assert_eq!(booked(world, "b").await, Err(not_loaded.clone()));
     let reader = world.reader();
     let listed = reader.accounts_of(&Grant::Any, "c", &Floor::none()).await;
-    assert_eq!(listed.map(|read| read.value.len()), Err(not_loaded));
+    assert_eq!(listed.map(|read| read.value.len()), Err(not_loaded.clone()));
+    let page = reader.transactions(&Grant::Any, "a", &TransactionFilter::default(), &Floor::none()).await;
+    assert_eq!(page.map(|read| read.value.transactions.len()), Err(not_loaded));
     world.apply(vec![]).await;
     assert_eq!(booked(world, "b").await, Err(ReadError::NotFound));
     assert_eq!(reader.accounts_of(&Grant::Any, "c", &Floor::none()).await.unwrap().value.len(), 1);
@@ -273,6 +275,8 @@ async fn parked_absence(world: &mut World) {
     assert_eq!(reader.customer(&Grant::Any, "new", &none).await.unwrap_err(), doubtful);
     assert_eq!(reader.account(&Grant::Any, "other", &none).await.unwrap_err(), ReadError::NotFound);
     assert_eq!(reader.customer(&Grant::Any, "other", &none).await.unwrap_err(), ReadError::NotFound);
+    let listed = reader.accounts_of(&Grant::Any, "z", &none).await.unwrap();
+    assert_eq!((listed.value.len(), listed.freshness[0].quality), (0, Quality::Degraded), "whose is the new one?");
     // What is there and another's looks like what is not there, marked or not.
     let stranger = Grant::Customers(vec!["d".into()]);
     assert_eq!(reader.account(&stranger, "a", &none).await.unwrap_err(), ReadError::NotFound);
