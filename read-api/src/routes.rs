@@ -88,16 +88,14 @@ impl ReadApi {
             return Err(refusal::position_not_reached());
         };
         let until_reached = async {
-            loop {
-                // Subscribed before the look, so that an arrival in between is not missed.
-                let arrival = self.arrivals.next();
-                match read().await {
-                    Err(ReadError::Behind { source_name, at }) => {
-                        refuse_superseded(floor, &source_name, at.generation)?;
-                        arrival.await;
-                    }
-                    other => break other.map_err(refusal::of_read),
+            self.arrivals.reached(floor).await;
+            // Once: whoever reaches the floor stays there, so a second refusal is another matter.
+            match read().await {
+                Err(ReadError::Behind { source_name, at }) => {
+                    refuse_superseded(floor, &source_name, at.generation)?;
+                    Err(refusal::position_not_reached())
                 }
+                other => other.map_err(refusal::of_read),
             }
         };
         let deadline = Duration::from_millis(self.options.position_wait_ms_max);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use read_model::{Floor, Position, Reader, SourceStatus};
 use standin::journal::Journal;
+use tokio::sync::{Notify, watch};
 
 /// One account and the version of the balance that was read for it.
 pub type Asked = (String, Vec<u8>);
@@ -89,29 +91,126 @@ impl ModeView for Mode {
     }
 }
 
-/// Tells that data may have arrived.
+/// Tells when a floor may be reached, so that a waiting read does not ask SQL in vain.
 pub trait Arrivals: Send + Sync {
-    /// Resolves once anything may have been applied since this call (not since the first poll).
-    fn next(&self) -> BoxFuture<'static, ()>;
+    /// Resolves once every source contains what the floor asks of it, or never will.
+    fn reached<'a>(&'a self, floor: &'a Floor) -> BoxFuture<'a, ()>;
 }
 
-/// For processes that do not ingest themselves: looks again after a while.
-#[derive(Debug, Clone, Copy)]
-pub struct Polling(pub Duration);
+/// What is known of the sources, watched for all waiting reads of the process.
+pub type Seen = watch::Receiver<Vec<SourceStatus>>;
 
-impl Arrivals for Polling {
-    fn next(&self) -> BoxFuture<'static, ()> {
-        tokio::time::sleep(self.0).boxed()
+impl Arrivals for Seen {
+    fn reached<'a>(&'a self, floor: &'a Floor) -> BoxFuture<'a, ()> {
+        let mut seen = self.clone();
+        async move {
+            let settled =
+                |sources: &Vec<SourceStatus>| !sources.is_empty() && sources.iter().all(|s| settled(floor, s));
+            // Without a sender nothing will arrive any more: the caller's deadline ends the wait.
+            if seen.wait_for(settled).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        .boxed()
     }
 }
 
-impl Arrivals for tokio::sync::watch::Receiver<u64> {
-    fn next(&self) -> BoxFuture<'static, ()> {
-        let mut receiver = self.clone();
-        receiver.mark_unchanged();
-        async move { drop(receiver.changed().await) }.boxed()
+/// A floor in a generation that is not served any more is never reached: whoever reads then says so.
+fn settled(floor: &Floor, status: &SourceStatus) -> bool {
+    let superseded =
+        |(source, place): &(String, Position)| *source == status.source && place.generation < status.generation;
+    floor.reached_by(status) || floor.0.iter().any(superseded)
+}
+
+/// Looks at the sources in SQL every so often while anybody waits: one statement for all waiting reads of the process,
+/// whatever positions they ask for.
+pub struct Watched {
+    seen: Seen,
+    wanted: Arc<Notify>,
+}
+
+impl Watched {
+    /// Starts the one task that looks; it ends when this is dropped.
+    pub fn start(reader: Reader, every: Duration) -> Self {
+        let (sender, seen) = watch::channel(Vec::new());
+        let wanted = Arc::new(Notify::new());
+        tokio::spawn(look(reader, every, sender, wanted.clone()));
+        Self { seen, wanted }
+    }
+}
+
+impl Arrivals for Watched {
+    fn reached<'a>(&'a self, floor: &'a Floor) -> BoxFuture<'a, ()> {
+        let reached = self.seen.reached(floor);
+        self.wanted.notify_one();
+        reached
+    }
+}
+
+/// The receiver that [`Watched`] keeps; more of them are waiting reads.
+const IDLE_RECEIVERS: usize = 1;
+
+async fn look(reader: Reader, every: Duration, sender: watch::Sender<Vec<SourceStatus>>, wanted: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = sender.closed() => return,
+            () = wanted.notified() => {}
+        }
+        while sender.receiver_count() > IDLE_RECEIVERS {
+            // While SQL cannot be asked, nothing has arrived for anybody.
+            if let Ok(sources) = reader.sources().await {
+                sender.send_replace(sources);
+            }
+            tokio::time::sleep(every).await;
+        }
     }
 }
 
 /// The wall clock, milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(generation: u32, applied_seq: i64) -> Vec<SourceStatus> {
+        let watermark = schemas::position::Version::floor(generation);
+        let (rebuilding, identity, halted) = (None, None, None);
+        let (as_of_ms, events_behind, events_applied, token) = (None, None, 0, 1);
+        let source = "core".to_owned();
+        let loaded = true;
+        vec![SourceStatus {
+            source,
+            generation,
+            rebuilding,
+            identity,
+            loaded,
+            as_of_ms,
+            watermark,
+            applied_seq,
+            events_applied,
+            events_behind,
+            halted,
+            token,
+        }]
+    }
+
+    #[tokio::test]
+    async fn a_waiting_read_is_woken_by_its_floor_and_by_nothing_else() {
+        let (sender, seen) = watch::channel(Vec::new());
+        let floor = Floor(vec![("core".into(), Position { generation: 1, sequence: 5 })]);
+        let mut reached = seen.reached(&floor);
+        for sequence in 1..5 {
+            assert_eq!((&mut reached).now_or_never(), None);
+            sender.send_replace(status(1, sequence));
+        }
+        assert_eq!((&mut reached).now_or_never(), None);
+        sender.send_replace(status(1, 5));
+        assert_eq!(reached.now_or_never(), Some(()));
+        assert_eq!(seen.reached(&floor).now_or_never(), Some(()), "known already");
+        let never = Floor(vec![("core".into(), Position { generation: 1, sequence: i64::MAX })]);
+        assert_eq!(seen.reached(&never).now_or_never(), None);
+        sender.send_replace(status(2, 6));
+        assert_eq!(seen.reached(&never).now_or_never(), Some(()), "superseded");
+    }
+}

@@ -98,6 +98,21 @@ async fn a_read_waits_for_its_position_and_goes_on_when_it_arrives() {
 }
 
 #[tokio::test]
+async fn without_a_feed_of_its_own_a_process_looks_at_the_sources_for_all_waiting_reads() {
+    let bank = Bank::watching().await;
+    let mut position: DataPosition = bank.get("/v1/accounts/acc-1", &[]).await.header("data-position").parse().unwrap();
+    position.sources.insert("core".into(), (1, 2i64.to_be_bytes().to_vec()));
+    let token = position.to_string();
+    let headers = [("min-position", token.as_str())];
+    let waiting = bank.get("/v1/accounts/acc-1", &headers);
+    let (answer, ()) = tokio::join!(waiting, bank.apply(vec![balance("acc-1", 2, 7)], NOW_MS));
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    position.sources.insert("core".into(), (1, i64::MAX.to_be_bytes().to_vec()));
+    let token = position.to_string();
+    bank.get("/v1/accounts/acc-1", &[("min-position", &token)]).await.is_problem(503, "position-not-reached");
+}
+
+#[tokio::test]
 async fn a_lane_that_is_behind_the_position_is_not_shown() {
     let bank = Bank::loaded().await;
     let lanes = [("acc-1".to_owned(), 3)].into();

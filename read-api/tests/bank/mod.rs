@@ -12,8 +12,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use read_api::{AccountHolds, Asked, CursorKey, Hold, Holds, HoldsError, Mode, Options, ReadApi, routes};
-use read_model::{Advance, Reader, ReaderOptions, Tiers, Writer};
+use read_api::{
+    AccountHolds, Arrivals, Asked, CursorKey, Hold, Holds, HoldsError, Mode, Options, ReadApi, Watched, routes,
+};
+use read_model::{Advance, Reader, ReaderOptions, SourceStatus, Tiers, Writer};
 use schemas::model::{Account, AccountState, Balance, CanonicalChange, CanonicalRow, Customer, Entity, Personal};
 use schemas::model::{RowChange, Transaction};
 use schemas::money::Currency;
@@ -46,7 +48,7 @@ pub struct Bank {
     pub now_ms: Arc<AtomicI64>,
     db: sql::Db,
     sequence: Mutex<i64>,
-    arrived: watch::Sender<u64>,
+    arrived: watch::Sender<Vec<SourceStatus>>,
     token: i64,
 }
 
@@ -131,6 +133,11 @@ fn tokens() -> Arc<Tokens> {
 impl Bank {
     /// An empty bank whose one source is registered, and not loaded yet.
     pub async fn open() -> Self {
+        Self::open_with(false).await
+    }
+
+    /// `watching`: as in a process that must look at the sources itself.
+    async fn open_with(watching: bool) -> Self {
         let db = sql::Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
         read_model::migrate(&db).await.unwrap();
         let lease = read_model::take(&db, "core", "test", Duration::from_secs(3_600)).await.unwrap().unwrap();
@@ -142,11 +149,14 @@ impl Bank {
         let options = ReaderOptions { now_ms: clock.clone(), ..ReaderOptions::default() };
         let reader = Reader::new(db.clone(), Tiers::none(), options);
         let journal = Arc::new(Journal(Mutex::new(Ok(HashMap::new()))));
-        let (arrived, arrivals) = watch::channel(0);
+        let (arrived, arrivals) = watch::channel(Vec::new());
         let options = Options { position_wait_ms_max: 100, ..Options::default() };
         let key = CursorKey::new([1; 32]);
-        let api =
-            ReadApi::new(reader, journal.clone(), Arc::new(Mode::StandIn), Arc::new(arrivals), key, clock, options);
+        let arrivals: Arc<dyn Arrivals> = match watching {
+            true => Arc::new(Watched::start(reader.clone(), Duration::from_millis(1))),
+            false => Arc::new(arrivals),
+        };
+        let api = ReadApi::new(reader, journal.clone(), Arc::new(Mode::StandIn), arrivals, key, clock, options);
         let guard = Authenticate(Authenticator::tokens(tokens(), Audience::Channels));
         let router = routes(api).layer(guard);
         Self { router, journal, now_ms, db, sequence: Mutex::new(0), arrived, token: lease.token }
@@ -154,7 +164,15 @@ impl Bank {
 
     /// A loaded bank: c-1 has acc-1 with 100.00, c-2 has acc-2.
     pub async fn loaded() -> Self {
-        let bank = Self::open().await;
+        Self::fill(Self::open().await).await
+    }
+
+    /// As [`Bank::loaded`], in a process that must look at the sources itself.
+    pub async fn watching() -> Self {
+        Self::fill(Self::open_with(true).await).await
+    }
+
+    async fn fill(bank: Self) -> Self {
         let rows = [customer("c-1"), account("acc-1", "c-1"), balance("acc-1", 1, 10_000), account("acc-2", "c-2")];
         bank.apply(rows.to_vec(), NOW_MS - 1_500).await;
         bank
@@ -183,7 +201,7 @@ impl Bank {
             })
         });
         *self.sequence.lock().unwrap() = next.await.unwrap();
-        self.arrived.send_modify(|n| *n += 1);
+        self.arrived.send_replace(read_model::statuses(&self.db).await.unwrap());
     }
 
     /// Sets the journal's holds on one account.

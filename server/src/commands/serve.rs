@@ -12,7 +12,7 @@ use edge::tokens::Tokens;
 use edge::{Audience, Authenticate, Authenticator, Problem};
 use ingest::{FeedOptions, KafkaOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use read_api::{CursorKey, Mode, ModeView, Polling, ReadApi};
+use read_api::{CursorKey, Mode, ModeView, ReadApi, Watched};
 use read_model::{DOCUMENTS_MAX, Hot, Memory, Reader, ReaderOptions, Tiers};
 use schemas::mapping::Mapping;
 use sql::Db;
@@ -26,7 +26,7 @@ use crate::roles::Role;
 use crate::signals::{Drain, follow_tokens};
 use crate::write_side::{self, Confirmation, ReadModelFacts};
 
-/// How often a waiting read looks again when this process does not ingest.
+/// How often the sources are looked at while reads wait for a position.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// Runs until SIGTERM.
@@ -192,7 +192,7 @@ fn read_api(config: &Config, shared: &Shared, mode: Arc<dyn ModeView>) -> anyhow
     let key = CursorKey::new(cursor_key(config)?);
     let clock: read_api::Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
     let holds = Arc::new(shared.journal.clone());
-    let arrivals = Arc::new(Polling(LOOK_AGAIN));
+    let arrivals = Arc::new(Watched::start(shared.reader.clone(), LOOK_AGAIN));
     Ok(ReadApi::new(shared.reader.clone(), holds, mode, arrivals, key, clock, read_api::Options::default()))
 }
 
