@@ -144,7 +144,7 @@ fn ignored_pointer(path: &serde_ignored::Path<'_>) -> String {
 fn check_shape(text: &[u8]) -> Result<(), FieldError> {
     let mut fault = None;
     let mut json = serde_json::Deserializer::from_slice(text);
-    let walked = Shape { pointer: String::new(), depth: 0, fault: &mut fault }.deserialize(&mut json);
+    let walked = Shape { at: &Place::Root, depth: 0, fault: &mut fault }.deserialize(&mut json);
     match walked.and_then(|()| json.end()) {
         Ok(()) => Ok(()),
         Err(error) => Err(fault.unwrap_or_else(|| {
@@ -158,20 +158,33 @@ fn check_shape(text: &[u8]) -> Result<(), FieldError> {
     }
 }
 
-/// Walks one value; builds pointers only on the way out of an error.
+/// Where a value stands; rendered only for a refusal, for a place per value would cost the length of the path each.
+enum Place<'p> {
+    Root,
+    Item(&'p Place<'p>, usize),
+    Field(&'p Place<'p>, &'p str),
+}
+
+impl Place<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Place::Root => String::new(),
+            Place::Item(parent, index) => format!("{}/{index}", parent.pointer()),
+            Place::Field(parent, name) => format!("{}/{}", parent.pointer(), escape(name)),
+        }
+    }
+}
+
+/// Walks one value.
 struct Shape<'f> {
-    pointer: String,
+    at: &'f Place<'f>,
     depth: usize,
     fault: &'f mut Option<FieldError>,
 }
 
 impl Shape<'_> {
-    fn child(&mut self, segment: &str) -> Shape<'_> {
-        Shape { pointer: format!("{}/{segment}", self.pointer), depth: self.depth + 1, fault: self.fault }
-    }
-
-    fn refuse<E: serde::de::Error>(&mut self, pointer: String, code: &'static str, detail: &str) -> E {
-        *self.fault = Some(field(pointer, code, detail));
+    fn refuse<E: serde::de::Error>(&mut self, place: &Place<'_>, code: &'static str, detail: &str) -> E {
+        *self.fault = Some(field(place.pointer(), code, detail));
         E::custom(code)
     }
 
@@ -179,8 +192,12 @@ impl Shape<'_> {
         if self.depth < DEPTH_MAX {
             return Ok(());
         }
-        let pointer = self.pointer.clone();
-        Err(self.refuse(pointer, "too-deep", &format!("nested deeper than {DEPTH_MAX}")))
+        Err(self.refuse(self.at, "too-deep", &format!("nested deeper than {DEPTH_MAX}")))
+    }
+
+    /// What stands inside this value, at `at`.
+    fn child<'c>(&'c mut self, at: &'c Place<'c>) -> Shape<'c> {
+        Shape { at, depth: self.depth + 1, fault: self.fault }
     }
 }
 
@@ -226,7 +243,7 @@ impl<'de> Visitor<'de> for Shape<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         self.enter()?;
         let mut index = 0usize;
-        while items.next_element_seed(self.child(&index.to_string()))?.is_some() {
+        while items.next_element_seed(self.child(&Place::Item(self.at, index)))?.is_some() {
             index += 1;
         }
         Ok(())
@@ -236,12 +253,13 @@ impl<'de> Visitor<'de> for Shape<'_> {
         self.enter()?;
         let mut seen = HashSet::new();
         while let Some(key) = fields.next_key::<String>()? {
-            let segment = escape(&key);
-            if !seen.insert(key) {
-                let pointer = format!("{}/{segment}", self.pointer);
-                return Err(self.refuse(pointer, "duplicate-key", "the key occurs twice"));
+            let at = self.at;
+            let place = Place::Field(at, &key);
+            if seen.contains(&key) {
+                return Err(self.refuse(&place, "duplicate-key", "the key occurs twice"));
             }
-            fields.next_value_seed(self.child(&segment))?;
+            fields.next_value_seed(self.child(&place))?;
+            seen.insert(key);
         }
         Ok(())
     }

@@ -122,6 +122,17 @@ async fn a_head_or_target_that_is_too_large_is_refused() {
     assert!(answer.is_empty() || answer.contains("431 "), "a reset may overtake the answer: {answer}");
 }
 
+#[test]
+fn a_bodys_price_is_its_length_not_its_square() {
+    let (name, items) = ("k".repeat(30_000), vec!["0"; 15_000].join(","));
+    let body = format!("{{\"{name}\":[{items}]}}");
+    let started = std::time::Instant::now();
+    for _ in 0..100 {
+        json::parse::<serde_json::Value>(body.as_bytes()).unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
 #[tokio::test]
 async fn a_body_is_refused_with_a_pointer_to_what_is_wrong() {
     let running = start(routes(), Limits::default()).await;
