@@ -14,6 +14,7 @@ use crate::attest::{Attestation, Proven};
 use crate::feed::{Batch, Feed, FeedError, Polled};
 use crate::prepare::{Prepared, Preparer};
 use crate::service::{Service, pause};
+use crate::topics;
 
 /// Why leading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,10 @@ impl<'s> Leading<'s> {
     }
 
     /// Registers partitions before the first record of theirs is read.
+    ///
+    /// A partition of a table that is new to us must be there from its first record. Compaction keeps that offset, so a later
+    /// one means that records were deleted: the snapshot's rows, or changes that no later record repeats. What they told would
+    /// be called absent for good, so the source halts (C6), whether or not the connector takes snapshots at all.
     async fn discovered(
         &mut self,
         state: &mut State,
@@ -125,6 +130,11 @@ impl<'s> Leading<'s> {
         let new: Vec<_> = found.into_iter().filter(|(partition, _)| !state.next.contains_key(partition)).collect();
         if new.is_empty() {
             return Ok(());
+        }
+        let mapping = &self.service.options.mapping;
+        let begun = |(p, first): &&(Partition, i64)| *first > 0 && topics::is_table(&p.topic, mapping.tables());
+        if let Some((partition, first)) = new.iter().find(begun) {
+            return Err(self.halt(state, &beginning_gone(partition, *first)).await);
         }
         match state.applier.writer.add_partitions(&self.service.db, &self.lease, new.clone()).await {
             Ok(()) => {}
@@ -251,6 +261,14 @@ impl State {
             reset: !known,
         }
     }
+}
+
+fn beginning_gone(partition: &Partition, first: i64) -> String {
+    let Partition { topic, partition } = partition;
+    format!(
+        "{topic}/{partition}: begins at offset {first}, so its snapshot is not complete any more; delete the topic, keep it \
+         from losing records (retention.ms=-1), let the connector take a new snapshot into it, and resume the source"
+    )
 }
 
 /// This process's wall clock, milliseconds since 1970.

@@ -8,6 +8,12 @@ pub(crate) fn is_heartbeat(topic: &str) -> bool {
     topic.starts_with(HEARTBEATS)
 }
 
+/// True for a topic of one of the mapped tables, `PREFIX.DATABASE.TABLE`: not heartbeats, not `PREFIX.transaction`.
+pub(crate) fn is_table(topic: &str, mut tables: impl Iterator<Item = String>) -> bool {
+    let named = |table: String| topic.strip_suffix(&table).is_some_and(|rest| rest.ends_with('.'));
+    !is_heartbeat(topic) && topic.splitn(3, '.').count() == 3 && tables.any(named)
+}
+
 /// The topics of one Debezium connector: `PREFIX.DATABASE.TABLE` of mapped tables, its heartbeats, its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicFilter {
@@ -35,6 +41,15 @@ impl TopicFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_topics_of_rows_hold_a_snapshot() {
+        let holds =
+            |topic: &str| is_table(topic, ["accounts", "bank.cards", "transaction"].map(str::to_owned).into_iter());
+        assert!(["core.bank.accounts", "core.bank.cards", "a.core.bank.transaction"].into_iter().all(holds));
+        let others = ["core.transaction", "a.b.beats", "__debezium-heartbeat.core", "__debezium-heartbeat.a.accounts"];
+        assert!(!others.into_iter().chain(["change-log", "core.bank.my_accounts"]).any(holds));
+    }
 
     #[test]
     fn topics_of_mapped_tables_heartbeats_and_transactions_are_read_and_no_others() {

@@ -215,6 +215,30 @@ async fn a_batch_that_the_store_refuses_for_good_halts_the_source() {
 }
 
 #[tokio::test]
+async fn a_table_whose_beginning_is_gone_is_not_begun_in_the_middle() {
+    let site = Site::open().await;
+    for topic in ["__debezium-heartbeat.core", "core.transaction"] {
+        let partition = Partition { topic: topic.into(), partition: 0 };
+        let mut log = site.core.log.lock().unwrap();
+        log.partitions.entry(partition.clone()).or_default();
+        log.lows.insert(partition, 70);
+    }
+    let running = site.start("one");
+    site.core.account("A1", 1, 1);
+    site.until_booked("A1", 1).await;
+    running.stop().await;
+
+    let site = Site::open().await;
+    site.core.log.lock().unwrap().lows.insert(partition("postings", 1), 3);
+    let running = site.start("one");
+    let reason = site.until_halted().await;
+    assert!(reason.contains("core.corebank.postings/1: begins at offset 3"), "{reason}");
+    assert!(reason.contains("snapshot"), "{reason}");
+    assert!(!offsets(&site.db, "corebank").await.unwrap().iter().any(|(p, _)| p.topic.ends_with("postings")));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn when_everything_is_poison_the_source_stops_instead() {
     let site = Site::open().await;
     // Over two partitions, so that each has more than enough.

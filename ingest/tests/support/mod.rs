@@ -26,6 +26,8 @@ type KeyValue = (Vec<u8>, Option<Vec<u8>>);
 #[derive(Default)]
 pub struct Log {
     pub partitions: HashMap<Partition, Vec<KeyValue>>,
+    /// First offsets, where retention took what was before.
+    pub lows: HashMap<Partition, i64>,
     /// Told instead of records, once.
     pub lost: Option<String>,
     /// Records of a batch.
@@ -168,7 +170,9 @@ impl FakeFeed {
             if std::mem::replace(&mut self.announced, true) {
                 return None;
             }
-            return Some(Ok(Polled::Discovered(new.into_iter().map(|p| (p, 0)).collect())));
+            let low = |p: &Partition| log.lows.get(p).copied().unwrap_or(0);
+            let found = new.into_iter().map(|p| (p.clone(), low(&p)));
+            return Some(Ok(Polled::Discovered(found.collect())));
         }
         let (mut records, mut budget) = (Vec::new(), log.batch);
         // Partitions in an order of their own: another one than the core's.
