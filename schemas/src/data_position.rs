@@ -30,47 +30,7 @@ pub struct DataPosition {
 #[error("not a position that Locum handed out")]
 pub struct MalformedPosition;
 
-/// How what one has stands to what another asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coverage {
-    /// Everything asked for is contained.
-    Covered,
-    /// Not yet; waiting helps.
-    Behind,
-    /// A source was rebuilt since: positions of the asked generation mean nothing in the served one.
-    Superseded,
-}
-
 impl DataPosition {
-    /// Does what has been read here contain everything that `asked` contains?
-    pub fn covers(&self, asked: &DataPosition) -> Coverage {
-        let mut coverage = Coverage::Covered;
-        for (source, (generation, position)) in &asked.sources {
-            match self.sources.get(source) {
-                Some((served, _)) if served > generation => return Coverage::Superseded,
-                Some((served, reached)) if served == generation && reached >= position => {}
-                _ => coverage = Coverage::Behind,
-            }
-        }
-        let lane_covers = |(account, version)| self.lanes.get(account).is_some_and(|have| have >= version);
-        if asked.lanes.iter().all(lane_covers) { coverage } else { Coverage::Behind }
-    }
-
-    /// Adds what another answer contained: the later of both, source by source and lane by lane.
-    pub fn merge(&mut self, other: &DataPosition) {
-        for (source, place) in &other.sources {
-            match self.sources.get_mut(source) {
-                Some(have) if &*have < place => have.clone_from(place),
-                Some(_) => {}
-                None => drop(self.sources.insert(source.clone(), place.clone())),
-            }
-        }
-        for (account, version) in &other.lanes {
-            let have = self.lanes.entry(account.clone()).or_insert(*version);
-            *have = (*have).max(*version);
-        }
-    }
-
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![LAYOUT];
         count(&mut bytes, self.sources.len());
@@ -191,28 +151,5 @@ mod tests {
             assert_eq!(text.parse::<DataPosition>(), Err(MalformedPosition));
         }
         assert_eq!(URL_SAFE_NO_PAD.encode([2, 0, 0, 0, 0]).parse::<DataPosition>(), Err(MalformedPosition));
-    }
-
-    #[test]
-    fn a_position_covers_what_is_not_later_in_any_part() {
-        let have = at(2, 10, &[("a", 4)]);
-        assert_eq!(have.covers(&have), Coverage::Covered);
-        assert_eq!(have.covers(&DataPosition::default()), Coverage::Covered);
-        assert_eq!(have.covers(&at(2, 9, &[("a", 3)])), Coverage::Covered);
-        assert_eq!(have.covers(&at(2, 256, &[])), Coverage::Behind);
-        assert_eq!(have.covers(&at(2, 9, &[("a", 5)])), Coverage::Behind);
-        assert_eq!(have.covers(&at(2, 9, &[("b", 1)])), Coverage::Behind);
-        assert_eq!(have.covers(&at(3, 1, &[])), Coverage::Behind);
-        assert_eq!(have.covers(&at(1, 99, &[])), Coverage::Superseded);
-        assert_eq!(DataPosition::default().covers(&have), Coverage::Behind);
-    }
-
-    #[test]
-    fn merging_keeps_the_later_of_both_in_every_part() {
-        let mut merged = at(2, 10, &[("a", 4)]);
-        merged.merge(&at(2, 9, &[("a", 5), ("b", 1)]));
-        assert_eq!(merged, at(2, 10, &[("a", 5), ("b", 1)]));
-        merged.merge(&at(3, 1, &[]));
-        assert_eq!(merged, at(3, 1, &[("a", 5), ("b", 1)]));
     }
 }

@@ -57,16 +57,6 @@ impl Entity {
             Entity::Transaction => "transaction",
         }
     }
-
-    /// The reverse of [`Entity::as_str`].
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|entity| entity.as_str() == name)
-    }
-
-    /// True where only the newest row of a key matters, so that a batch may drop older ones.
-    pub fn is_state(self) -> bool {
-        self != Entity::Transaction
-    }
 }
 
 /// What may be done with an account.

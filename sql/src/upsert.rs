@@ -147,14 +147,13 @@ impl Role {
 pub struct BatchUpdate {
     table: &'static str,
     columns: Vec<(Role, &'static str)>,
-    condition: Option<&'static str>,
     rows: Vec<Vec<Value>>,
 }
 
 impl BatchUpdate {
     /// An update of `table` without columns yet.
     pub fn new(table: &'static str) -> Self {
-        BatchUpdate { table, columns: Vec::new(), condition: None, rows: Vec::new() }
+        BatchUpdate { table, columns: Vec::new(), rows: Vec::new() }
     }
 
     fn column(mut self, role: Role, name: &'static str) -> Self {
@@ -162,31 +161,25 @@ impl BatchUpdate {
         self
     }
 
-    /// A column that identifies the row; as `v.key_NAME` in a condition.
+    /// A column that identifies the row.
     pub fn key(self, name: &'static str) -> Self {
         self.column(Role::Key, name)
     }
 
-    /// A column that becomes the value given; as `v.new_NAME` in a condition.
+    /// A column that becomes the value given.
     pub fn set(self, name: &'static str) -> Self {
         self.column(Role::Set, name)
     }
 
-    /// A column to which the value given is added; as `v.add_NAME` in a condition.
+    /// A column to which the value given is added.
     #[allow(clippy::should_implement_trait, reason = "`add` is the word of the domain, beside `set`")]
     pub fn add(self, name: &'static str) -> Self {
         self.column(Role::Add, name)
     }
 
-    /// A column that must equal the value given, or the row is not matched; as `v.old_NAME` in a condition.
+    /// A column that must equal the value given, or the row is not matched.
     pub fn guard(self, name: &'static str) -> Self {
         self.column(Role::Guard, name)
-    }
-
-    /// A further condition on the table's columns (written `TABLE.c`) and the values given, e.g. `lanes.used + v.add_used <= lanes.lim`.
-    pub fn only_if(mut self, condition: &'static str) -> Self {
-        self.condition = Some(condition);
-        self
     }
 
     /// Adds one row, values in the order of the declared columns.
@@ -229,8 +222,7 @@ impl BatchUpdate {
         let table = self.table;
         let keys = self.with(Role::Key).map(|c| format!("{table}.{c} = v.key_{c}"));
         let guards = self.with(Role::Guard).map(|c| format!("{table}.{c} = v.old_{c}"));
-        let condition = self.condition.map(|c| format!("({c})"));
-        keys.chain(guards).chain(condition).collect::<Vec<_>>().join(" AND ")
+        keys.chain(guards).collect::<Vec<_>>().join(" AND ")
     }
 
     /// The statement's text for these rows (the values tell each column's type).

@@ -190,11 +190,6 @@ impl Row {
             _ => read(None, &index.to_string()),
         }
     }
-
-    /// All values in the order of the columns, without copying.
-    pub fn into_values(self) -> Vec<Value> {
-        self.values
-    }
 }
 
 fn read<'a, T: FromValue<'a>>(value: Option<&'a Value>, column: &str) -> Result<T, Error> {

@@ -52,13 +52,6 @@ impl Mapping {
         }
         touched
     }
-
-    /// The event's row in the core, as one text: the key columns that the mapping names.
-    pub fn row_key(&self, event: &ChangeEvent<'_>) -> Option<String> {
-        let table = self.table(&event.source)?;
-        let view = View { mapping: self, table, event, version: Version::floor(0) };
-        view.row_key().ok()
-    }
 }
 
 impl View<'_> {
@@ -241,6 +234,7 @@ impl View<'_> {
         Ok(text.is_some_and(|text| predicate.equals.iter().any(|code| *code == text)))
     }
 
+    /// The event's row in the core, as one text: the key columns that the mapping names.
     fn row_key(&self) -> Result<String, MapError> {
         let rows = [Some(&self.event.key), self.event.after.as_ref(), self.event.before.as_ref()];
         let id = Id(self.table.key.clone());

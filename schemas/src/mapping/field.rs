@@ -5,10 +5,9 @@ use super::{Amount, AmountFormat, Codes, Id, Time};
 use crate::decimal::{DecimalFormat, SCALE_MAX};
 use crate::temporal::TimeFormat;
 
-/// Reads the fields of one table; remembers which columns hold personal data.
+/// Reads the fields of one table.
 pub(super) struct Fields<'p> {
     pub(super) problems: &'p mut Problems,
-    pub(super) personal: Vec<String>,
 }
 
 /// A field's long form, `{column: …, …}`, or its short form, the column's name alone.
@@ -34,13 +33,12 @@ impl Fields<'_> {
         let kind = members.take("type").and_then(|n| Some((n.line, self.problems.text(n, &members.path("type"))?)));
         let scale = members.take("scale").and_then(|n| self.scale(n, &members.path("scale")));
         let codes = members.take("codes");
-        let personal = members.take("pii").is_some_and(|n| match n.value {
-            Value::Bool(pii) => pii,
-            _ => {
-                self.problems.add(n.line, &members.path("pii"), "expected true or false");
-                false
-            }
-        });
+        // A note for people: names and texts are treated as personal with or without it.
+        if let Some(n) = members.take("pii")
+            && !matches!(n.value, Value::Bool)
+        {
+            self.problems.add(n.line, &members.path("pii"), "expected true or false");
+        }
         members.finish(self.problems);
         let columns = match (column, columns) {
             (Some(columns), None) | (None, Some(columns)) => columns?,
@@ -49,9 +47,6 @@ impl Fields<'_> {
                 return None;
             }
         };
-        if personal {
-            self.personal.extend(columns.iter().cloned());
-        }
         Some(Field { kind, scale, codes, ..short(columns) })
     }
 
@@ -85,15 +80,6 @@ impl Fields<'_> {
         let field = self.field(node, &members.path(name))?;
         self.plain(&field, kind);
         self.single(field)
-    }
-
-    /// Names and texts are personal with or without the mark.
-    pub(super) fn personal_column(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<String> {
-        let column = self.column(members, name, "text")?;
-        if !self.personal.contains(&column) {
-            self.personal.push(column.clone());
-        }
-        Some(column)
     }
 
     fn single(&mut self, mut field: Field<'_>) -> Option<String> {

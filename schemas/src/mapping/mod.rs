@@ -46,21 +46,6 @@ impl Mapping {
         self.tables.iter().map(Table::full_name)
     }
 
-    /// The kinds of canonical rows a table feeds; empty when it is not mapped.
-    pub fn entities(&self, source: &Source<'_>) -> Vec<Entity> {
-        self.table(source).map(Table::entities).unwrap_or_default()
-    }
-
-    /// Columns of a table that hold personal data: to be left out of whatever is written about a failed event.
-    pub fn personal_columns(&self, source: &Source<'_>) -> &[String] {
-        self.table(source).map(|table| table.personal.as_slice()).unwrap_or_default()
-    }
-
-    /// Operations whose postings confirm entries, in the mapping's order.
-    pub fn confirmable_operations(&self) -> impl Iterator<Item = &str> {
-        self.tables.iter().filter_map(|t| t.confirms.as_ref()).flat_map(|c| c.operations.iter().map(String::as_str))
-    }
-
     fn table(&self, source: &Source<'_>) -> Option<&Table> {
         let here = |table: &&Table| {
             table.name == source.table && table.database.as_ref().is_none_or(|database| *database == source.database)
@@ -99,34 +84,6 @@ pub struct MapError {
     pub column: String,
     /// What is wrong there.
     pub reason: MapReason,
-}
-
-impl MapError {
-    /// Whether one row is bad or every row of the table will be.
-    pub fn concern(&self) -> Concern {
-        match &self.reason {
-            MapReason::Missing | MapReason::Expected(_) | MapReason::NoBefore | MapReason::Connector => Concern::Table,
-            MapReason::Decimal(
-                DecimalError::BinaryFraction | DecimalError::TextNotBase64 | DecimalError::Expected(_),
-            ) => Concern::Table,
-            MapReason::Temporal(TemporalError::Expected(_)) => Concern::Table,
-            MapReason::Null
-            | MapReason::Unavailable
-            | MapReason::UnknownCode
-            | MapReason::UnknownCurrency
-            | MapReason::Decimal(_)
-            | MapReason::Temporal(_) => Concern::Row,
-        }
-    }
-}
-
-/// How far a mapping error reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concern {
-    /// This row: park it.
-    Row,
-    /// The table's definition changed: pause it.
-    Table,
 }
 
 /// What is wrong with a mapped column.
@@ -204,16 +161,11 @@ struct Table {
     balance: Option<BalanceFields>,
     transaction: Option<TransactionFields>,
     confirms: Option<Confirms>,
-    personal: Vec<String>,
 }
 
 impl Table {
     fn full_name(&self) -> String {
         self.database.iter().chain([&self.name]).cloned().collect::<Vec<_>>().join(".")
-    }
-
-    fn entities(&self) -> Vec<Entity> {
-        self.ids().into_iter().map(|(entity, _)| entity).collect()
     }
 
     /// The kinds of rows it feeds with the columns their keys are made of.
@@ -297,7 +249,6 @@ struct TransactionFields {
 
 #[derive(Debug, Clone)]
 struct Confirms {
-    operations: Vec<String>,
     posted: Option<Predicate>,
     refused: Option<Predicate>,
     reversed: Option<Predicate>,

@@ -15,7 +15,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Value {
     Null,
-    Bool(bool),
+    Bool,
     Integer(i64),
     Text(String),
     List(Vec<Node>),
@@ -48,8 +48,8 @@ impl<'de> Deserialize<'de> for Value {
             fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
                 Value::deserialize(deserializer)
             }
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-                Ok(Value::Bool(value))
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
+                Ok(Value::Bool)
             }
             fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
                 Ok(Value::Integer(value))
@@ -95,7 +95,7 @@ impl Problems {
     pub(super) fn text(&mut self, node: &Node, at: &str) -> Option<String> {
         match &node.value {
             Value::Text(text) if !text.is_empty() => return Some(text.clone()),
-            Value::Integer(_) | Value::Bool(_) | Value::Null | Value::Other => {
+            Value::Integer(_) | Value::Bool | Value::Null | Value::Other => {
                 self.add(node.line, at, "expected a text (put it in quotes)");
             }
             _ => self.add(node.line, at, "expected a text"),

@@ -98,7 +98,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
         None => (database, name),
     };
     let mut members = Members::of(node, &format!("tables.{name}"), problems)?;
-    let mut reader = Fields { problems, personal: Vec::new() };
+    let mut reader = Fields { problems };
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
     let customer = reader.section(&mut members, "customer", Fields::customer);
@@ -106,7 +106,6 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     let balance = reader.section(&mut members, "balance", Fields::balance);
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
-    let personal = reader.personal;
     if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
@@ -136,7 +135,6 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
         balance: balance.flatten(),
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
-        personal,
     })
 }
 
@@ -159,7 +157,7 @@ impl Fields<'_> {
 
     fn customer(&mut self, members: &mut Members<'_>) -> Option<CustomerFields> {
         let customer_id = self.id(members, "customer_id");
-        let name = self.personal_column(members, "name");
+        let name = self.column(members, "name", "text");
         Some(CustomerFields { customer_id: customer_id?, name })
     }
 
@@ -209,7 +207,7 @@ impl Fields<'_> {
         let currency = self.need_column(members, "currency", "text");
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
-        let remittance = self.personal_column(members, "remittance");
+        let remittance = self.column(members, "remittance", "text");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,
@@ -238,6 +236,7 @@ impl Fields<'_> {
             Some(Predicate { column: column?, equals: equals? })
         };
         let (posted, refused, reversed) = (predicate("posted"), predicate("refused"), predicate("reversed"));
-        Some(Confirms { operations: operations?, posted, refused, reversed })
+        // Named for people; which postings confirm is what the predicates say.
+        operations.map(|_| Confirms { posted, refused, reversed })
     }
 }
