@@ -125,10 +125,10 @@ impl Applier {
             .transaction(move |tx| {
                 Box::pin(async move {
                     writer.park(tx, &prepared.parked).await?;
-                    let also = prepared.evidence_accounts();
-                    let applied = writer.apply(tx, &prepared.changes, &also).await?;
-                    if !applied.visible.is_empty() || !prepared.evidence.is_empty() {
-                        let confirmed = confirm.confirm(tx, &prepared.evidence, &applied.visible).await;
+                    let applied = writer.apply(tx, &prepared.changes).await?;
+                    let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
+                    if !accounts.is_empty() {
+                        let confirmed = confirm.confirm(tx, &prepared.evidence, &accounts).await;
                         confirmed.map_err(ApplyError::Confirm)?;
                     }
                     writer.advance(tx, token, &advance).await?;

@@ -1,6 +1,5 @@
 //! The seam to the journal: what happens to entries in the transaction that applies the rows.
 
-use read_model::VisibleBalance;
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
 
@@ -20,13 +19,13 @@ pub enum ConfirmError {
 /// Lock order: read-model rows → lanes → entries → offset row. Called again with the same batch after a rollback, and never
 /// twice for a batch that was committed.
 pub trait Confirm: Send + Sync + 'static {
-    /// `evidence` = rows of the core that carry references; `visible` = the balances served from this transaction on, of
-    /// every account touched by a row or by evidence.
+    /// `evidence` = rows of the core that carry references; `accounts` = every account touched by a row or by evidence, in
+    /// byte order: what is served of them from this transaction on may be another balance.
     fn confirm<'t>(
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
-        visible: &'t [VisibleBalance],
+        accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>>;
 }
 
@@ -39,7 +38,7 @@ impl Confirm for NoJournal {
         &'t self,
         _tx: &'t mut Tx,
         _evidence: &'t [LegEvidence],
-        _visible: &'t [VisibleBalance],
+        _accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async { Ok(()) })
     }

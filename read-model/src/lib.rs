@@ -47,7 +47,7 @@ pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadErr
 pub use rows::{AccountDocument, RowError, Versioned};
 pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of, statuses};
 pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
-pub use writer::{Applied, VisibleBalance, WriteError, Writer};
+pub use writer::{Applied, WriteError, Writer};
 
 /// Brings the read model's tables to their newest version.
 pub async fn migrate(db: &sql::Db) -> Result<(), sql::Error> {

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::model::{CanonicalChange, Entity};
-use schemas::position::Version;
 use sql::{Tx, Upsert, Value, params, placeholders};
 
-use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, RowError, document, version};
+use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, RowError, document};
 use crate::table;
 
 /// Why an apply transaction did not happen.
@@ -38,22 +37,11 @@ impl From<RowError> for WriteError {
     }
 }
 
-/// A balance row as it is served after the changes: what an entry's holds are compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VisibleBalance {
-    /// Account.
-    pub account_id: String,
-    /// Version of its balance row.
-    pub version: Version,
-    /// Number of the newest posting it includes; none when the core does not number them.
-    pub last_posting: Option<i64>,
-}
-
 /// What a batch of changes made visible.
 #[derive(Debug, Clone, Default)]
 pub struct Applied {
-    /// The served balances of every account touched or asked for, whether or not this batch changed them.
-    pub visible: Vec<VisibleBalance>,
+    /// Every account whose document a change may have altered.
+    pub accounts: BTreeSet<String>,
     /// The accounts touched, as they are served now: what tiers are told after the commit.
     pub documents: Vec<Arc<AccountDocument>>,
     /// Accounts touched that are not served any more.
@@ -86,13 +74,8 @@ impl Writer {
     /// Applies changes by version-guarded upserts: state tables coalesced per key, transactions never; deletes leave markers.
     ///
     /// Rows are written in one order everywhere (customers, accounts, balances, transactions; keys in byte order). Reads back
-    /// what is served now for the accounts touched and for `also`. Changes must have passed [`check`](crate::check).
-    pub async fn apply(
-        &self,
-        tx: &mut Tx,
-        changes: &[CanonicalChange],
-        also: &BTreeSet<String>,
-    ) -> Result<Applied, WriteError> {
+    /// what is served now for the accounts touched. Changes must have passed [`check`](crate::check).
+    pub async fn apply(&self, tx: &mut Tx, changes: &[CanonicalChange]) -> Result<Applied, WriteError> {
         let mut applied = Applied::default();
         for entity in Entity::ALL {
             let upsert = self.upsert(entity, changes);
@@ -100,11 +83,10 @@ impl Writer {
             tx.upsert(upsert).await?;
         }
         let touched: BTreeSet<&str> = changes.iter().filter_map(document_key).collect();
-        let asked: BTreeSet<&str> = touched.iter().copied().chain(also.iter().map(String::as_str)).collect();
-        applied.visible = self.balances(tx, &asked).await?;
         applied.documents = self.documents(tx, &touched).await?;
         let served: BTreeSet<&str> = applied.documents.iter().map(|d| d.account_id()).collect();
         applied.gone = touched.difference(&served).map(|key| (*key).to_owned()).collect();
+        applied.accounts = touched.into_iter().map(str::to_owned).collect();
         Ok(applied)
     }
 
@@ -123,25 +105,6 @@ impl Writer {
         let mut upsert = table::upsert(entity);
         newest.values().for_each(|change| upsert.push(table::values(&self.source, change)));
         upsert
-    }
-
-    async fn balances(&self, tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<VisibleBalance>, WriteError> {
-        let mut visible = Vec::with_capacity(keys.len());
-        for keys in chunks(keys) {
-            let sql = format!(
-                "SELECT account_id, version, last_posting FROM balances \
-                 WHERE source = ? AND generation = ? AND deleted = 0 AND account_id IN ({})",
-                placeholders(keys.len())
-            );
-            for row in tx.query(&sql, self.scoped(&keys)).await? {
-                visible.push(VisibleBalance {
-                    account_id: row.get("account_id")?,
-                    version: version(&row, "version")?,
-                    last_posting: row.get("last_posting")?,
-                });
-            }
-        }
-        Ok(visible)
     }
 
     async fn documents(&self, tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<Arc<AccountDocument>>, WriteError> {

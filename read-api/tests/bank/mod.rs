@@ -1,6 +1,6 @@
 //! A small bank in SQLite in memory, with the read API over it and everything around it in the test's hand.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -186,7 +186,7 @@ impl Bank {
             Box::pin(async move {
                 let writer = Writer::new("core", 1);
                 let watermark = changes.iter().map(|change| change.version).max().unwrap_or(version(1));
-                writer.apply(tx, &changes, &BTreeSet::new()).await?;
+                writer.apply(tx, &changes).await?;
                 let advance = Advance {
                     sequence,
                     offsets: Vec::new(),

@@ -4,7 +4,6 @@
 #[path = "../../../sql/tests/support/given.rs"]
 mod given;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,7 +115,7 @@ impl World {
             .transaction(move |tx| {
                 Box::pin(async move {
                     writer.park(tx, &parked).await?;
-                    let applied = writer.apply(tx, &changes, &BTreeSet::new()).await?;
+                    let applied = writer.apply(tx, &changes).await?;
                     writer.advance(tx, token, &advance).await?;
                     // A crash before the commit is a rollback.
                     if crash { Err(sql::Error::Unavailable("crash".into()).into()) } else { Ok(applied) }

@@ -1,7 +1,6 @@
 //! What ingest saw the core book, told to the journal in the transaction that applies it.
 
 use ingest::{Confirm, ConfirmError};
-use read_model::VisibleBalance;
 use schemas::model::{LegEvidence, LegVerdict};
 use sql::{BoxFuture, Tx};
 use standin::journal::{Journal, JournalError, LegSeen};
@@ -14,12 +13,11 @@ impl Confirm for Confirmation {
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
-        visible: &'t [VisibleBalance],
+        accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {
             let seen: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
-            let changed: Vec<String> = visible.iter().map(|balance| balance.account_id.clone()).collect();
-            match self.0.confirm(tx, &seen, &changed).await {
+            match self.0.confirm(tx, &seen, accounts).await {
                 Ok(_) => Ok(()),
                 Err(JournalError::Sql(err)) => Err(ConfirmError::Sql(err)),
                 Err(err) => Err(ConfirmError::Other(err.to_string())),
