@@ -304,7 +304,7 @@ async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
 }
 
 /// The body of an operator's order: only with the scope, only with a reason.
-async fn order_from<T: serde::de::DeserializeOwned>(
+pub async fn order_from<T: serde::de::DeserializeOwned>(
     caller: &Caller,
     request: Request,
     reason: impl Fn(&T) -> &String,

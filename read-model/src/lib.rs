@@ -39,7 +39,7 @@ pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
 pub use parked::{
     EVERY_KEY, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedSummary, kept_of_parked, parked_events,
-    parked_keys,
+    parked_keys, trust,
 };
 pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};

@@ -135,6 +135,13 @@ pub async fn parked_keys(db: &Db, source: &str) -> Result<Vec<(String, Option<Ve
     rows.iter().map(|row| Ok((row.get("topic")?, row.get("event_key")?))).collect()
 }
 
+/// Ends the doubt about every account of a source; for operators, after they have looked at the parked events that name none.
+/// Accounts that a parked event names stay in doubt. `false`: there was none.
+pub async fn trust(db: &Db, source: &str) -> Result<bool, sql::Error> {
+    let sql = "DELETE FROM degraded_keys WHERE source = ? AND entity = ? AND entity_key = ?";
+    Ok(db.exec(sql, params![source, Entity::Account.as_str(), EVERY_KEY]).await? == 1)
+}
+
 /// One parked event as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedSummary {

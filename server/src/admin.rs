@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
+use edge::{Authenticate, Authenticator, Caller, Problem, Scope, Segment};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use read_model::{Digest, ParkedSummary, Reader, SourceStatus, Tier};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sql::Db;
+use standin::journal::Journal;
 
 use crate::signals::Drain;
 
@@ -31,6 +33,8 @@ pub struct Tower {
     pub db: Db,
     /// The read model.
     pub reader: Reader,
+    /// Keeps the audit.
+    pub journal: Journal,
     /// Every metric of this process.
     pub metrics: PrometheusHandle,
     /// Whether the process is ending.
@@ -42,6 +46,7 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/v1/sources", get(sources))
+        .route("/admin/v1/sources/{source}/actions", post(act))
         .route("/admin/v1/freshness", get(freshness))
         .route("/admin/v1/parked-events", get(parked_events))
         .route("/admin/v1/tiers", get(tiers))
@@ -98,6 +103,47 @@ async fn sources(State(tower): State<Tower>, caller: Caller) -> Result<Json<Valu
         })
     };
     Ok(Json(json!({ "sources": sources.iter().map(view).collect::<Vec<_>>() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act {
+    action: Action,
+    reason: String,
+}
+
+/// What a person orders about a source.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    /// A halted source goes on from its offsets: the cause was removed.
+    Resume,
+    /// Accounts are in doubt no more that no parked event names: what named none was looked at.
+    Trust,
+}
+
+async fn act(
+    State(tower): State<Tower>,
+    caller: Caller,
+    Segment(source): Segment,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let Act { action, reason } = gateway::order_from(&caller, request, |body: &Act| &body.reason).await?;
+    let known = statuses(&tower, &caller).await?;
+    known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
+    let unavailable = |error| Problem::unavailable("store-unavailable", "The store cannot be asked now", error);
+    let name = match action {
+        Action::Resume => "source.resume",
+        Action::Trust => "source.trust",
+    };
+    // Before it is done: an order without a trace must not exist, a trace without its effect may.
+    let audited = tower.journal.audit_order(&caller.id, name, json!({ "source": source, "why": reason })).await;
+    audited.map_err(|error| Problem::unavailable("journal-unavailable", "The journal does not answer", error))?;
+    let changed = match action {
+        Action::Resume => read_model::resume(&tower.db, &source).await,
+        Action::Trust => read_model::trust(&tower.db, &source).await,
+    };
+    Ok(Json(json!({ "source": source, "changed": changed.map_err(unavailable)? })))
 }
 
 async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {

@@ -97,6 +97,15 @@ pub enum Command {
         #[command(subcommand)]
         command: ReplayCommand,
     },
+    /// See where the core's data come from; let a halted source go on, or end the doubt about its accounts.
+    Source {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
     /// See or change what stand-in may accept.
     Limits {
         /// Where and how.
@@ -214,6 +223,29 @@ pub enum ReplayCommand {
     },
     /// What is open, by state.
     Status,
+}
+
+/// `locum source …`
+#[derive(Subcommand)]
+pub enum SourceCommand {
+    /// Every source: loaded, halted and why, how far behind.
+    List,
+    /// Let a halted source go on from its offsets, because the cause was removed.
+    Resume {
+        /// Its name.
+        name: String,
+        /// What was done; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Trust accounts again that no parked event names: one that named none put them all in doubt, and you have looked at it.
+    Trust {
+        /// Its name.
+        name: String,
+        /// What it was; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// `locum limits …`

@@ -69,3 +69,9 @@ fn understand(answer: &HttpAnswer) -> Result<Value, Failure> {
     let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
     Err(Failure::Refused(format!("{} {title}{detail}{hint}", status.as_u16())))
 }
+
+/// A text as one segment of a path or value of a query.
+pub fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

@@ -7,6 +7,7 @@ pub mod mode;
 pub mod queue;
 pub mod replay;
 pub mod serve;
+pub mod source;
 pub mod table;
 
 use std::process::ExitCode;

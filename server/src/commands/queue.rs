@@ -37,18 +37,13 @@ async fn act(admin: &Admin, id: &str, action: &str, reason: &str) -> Result<(), 
 }
 
 fn entry(id: &str) -> String {
-    format!("/admin/v1/entries/{}", encode(id))
+    format!("/admin/v1/entries/{}", client::encode(id))
 }
 
 fn path(state: Option<&str>, account: Option<&str>, after: Option<&str>, limit: u32) -> String {
     let filters = [("state", state), ("account", account), ("after", after)];
-    let filters = filters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encode(value?))));
+    let filters = filters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", client::encode(value?))));
     format!("/admin/v1/entries?limit={limit}{}", filters.collect::<String>())
-}
-
-fn encode(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn entries(answer: &Value) -> &[Value] {

@@ -111,8 +111,8 @@ pub async fn serve(
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
-    let (db, reader) = (shared.db.clone(), shared.reader.clone());
-    let tower = Tower { db, reader, metrics, drain: drain.clone() };
+    let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.clone());
+    let tower = Tower { db, reader, journal, metrics, drain: drain.clone() };
     let tower = admin::routes(tower, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
     services.spawn(ended("channels", public.serve("channels", channels, drain.clone().begun())));

@@ -16,12 +16,16 @@ impl Facts for ReadModelFacts {
             let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
             let known: HashMap<_, _> = found.iter().filter_map(sheet).collect();
-            // An account without its balance is there and not whole; any other absence is one once everything was loaded.
+            // An account without its balance is there and not whole; any other absence is one if nothing in doubt may be about it.
             let halves = found.iter().map(|facts| facts.document.account.row.account_id.clone());
             let mut unclear: HashSet<_> = halves.filter(|account| !known.contains_key(account)).collect();
-            let absent: Vec<_> = accounts.iter().filter(|account| !known.contains_key(*account)).cloned().collect();
-            if !absent.is_empty() && !read_model::every_source_loaded(tx).await? {
-                unclear.extend(absent);
+            let absent: Vec<&str> = names.into_iter().filter(|account| !known.contains_key(*account)).collect();
+            if !absent.is_empty() && !read_model::absence_is_known(tx, &absent).await? {
+                for account in absent {
+                    if !read_model::absence_is_known(tx, &[account]).await? {
+                        unclear.insert(account.to_owned());
+                    }
+                }
             }
             Ok(FactSheet { accounts: known, unclear })
         })

@@ -129,6 +129,21 @@ impl Journal {
         .await
     }
 
+    /// Keeps what a person orders elsewhere than in the journal, before it is done.
+    pub async fn audit_order(&self, actor: &str, action: &str, detail: serde_json::Value) -> Result<(), JournalError> {
+        let (id, actor, action) = (EntryId::generate(), actor.to_owned(), action.to_owned());
+        self.run(move |tx| {
+            let (id, actor, action, detail) = (id.clone(), actor.clone(), action.clone(), detail.clone());
+            Box::pin(async move {
+                match is_done(tx, &id).await? {
+                    true => Ok(()),
+                    false => audit_as(tx, &id, &actor, &action, detail).await,
+                }
+            })
+        })
+        .await
+    }
+
     /// The newest human actions first.
     pub async fn audit_trail(&self, limit: i64) -> Result<Vec<AuditRecord>, JournalError> {
         let rows = self

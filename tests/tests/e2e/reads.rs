@@ -125,12 +125,7 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     let sent = producer.send(record, Duration::from_secs(10)).await;
     sent.unwrap_or_else(|(err, _)| panic!("{topic}: {err}"));
 
-    wait_for("the touched account says that it is degraded", PATIENCE, async || {
-        let answer = balances(&mut http, ACCOUNT).await;
-        let quality = answer.header("data-quality").to_owned();
-        if answer.status == 200 && quality == "degraded" { Ok(()) } else { Err(format!("{} {quality}", answer.status)) }
-    })
-    .await;
+    quality(&mut http, ACCOUNT, "degraded").await;
     by_hand(&world, &format!("UPDATE accounts SET balance = 77.00 WHERE account_no = '{OTHER}'")).await;
     let other = shows(&mut http, OTHER, "77.00").await;
     assert_eq!(other.header("data-quality"), "ok");
@@ -138,5 +133,26 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     let parked = &told["parked_events"][0];
     assert_eq!((parked["topic"].as_str(), told["parked_events"][1].is_null()), (Some(&*topic), true), "{told}");
     assert!(parked["touches"].to_string().contains(ACCOUNT) && parked["reason"].is_string(), "{told}");
+
+    let record = FutureRecord::<(), _>::to(&topic).payload("nobody knows whose this is");
+    let sent = producer.send(record, Duration::from_secs(10)).await;
+    sent.unwrap_or_else(|(err, _)| panic!("{topic}: {err}"));
+    quality(&mut http, OTHER, "degraded").await;
+    let trust = json!({"action": "trust", "reason": "a producer of ours, gone astray"});
+    let trusted = world.operate(0, Method::POST, "/admin/v1/sources/corebank/actions", Some(&trust)).await;
+    assert_eq!(trusted["changed"], true);
+    quality(&mut http, OTHER, "ok").await;
+    assert_eq!(balances(&mut http, ACCOUNT).await.header("data-quality"), "degraded", "that one was named");
+    let audit = world.operate(0, Method::GET, "/admin/v1/audit", None).await;
+    assert_eq!(audit["audit"][0]["action"], "source.trust", "{audit}");
     world.end().await;
+}
+
+async fn quality(http: &mut Http, account: &str, wanted: &str) {
+    wait_for(&format!("{account} is {wanted}"), PATIENCE, async || {
+        let answer = balances(http, account).await;
+        let quality = answer.header("data-quality").to_owned();
+        if answer.status == 200 && quality == wanted { Ok(()) } else { Err(format!("{} {quality}", answer.status)) }
+    })
+    .await;
 }
