@@ -1,5 +1,6 @@
 //! Clients that write down what they saw.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,13 +80,16 @@ pub struct Client {
     recorder: Arc<Recorder>,
     instances: Vec<Http>,
     at: usize,
+    reads: u64,
+    /// Of the last positioned read of each account.
+    positions: BTreeMap<String, String>,
 }
 
 impl Client {
     /// Client `id` of these instances.
     pub fn new(id: usize, recorder: Arc<Recorder>, addresses: &[String], token: &str) -> Self {
         let instances = addresses.iter().map(|address| http(address, Some(token))).collect();
-        Self { id, recorder, instances, at: id % addresses.len() }
+        Self { id, recorder, instances, at: id % addresses.len(), reads: 0, positions: BTreeMap::new() }
     }
 
     /// Submits a transfer and retries it with the same key until it is answered, up to `limit`.
@@ -117,13 +121,24 @@ impl Client {
         self.ask(Ask::Look, key, transfer, Method::GET, &path, &[], None).await
     }
 
-    /// One plain read of an account's balances at the preferred instance, recorded.
+    /// One read of an account's balances at the preferred instance, recorded; every second one goes on from the position of
+    /// the last such read of the account.
     pub async fn read(&mut self, account: &str) -> End {
         let path = format!("/v1/accounts/{account}/balances");
+        self.reads += 1;
+        let positioned = self.reads % 2 == 0;
+        let position = self.positions.get(account).filter(|_| positioned).cloned();
+        let headers: Vec<_> = position.iter().map(|position| ("min-position", position.as_str())).collect();
         let (instance, sent) = (self.at, self.recorder.now());
-        let end = end_of(self.instances[instance].get(&path).await);
+        let answer = self.instances[instance].request(Method::GET, &path, &headers, None).await;
+        if let (true, Ok(answer)) = (positioned, &answer)
+            && answer.status == 200
+        {
+            self.positions.insert(account.to_owned(), answer.header("data-position").to_owned());
+        }
+        let end = end_of(answer);
         let (account, ended) = (account.to_owned(), self.recorder.now());
-        self.recorder.lock().reads.push(Read { instance, account, sent, ended, end: end.clone() });
+        self.recorder.lock().reads.push(Read { instance, account, positioned, sent, ended, end: end.clone() });
         end
     }
 

@@ -120,13 +120,15 @@ impl fmt::Display for Exchange {
     }
 }
 
-/// One plain read of an account's balances.
+/// One read of an account's balances.
 #[derive(Debug, Clone)]
 pub struct Read {
     /// Which Locum was asked.
     pub instance: usize,
     /// Whose balances.
     pub account: String,
+    /// One of a chain: with the position of the one before it as `Min-Position`. A plain read promises no order.
+    pub positioned: bool,
     /// Just before the request.
     pub sent: Nanos,
     /// Just after its end.

@@ -147,7 +147,7 @@ async fn feed(gate: Gate, pace: Arc<Semaphore>, per_second: usize) {
     }
 }
 
-/// Plain reads of random accounts at one instance, until dropped or stopped.
+/// Reads of random accounts at one instance, every second one with the position of the one before, until dropped or stopped.
 pub struct Reads {
     stop: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,

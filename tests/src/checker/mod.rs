@@ -66,9 +66,9 @@ pub enum Rule {
     ServerError,
     /// A living Locum gave an answer the API does not know.
     WrongAnswer,
-    /// A plain read on a living Locum failed or showed a balance the account never had.
+    /// A read on a living Locum failed or showed a balance the account never had.
     Read,
-    /// Q1: a read showed less than an earlier one at the same instance.
+    /// Q1: a read showed less than the one whose position it carried.
     WentBack,
     /// The available balance is not the sum of its parts.
     Sum,

@@ -119,7 +119,9 @@ pub(super) fn check(known: &Known<'_>, found: &mut Vec<Violation>) {
             continue;
         };
         check_available(&tracks, read, &shown, highest, found);
-        placed.entry((read.instance, &read.account)).or_default().push(Placed { read, lowest, highest });
+        if read.positioned {
+            placed.entry((read.instance, &read.account)).or_default().push(Placed { read, lowest, highest });
+        }
     }
     for reads in placed.into_values() {
         went_back(reads, found);
@@ -167,7 +169,7 @@ struct Placed<'a> {
     highest: i64,
 }
 
-/// Q1 at one instance: a read that began after another was answered shows nothing older.
+/// Q1: a read with the position of one before it shows nothing older.
 fn went_back(mut reads: Vec<Placed<'_>>, found: &mut Vec<Violation>) {
     reads.sort_by_key(|placed| placed.read.sent);
     let mut answered: Vec<&Placed<'_>> = reads.iter().collect();
@@ -190,7 +192,7 @@ pub(super) fn moved<'a>(known: &Known<'a>) -> Option<&'a Read> {
     let tracks = Tracks::of(known);
     let place = |read: &Read| tracks.places(&read.account, &shown(read)?);
     let moved = |read: &&Read| place(read).is_some_and(|(lowest, _)| lowest > tracks.0[read.account.as_str()].first);
-    known.evidence.history.reads.iter().find(moved)
+    known.evidence.history.reads.iter().filter(|read| read.positioned).find(moved)
 }
 
 /// Which read leaves out of `available` what had been promised.

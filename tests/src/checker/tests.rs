@@ -115,7 +115,14 @@ fn shows(scene: &mut Evidence, instance: usize, sent_ms: u64, booked: &str, as_o
         "core_holds": "5.00", "available": show_minor(available, "EUR"), "as_of_posting": as_of,
     });
     let (sent, ended) = (sent_ms * MS, (sent_ms + 1) * MS);
-    scene.history.reads.push(Read { instance, account: "A".into(), sent, ended, end: answered(200, body) });
+    scene.history.reads.push(Read {
+        instance,
+        account: "A".into(),
+        positioned: true,
+        sent,
+        ended,
+        end: answered(200, body),
+    });
 }
 
 #[test]
@@ -134,7 +141,7 @@ fn the_crime_is_the_only_thing_that_is_objected_to() {
 }
 
 #[test]
-fn a_later_read_at_one_instance_shows_nothing_older() {
+fn a_later_read_with_a_position_shows_nothing_older() {
     let seen = |instance, sent_ms| {
         let mut scene = watched();
         shows(&mut scene, instance, sent_ms, "90.00", 8, "20.00");
@@ -143,6 +150,10 @@ fn a_later_read_at_one_instance_shows_nothing_older() {
     assert_eq!(seen(0, 80), [Rule::WentBack]);
     assert_eq!(seen(0, 71), [], "it was sent when the other was not answered yet");
     assert_eq!(seen(1, 80), [], "another instance may be behind");
+    let mut plain = watched();
+    shows(&mut plain, 0, 80, "90.00", 8, "20.00");
+    plain.history.reads.last_mut().unwrap().positioned = false;
+    assert_eq!(rules(&plain), [], "a plain read may come from a tier that is a moment behind");
 }
 
 #[test]
@@ -327,7 +338,7 @@ fn branch_postings_need_no_key() {
 fn a_read_shows_a_balance_the_account_had_and_does_not_fail_on_a_living_locum() {
     let read = |end| {
         let mut scene = clean();
-        scene.history.reads.push(Read { instance: 0, account: "A".into(), sent: 1, ended: 2, end });
+        scene.history.reads.push(Read { instance: 0, account: "A".into(), positioned: true, sent: 1, ended: 2, end });
         rules(&scene)
     };
     let booked = |amount: &str| answered(200, json!({"booked": {"amount": amount, "currency": "EUR"}}));
