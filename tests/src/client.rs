@@ -126,7 +126,7 @@ impl Client {
     pub async fn read(&mut self, account: &str) -> End {
         let path = format!("/v1/accounts/{account}/balances");
         self.reads += 1;
-        let positioned = self.reads % 2 == 0;
+        let positioned = self.reads.is_multiple_of(2);
         let position = self.positions.get(account).filter(|_| positioned).cloned();
         let headers: Vec<_> = position.iter().map(|position| ("min-position", position.as_str())).collect();
         let (instance, sent) = (self.at, self.recorder.now());
