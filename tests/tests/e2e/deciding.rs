@@ -122,7 +122,8 @@ impl Run {
         self.stood_in(before);
         database.end();
         self.world.core.restart().await;
-        self.lull().await;
+        // What is left of the load may be too little to ask for many direct answers.
+        self.drained().await;
     }
 
     fn seen(&self) -> usize {
@@ -144,12 +145,17 @@ impl Run {
         outage::submissions(&self.world, self.seen() + self.transfers * percent / 100).await;
     }
 
-    /// The load pauses until the queue is empty, then goes on.
+    /// The load pauses until the queue is empty, then goes on, and the core answers inside the request again.
     async fn lull(&self) {
+        self.drained().await;
+        self.direct_again().await;
+    }
+
+    /// The load pauses until the queue is empty.
+    async fn drained(&self) {
         self.gate.close();
         assert_eq!(self.world.drained(PATIENCE).await, 0, "the queue drains while nobody writes");
         self.gate.open();
-        self.direct_again().await;
     }
 
     /// Many writes are answered by the core inside the request.
