@@ -78,16 +78,16 @@ impl Run {
     /// What happens, each for its share of the load; and each must have been felt.
     async fn calamities(&mut self) {
         self.direct_again().await;
-        self.more(10).await;
+        self.more(6).await;
 
         println!("the core is killed");
         let before = self.seen();
         self.world.core.kill();
-        self.more(8).await;
+        self.more(6).await;
         self.stood_in(before);
         self.world.core.restart().await;
 
-        self.more(7).await;
+        self.more(5).await;
         println!("locum 0 is killed");
         self.world.kill_and_restart_locum(0).await;
 
@@ -96,7 +96,7 @@ impl Run {
         let before = self.seen();
         self.world.core.freeze();
         self.outcomes_unknown().await;
-        self.more(6).await;
+        self.more(5).await;
         self.stood_in(before);
         self.world.core.thaw();
 
@@ -104,7 +104,7 @@ impl Run {
         println!("answers of the core get lost after the commit");
         let before = self.seen();
         self.world.core.fault(json!({"mode": "drop_after_commit", "share": 20})).await;
-        self.more(5).await;
+        self.more(4).await;
         let hits = self.world.core.hits().await;
         self.world.core.heal().await;
         assert!(hits >= self.few() as u64, "{hits} answers were lost");
@@ -115,10 +115,10 @@ impl Run {
         let before = self.seen();
         self.world.core.kill();
         let database = self.world.stack.kill("mariadb-core").await;
-        self.more(10).await;
+        self.more(7).await;
         println!("locum 1 is killed while the core is away");
         self.world.kill_and_restart_locum(1).await;
-        self.more(6).await;
+        self.more(4).await;
         self.stood_in(before);
         database.end();
         self.world.core.restart().await;
