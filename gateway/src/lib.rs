@@ -14,6 +14,6 @@ mod routes;
 mod submission;
 
 pub use monitor::{Monitor, MonitorOptions, Watch};
-pub use operators::{operators_router, order_from};
+pub use operators::{action_from, operators_router};
 pub use routes::router;
 pub use submission::{Gateway, Options};

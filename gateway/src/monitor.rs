@@ -6,7 +6,7 @@ use std::time::Duration;
 use connectors::{CoreConnector, Probe};
 use standin::journal::{Backlog, Journal, JournalError, ModeOrder};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::health::{CoreHealth, Health, Policy, Signal};
 use crate::metrics::{BREAKS, CONTRADICTED, ENTRIES, HEALTH_CHANGES_TOTAL, OLDEST_OPEN_SECONDS, STANDS_IN};
@@ -115,8 +115,7 @@ impl Monitor {
     }
 
     async fn probe(&self) {
-        let mut ticks = interval(self.options.probe_every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(self.options.probe_every);
         loop {
             ticks.tick().await;
             self.watch.signal(match self.core.probe(self.options.probe_timeout).await {
@@ -127,8 +126,7 @@ impl Monitor {
     }
 
     async fn look(&self, gateway: &Gateway) {
-        let mut ticks = interval(self.options.look_every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(self.options.look_every);
         loop {
             ticks.tick().await;
             if let Err(err) = self.look_once(gateway).await {
@@ -138,8 +136,7 @@ impl Monitor {
     }
 
     async fn count(&self) {
-        let mut ticks = interval(self.options.count_every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(self.options.count_every);
         loop {
             ticks.tick().await;
             if let Err(err) = self.count_once().await {
@@ -173,4 +170,11 @@ impl Monitor {
         });
         gateway.end_what_nobody_carries().await
     }
+}
+
+/// A look that took too long puts the next ones off, rather than having them follow at once.
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

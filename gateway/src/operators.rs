@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Caller, Problem, Scope, Segment};
 use schemas::entry::EntryState;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use standin::journal::{Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
@@ -136,11 +137,18 @@ fn entry_view(entry: &Entry) -> Value {
     })
 }
 
+/// An order that is nothing but an action and why.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Act {
-    action: Action,
+struct Act<A> {
+    action: A,
     reason: String,
+}
+
+/// What an operator orders and why, from a request's body: only with the scope, only with a reason.
+pub async fn action_from<A: DeserializeOwned>(caller: &Caller, request: Request) -> Result<(A, String), Problem> {
+    let Act { action, reason } = order_from(caller, request, |body: &Act<A>| &body.reason).await?;
+    Ok((action, reason))
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -171,7 +179,7 @@ impl Action {
 }
 
 async fn act(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment, request: Request) -> Answer {
-    let Act { action, reason } = order_from(&caller, request, |body: &Act| &body.reason).await?;
+    let (action, reason): (Action, _) = action_from(&caller, request).await?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     let decision = action.decision(gateway.core().capabilities().request_lifetime_ms_max);
     match gateway.journal().decide(&caller.id, &id, decision, Some(reason)).await {
@@ -213,13 +221,6 @@ async fn show_replay(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     .into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SteerReplay {
-    action: ReplayAction,
-    reason: String,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ReplayAction {
@@ -228,7 +229,7 @@ enum ReplayAction {
 }
 
 async fn steer_replay(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
-    let SteerReplay { action, reason } = order_from(&caller, request, |body: &SteerReplay| &body.reason).await?;
+    let (action, reason): (ReplayAction, _) = action_from(&caller, request).await?;
     let paused = action == ReplayAction::Pause;
     gateway.journal().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
     show_replay(State(gateway), caller).await
@@ -304,7 +305,7 @@ async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
 }
 
 /// The body of an operator's order: only with the scope, only with a reason.
-pub async fn order_from<T: serde::de::DeserializeOwned>(
+async fn order_from<T: DeserializeOwned>(
     caller: &Caller,
     request: Request,
     reason: impl Fn(&T) -> &String,

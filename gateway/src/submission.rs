@@ -201,9 +201,9 @@ impl Submission {
         };
         let started = Instant::now();
         let outcome = self.shared.core.post(&request, self.core_budget()).await;
-        metrics::histogram!(CORE_ATTEMPT_SECONDS, "outcome" => name_of(&outcome)).record(started.elapsed());
+        metrics::histogram!(CORE_ATTEMPT_SECONDS, "outcome" => outcome.as_str()).record(started.elapsed());
         if let Outcome::NotSent { reason, .. } | Outcome::Unknown { reason } = &outcome {
-            tracing::info!(entry = %entry.id, outcome = name_of(&outcome), reason, "the core did not answer");
+            tracing::info!(entry = %entry.id, outcome = outcome.as_str(), reason, "the core did not answer");
         }
         outcome
     }
@@ -304,16 +304,6 @@ fn signal_of(outcome: &Outcome) -> Option<Signal> {
         Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Signal::Refused),
         Outcome::NotSent { why: Unsent::NotTried, .. } => None,
         Outcome::Unknown { .. } => Some(Signal::NoAnswer),
-    }
-}
-
-fn name_of(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Posted(_) => "posted",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Duplicate => "duplicate",
-        Outcome::NotSent { .. } => "not_sent",
-        Outcome::Unknown { .. } => "unknown",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Query parameters, strictly: unknown and repeated ones are refused.
 
-use axum::extract::{FromRequestParts, Path, Query};
-use edge::{FieldError, Problem};
+use axum::extract::{FromRequestParts, Query};
+use edge::{FieldError, Problem, Segment};
 use http::Uri;
 use http::request::Parts;
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let Segment(id) = Segment::from_request_parts(parts, state).await?;
         let plausible = (1..=KEY_LEN_MAX).contains(&id.chars().count());
         if plausible { Ok(Self(id)) } else { Err(Problem::not_found()) }
     }

@@ -21,7 +21,7 @@ pub struct Facts {
 }
 
 /// The accounts that the read model has, in no order. A missing one is unknown, or nothing may be said of it:
-/// see [`absence_is_known`].
+/// see [`unclear`].
 pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadError> {
     if accounts.is_empty() {
         return Ok(Vec::new());
@@ -37,20 +37,35 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadErr
     Ok(known)
 }
 
-/// True when none of the `missing` accounts, those asked for that [`facts`] did not return, exists in any core: every
-/// source is loaded, and no parked event may be about one of them. Otherwise nothing may be decided on their absence.
-/// With none missing it says whether every source is loaded.
-pub async fn absence_is_known(tx: &mut Tx, missing: &[&str]) -> Result<bool, sql::Error> {
-    let loaded = every_source_loaded(tx).await?;
-    if missing.is_empty() || !loaded {
-        return Ok(loaded);
+/// Those of the `missing` accounts, asked for and not returned by [`facts`], whose absence means nothing: a source is not
+/// loaded, or a parked event may be about them. The others exist in no core.
+pub async fn unclear<'a>(tx: &mut Tx, missing: &[&'a str]) -> Result<Vec<&'a str>, sql::Error> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
     }
-    let (sql, values) = doubt(Entity::Account, missing);
-    Ok(tx.query(&sql, values).await?.is_empty())
+    if !every_source_loaded(tx).await? {
+        return Ok(missing.to_vec());
+    }
+    // Together first: doubt is rare, and a stranger may name any number of accounts.
+    if !in_doubt(tx, missing).await? {
+        return Ok(Vec::new());
+    }
+    let mut unclear = Vec::new();
+    for account in missing {
+        if in_doubt(tx, &[account]).await? {
+            unclear.push(*account);
+        }
+    }
+    Ok(unclear)
+}
+
+async fn in_doubt(tx: &mut Tx, accounts: &[&str]) -> Result<bool, sql::Error> {
+    let (sql, values) = doubt(Entity::Account, accounts);
+    Ok(!tx.query(&sql, values).await?.is_empty())
 }
 
 /// True when every source was loaded once. That alone does not make a missing account unknown to the cores: see
-/// [`absence_is_known`].
+/// [`unclear`].
 pub async fn every_source_loaded(tx: &mut Tx) -> Result<bool, sql::Error> {
     let sql = "SELECT COUNT(*) AS sources, COALESCE(SUM(loaded), 0) AS loaded FROM sources";
     let row = tx.query_one(sql, Vec::new()).await?;

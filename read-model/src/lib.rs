@@ -29,7 +29,7 @@ mod table;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
-pub use facts::{Facts, absence_is_known, every_source_loaded, facts};
+pub use facts::{Facts, every_source_loaded, facts, unclear};
 pub use grant::Grant;
 pub use hot::{DOCUMENT_TTL_S, Hot};
 pub use lease::{Lease, release, renew, take};

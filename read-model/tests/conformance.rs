@@ -293,7 +293,8 @@ async fn parked_absence(world: &mut World) {
 }
 
 async fn absence_known(world: &World, keys: Vec<&'static str>) -> bool {
-    world.db.transaction(move |tx| Box::pin(async move { absence_is_known(tx, &keys).await })).await.unwrap()
+    let ask = world.db.transaction(move |tx| Box::pin(async move { Ok(unclear(tx, &keys).await?.is_empty()) }));
+    ask.await.unwrap_or_else(|err: sql::Error| panic!("{err}"))
 }
 
 async fn parked_large(world: &mut World) {

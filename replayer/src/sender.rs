@@ -12,7 +12,6 @@ use standin::settle;
 const RECORD_TRIES: u32 = 5;
 
 /// Sends under one fence.
-#[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) journal: Journal,
     pub(crate) core: Arc<dyn CoreConnector>,

@@ -277,19 +277,9 @@ async fn carry(sender: Sender, claimed: Claimed) -> Sent {
     let Claimed { entry, attempt } = claimed;
     let (outcome, changes) = sender.post(&entry, attempt, sender.timeout).await;
     reached(REPLAY_AFTER_SEND);
-    metrics::counter!(REPLAYED_TOTAL, "outcome" => name_of(&outcome)).increment(1);
+    metrics::counter!(REPLAYED_TOTAL, "outcome" => outcome.as_str()).increment(1);
     let answered = matches!(outcome, Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate);
     let recorded = sender.record(&entry.id, attempt, changes).await;
     reached(REPLAY_AFTER_RECORD);
     Sent { id: entry.id, attempt, answered, recorded }
-}
-
-fn name_of(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Posted(_) => "posted",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Duplicate => "duplicate",
-        Outcome::NotSent { .. } => "not_sent",
-        Outcome::Unknown { .. } => "unknown",
-    }
 }

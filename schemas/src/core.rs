@@ -43,6 +43,19 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The word in metrics and logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Posted(_) => "posted",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Duplicate => "duplicate",
+            Outcome::NotSent { .. } => "not_sent",
+            Outcome::Unknown { .. } => "unknown",
+        }
+    }
+}
+
 /// Why a request was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {

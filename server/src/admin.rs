@@ -105,13 +105,6 @@ async fn sources(State(tower): State<Tower>, caller: Caller) -> Result<Json<Valu
     Ok(Json(json!({ "sources": sources.iter().map(view).collect::<Vec<_>>() })))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Act {
-    action: Action,
-    reason: String,
-}
-
 /// What a person orders about a source.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,7 +121,7 @@ async fn act(
     Segment(source): Segment,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let Act { action, reason } = gateway::order_from(&caller, request, |body: &Act| &body.reason).await?;
+    let (action, reason): (Action, _) = gateway::action_from(&caller, request).await?;
     let known = statuses(&tower, &caller).await?;
     known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
     let unavailable = |error| Problem::unavailable("store-unavailable", "The store cannot be asked now", error);

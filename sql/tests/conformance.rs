@@ -10,7 +10,7 @@ use sql::{BatchUpdate, Db, Error, Migration, Options, Policy, Upsert, Value, par
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use support::{Failure, Fixture, SCHEMA, cutting_proxy, engines, servers, wait_for};
+use support::{Failure, Fixture, Held, SCHEMA, cutting_proxy, engines, servers, wait_for};
 use tokio::sync::{Notify, oneshot};
 
 /// A test per behaviour, run on each engine in turn; the name of the engine is printed for failures.
@@ -427,27 +427,12 @@ async fn lists(f: &Fixture) {
 
 async fn isolation(f: &Fixture) {
     f.lane("a", 10).await;
-    let (inside, is_inside) = oneshot::channel();
-    let go = Arc::new(Notify::new());
-    let (db, gate) = (f.db.clone(), go.clone());
-    let writer = tokio::spawn(async move {
-        db.transaction::<(), Error>(move |tx| {
-            Box::pin(async move {
-                tx.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await?;
-                inside.send(()).unwrap();
-                gate.notified().await;
-                Ok(())
-            })
-        })
-        .await
-    });
-    is_inside.await.unwrap();
+    let writer = Held::update(&f.db, "a", 3).await;
     if !f.is_memory() {
         // In memory reads share the writer, and so wait instead.
         assert_eq!(f.used("a").await, 0);
     }
-    go.notify_one();
-    writer.await.unwrap().unwrap();
+    writer.end().await.unwrap();
     assert_eq!(f.used("a").await, 3);
 }
 
@@ -498,29 +483,14 @@ async fn a_transaction_that_falls_silent_gives_its_rows_back() {
         let options = Options { idle_transaction_max: Duration::from_secs(1), ..Options::default() };
         let f = Fixture::open(&server, options).await;
         f.lane("a", 1).await;
-        let (inside, is_inside) = oneshot::channel();
-        let go = Arc::new(Notify::new());
-        let (db, gate) = (f.db.clone(), go.clone());
-        let stopped = tokio::spawn(async move {
-            db.transaction::<(), Error>(move |tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
-                    inside.send(()).unwrap();
-                    gate.notified().await;
-                    Ok(())
-                })
-            })
-            .await
-        });
-        is_inside.await.unwrap();
+        let stopped = Held::update(&f.db, "a", 1).await;
         let begun = Instant::now();
         let taken = async || f.db.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await;
         while let Err(err) = taken().await {
             assert!(begun.elapsed() < Duration::from_secs(60), "{server}: still locked: {err}");
         }
         println!("{server}: free after {:?}", begun.elapsed());
-        go.notify_one();
-        let woken = stopped.await.unwrap();
+        let woken = stopped.end().await;
         assert!(woken.is_err(), "{server}: what was rolled back must not look committed");
         let used = f.db.query("SELECT used FROM lanes WHERE account = 'a'", vec![]).await.unwrap();
         assert_eq!(used[0].get::<i64>("used"), Ok(2), "{server}");
@@ -533,21 +503,7 @@ async fn a_lock_wait_ends_as_retryable() {
     for server in servers() {
         let f = Fixture::open(&server, Options { lock_wait: Duration::from_secs(1), ..Options::default() }).await;
         f.lane("a", 1).await;
-        let (inside, is_inside) = oneshot::channel();
-        let go = Arc::new(Notify::new());
-        let (db, gate) = (f.db.clone(), go.clone());
-        let holder = tokio::spawn(async move {
-            db.transaction::<(), Error>(move |tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
-                    inside.send(()).unwrap();
-                    gate.notified().await;
-                    Ok(())
-                })
-            })
-            .await
-        });
-        is_inside.await.unwrap();
+        let holder = Held::update(&f.db, "a", 1).await;
         let asked = Instant::now();
         let outcome =
             f.db.transaction(|tx| {
@@ -557,8 +513,7 @@ async fn a_lock_wait_ends_as_retryable() {
         println!("{server}: {outcome:?} after {:?}", asked.elapsed());
         assert!(matches!(&outcome, Err(err) if err.is_retryable()), "{server}: {outcome:?}");
         assert!(asked.elapsed() < Duration::from_secs(4), "{server}: {:?}", asked.elapsed());
-        go.notify_one();
-        holder.await.unwrap().unwrap();
+        holder.end().await.unwrap();
         assert_eq!(f.used("a").await, 1);
         f.remove().await;
     }
@@ -571,26 +526,11 @@ async fn a_batch_update_waits_for_no_rows_but_its_own() {
         for account in ["a", "b", "c", "d"] {
             f.lane(account, 10).await;
         }
-        let (inside, is_inside) = oneshot::channel();
-        let go = Arc::new(Notify::new());
-        let (db, gate) = (f.db.clone(), go.clone());
-        let holder = tokio::spawn(async move {
-            db.transaction::<(), Error>(move |tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["b"]).await?;
-                    inside.send(()).unwrap();
-                    gate.notified().await;
-                    Ok(())
-                })
-            })
-            .await
-        });
-        is_inside.await.unwrap();
+        let holder = Held::update(&f.db, "b", 1).await;
         let others = move_lanes().row(params!["a", 3, 2, 1]).row(params!["c", 4, 2, 1]);
         let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(others).await })).await;
         assert_eq!(matched, Ok(2), "{server}");
-        go.notify_one();
-        holder.await.unwrap().unwrap();
+        holder.end().await.unwrap();
         f.remove().await;
     }
 }

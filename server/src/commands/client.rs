@@ -62,7 +62,7 @@ fn understand(answer: &HttpAnswer) -> Result<Value, Failure> {
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     let hint = match status.as_u16() {
         401 => "; give an operator's token with --token-file",
-        404 => "; no such thing, or this process does not run the gateway role",
+        404 => "; no such thing, or this process runs neither gateway nor replayer",
         _ => "",
     };
     let (title, detail) = (text("title"), text("detail"));

@@ -29,10 +29,6 @@ pub async fn run(admin: &Admin, command: LimitsCommand) -> Result<(), Failure> {
         let order = json!({ "limits": now["limits"], "version": now["version"], "reason": reason });
         now = client::order(admin, Method::PUT, PATH, order).await?;
     }
-    if admin.json {
-        println!("{now:#}")
-    } else {
-        table::print_object(&now["limits"])
-    }
+    table::show(admin.json, if admin.json { &now } else { &now["limits"] });
     Ok(())
 }

@@ -14,10 +14,6 @@ pub async fn run(admin: &Admin, command: ModeCommand) -> Result<(), Failure> {
             client::order(admin, Method::PUT, "/admin/v1/mode", json!({ "order": order, "reason": reason })).await?
         }
     };
-    if admin.json {
-        println!("{answer:#}")
-    } else {
-        table::print_object(&answer)
-    }
+    table::show(admin.json, &answer);
     Ok(())
 }

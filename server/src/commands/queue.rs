@@ -54,10 +54,9 @@ fn list(admin: &Admin, answer: &Value, limit: u32) {
     if admin.json {
         return println!("{answer:#}");
     }
-    let row = |entry: &Value| COLUMNS.iter().map(|column| table::cell(&entry[*column])).collect();
-    let rows: Vec<Vec<String>> = entries(answer).iter().map(row).collect();
-    table::print(&COLUMNS, &rows);
-    if let Some(last) = entries(answer).last().filter(|_| rows.len() as u64 >= u64::from(limit)) {
+    let entries = entries(answer);
+    table::print_list(&COLUMNS, entries);
+    if let Some(last) = entries.last().filter(|_| entries.len() as u64 >= u64::from(limit)) {
         eprintln!("there may be more: --after {}", table::cell(&last["id"]));
     }
 }

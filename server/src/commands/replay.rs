@@ -16,10 +16,6 @@ pub async fn run(admin: &Admin, command: ReplayCommand) -> Result<(), Failure> {
         ReplayCommand::Start { reason } => client::order(admin, Method::POST, PATH, steer("start", reason)).await?,
         ReplayCommand::Pause { reason } => client::order(admin, Method::POST, PATH, steer("pause", reason)).await?,
     };
-    if admin.json {
-        println!("{answer:#}")
-    } else {
-        table::print_object(&answer)
-    }
+    table::show(admin.json, &answer);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `locum source`: where the core's data come from.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Failure, client, table};
 use crate::cli::{Admin, SourceCommand};
@@ -16,26 +16,17 @@ pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {
         client::order(admin, Method::POST, &format!("{PATH}/{}/actions", client::encode(name)), body).await
     };
     let answer = match command {
-        SourceCommand::List => return list(admin, &client::get(admin, PATH).await?),
+        SourceCommand::List => {
+            let answer = client::get(admin, PATH).await?;
+            match answer["sources"].as_array() {
+                Some(sources) if !admin.json => table::print_list(&COLUMNS, sources),
+                _ => println!("{answer:#}"),
+            }
+            return Ok(());
+        }
         SourceCommand::Resume { name, reason } => order(&name, "resume", reason).await?,
         SourceCommand::Trust { name, reason } => order(&name, "trust", reason).await?,
     };
-    if admin.json {
-        println!("{answer:#}")
-    } else {
-        table::print_object(&answer)
-    }
-    Ok(())
-}
-
-fn list(admin: &Admin, answer: &Value) -> Result<(), Failure> {
-    if admin.json {
-        println!("{answer:#}");
-        return Ok(());
-    }
-    let sources = answer["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let row = |source: &Value| COLUMNS.iter().map(|column| table::cell(&source[*column])).collect();
-    let rows: Vec<Vec<String>> = sources.iter().map(row).collect();
-    table::print(&COLUMNS, &rows);
+    table::show(admin.json, &answer);
     Ok(())
 }

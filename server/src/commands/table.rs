@@ -11,6 +11,21 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
+/// Prints what the server answered: its JSON, or names and values.
+pub fn show(json: bool, answer: &Value) {
+    match json {
+        true => println!("{answer:#}"),
+        false => print_object(answer),
+    }
+}
+
+/// Prints these members of each object of a list, a row each.
+pub fn print_list(members: &[&str], objects: &[Value]) {
+    let row = |object: &Value| members.iter().map(|member| cell(&object[*member])).collect();
+    let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
+    print(members, &rows);
+}
+
 /// Prints rows under their titles, each column as wide as it needs.
 pub fn print(titles: &[&str], rows: &[Vec<String>]) {
     print!("{}", render(titles, rows));

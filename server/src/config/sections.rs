@@ -36,7 +36,7 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The core that takes writes.
     pub core: Core,
-    /// What stand-in may accept, taken over at the very first start; from then on the database has it.
+    /// What stand-in may accept until operators change it live.
     pub limits: Limits,
     /// The tokens file.
     pub tokens: Option<PathBuf>,

@@ -20,13 +20,7 @@ impl Facts for ReadModelFacts {
             let halves = found.iter().map(|facts| facts.document.account.row.account_id.clone());
             let mut unclear: HashSet<_> = halves.filter(|account| !known.contains_key(account)).collect();
             let absent: Vec<&str> = names.into_iter().filter(|account| !known.contains_key(*account)).collect();
-            if !absent.is_empty() && !read_model::absence_is_known(tx, &absent).await? {
-                for account in absent {
-                    if !read_model::absence_is_known(tx, &[account]).await? {
-                        unclear.insert(account.to_owned());
-                    }
-                }
-            }
+            unclear.extend(read_model::unclear(tx, &absent).await?.into_iter().map(str::to_owned));
             Ok(FactSheet { accounts: known, unclear })
         })
     }

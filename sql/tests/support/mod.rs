@@ -6,10 +6,13 @@ mod given;
 pub use given::servers;
 use sql::{Db, Error, Migration, Options};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 pub const SCHEMA: &[Migration] = &[Migration {
     version: 1,
@@ -79,6 +82,40 @@ impl Fixture {
         }
         self.db.close().await;
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A transaction that has changed a lane, and keeps it locked until it is told to end.
+pub struct Held {
+    go: Arc<Notify>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Held {
+    /// Returns once the lane's `used` is changed.
+    pub async fn update(db: &Db, account: &'static str, used: i64) -> Held {
+        let (inside, is_inside) = oneshot::channel();
+        let go = Arc::new(Notify::new());
+        let (db, gate) = (db.clone(), go.clone());
+        let task = tokio::spawn(async move {
+            db.transaction(move |tx| {
+                Box::pin(async move {
+                    tx.exec("UPDATE lanes SET used = ? WHERE account = ?", sql::params![used, account]).await?;
+                    inside.send(()).unwrap();
+                    gate.notified().await;
+                    Ok(())
+                })
+            })
+            .await
+        });
+        is_inside.await.unwrap();
+        Held { go, task }
+    }
+
+    /// Lets it commit; how that went.
+    pub async fn end(self) -> Result<(), Error> {
+        self.go.notify_one();
+        self.task.await.unwrap()
     }
 }
 
