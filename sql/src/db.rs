@@ -19,8 +19,10 @@ pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 /// Bounds of a [`Db`]; every default is meant for production.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Most connections to the server at once. 32; SQLite always has one writer and two readers.
+    /// Most connections to the server for transactions and writes at once. 32; SQLite always has one.
     pub connections_max: usize,
+    /// Most connections beside those for autocommit reads, which so never wait behind writes. 16; SQLite always has two.
+    pub readers_max: usize,
     /// Longest wait for a connection, connecting included, before [`Error::Unavailable`]. 2 s.
     pub acquire_timeout: Duration,
     /// Longest wait for a row lock before [`Error::Retryable`]. 1 s; MySQL and TiDB round up to whole seconds.
@@ -39,6 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             connections_max: 32,
+            readers_max: 16,
             acquire_timeout: Duration::from_secs(2),
             lock_wait: Duration::from_secs(1),
             idle_transaction_max: Duration::from_secs(5),

@@ -27,15 +27,27 @@ const READ_AGAIN_MAX: u32 = 2;
 /// The character set number of raw bytes.
 const BINARY: u16 = 63;
 
-/// A bounded pool of connections to one database.
+/// A pool of connections to one database, with a bound for writers and one for autocommit reads.
 pub(crate) struct MySql {
     opts: Opts,
     idle: Mutex<Vec<Idle>>,
-    permits: Arc<Semaphore>,
-    permits_max: u32,
+    writers: Bound,
+    readers: Bound,
     acquire_timeout: Duration,
     statement_timeout: Duration,
     recorder: Option<Recorder>,
+}
+
+/// How many connections one kind of use may hold.
+struct Bound {
+    permits: Arc<Semaphore>,
+    max: u32,
+}
+
+impl Bound {
+    fn new(max: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max)), max: u32::try_from(max).unwrap_or(u32::MAX) }
+    }
 }
 
 struct Idle {
@@ -70,8 +82,8 @@ impl MySql {
         let pool = MySql {
             opts,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(options.connections_max)),
-            permits_max: u32::try_from(options.connections_max).unwrap_or(u32::MAX),
+            writers: Bound::new(options.connections_max),
+            readers: Bound::new(options.readers_max),
             acquire_timeout: options.acquire_timeout,
             statement_timeout: options.statement_timeout,
             recorder: options.record_statements_to.as_deref().map(Recorder::new).transpose()?,
@@ -104,8 +116,8 @@ impl MySql {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    async fn acquire(self: &Arc<Self>) -> Result<Session, Error> {
-        let wait = timeout(self.acquire_timeout, self.permits.clone().acquire_owned());
+    async fn acquire(self: &Arc<Self>, bound: &Bound) -> Result<Session, Error> {
+        let wait = timeout(self.acquire_timeout, bound.permits.clone().acquire_owned());
         let permit = match wait.await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(Error::Unavailable("closed".into())),
@@ -125,9 +137,11 @@ impl MySql {
     }
 
     pub(crate) async fn close(&self) {
-        let all = timeout(self.acquire_timeout, self.permits.acquire_many(self.permits_max)).await;
-        self.permits.close();
-        drop(all);
+        for bound in [&self.writers, &self.readers] {
+            let all = timeout(self.acquire_timeout, bound.permits.acquire_many(bound.max)).await;
+            bound.permits.close();
+            drop(all);
+        }
         while let Some(idle) = self.pop() {
             // Nothing depends on the farewell: the server drops the session either way.
             let _ = timeout(PING_TIMEOUT, idle.conn.disconnect()).await;
@@ -203,7 +217,7 @@ fn session_settings(server: Server, options: &Options) -> Vec<String> {
 pub(crate) async fn query(pool: &Arc<MySql>, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
     let mut tries = 0;
     loop {
-        let mut session = pool.acquire().await?;
+        let mut session = pool.acquire(&pool.readers).await?;
         match session.query(sql, params.clone()).await {
             Err(Error::Unavailable(_)) if session.stale() => continue,
             Err(Error::Retryable { .. }) if tries < READ_AGAIN_MAX => tries += 1,
@@ -217,7 +231,7 @@ pub(crate) async fn query(pool: &Arc<MySql>, sql: &str, params: Vec<Value>) -> R
 
 /// One autocommit write, which is never run again: a lost answer is [`Error::CommitUnknown`].
 pub(crate) async fn exec(pool: &Arc<MySql>, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-    let mut session = pool.acquire().await?;
+    let mut session = pool.acquire(&pool.writers).await?;
     let outcome = session.exec(sql, params).await;
     session.release();
     match outcome {
@@ -247,7 +261,7 @@ impl Session {
     /// Opens a transaction. A pooled connection that turns out dead is replaced: nothing was sent on it yet.
     pub(crate) async fn begin(pool: &Arc<MySql>) -> Result<Session, Error> {
         loop {
-            let mut session = pool.acquire().await?;
+            let mut session = pool.acquire(&pool.writers).await?;
             match session.plain("START TRANSACTION").await {
                 Ok(()) => return Ok(session),
                 Err(Error::Unavailable(_)) if session.stale() => continue,

@@ -478,6 +478,21 @@ async fn an_exhausted_pool_answers_quickly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_does_not_wait_for_a_writers_connection() {
+    // In memory SQLite has one connection for everything.
+    for engine in engines().into_iter().filter(|engine| engine != "memory") {
+        let acquire_timeout = Duration::from_millis(300);
+        let f = Fixture::open(&engine, Options { connections_max: 1, acquire_timeout, ..Options::default() }).await;
+        f.lane("a", 1).await;
+        let writer = Held::update(&f.db, "a", 5).await;
+        assert_eq!(f.used("a").await, 0, "{engine}");
+        writer.end().await.unwrap();
+        assert_eq!(f.used("a").await, 5, "{engine}");
+        f.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_falls_silent_gives_its_rows_back() {
     for server in servers() {
         let options = Options { idle_transaction_max: Duration::from_secs(1), ..Options::default() };

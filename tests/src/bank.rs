@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use http::Method;
 use mysql_async::prelude::Queryable;
@@ -13,6 +12,7 @@ use crate::history::{Account, Books, Posting, Side};
 use crate::process::{Process, binary, free_port};
 use crate::stack::Database;
 use crate::wait::wait_for;
+use crate::world::PATIENCE;
 
 /// account_no, posting_no, ext_ref, leg, amount in minor units, ccy, text, value_date: as selected.
 type PostingRow = (String, i64, Option<String>, String, i64, String, String, String);
@@ -91,7 +91,7 @@ impl Core {
     /// Waits until it is up with its database.
     pub async fn ready(&mut self) {
         let mut client = http(self.address(), None);
-        wait_for("the simulated core is up", Duration::from_secs(30), async || match client.get("/health").await {
+        wait_for("the simulated core is up", PATIENCE, async || match client.get("/health").await {
             Ok(answer) if answer.body["status"] == "UP" => Ok(()),
             Ok(answer) => Err(answer.body.to_string()),
             Err(err) => Err(err),

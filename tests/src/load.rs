@@ -22,7 +22,7 @@ pub struct Load {
     pub seed: u64,
     /// Clients at once.
     pub clients: usize,
-    /// Transfers of all clients together.
+    /// Transfers of all clients together; more while a gate says so.
     pub transfers: usize,
     /// Most transfers begun per second.
     pub per_second: usize,
@@ -43,41 +43,54 @@ const AMOUNT_MINOR: std::ops::RangeInclusive<i64> = 1..=50_00;
 const TOO_MUCH_MINOR: std::ops::RangeInclusive<i64> = 500_000_000..=600_000_000;
 const READS_PER_SECOND: u64 = 20;
 
-/// Holds a load back: while it is closed no transfer begins. Clones are the same gate.
+/// Steers a load: holds it back, and says when it is enough. Clones are the same gate.
 #[derive(Debug, Clone)]
-pub struct Gate(watch::Sender<bool>);
+pub struct Gate {
+    open: watch::Sender<bool>,
+    enough: Arc<AtomicBool>,
+}
 
 impl Default for Gate {
-    /// Open.
+    /// Open, and the load's own size is enough.
     fn default() -> Self {
-        Self(watch::Sender::new(true))
+        Self { open: watch::Sender::new(true), enough: Arc::new(AtomicBool::new(true)) }
     }
 }
 
 impl Gate {
+    /// The load goes on beyond its size until it is enough: what is meant to happen under load always does.
+    pub fn until_enough() -> Self {
+        Self { enough: Arc::default(), ..Self::default() }
+    }
+
+    /// The load may end once it has its size.
+    pub fn enough(&self) {
+        self.enough.store(true, Ordering::Relaxed);
+    }
+
     /// No transfer begins any more; those that have begun go on.
     pub fn close(&self) {
-        self.0.send_replace(false);
+        self.open.send_replace(false);
     }
 
     /// The load goes on.
     pub fn open(&self) {
-        self.0.send_replace(true);
+        self.open.send_replace(true);
     }
 
     async fn opened(&self) {
         // The sender is here: no error.
-        let _ = self.0.subscribe().wait_for(|open| *open).await;
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 }
 
 impl Load {
-    /// Sends everything; returns the number of keys that were answered.
+    /// Sends everything; returns how many keys were never acknowledged.
     pub async fn run(&self, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
         self.run_through(&Gate::default(), recorder, addresses, token).await
     }
 
-    /// The same, as long as the gate is open.
+    /// The same, as the gate says.
     pub async fn run_through(&self, gate: &Gate, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
         println!("load {}: seed {}, {} transfers by {} clients", self.name, self.seed, self.transfers, self.clients);
         let pace = Arc::new(Semaphore::new(0));
@@ -85,19 +98,29 @@ impl Load {
         for id in 0..self.clients {
             let client = Client::new(id, recorder.clone(), addresses, token);
             let share = self.transfers / self.clients + usize::from(id < self.transfers % self.clients);
-            tasks.spawn(client_task(self.clone(), client, id, share, pace.clone()));
+            tasks.spawn(client_task(self.clone(), client, id, share, gate.clone(), pace.clone()));
         }
         let ticks = tokio::spawn(feed(gate.clone(), pace, self.per_second));
-        let answered = tasks.join_all().await.into_iter().sum();
+        let unanswered = tasks.join_all().await.into_iter().sum();
         ticks.abort();
-        answered
+        unanswered
     }
 }
 
-async fn client_task(load: Load, mut client: Client, id: usize, share: usize, pace: Arc<Semaphore>) -> usize {
+async fn client_task(
+    load: Load,
+    mut client: Client,
+    id: usize,
+    share: usize,
+    gate: Gate,
+    pace: Arc<Semaphore>,
+) -> usize {
     let mut rng = StdRng::seed_from_u64(load.seed ^ (id as u64) << 32);
-    let mut answered = 0;
-    for n in 0..share {
+    let mut unanswered = 0;
+    for n in 0.. {
+        if n >= share && gate.enough.load(Ordering::Relaxed) {
+            break;
+        }
         match pace.acquire().await {
             Ok(permit) => permit.forget(),
             Err(_) => break,
@@ -105,12 +128,12 @@ async fn client_task(load: Load, mut client: Client, id: usize, share: usize, pa
         let transfer = load.transfer(&mut rng, n);
         let key = format!("{}-{id}-{n}", load.name);
         let answer = client.submit(&key, &transfer, load.patience).await;
-        answered += usize::from(answer.as_ref().is_some_and(Answer::acknowledges));
+        unanswered += usize::from(!answer.as_ref().is_some_and(Answer::acknowledges));
         if rng.random_range(0..100) < AGAIN_PERCENT {
             client.submit_once(&key, &transfer).await;
         }
     }
-    answered
+    unanswered
 }
 
 impl Load {
@@ -137,7 +160,7 @@ async fn feed(gate: Gate, pace: Arc<Semaphore>, per_second: usize) {
     let mut owed = 0;
     loop {
         ticks.tick().await;
-        if !*gate.0.borrow() {
+        if !*gate.open.borrow() {
             pace.forget_permits(Semaphore::MAX_PERMITS);
             gate.opened().await;
         }

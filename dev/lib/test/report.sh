@@ -3,7 +3,7 @@
 
 SUITES_RUN=()
 declare -A PASSED=() FAILED=() IGNORED=() SUITE_MS=()
-# Sentences for the end of the report, one for each failure.
+# Sentences for the end of the report, one for each failure; what failed tests said goes below its sentence.
 FAILURES=()
 STARTED_MS=$(now_ms)
 
@@ -14,9 +14,9 @@ count() {
     tally[$SUITE]=$((tally[$SUITE] + $2))
 }
 
-# failure SENTENCE: a failure of the suite that runs, without counting it.
+# failure SENTENCE [DETAILS]: a failure of the suite that runs, without counting it.
 failure() {
-    FAILURES+=("$SUITE: $1")
+    FAILURES+=("$SUITE: $1${2:+$'\n'$2}")
     say "$SUITE: FAILED: $1"
 }
 

@@ -115,8 +115,15 @@ run_tests() {
     count failed "$failed"
     count ignored "$ignored"
     if ((failed > 0)); then
-        failed_step "$1" "$1: $failed failed ($(step_ending "$outcome")), see $(shown "$(step_log "$1")")"
+        failed_step "$1" "$1: $failed failed ($(step_ending "$outcome")), see $(shown "$(step_log "$1")")" \
+            "$(panics <"$(step_log "$1")")"
     elif ((passed > 0)); then
         say "$1: $passed passed"
     fi
+}
+
+# A test program's output → which tests panicked and the first lines of why, short enough for the end of a report.
+panics() {
+    awk '/^thread .* panicked at / { left = 5 } /^note: run with|^stack backtrace:|^$/ { left = 0 }
+        left-- > 0 && shown++ < 25 { print "    " substr($0, 1, 400) }'
 }

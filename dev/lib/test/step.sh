@@ -50,10 +50,10 @@ end_step() {
     end_group "$STEP_PID"
 }
 
-# failed_step NAME SENTENCE shows the end of its log.
+# failed_step NAME SENTENCE [DETAILS] shows the end of its log.
 failed_step() {
     show_step_end "$1"
-    failure "$2"
+    failure "$2" "${3:-}"
 }
 
 show_step_end() {

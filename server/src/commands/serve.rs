@@ -145,7 +145,9 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir: cannot create {}", config.state_dir.display()))?;
     let mut options = sql::Options::default();
-    options.connections_max = config.sql.connections_max.unwrap_or(options.connections_max);
+    if let Some(max) = config.sql.connections_max {
+        (options.connections_max, options.readers_max) = (max, max.div_ceil(2));
+    }
     options.record_statements_to.clone_from(&config.sql.record_statements_to);
     let db = sql::Db::open(&config.sql.url, options).await.context("sql.url: cannot open the store")?;
     read_model::migrate(&db).await.context("sql.url: cannot bring the read model's tables up to date")?;

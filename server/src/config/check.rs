@@ -57,6 +57,9 @@ fn stores(config: &Config, faults: &mut Vec<Fault>) {
     } else if !sql.starts_with("mysql://") && !sql.starts_with("sqlite:") {
         faults.push(Fault::new("sql.url", "must begin with mysql:// or sqlite:"));
     }
+    if config.sql.connections_max == Some(0) {
+        faults.push(Fault::new("sql.connections_max", "must be more than 0"));
+    }
     if config.redis.as_ref().is_some_and(|redis| !redis.url.starts_with("redis://")) {
         faults.push(Fault::new("redis.url", "must begin with redis://"));
     }

@@ -119,7 +119,7 @@ pub struct Admin {
 pub struct Sql {
     /// `mysql://user:password@host:port/database`, or `sqlite:PATH` for trying it out.
     pub url: String,
-    /// Most connections. Default 32.
+    /// Most connections for writing; reads have half as many of their own. Default 32.
     pub connections_max: Option<usize>,
     /// Folder that receives each distinct statement sent, for checking them with another engine's parser. Default none.
     pub record_statements_to: Option<PathBuf>,

@@ -91,6 +91,14 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
+fn a_bound_that_lets_nothing_through_is_told() {
+    for key in ["listen.connections_max", "sql.connections_max"] {
+        let variable = format!("LOCUM__{}", key.to_uppercase().replace('.', "__"));
+        has(&faults(READS, &[(&variable, "0")]), &format!("{key}: must be more than 0"));
+    }
+}
+
+#[test]
 fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
     let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
     let yaml = format!("{READS}core: {{connector: '{}', base_url: 'http://core:7001'}}\n", connector.display());

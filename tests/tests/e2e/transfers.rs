@@ -113,14 +113,18 @@ async fn the_position_of_a_write_makes_a_read_of_another_instance_include_it() {
     world.core.kill();
     let mut writer = world.locums[0].channel(CHANNEL);
     let headers = [("idempotency-key", "positioned")];
-    let answer = writer.request(Method::POST, "/v1/transfers", &headers, Some(&transfer(10_00).body())).await;
-    let answer = answer.unwrap_or_else(|err| panic!("{err}"));
-    let position = answer.header("data-position");
-    assert!(answer.status == 202 && !position.is_empty(), "{answer:?}");
+    let body = transfer(10_00).body();
+    // An answer does not wait long for its position; the same key is answered the same again.
+    let position = wait_for("an answer with a position", PATIENCE, async || {
+        let answer = writer.request(Method::POST, "/v1/transfers", &headers, Some(&body)).await?;
+        let position = answer.header("data-position").to_owned();
+        if answer.status == 202 && !position.is_empty() { Ok(position) } else { Err(format!("{answer:?}")) }
+    })
+    .await;
 
     let mut reader = world.locums[1].channel(CHANNEL);
     let path = format!("/v1/accounts/{FROM}/balances");
-    let read = reader.request(Method::GET, &path, &[("min-position", position)], None).await;
+    let read = reader.request(Method::GET, &path, &[("min-position", position.as_str())], None).await;
     let read = read.unwrap_or_else(|err| panic!("{err}"));
     assert_eq!(three(&read.body), ["1000.00", "10.00", "990.00"], "{read:?}");
 
