@@ -85,13 +85,8 @@ impl Gate {
 }
 
 impl Load {
-    /// Sends everything; returns how many keys were never acknowledged.
-    pub async fn run(&self, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
-        self.run_through(&Gate::default(), recorder, addresses, token).await
-    }
-
-    /// The same, as the gate says.
-    pub async fn run_through(&self, gate: &Gate, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
+    /// Sends everything, as the gate says; returns how many keys were never acknowledged.
+    pub(crate) async fn run(&self, gate: &Gate, recorder: &Arc<Recorder>, addresses: &[String], token: &str) -> usize {
         println!("load {}: seed {}, {} transfers by {} clients", self.name, self.seed, self.transfers, self.clients);
         let pace = Arc::new(Semaphore::new(0));
         let mut tasks = JoinSet::new();

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value as Json, json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::bank::{Class, Core, CoreOptions};
 use crate::checker::Evidence;
 use crate::client::{Client, Http, Recorder, http};
 use crate::history::{Answer, Ask, Books, End, Transfer};
-use crate::load::{Load, Reads};
+use crate::load::{Gate, Load, Reads};
 use crate::process::{Process, binary, free_port};
 use crate::stack::{Database, Stack, root};
 use crate::wait::wait_for;
@@ -83,7 +83,7 @@ const REQUEST_LIFETIME_DECLARED_MS: u64 = 4_000;
 const PARKED_SOON_MS: u64 = 8_000;
 const PARKED_LATE_MS: u64 = 600_000;
 /// Longest wait for a start, a load or a drain. Two cores are shared by all parts.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One `locum` process, with its addresses; they stay the same over restarts.
 pub struct Locum {
@@ -197,9 +197,15 @@ impl World {
         (0..self.locums.len()).map(start).collect()
     }
 
-    /// A load over all accounts.
-    pub async fn load(&self, load: &Load) -> usize {
-        load.run(&self.recorder, &self.addresses(), CHANNEL).await
+    /// A load that runs by itself, as the gate says; ends with the number of keys that were never acknowledged.
+    pub fn load_through(&self, gate: &Gate, load: Load) -> JoinHandle<usize> {
+        let (gate, recorder, addresses) = (gate.clone(), self.recorder.clone(), self.addresses());
+        tokio::spawn(async move { load.run(&gate, &recorder, &addresses, CHANNEL).await })
+    }
+
+    /// The same, of the load's own size.
+    pub fn load(&self, load: Load) -> JoinHandle<usize> {
+        self.load_through(&Gate::default(), load)
     }
 
     /// Starts an instance, which must not run, and waits until it is ready.

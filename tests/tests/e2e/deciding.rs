@@ -12,7 +12,7 @@ use locum_tests::checker::{Allowed, mutation};
 use locum_tests::history::Answer;
 use locum_tests::load::{Gate, Load};
 use locum_tests::wait::wait_for;
-use locum_tests::world::{CHANNEL, Engine, PATIENCE, Plan, World};
+use locum_tests::world::{Engine, PATIENCE, Plan, World};
 use serde_json::json;
 
 use crate::people::People;
@@ -36,12 +36,8 @@ async fn decide(class: Class, engine: Engine) {
         patience: Duration::from_secs(120),
     };
     let people = People::at_work(&world);
-    let (recorder, addresses, transfers) = (world.recorder.clone(), world.addresses(), load.transfers);
-    let (reads, gate) = (world.reads(load.seed), Gate::until_enough());
-    let clients = tokio::spawn({
-        let gate = gate.clone();
-        async move { load.run_through(&gate, &recorder, &addresses, CHANNEL).await }
-    });
+    let (reads, gate, transfers) = (world.reads(load.seed), Gate::until_enough(), load.transfers);
+    let clients = world.load_through(&gate, load);
     let mut run = Run { world, gate, transfers };
     run.calamities().await;
     run.gate.enough();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use locum_tests::checker::Allowed;
 use locum_tests::load::Load;
-use locum_tests::world::{CHANNEL, PATIENCE, Plan, World};
+use locum_tests::world::{PATIENCE, Plan, World};
 
 use crate::{outage, rest};
 
@@ -20,8 +20,7 @@ async fn a_locum_told_to_end_finishes_what_is_open_and_ends() {
         accounts: world.accounts(),
         patience: Duration::from_secs(60),
     };
-    let (recorder, addresses) = (world.recorder.clone(), world.addresses());
-    let clients = tokio::spawn(async move { load.run(&recorder, &addresses, CHANNEL).await });
+    let clients = world.load(load);
     for (index, share) in [(0, 150), (1, 350)] {
         outage::submissions(&world, share).await;
         let status = world.drain_and_restart_locum(index).await;

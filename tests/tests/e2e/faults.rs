@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use locum_tests::bank::Class;
 use locum_tests::checker::Allowed;
-use locum_tests::load::Load;
+use locum_tests::load::{Gate, Load};
+use locum_tests::wait::wait_for;
 use locum_tests::world::{PATIENCE, Plan, World};
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use crate::rest;
 
 /// Accounts of one fault: unknown outcomes of one must not hold up the next.
 const ACCOUNTS: usize = 6;
+/// Transfers of each fault, at least.
 const TRANSFERS: usize = 48;
 
 fn faults() -> Vec<serde_json::Value> {
@@ -37,6 +39,19 @@ fn faults() -> Vec<serde_json::Value> {
     ]
 }
 
+/// The fault before may have left Locum for a while without the core.
+async fn somebody_feels(world: &World, mode: &str, before: usize) {
+    wait_for(&format!("{mode} hits somebody"), PATIENCE, async || {
+        // A refused connection is no request that the core could count.
+        let hits = match mode {
+            "refuse" => world.recorder.answers(before, |answer| answer.status == 202) as u64,
+            _ => world.core.hits().await,
+        };
+        if hits > 0 { Ok(()) } else { Err("nobody yet") }
+    })
+    .await;
+}
+
 async fn every_fault_of(class: Class) {
     let faults = faults();
     let accounts = (faults.len() * ACCOUNTS) as u64;
@@ -53,15 +68,14 @@ async fn every_fault_of(class: Class) {
             accounts: numbers[round * ACCOUNTS..(round + 1) * ACCOUNTS].to_vec(),
             patience: Duration::from_secs(60),
         };
-        let before = world.recorder.exchanges();
+        let (before, gate) = (world.recorder.exchanges(), Gate::until_enough());
         world.core.fault(fault.clone()).await;
-        let unanswered = world.load(&load).await;
-        let hits = usize::try_from(world.core.hits().await).unwrap_or(usize::MAX);
+        let clients = world.load_through(&gate, load);
+        somebody_feels(&world, mode, before).await;
+        gate.enough();
+        let unanswered = clients.await.unwrap_or_else(|err| panic!("{mode}: {err}"));
         world.core.heal().await;
         assert_eq!(unanswered, 0, "{mode}: every key is acknowledged");
-        // A refused connection is no request that the core could count.
-        let hit = if mode == "refuse" { world.recorder.answers(before, |answer| answer.status == 202) } else { hits };
-        assert!(hit > 0, "{mode} hit nobody");
     }
     let people = People::at_work(&world);
     rest::judge(&world, PATIENCE, Allowed::default()).await;

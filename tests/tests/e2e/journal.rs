@@ -6,7 +6,7 @@ use std::time::Duration;
 use locum_tests::checker::Allowed;
 use locum_tests::load::Load;
 use locum_tests::wait::wait_for;
-use locum_tests::world::{CHANNEL, PATIENCE, Plan, World};
+use locum_tests::world::{PATIENCE, Plan, World};
 
 use crate::{outage, rest};
 
@@ -25,8 +25,7 @@ async fn the_journal_frozen_while_outcomes_are_open_is_told_and_nothing_is_lost(
         accounts: world.accounts(),
         patience: Duration::from_secs(90),
     };
-    let (recorder, addresses) = (world.recorder.clone(), world.addresses());
-    let clients = tokio::spawn(async move { load.run(&recorder, &addresses, CHANNEL).await });
+    let clients = world.load(load);
     outage::submissions(&world, 150).await;
     // Attempts hang in the core first, so that their outcomes come while nothing can be recorded.
     world.core.freeze();

@@ -7,7 +7,7 @@ use locum_tests::bank::Class;
 use locum_tests::checker::Allowed;
 use locum_tests::load::{Gate, Load};
 use locum_tests::wait::wait_for;
-use locum_tests::world::{CHANNEL, Engine, PATIENCE, Plan, World};
+use locum_tests::world::{Engine, PATIENCE, Plan, World};
 
 use crate::people::People;
 use crate::{outage, rest};
@@ -57,12 +57,8 @@ async fn killed_at(world: &mut World, round: usize, place: &'static str) -> usiz
         world.core.kill();
     }
     let before = world.recorder.exchanges();
-    let (recorder, addresses) = (world.recorder.clone(), world.addresses());
     let gate = Gate::until_enough();
-    let clients = tokio::spawn({
-        let gate = gate.clone();
-        async move { load.run_through(&gate, &recorder, &addresses, CHANNEL).await }
-    });
+    let clients = world.load_through(&gate, load);
     outage::submissions(world, before + if replay { QUEUED } else { UNDER_WAY }).await;
     // A place that is passed once a batch is soon passed often enough.
     let order = world.order_death(place, if place.starts_with("apply") { 2 } else { 5 });

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use locum_tests::checker::Allowed;
-use locum_tests::load::{Load, Reads};
+use locum_tests::load::Load;
 use locum_tests::wait::wait_for;
-use locum_tests::world::{CHANNEL, PATIENCE, Plan, World};
+use locum_tests::world::{PATIENCE, Plan, World};
 
 use crate::rest;
 
@@ -34,15 +34,16 @@ fn load(world: &World) -> Load {
 async fn the_core_killed_under_load_costs_nobody_an_error_and_the_queue_drains() {
     let mut world = World::start(Plan::default()).await;
     let load = load(&world);
-    let (recorder, addresses) = (world.recorder.clone(), world.addresses());
-    let reads = Reads::start(0, load.seed, load.accounts.clone(), recorder.clone(), &addresses, CHANNEL);
-    let clients = tokio::spawn(async move { load.run(&recorder, &addresses, CHANNEL).await });
+    let reads = world.reads(load.seed);
+    let clients = world.load(load);
     submissions(&world, 200).await;
     world.core.kill();
     submissions(&world, 600).await;
     world.core.restart().await;
     let unanswered = clients.await.unwrap_or_else(|err| panic!("{err}"));
-    reads.stop().await;
+    for reads in reads {
+        reads.stop().await;
+    }
 
     assert_eq!(unanswered, 0, "every key is acknowledged");
     let statuses = world.recorder.history().statuses();
@@ -58,8 +59,7 @@ async fn the_core_killed_under_load_costs_nobody_an_error_and_the_queue_drains()
 async fn the_core_frozen_under_load_costs_nobody_an_error_and_the_queue_drains() {
     let world = World::start(Plan::default()).await;
     let load = load(&world);
-    let (recorder, addresses) = (world.recorder.clone(), world.addresses());
-    let clients = tokio::spawn(async move { load.run(&recorder, &addresses, CHANNEL).await });
+    let clients = world.load(load);
     submissions(&world, 200).await;
     world.core.freeze();
     submissions(&world, 500).await;
