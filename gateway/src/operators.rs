@@ -1,5 +1,8 @@
 //! The operators' HTTP for writes: mode, core, entries, replay, limits, audit. Every change carries a reason and is audited.
 
+use std::collections::BTreeMap;
+
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -9,7 +12,7 @@ use schemas::entry::EntryState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use standin::journal::{Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
+use standin::journal::{Backlog, Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
 use standin::rules::{AgeBand, Limits};
 
 use crate::answer::Status;
@@ -80,7 +83,7 @@ struct ListEntries {
 async fn list_entries(
     State(gateway): State<Gateway>,
     caller: Caller,
-    query: Result<Query<ListEntries>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListEntries>, QueryRejection>,
 ) -> Answer {
     caller.require(Scope::Operate)?;
     let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
@@ -202,23 +205,40 @@ fn too_early(detail: &str) -> Problem {
 struct ReplayView {
     paused: bool,
     open: i64,
+    oldest_open_s: u64,
     contradicted: i64,
     breaks: i64,
-    by_state: std::collections::BTreeMap<String, i64>,
+    by_state: BTreeMap<EntryState, i64>,
 }
 
-async fn show_replay(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShowReplay {
+    /// Count the entries that have ended, too.
+    #[serde(default)]
+    ended: bool,
+}
+
+async fn show_replay(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    query: Result<Query<ShowReplay>, QueryRejection>,
+) -> Answer {
+    let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
+    replay_view(&gateway, &caller, &query).await
+}
+
+async fn replay_view(gateway: &Gateway, caller: &Caller, query: &ShowReplay) -> Answer {
     caller.require(Scope::Operate)?;
-    let paused = gateway.journal().replay_paused().await.map_err(unavailable)?;
-    let counts = gateway.journal().counts().await.map_err(unavailable)?;
-    Ok(Json(ReplayView {
-        paused,
-        open: counts.open(),
-        contradicted: counts.contradicted,
-        breaks: counts.breaks,
-        by_state: counts.by_state,
-    })
-    .into_response())
+    let journal = gateway.journal();
+    let paused = journal.replay_paused().await.map_err(unavailable)?;
+    let mut backlog = journal.backlog().await.map_err(unavailable)?;
+    let (open, oldest_open_s) = (backlog.open(), backlog.oldest_open.as_secs());
+    if query.ended {
+        backlog.by_state.extend(journal.ended().await.map_err(unavailable)?);
+    }
+    let Backlog { by_state, contradicted, breaks, .. } = backlog;
+    Ok(Json(ReplayView { paused, open, oldest_open_s, contradicted, breaks, by_state }).into_response())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -232,7 +252,7 @@ async fn steer_replay(State(gateway): State<Gateway>, caller: Caller, request: R
     let (action, reason): (ReplayAction, _) = action_from(&caller, request).await?;
     let paused = action == ReplayAction::Pause;
     gateway.journal().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
-    show_replay(State(gateway), caller).await
+    replay_view(&gateway, &caller, &ShowReplay::default()).await
 }
 
 async fn show_limits(State(gateway): State<Gateway>, caller: Caller) -> Answer {

@@ -221,8 +221,12 @@ pub enum ReplayCommand {
         #[arg(long)]
         reason: String,
     },
-    /// What is open, by state.
-    Status,
+    /// What is open or unconfirmed, by state, and the age of the oldest without an outcome.
+    Status {
+        /// Count the entries that have ended, too; slow on a long journal.
+        #[arg(long)]
+        ended: bool,
+    },
 }
 
 /// `locum source …`

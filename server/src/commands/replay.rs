@@ -12,7 +12,8 @@ const PATH: &str = "/admin/v1/replay";
 pub async fn run(admin: &Admin, command: ReplayCommand) -> Result<(), Failure> {
     let steer = |action: &str, reason: String| json!({ "action": action, "reason": reason });
     let answer = match command {
-        ReplayCommand::Status => client::get(admin, PATH).await?,
+        ReplayCommand::Status { ended: false } => client::get(admin, PATH).await?,
+        ReplayCommand::Status { ended: true } => client::get(admin, &format!("{PATH}?ended=true")).await?,
         ReplayCommand::Start { reason } => client::order(admin, Method::POST, PATH, steer("start", reason)).await?,
         ReplayCommand::Pause { reason } => client::order(admin, Method::POST, PATH, steer("pause", reason)).await?,
     };

@@ -1,6 +1,6 @@
 //! Reading the journal: for clients by id and key, for operators by state, for balances their holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use schemas::entry::EntryState;
 use serde::Serialize;
@@ -29,29 +29,6 @@ pub struct Filter {
     pub after: Option<EntryId>,
     /// At most so many.
     pub limit: i64,
-}
-
-/// How many entries are in each state, and what they hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// By state name.
-    pub by_state: BTreeMap<String, i64>,
-    /// Entries that evidence contradicts.
-    pub contradicted: i64,
-    /// Findings of the change data against the journal.
-    pub breaks: i64,
-}
-
-impl Counts {
-    /// Entries in `state`.
-    pub fn of(&self, state: EntryState) -> i64 {
-        self.by_state.get(state.as_str()).copied().unwrap_or(0)
-    }
-
-    /// Entries whose outcome is not known yet.
-    pub fn open(&self) -> i64 {
-        EntryState::ALL.into_iter().filter(|state| state.is_open()).map(|state| self.of(state)).sum()
-    }
 }
 
 /// One step in an entry's life.
@@ -140,20 +117,6 @@ impl Journal {
         sql.push_str(" ORDER BY id LIMIT ?");
         values.push(filter.limit.into());
         self.db.query(&sql, values).await?.iter().map(Entry::read).collect()
-    }
-
-    /// How the journal stands.
-    pub async fn counts(&self) -> Result<Counts, JournalError> {
-        let mut counts = Counts::default();
-        for row in self.db.query("SELECT state, COUNT(*) AS n FROM entries GROUP BY state", Vec::new()).await? {
-            counts.by_state.insert(row.get("state")?, row.get("n")?);
-        }
-        let one = |rows: Vec<sql::Row>| rows.first().map_or(Ok(0), |row| row.get("n"));
-        let contradicted =
-            self.db.query("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1", Vec::new()).await?;
-        counts.contradicted = one(contradicted)?;
-        counts.breaks = one(self.db.query("SELECT COUNT(*) AS n FROM breaks", Vec::new()).await?)?;
-        Ok(counts)
     }
 
     /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.

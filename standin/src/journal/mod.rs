@@ -32,7 +32,7 @@ pub use confirm::{Confirmed, LegSeen};
 pub use controls::{AuditRecord, ModeOrder};
 pub use decide::Decision;
 pub use instances::Instance;
-pub use lookup::{Counts, EntryDetail, Filter, Hold, TransitionRecord};
+pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
 pub use overdue::Backlog;
 pub use record::{Entry, EntryId, Transfer};
 pub use transitions::{Change, Moved};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::entry::EntryState;
-use sql::params;
+use sql::{Row, params};
 
 use super::confirm::keep_break;
 use super::record::{COLUMNS, Entry, EntryId};
@@ -24,12 +24,17 @@ pub struct Backlog {
     pub breaks: i64,
 }
 
+impl Backlog {
+    /// Entries whose outcome is not known yet.
+    pub fn open(&self) -> i64 {
+        self.by_state.iter().filter(|(state, _)| state.is_open()).map(|(_, count)| count).sum()
+    }
+}
+
 /// Finding about an entry that the core said it posted.
 const NOT_CONFIRMED: &str = "posted, and its change event did not come";
 /// Entries looked at in one go.
 const PAGE: i64 = 100;
-const WAITING: [EntryState; 5] =
-    [EntryState::Submitting, EntryState::Queued, EntryState::OutcomeUnknown, EntryState::Parked, EntryState::Posted];
 
 impl Journal {
     /// What has not ended. Costs what waits, whatever the journal's length.
@@ -37,10 +42,11 @@ impl Journal {
         // Ids are ordered by time, so the index alone tells the oldest.
         let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
              WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
-        let mut backlog = Backlog { by_state: WAITING.map(|state| (state, 0)).into(), ..Backlog::default() };
+        let waiting = EntryState::ALL.into_iter().filter(|state| !state.is_terminal());
+        let mut backlog = Backlog { by_state: waiting.map(|state| (state, 0)).collect(), ..Backlog::default() };
         let now_ms = now_us() / 1_000;
         for row in self.db.query(sql, Vec::new()).await? {
-            let state = EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?;
+            let state = state_of(&row)?;
             backlog.by_state.insert(state, row.get("n")?);
             if state.is_open() {
                 let oldest = EntryId::parse(row.get("oldest")?).ok_or(JournalError::Corrupt("entry id"))?;
@@ -54,6 +60,14 @@ impl Journal {
         backlog.contradicted = count("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1").await?;
         backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks").await?;
         Ok(backlog)
+    }
+
+    /// How many entries ended, and how. Reads an index over the whole history: for proofs, not for dashboards.
+    pub async fn ended(&self) -> Result<BTreeMap<EntryState, i64>, JournalError> {
+        let sql = "SELECT state, COUNT(*) AS n FROM entries \
+             WHERE state IN ('refused', 'confirmed', 'declined', 'cancelled', 'written_off') GROUP BY state";
+        let rows = self.db.query(sql, Vec::new()).await?;
+        rows.iter().map(|row| Ok((state_of(row)?, row.get("n")?))).collect()
     }
 
     /// Finds entries that the core said it posted, although its change data are complete for `within` after that and do not show
@@ -89,4 +103,8 @@ impl Journal {
         })
         .await
     }
+}
+
+fn state_of(row: &Row) -> Result<EntryState, JournalError> {
+    EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))
 }

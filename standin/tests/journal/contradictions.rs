@@ -53,7 +53,7 @@ on_every_engine! {
         assert_eq!((now.state, now.contradicted), (Refused, true));
         assert!(bank.lane_is_stopped("a").await && bank.lane_is_stopped("b").await);
         assert_eq!(bank.available("a").await, 99_500);
-        assert_eq!(bank.journal.counts().await.unwrap().contradicted, 1);
+        assert_eq!(bank.journal.backlog().await.unwrap().contradicted, 1);
     }
 
     async fn a_second_row_for_one_leg_is_a_break_and_stops_the_lanes(bank) {
@@ -63,8 +63,8 @@ on_every_engine! {
         for _ in 0..2 {
             bank.apply(&[("a", 99_000, 2)], &[debit_row(&entry, 2)]).await;
         }
-        let counts = bank.journal.counts().await.unwrap();
-        assert_eq!((counts.breaks, counts.contradicted), (1, 1));
+        let backlog = bank.journal.backlog().await.unwrap();
+        assert_eq!((backlog.breaks, backlog.contradicted), (1, 1));
         assert!(bank.lane_is_stopped("a").await);
         let behind = bank.admit(transfer("a", "b", 1)).await;
         assert_eq!(behind.state, Queued, "a stopped lane takes no direct writes");
@@ -88,7 +88,7 @@ on_every_engine! {
         ] {
             assert_eq!(bank.apply(&[], &[wrong]).await, Done { entries: 0, breaks: 1 });
         }
-        assert_eq!(bank.journal.counts().await.unwrap().breaks, 3);
+        assert_eq!(bank.journal.backlog().await.unwrap().breaks, 3);
         assert!(bank.now(&entry).await.contradicted);
     }
 

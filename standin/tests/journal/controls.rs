@@ -58,8 +58,8 @@ on_every_engine! {
         assert_eq!(list(Filter { after: Some(page[1].id.clone()), limit: 9, ..of_a }).await, entries[2..]);
         let queued = Filter { states: vec![Queued], limit: 9, ..Filter::default() };
         assert_eq!(list(queued).await.len(), 6);
-        let counts = bank.journal.counts().await.unwrap();
-        assert_eq!((counts.of(Queued), counts.open(), counts.breaks), (6, 6, 0));
+        let backlog = bank.journal.backlog().await.unwrap();
+        assert_eq!((backlog.by_state[&Queued], backlog.open(), backlog.breaks), (6, 6, 0));
         let states = bank.journal.states(std::slice::from_ref(&other.id)).await.unwrap();
         assert_eq!(states[&other.id], Queued);
         assert!(bank.journal.states(&[]).await.unwrap().is_empty());

@@ -249,7 +249,7 @@ on_every_engine! {
         }
         let held = bank.journal.held_by_lane_and_legs().await.unwrap();
         assert!(held.iter().all(|(_, lane, legs)| (*lane, *legs) == (0, 0)), "{held:?}");
-        assert_eq!(bank.journal.counts().await.unwrap().of(Confirmed), 24);
+        assert_eq!(bank.journal.ended().await.unwrap(), [(Confirmed, 24)].into());
     }
 
     async fn transactions_of_different_lanes_do_not_wait_for_each_other_on_small_tables(bank) {

@@ -47,6 +47,7 @@ pub async fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: 
         }
         eprintln!("checking on {server}");
         assert_consistent(&bank.db).await;
+        bank.assert_all_counted().await;
         bank.remove().await;
     }
 }
@@ -79,6 +80,14 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// W10: what waits and what ended are all there is.
+    async fn assert_all_counted(&self) {
+        let rows = self.db.query("SELECT COUNT(*) AS n FROM entries", vec![]).await.unwrap();
+        let (waiting, ended) = (self.journal.backlog().await.unwrap(), self.journal.ended().await.unwrap());
+        let counted: i64 = waiting.by_state.values().chain(ended.values()).sum();
+        assert_eq!(rows[0].get::<i64>("n"), Ok(counted), "{waiting:?} {ended:?}");
+    }
+
     async fn open(server: &str) -> Bank {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("locum_journal_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
