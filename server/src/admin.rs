@@ -65,7 +65,7 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
 /// Ready to be sent requests: the store answers, and the process is not ending.
 async fn ready(State(tower): State<Tower>) -> Response {
     let answer = |status: StatusCode, text: &str| (status, Json(json!({ "status": text }))).into_response();
-    if tower.drain.is_on() {
+    if tower.drain.is_leaving() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
     match tokio::time::timeout(READY_TIMEOUT, tower.reader.sources()).await {

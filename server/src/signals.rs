@@ -1,6 +1,7 @@
 //! Signals: SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the tokens again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use edge::tokens::Tokens;
@@ -11,43 +12,54 @@ use tokio::sync::watch;
 const TOKENS_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Tells every service to finish. Cheap to clone.
-#[derive(Clone)]
-pub struct Drain(Arc<watch::Sender<bool>>);
+#[derive(Clone, Default)]
+pub struct Drain {
+    leaving: Arc<AtomicBool>,
+    ending: Arc<watch::Sender<bool>>,
+}
 
 impl Drain {
-    /// Listens to SIGTERM and SIGINT from now on.
-    pub fn on_signals() -> std::io::Result<Self> {
+    /// Listens to SIGTERM and SIGINT from now on; between the first and the end of service lies `notice`.
+    pub fn on_signals(notice: Duration) -> std::io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let drain = Self(Arc::new(watch::Sender::new(false)));
-        let begins = drain.clone();
+        let drain = Self::default();
+        let told = drain.clone();
         tokio::spawn(async move {
             either(&mut term, &mut int).await;
-            tracing::info!("draining: open requests are finished, new ones refused; a second signal stops at once");
-            begins.begin();
+            tracing::info!(?notice, "leaving: not ready any more, then draining; a second signal stops at once");
+            tokio::spawn(told.begin_after(notice));
             either(&mut term, &mut int).await;
             std::process::exit(130);
         });
         Ok(drain)
     }
 
-    /// The process is to end.
+    /// Not ready at once, so that a load balancer turns to others, and ending after `notice`.
+    async fn begin_after(self, notice: Duration) {
+        self.leaving.store(true, Ordering::Relaxed);
+        tokio::time::sleep(notice).await;
+        self.begin();
+    }
+
+    /// The process is to end: open requests are finished, new ones refused.
     pub fn begin(&self) {
-        self.0.send_replace(true);
+        self.leaving.store(true, Ordering::Relaxed);
+        self.ending.send_replace(true);
     }
 
     /// Resolves when the process is to end.
     pub async fn begun(self) {
-        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+        let _ = self.ending.subscribe().wait_for(|begun| *begun).await;
     }
 
     /// For services that follow it themselves.
     pub fn follow(&self) -> watch::Receiver<bool> {
-        self.0.subscribe()
+        self.ending.subscribe()
     }
 
-    /// Is the process ending?
-    pub fn is_on(&self) -> bool {
-        *self.0.borrow()
+    /// Should others be asked from now on?
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 }
 
@@ -77,4 +89,23 @@ pub fn follow_tokens(tokens: Arc<Tokens>, drain: Drain) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_leaves_still_serves_until_its_notice_is_over() {
+        let drain = Drain::default();
+        assert!(!drain.is_leaving());
+        let notice = Duration::from_secs(5);
+        let leaving = tokio::spawn(drain.clone().begin_after(notice));
+        let begun = tokio::spawn(drain.clone().begun());
+        tokio::time::sleep(notice - Duration::from_millis(1)).await;
+        assert!(drain.is_leaving() && !begun.is_finished() && !*drain.follow().borrow());
+        leaving.await.unwrap();
+        begun.await.unwrap();
+        assert!(*drain.follow().borrow());
+    }
 }

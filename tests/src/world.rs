@@ -82,6 +82,8 @@ const REQUEST_LIFETIME_DECLARED_MS: u64 = 4_000;
 /// A core that nobody can ask leaves what is unknown to people; from any other core an answer comes before that.
 const PARKED_SOON_MS: u64 = 8_000;
 const PARKED_LATE_MS: u64 = 600_000;
+/// Told to end, an instance serves on for so long.
+const DRAIN_NOTICE_MS: u64 = 500;
 /// Longest wait for a start, a load or a drain. Two cores are shared by all parts.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -354,7 +356,7 @@ impl World {
     fn configure(&self, index: usize, folder: &Path) -> Locum {
         let (listen, admin) = (free_port(), free_port());
         let config = json!({
-            "listen": {"address": format!("127.0.0.1:{listen}")},
+            "listen": {"address": format!("127.0.0.1:{listen}"), "drain_notice_ms": DRAIN_NOTICE_MS},
             "admin": {"address": format!("127.0.0.1:{admin}")},
             "state_dir": "state",
             "sql": {"url": self.journal.url(), "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},

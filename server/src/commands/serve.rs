@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Runs until SIGTERM.
 pub async fn run(path: &Path, roles: Vec<Role>, ports_file: Option<&Path>) -> Result<(), Failure> {
     let config = Config::load(path, overrides(&roles))?;
-    let drain = Drain::on_signals().context("cannot listen to signals")?;
+    let drain = Drain::on_signals(config.listen.drain_notice()).context("cannot listen to signals")?;
     let bound = |addresses: Addresses| match ports_file {
         Some(file) => addresses.write_to(file),
         None => Ok(()),

@@ -99,6 +99,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Connections at once. Default 4096.
     pub connections_max: usize,
+    /// On SIGTERM, time for load balancers to see that this instance is not ready; it serves on meanwhile. Default 0.
+    pub drain_notice_ms: u64,
     /// Time open requests get on shutdown. Default 20 000.
     pub drain_ms_max: u64,
     /// See `edge::serve::Limits`. Default false.
@@ -182,7 +184,8 @@ pub struct Core {
 impl Default for Listen {
     fn default() -> Self {
         let edge::serve::Limits { connections_max, drain_ms_max, pipeline_flush, .. } = Default::default();
-        Self { address: SocketAddr::from(([0, 0, 0, 0], 8080)), connections_max, drain_ms_max, pipeline_flush }
+        let address = SocketAddr::from(([0, 0, 0, 0], 8080));
+        Self { address, connections_max, drain_notice_ms: 0, drain_ms_max, pipeline_flush }
     }
 }
 
@@ -193,6 +196,11 @@ impl Default for Admin {
 }
 
 impl Listen {
+    /// Between SIGTERM and the end of service.
+    pub fn drain_notice(&self) -> Duration {
+        Duration::from_millis(self.drain_notice_ms)
+    }
+
     /// As the listener takes them.
     pub fn limits(&self) -> edge::serve::Limits {
         edge::serve::Limits {

@@ -30,7 +30,7 @@ const KEYS_AGAIN: usize = 50;
 
 /// Plays it. With `check` it ends after the table and fails when a figure is wrong; otherwise it stays up until Ctrl-C.
 pub async fn run(folder: &Path, check: bool) -> Result<(), Failure> {
-    let drain = Drain::on_signals().map_err(anyhow::Error::from)?;
+    let drain = Drain::on_signals(Duration::ZERO).map_err(anyhow::Error::from)?;
     println!("Locum demo: a bank's core dies under load, and no channel sees an error.\n");
     let played = tokio::select! {
         biased;

@@ -54,7 +54,7 @@ pub async fn same_as_the_core(world: &World) {
         }
         same_transactions(&mut http, &books, locum.index).await;
     }
-    tiers_agree(world, books.accounts.len()).await;
+    tiers_agree(world, &books).await;
 }
 
 /// Each account shows exactly the core's postings, as the core has them.
@@ -81,14 +81,18 @@ async fn same_transactions(http: &mut Http, books: &Books, instance: usize) {
     assert!(postings.is_empty(), "the core has postings of accounts it does not have: {:?}", postings.keys());
 }
 
-/// After every account was read, so that a tier that had begun anew keeps something.
-async fn tiers_agree(world: &World, accounts: usize) {
+/// Every account is read before each look: a tier that has begun anew keeps only what was asked for since.
+async fn tiers_agree(world: &World, books: &Books) {
     wait_for("the tiers agree", PATIENCE, async || {
         let mut in_memory = 0;
         for locum in &world.locums {
+            let mut http = locum.channel(CHANNEL);
+            for name in books.accounts.keys() {
+                http.get(&format!("/v1/accounts/{name}/balances")).await?;
+            }
             let answer = locum.admin().get("/admin/v1/tiers").await?;
             let tiers = answer.body["tiers"].as_array().cloned().unwrap_or_default();
-            let whole = |tier: &Json| tier["agrees"] == true && tier["sql"]["documents"] == accounts;
+            let whole = |tier: &Json| tier["agrees"] == true && tier["sql"]["documents"] == books.accounts.len();
             let kept = |name: &str| {
                 let tier = tiers.iter().find(|tier| tier["tier"] == name);
                 tier.and_then(|tier| tier["kept"]["documents"].as_u64()).unwrap_or(0)
