@@ -1,9 +1,10 @@
 //! The gateway: which path a write takes, and the answer it gets.
 //!
-//! `health` and `mode` decide and touch nothing; `submission` takes one write through journal and core; `routes` is its HTTP.
+//! `health`, `mode` and `calendar` decide and touch nothing; `submission` takes one write through journal and core; `routes` is its HTTP.
 //! **Mode is advice.** Order and limits come from the lanes in the journal, so a gateway that believes wrongly costs time, not money.
 
 mod answer;
+mod calendar;
 pub mod health;
 pub mod metrics;
 pub mod mode;
@@ -13,6 +14,7 @@ mod request;
 mod routes;
 mod submission;
 
+pub use calendar::Calendar;
 pub use monitor::{Monitor, MonitorOptions, Watch};
 pub use operators::{action_from, operators_router};
 pub use routes::router;

@@ -43,7 +43,7 @@ async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request
         customers: customers(&caller),
         belief: gateway.watch().view().belief(),
         accepted_us: now.as_microsecond(),
-        business_day: now.as_second().div_euclid(86_400),
+        business_day: gateway.calendar().business_day(now),
     };
     check(&gateway, &write)?;
     let (entry, replayed) = gateway.submit(write).await?;

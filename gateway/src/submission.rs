@@ -17,23 +17,27 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
+use crate::calendar::Calendar;
 use crate::health::Signal;
 use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::monitor::Watch;
 
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
+/// How long things may take, and whose day it is.
+#[derive(Debug, Clone)]
 pub struct Options {
     /// A channel has its answer by then.
     pub write_deadline: Duration,
     /// Part of it kept for the journal; the core gets the rest.
     pub journal_budget: Duration,
+    /// The bank's days.
+    pub calendar: Calendar,
 }
 
 impl Default for Options {
-    /// An answer within 2 s, of which 500 ms are the journal's.
+    /// An answer within 2 s, of which 500 ms are the journal's; days of UTC.
     fn default() -> Self {
-        Self { write_deadline: Duration::from_secs(2), journal_budget: Duration::from_millis(500) }
+        let (write_deadline, journal_budget) = (Duration::from_secs(2), Duration::from_millis(500));
+        Self { write_deadline, journal_budget, calendar: Calendar::default() }
     }
 }
 
@@ -85,6 +89,10 @@ impl Gateway {
 
     pub(crate) fn core(&self) -> &dyn CoreConnector {
         &*self.shared.core
+    }
+
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.shared.options.calendar
     }
 
     pub(crate) fn watch(&self) -> &Watch {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::Calendar;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -38,6 +39,8 @@ pub struct Config {
     pub core: Core,
     /// What stand-in may accept until operators change it live.
     pub limits: Limits,
+    /// When the bank's days begin.
+    pub business_day: Calendar,
     /// The tokens file.
     pub tokens: Option<PathBuf>,
     /// File of 32 bytes that signs cursors, the same on every instance; none = one of this instance's own.
@@ -243,6 +246,7 @@ impl Reading<'_> {
             sources: self.take("sources").unwrap_or_default(),
             core: self.take("core").unwrap_or_default(),
             limits: self.take("limits").unwrap_or_default(),
+            business_day: self.take("business_day").unwrap_or_default(),
             tokens: self.take("tokens"),
             cursor_key: self.take("cursor_key"),
             write_deadline_ms: self.take("write_deadline_ms").unwrap_or(WRITE_DEADLINE_MS),

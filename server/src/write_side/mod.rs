@@ -52,11 +52,12 @@ pub async fn start(
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
     services.spawn(admitting.run());
     let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
-    let deadlines = gateway::Options {
+    let options = gateway::Options {
         write_deadline: Duration::from_millis(config.write_deadline_ms),
+        calendar: config.business_day.clone(),
         ..gateway::Options::default()
     };
-    let gateway = Gateway::new(journal.clone(), admissions, instance.clone(), core.clone(), watch.clone(), deadlines);
+    let gateway = Gateway::new(journal.clone(), admissions, instance.clone(), core.clone(), watch.clone(), options);
     services.spawn(monitor.run(gateway.clone(), drain.clone().begun()));
     if config.roles.contains(&Role::Replayer) {
         let replayer = Replayer::new(journal.clone(), core, instance, config.replay.options());
