@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::Value as Json;
 use tokio::time::interval;
 
-use crate::history::{Answer, Ask, Away, End, Exchange, History, Nanos, Read, Transfer};
+use crate::history::{Answer, Ask, Away, End, Exchange, History, Nanos, Read, Slow, Transfer};
 
 /// Longest wait for one answer: several times Locum's write deadline.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -38,6 +38,12 @@ impl Recorder {
     pub fn was_away(&self, instance: usize, from: Nanos) {
         let until = self.now();
         self.lock().away.push(Away { instance, from, until });
+    }
+
+    /// Notes that the store has kept everybody waiting since `from`.
+    pub(crate) fn store_was_slow(&self, from: Nanos) {
+        let until = self.now();
+        self.lock().slow.push(Slow { from, until });
     }
 
     /// Everything seen so far.

@@ -158,6 +158,15 @@ pub struct Away {
     pub until: Nanos,
 }
 
+/// A time in which somebody who only uses the same database had to wait for it, see [`crate::witness`].
+#[derive(Debug, Clone, Copy)]
+pub struct Slow {
+    /// When it was asked.
+    pub from: Nanos,
+    /// When it answered.
+    pub until: Nanos,
+}
+
 /// Everything that clients saw.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -167,12 +176,19 @@ pub struct History {
     pub reads: Vec<Read>,
     /// Absences the test caused.
     pub away: Vec<Away>,
+    /// When the store kept everybody waiting.
+    pub slow: Vec<Slow>,
 }
 
 impl History {
     /// Was `instance` made absent at any time between these two?
     pub fn was_away(&self, instance: usize, sent: Nanos, ended: Nanos) -> bool {
         self.away.iter().any(|away| away.instance == instance && away.from <= ended && sent <= away.until)
+    }
+
+    /// Did the store keep everybody waiting at any time between these two?
+    pub fn store_was_slow(&self, sent: Nanos, ended: Nanos) -> bool {
+        self.slow.iter().any(|slow| slow.from <= ended && sent <= slow.until)
     }
 
     /// The requests of each key, by the time they were sent.

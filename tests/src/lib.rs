@@ -11,4 +11,5 @@ pub mod load;
 pub mod process;
 pub mod stack;
 pub mod wait;
+mod witness;
 pub mod world;

@@ -19,6 +19,7 @@ use crate::load::{Gate, Load, Reads};
 use crate::process::{Process, binary, free_port};
 use crate::stack::{Database, Stack, root};
 use crate::wait::wait_for;
+use crate::witness::Witness;
 
 /// Sees and debits every customer's accounts.
 pub const CHANNEL: &str = "channel-of-all-customers";
@@ -115,6 +116,7 @@ pub struct World {
     pub name: String,
     folder: PathBuf,
     registered: bool,
+    witness: Witness,
 }
 
 impl World {
@@ -137,9 +139,11 @@ impl World {
         let core = Core::start(options, database, folder.clone()).await;
         let opening = core.books().await;
         let recorder = Arc::new(Recorder::default());
+        let witness = Witness::begin(&journal.url(), recorder.clone()).await;
         let registered = false;
         let locums = Vec::new();
-        let mut world = Self { stack, core, locums, recorder, opening, plan, journal, name, folder, registered };
+        let mut world =
+            Self { stack, core, locums, recorder, opening, plan, journal, name, folder, registered, witness };
         if world.plan.connected {
             world.connect().await;
         }
@@ -173,6 +177,7 @@ impl World {
         if self.registered {
             self.stack.run(&[], &["unregister", &self.name]).await;
         }
+        drop(self.witness);
         self.core.into_database().drop().await;
         self.journal.drop().await;
     }

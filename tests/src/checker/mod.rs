@@ -26,17 +26,8 @@ pub struct Evidence {
     pub opening: Books,
     /// The core's tables at the end.
     pub books: Books,
-    /// What the test did that excuses things.
-    pub allowed: Allowed,
-}
-
-/// What a run may show without being wrong; nothing by default.
-#[derive(Debug, Clone, Default)]
-pub struct Allowed {
     /// References of postings that were keyed at a branch.
     pub branch_refs: BTreeSet<String>,
-    /// Codes of 5xx answers that the run provokes on purpose, such as `journal-unavailable` when SQL was taken away.
-    pub problems: BTreeSet<String>,
 }
 
 /// Which promise was broken.

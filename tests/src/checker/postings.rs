@@ -63,7 +63,7 @@ fn is_leg(row: &Posting, account: &str, transfer: &Transfer) -> bool {
 }
 
 fn unexplained(known: &Known<'_>, found: &mut Vec<Violation>) {
-    let allowed = &known.evidence.allowed.branch_refs;
+    let allowed = &known.evidence.branch_refs;
     for row in known.evidence.new_postings() {
         let core_ref = row.core_ref.as_deref().unwrap_or("");
         if !known.owners.contains_key(core_ref) && !allowed.contains(core_ref) {

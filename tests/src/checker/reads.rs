@@ -132,6 +132,9 @@ pub(super) fn check(known: &Known<'_>, found: &mut Vec<Violation>) {
 fn answer<'a>(known: &Known<'_>, read: &'a Read, found: &mut Vec<Violation>) -> Option<&'a Answer> {
     match &read.end {
         End::Answered(answer) if answer.status == 200 => return Some(answer),
+        End::Answered(answer)
+            if answer.text("code") == Some("store-unavailable")
+                && known.evidence.history.store_was_slow(read.sent, read.ended) => {}
         End::Answered(_) => object(found, Rule::Read, read, "not answered 200".to_owned(), None),
         End::Broken(_) if known.evidence.history.was_away(read.instance, read.sent, read.ended) => {}
         End::Broken(_) => object(found, Rule::Read, read, "a living Locum gave no answer".to_owned(), None),

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::mutation::{self, ALL};
 use super::{Evidence, Rule, check};
-use crate::history::{Account, Answer, Ask, Away, End, Exchange, Posting, Read, Side, Transfer, minor, show_minor};
+use crate::history::{
+    Account, Answer, Ask, Away, End, Exchange, Posting, Read, Side, Slow, Transfer, minor, show_minor,
+};
 
 const ACCOUNTS: [&str; 4] = ["A", "B", "C", "D"];
 const MS: u64 = 1_000_000;
@@ -297,16 +299,16 @@ fn a_living_locum_neither_breaks_nor_answers_5xx() {
 }
 
 #[test]
-fn a_declared_problem_is_allowed_only_where_the_run_provokes_it_and_never_with_a_wrong_promise() {
+fn a_store_is_called_away_only_while_it_keeps_everybody_waiting_and_never_with_a_wrong_promise() {
     let k1 = transfer("A", "B", 10_00);
     let unknown = |safe: bool| json!({"code": "acceptance-unknown", "retryable": true, "safe_to_use_new_key": safe});
-    for (safe, allowed, expected) in
-        [(false, true, vec![]), (true, true, vec![Rule::ServerError]), (false, false, vec![Rule::ServerError])]
+    for (safe, slow_until, expected) in
+        [(false, 5 * MS, vec![]), (true, 5 * MS, vec![Rule::ServerError]), (false, 3 * MS, vec![Rule::ServerError])]
     {
         let mut scene = clean();
         say(&mut scene, "k1", &k1, 4, answered(503, unknown(safe)));
-        scene.allowed.problems.extend(allowed.then(|| "acceptance-unknown".to_owned()));
-        assert_eq!(rules(&scene), expected, "safe {safe}, allowed {allowed}");
+        scene.history.slow.push(Slow { from: 0, until: slow_until });
+        assert_eq!(rules(&scene), expected, "safe {safe}, slow until {slow_until}");
     }
 }
 
@@ -330,7 +332,7 @@ fn branch_postings_need_no_key() {
     scene.history.exchanges.retain(|exchange| exchange.key != "branch");
     scene.shown.remove("branch");
     assert_eq!(rules(&scene), [Rule::Unexplained]);
-    scene.allowed.branch_refs.insert("LC-branch".into());
+    scene.branch_refs.insert("LC-branch".into());
     assert_eq!(rules(&scene), []);
 }
 
@@ -338,6 +340,7 @@ fn branch_postings_need_no_key() {
 fn a_read_shows_a_balance_the_account_had_and_does_not_fail_on_a_living_locum() {
     let read = |end| {
         let mut scene = clean();
+        scene.history.slow.push(Slow { from: 0, until: 1 });
         scene.history.reads.push(Read { instance: 0, account: "A".into(), positioned: true, sent: 1, ended: 2, end });
         rules(&scene)
     };
@@ -347,6 +350,7 @@ fn a_read_shows_a_balance_the_account_had_and_does_not_fail_on_a_living_locum() 
     }
     assert_eq!(read(booked("80.00")), [Rule::Read]);
     assert_eq!(read(answered(503, json!({}))), [Rule::Read]);
+    assert_eq!(read(answered(503, json!({"code": "store-unavailable"}))), []);
     assert_eq!(read(End::Broken("reset".into())), [Rule::Read]);
 }
 

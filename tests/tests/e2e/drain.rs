@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use locum_tests::checker::Allowed;
 use locum_tests::load::Load;
 use locum_tests::world::{PATIENCE, Plan, World};
 
@@ -27,7 +26,7 @@ async fn a_locum_told_to_end_finishes_what_is_open_and_ends() {
         assert!(status.success(), "locum {index} ended with {status}");
     }
     assert_eq!(clients.await.unwrap_or_else(|err| panic!("{err}")), 0, "every key is acknowledged");
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     world.end().await;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use locum_tests::bank::Class;
-use locum_tests::checker::Allowed;
 use locum_tests::load::{Gate, Load};
 use locum_tests::wait::wait_for;
 use locum_tests::world::{PATIENCE, Plan, World};
@@ -78,7 +77,7 @@ async fn every_fault_of(class: Class) {
         assert_eq!(unanswered, 0, "{mode}: every key is acknowledged");
     }
     let people = People::at_work(&world);
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     people.go_home();

@@ -1,9 +1,7 @@
 //! The journal's database away under load: refused plainly, never accepted in memory, and whole again afterwards.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use locum_tests::checker::Allowed;
 use locum_tests::load::Load;
 use locum_tests::wait::wait_for;
 use locum_tests::world::{PATIENCE, Plan, World};
@@ -39,8 +37,7 @@ async fn the_journal_frozen_while_outcomes_are_open_is_told_and_nothing_is_lost(
     world.core.thaw();
 
     assert_eq!(clients.await.unwrap_or_else(|err| panic!("{err}")), 0, "every key is acknowledged");
-    let problems = BTreeSet::from(["journal-unavailable", "acceptance-unknown"].map(str::to_owned));
-    rest::judge(&world, PATIENCE, Allowed { problems, ..Allowed::default() }).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     world.end().await;

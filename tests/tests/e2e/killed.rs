@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::Method;
 use locum_tests::bank::Class;
-use locum_tests::checker::Allowed;
 use locum_tests::load::{Gate, Load};
 use locum_tests::wait::wait_for;
 use locum_tests::world::{Engine, PATIENCE, Plan, World};
@@ -33,7 +32,7 @@ async fn killed_at_every_place(class: Class, engine: Engine) {
     for reads in reads {
         reads.stop().await;
     }
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     people.go_home();

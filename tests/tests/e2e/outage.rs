@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use locum_tests::checker::Allowed;
 use locum_tests::load::Load;
 use locum_tests::wait::wait_for;
 use locum_tests::world::{PATIENCE, Plan, World};
@@ -49,7 +48,7 @@ async fn the_core_killed_under_load_costs_nobody_an_error_and_the_queue_drains()
     let statuses = world.recorder.history().statuses();
     assert!(statuses.keys().all(|status| [201, 202, 422].contains(status)), "{statuses:?}");
     assert!(statuses.get(&202).is_some_and(|count| *count > 100), "{statuses:?}");
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     world.end().await;
@@ -65,7 +64,7 @@ async fn the_core_frozen_under_load_costs_nobody_an_error_and_the_queue_drains()
     submissions(&world, 500).await;
     world.core.thaw();
     assert_eq!(clients.await.unwrap_or_else(|err| panic!("{err}")), 0, "every key is acknowledged");
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::all_confirmed(&world).await;
     rest::same_as_the_core(&world).await;
     world.end().await;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
+use locum_tests::checker;
 use locum_tests::checker::mutation::{self, Mutation};
-use locum_tests::checker::{self, Allowed};
 use locum_tests::client::Http;
 use locum_tests::history::{Books, Posting, minor};
 use locum_tests::wait::wait_for;
@@ -14,10 +14,11 @@ use serde_json::Value as Json;
 
 /// Waits for the end of everything, judges the run, and commits every crime on its evidence to see it caught; returns those it
 /// gave occasion to.
-pub async fn judge(world: &World, limit: Duration, allowed: Allowed) -> Vec<Mutation> {
-    let mut evidence = world.evidence(limit).await;
+pub async fn judge(world: &World, limit: Duration) -> Vec<Mutation> {
+    let evidence = world.evidence(limit).await;
     println!("submissions by status: {:?}; postings: {}", evidence.history.statuses(), evidence.books.postings.len());
-    evidence.allowed = allowed;
+    let slow = evidence.history.slow.iter().map(|slow| Duration::from_nanos(slow.until - slow.from));
+    println!("the store kept everybody waiting: {:?}", slow.collect::<Vec<_>>());
     checker::assert_clean(&evidence);
     let caught = mutation::assert_caught(&evidence);
     println!("caught when committed on this evidence: {caught:?}");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::Method;
-use locum_tests::checker::Allowed;
 use locum_tests::client::Http;
 use locum_tests::history::{End, Transfer};
 use locum_tests::wait::wait_for;
@@ -63,7 +62,7 @@ async fn a_direct_transfer_is_held_until_its_change_event_and_confirmed_by_it() 
     let End::Answered(shown) = client.look("rent-1", &transfer(100_50)).await else { panic!("no answer") };
     assert_eq!((shown.status, shown.text("status")), (200, Some("COMPLETED")), "{}", shown.body);
 
-    rest::judge(&world, Duration::from_secs(10), Allowed::default()).await;
+    rest::judge(&world, Duration::from_secs(10)).await;
     rest::same_as_the_core(&world).await;
     world.end().await;
 }
@@ -102,7 +101,7 @@ async fn while_the_core_is_away_a_transfer_is_accepted_declined_repeated_and_can
 
     world.core.restart().await;
     rest::all_confirmed(&world).await;
-    rest::judge(&world, PATIENCE, Allowed::default()).await;
+    rest::judge(&world, PATIENCE).await;
     rest::same_as_the_core(&world).await;
     world.end().await;
 }
