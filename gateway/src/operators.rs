@@ -224,12 +224,12 @@ async fn show_replay(
     caller: Caller,
     query: Result<Query<ShowReplay>, QueryRejection>,
 ) -> Answer {
+    caller.require(Scope::Operate)?;
     let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
-    replay_view(&gateway, &caller, &query).await
+    replay_view(&gateway, &query).await
 }
 
-async fn replay_view(gateway: &Gateway, caller: &Caller, query: &ShowReplay) -> Answer {
-    caller.require(Scope::Operate)?;
+async fn replay_view(gateway: &Gateway, query: &ShowReplay) -> Answer {
     let journal = gateway.journal();
     let paused = journal.replay_paused().await.map_err(unavailable)?;
     let mut backlog = journal.backlog().await.map_err(unavailable)?;
@@ -252,7 +252,7 @@ async fn steer_replay(State(gateway): State<Gateway>, caller: Caller, request: R
     let (action, reason): (ReplayAction, _) = action_from(&caller, request).await?;
     let paused = action == ReplayAction::Pause;
     gateway.journal().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
-    replay_view(&gateway, &caller, &ShowReplay::default()).await
+    replay_view(&gateway, &ShowReplay::default()).await
 }
 
 async fn show_limits(State(gateway): State<Gateway>, caller: Caller) -> Answer {
