@@ -4,13 +4,19 @@
 // The workspace's members know this crate as `sql`.
 extern crate locum_sql as sql;
 
+#[path = "conformance/connections.rs"]
+mod connections;
+#[path = "conformance/locks.rs"]
+mod locks;
+#[path = "conformance/migrations.rs"]
+mod migrations;
 mod support;
 
-use sql::{BatchUpdate, Db, Error, Migration, Options, Policy, Upsert, Value, params};
+use sql::{BatchUpdate, Db, Error, Options, Policy, Upsert, Value, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-use support::{Failure, Fixture, Held, SCHEMA, cutting_proxy, engines, servers, wait_for};
+use std::time::Duration;
+use support::{Failure, Fixture, Held, engines, servers, wait_for};
 use tokio::sync::{Notify, oneshot};
 
 /// A test per behaviour, run on each engine in turn; the name of the engine is printed for failures.
@@ -40,8 +46,8 @@ on_every_engine! {
     a_conditional_update_holds_its_limit => exact_limit;
     text_and_bytes_come_back_as_they_were => round_trip;
     a_wrong_kind_names_its_column => wrong_kind;
-    migrations_run_once => migrates_once;
-    migrations_of_concurrent_starters_do_not_collide => migrates_concurrently;
+    migrations_run_once => migrations::once;
+    migrations_of_concurrent_starters_do_not_collide => migrations::concurrently;
     replace_overwrites_and_keep_does_not => replace_and_keep;
     a_batch_update_sets_adds_and_guards => batch_update;
     the_servers_clock_is_readable => clock;
@@ -305,45 +311,6 @@ async fn wrong_kind(f: &Fixture) {
     assert_eq!(format!("{:?}", params!["secret", 1]), "[text, integer]");
 }
 
-async fn migrates_once(f: &Fixture) {
-    f.lane("a", 1).await;
-    f.db.migrate("test", SCHEMA).await.unwrap();
-    const MORE: &[Migration] = &[
-        SCHEMA[0],
-        Migration {
-            version: 2,
-            statements: &["ALTER TABLE lanes ADD COLUMN core {text:16}", "UPDATE lanes SET core = 'x'"],
-        },
-    ];
-    f.db.migrate("test", MORE).await.unwrap();
-    f.db.migrate("test", MORE).await.unwrap();
-    let rows = f.db.query("SELECT core FROM lanes", vec![]).await.unwrap();
-    assert_eq!(rows[0].get::<String>("core").unwrap(), "x");
-    let rows = f.db.query("SELECT version FROM schema_versions ORDER BY version", vec![]).await.unwrap();
-    assert_eq!(rows.iter().map(|r| r.get::<u32>("version").unwrap()).collect::<Vec<_>>(), [1, 2]);
-    let gap = [Migration { version: 2, statements: &[] }];
-    assert!(matches!(f.db.migrate("other", &gap).await, Err(Error::Configuration(_))));
-}
-
-async fn migrates_concurrently(f: &Fixture) {
-    const STEPS: &[Migration] = &[Migration {
-        version: 1,
-        statements: &[
-            "CREATE TABLE crowded (id {int} NOT NULL PRIMARY KEY)",
-            "CREATE INDEX crowded_id ON crowded (id)",
-        ],
-    }];
-    let mut tasks = Vec::new();
-    for _ in 0..4 {
-        let db = f.another(Options { connections_max: 2, ..Options::default() }).await;
-        tasks.push(tokio::spawn(async move { db.migrate("crowd", STEPS).await }));
-    }
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
-    f.db.exec("INSERT INTO crowded (id) VALUES (1)", vec![]).await.unwrap();
-}
-
 async fn replace_and_keep(f: &Fixture) {
     let upsert = |policy, used: i64| {
         Upsert::new("lanes", &["account", "version", "used", "lim"], &["account"], policy).row(params!["a", 1, used, 9])
@@ -445,263 +412,6 @@ async fn sums(f: &Fixture) {
     assert_eq!(row.get::<String>("last").unwrap(), "b");
     let row = f.db.query("SELECT SUM(lim) AS lim FROM lanes WHERE lim > 99", vec![]).await.unwrap().remove(0);
     assert_eq!(row.get::<Option<i64>>("lim"), Ok(None));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exhausted_pool_answers_quickly() {
-    for engine in engines() {
-        let options = Options { connections_max: 1, acquire_timeout: Duration::from_millis(300), ..Options::default() };
-        let f = Fixture::open(&engine, options).await;
-        let (inside, is_inside) = oneshot::channel();
-        let go = Arc::new(Notify::new());
-        let (db, gate) = (f.db.clone(), go.clone());
-        let holder = tokio::spawn(async move {
-            db.transaction::<(), Error>(move |_| {
-                Box::pin(async move {
-                    inside.send(()).unwrap();
-                    gate.notified().await;
-                    Ok(())
-                })
-            })
-            .await
-        });
-        is_inside.await.unwrap();
-        let asked = Instant::now();
-        let outcome: Result<(), Error> = f.db.transaction(|_| Box::pin(async { Ok(()) })).await;
-        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{engine}: {outcome:?}");
-        assert!(asked.elapsed() < Duration::from_secs(2), "{engine}");
-        go.notify_one();
-        holder.await.unwrap().unwrap();
-        f.lane("a", 1).await;
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_does_not_wait_for_a_writers_connection() {
-    // In memory SQLite has one connection for everything.
-    for engine in engines().into_iter().filter(|engine| engine != "memory") {
-        let acquire_timeout = Duration::from_millis(300);
-        let f = Fixture::open(&engine, Options { connections_max: 1, acquire_timeout, ..Options::default() }).await;
-        f.lane("a", 1).await;
-        let writer = Held::update(&f.db, "a", 5).await;
-        assert_eq!(f.used("a").await, 0, "{engine}");
-        writer.end().await.unwrap();
-        assert_eq!(f.used("a").await, 5, "{engine}");
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_falls_silent_gives_its_rows_back() {
-    for server in servers() {
-        let options = Options { idle_transaction_max: Duration::from_secs(1), ..Options::default() };
-        let f = Fixture::open(&server, options).await;
-        f.lane("a", 1).await;
-        let stopped = Held::update(&f.db, "a", 1).await;
-        let begun = Instant::now();
-        let taken = async || f.db.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await;
-        while let Err(err) = taken().await {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{server}: still locked: {err}");
-        }
-        println!("{server}: free after {:?}", begun.elapsed());
-        let woken = stopped.end().await;
-        assert!(woken.is_err(), "{server}: what was rolled back must not look committed");
-        let used = f.db.query("SELECT used FROM lanes WHERE account = 'a'", vec![]).await.unwrap();
-        assert_eq!(used[0].get::<i64>("used"), Ok(2), "{server}");
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_wait_ends_as_retryable() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options { lock_wait: Duration::from_secs(1), ..Options::default() }).await;
-        f.lane("a", 1).await;
-        let holder = Held::update(&f.db, "a", 1).await;
-        let asked = Instant::now();
-        let outcome =
-            f.db.transaction(|tx| {
-                Box::pin(async move { tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await })
-            })
-            .await;
-        println!("{server}: {outcome:?} after {:?}", asked.elapsed());
-        assert!(matches!(&outcome, Err(err) if err.is_retryable()), "{server}: {outcome:?}");
-        assert!(asked.elapsed() < Duration::from_secs(4), "{server}: {:?}", asked.elapsed());
-        holder.end().await.unwrap();
-        assert_eq!(f.used("a").await, 1);
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_update_waits_for_no_rows_but_its_own() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options::default()).await;
-        for account in ["a", "b", "c", "d"] {
-            f.lane(account, 10).await;
-        }
-        let holder = Held::update(&f.db, "b", 1).await;
-        let others = move_lanes().row(params!["a", 3, 2, 1]).row(params!["c", 4, 2, 1]);
-        let matched = f.db.transaction(move |tx| Box::pin(async move { tx.batch_update(others).await })).await;
-        assert_eq!(matched, Ok(2), "{server}");
-        holder.end().await.unwrap();
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deadlock_ends_as_retryable_and_one_side_commits() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options::default()).await;
-        f.lane("a", 1).await;
-        f.lane("b", 1).await;
-        let met = Arc::new(tokio::sync::Barrier::new(2));
-        let side = |first: &'static str, then: &'static str| {
-            let (db, met) = (f.db.clone(), met.clone());
-            tokio::spawn(async move {
-                let sql = "UPDATE lanes SET used = used + 1 WHERE account = ?";
-                db.transaction::<u64, Error>(move |tx| {
-                    Box::pin(async move {
-                        tx.exec(sql, params![first]).await?;
-                        met.wait().await;
-                        tx.exec(sql, params![then]).await
-                    })
-                })
-                .await
-            })
-        };
-        let (one, two) = (side("a", "b"), side("b", "a"));
-        let outcomes = [one.await.unwrap(), two.await.unwrap()];
-        println!("{server}: {outcomes:?}");
-        let committed = outcomes.iter().filter(|o| o.is_ok()).count();
-        let retryable = outcomes.iter().filter(|o| matches!(o, Err(err) if err.is_retryable())).count();
-        assert_eq!(committed + retryable, 2, "{server}: {outcomes:?}");
-        assert!(retryable > 0, "{server}: {outcomes:?}");
-        assert_eq!(f.used("a").await, i64::try_from(committed).unwrap());
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_connection_ends_its_transaction_only() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options::default()).await;
-        f.lane("a", 1).await;
-        let killer = f.another(Options::default()).await;
-        let outcome =
-            f.db.transaction::<(), Error>(move |tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
-                    let id: i64 = tx.query_one("SELECT CONNECTION_ID() AS id", vec![]).await?.get("id")?;
-                    let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
-                    tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await.map(drop)
-                })
-            })
-            .await;
-        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{server}: {outcome:?}");
-        wait_for("rollback", async || {
-            let used = f.used("a").await;
-            (used == 0, used)
-        })
-        .await;
-        assert_eq!(f.db.exec("UPDATE lanes SET used = 3 WHERE account = ?", params!["a"]).await, Ok(1));
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooled_connection_that_died_is_replaced_unseen() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options { connections_max: 1, ..Options::default() }).await;
-        f.lane("a", 1).await;
-        let killer = f.another(Options::default()).await;
-        for _ in 0..2 {
-            let id: i64 = f.db.query("SELECT CONNECTION_ID() AS id", vec![]).await.unwrap()[0].get("id").unwrap();
-            let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
-            let sql = "UPDATE lanes SET used = used + 1 WHERE account = ?";
-            let outcome = f.db.transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await })).await;
-            assert_eq!(outcome, Ok(1), "{server}");
-            let id: i64 = f.db.query("SELECT CONNECTION_ID() AS id", vec![]).await.unwrap()[0].get("id").unwrap();
-            let _ = killer.exec(&format!("KILL {id}"), vec![]).await;
-            assert!(f.used("a").await > 0);
-        }
-        f.remove().await;
-    }
-}
-
-/// The packet as it travels: length, number, COM_QUERY, text. "READ COMMITTED" must pass.
-const COMMIT_PACKET: &str = "\x07\0\0\0\x03COMMIT";
-
-/// Opens the fixture's database through a proxy that cuts when it sees `word`.
-async fn behind_proxy(f: &Fixture, server: &str, word: &'static str, pass_on: bool) -> Db {
-    let proxy = cutting_proxy(server, word, pass_on).await;
-    let name = f.url.rsplit('/').next().unwrap();
-    Db::open(&format!("{proxy}/{name}"), Options::default()).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_to_commit_is_unknown_whether_it_landed_or_not() {
-    for server in servers() {
-        for landed in [true, false] {
-            let f = Fixture::open(&server, Options::default()).await;
-            f.lane("a", 1).await;
-            let db = behind_proxy(&f, &server, COMMIT_PACKET, landed).await;
-            let sql = "UPDATE lanes SET used = 1 WHERE account = ?";
-            let outcome = db.transaction(move |tx| Box::pin(async move { tx.exec(sql, params!["a"]).await })).await;
-            assert!(matches!(outcome, Err(Error::CommitUnknown(_))), "{server}: {outcome:?}");
-            assert_eq!(f.used("a").await, i64::from(landed), "{server}");
-            f.remove().await;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_lost_before_commit_left_nothing() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options::default()).await;
-        f.lane("a", 1).await;
-        let db = behind_proxy(&f, &server, "SELECT 'cut here'", true).await;
-        let outcome = db
-            .transaction::<(), Error>(|tx| {
-                Box::pin(async move {
-                    tx.exec("UPDATE lanes SET used = 1 WHERE account = ?", params!["a"]).await?;
-                    tx.query("SELECT 'cut here'", vec![]).await.map(drop)
-                })
-            })
-            .await;
-        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{server}: {outcome:?}");
-        wait_for("rollback", async || {
-            let used = f.used("a").await;
-            (used == 0, used)
-        })
-        .await;
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_autocommit_write_without_answer_is_unknown() {
-    for server in servers() {
-        let f = Fixture::open(&server, Options::default()).await;
-        let db = behind_proxy(&f, &server, "cut-after-this", true).await;
-        let outcome = db.exec(INSERT_LANE, params!["cut-after-this"]).await;
-        assert!(matches!(outcome, Err(Error::CommitUnknown(_))), "{server}: {outcome:?}");
-        f.remove().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unreachable_server_is_unavailable_at_once() {
-    let asked = Instant::now();
-    let outcome = Db::open("mysql://root:hidden@127.0.0.1:1/x", Options::default()).await;
-    let err = outcome.map(|_| ()).unwrap_err();
-    assert!(matches!(err, Error::Unavailable(_)), "{err:?}");
-    assert!(!err.to_string().contains("hidden") && asked.elapsed() < Duration::from_secs(3));
-    for url in ["mysql://root@127.0.0.1:1", "postgres://x", "mysql://root:hidden@:x/y"] {
-        let err = Db::open(url, Options::default()).await.map(|_| ()).unwrap_err();
-        assert!(matches!(err, Error::Configuration(_)) && !err.to_string().contains("hidden"), "{url}: {err:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
