@@ -86,7 +86,7 @@ async fn list_entries(
     query: Result<Query<ListEntries>, QueryRejection>,
 ) -> Answer {
     caller.require(Scope::Operate)?;
-    let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
+    let query = understood(query)?;
     let after = match query.after.as_deref().map(EntryId::parse) {
         Some(None) => return Err(Problem::bad_request("after must be an entry's id")),
         other => other.flatten(),
@@ -99,6 +99,10 @@ async fn list_entries(
     let entries = gateway.journal().list(&filter).await.map_err(unavailable)?;
     let views: Vec<Value> = entries.iter().map(entry_view).collect();
     Ok(Json(json!({ "entries": views })).into_response())
+}
+
+fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    query.map(|Query(query)| query).map_err(|err| Problem::bad_request(err.body_text()))
 }
 
 fn no_such_state(name: &str) -> Problem {
@@ -225,8 +229,7 @@ async fn show_replay(
     query: Result<Query<ShowReplay>, QueryRejection>,
 ) -> Answer {
     caller.require(Scope::Operate)?;
-    let Query(query) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
-    replay_view(&gateway, &query).await
+    replay_view(&gateway, &understood(query)?).await
 }
 
 async fn replay_view(gateway: &Gateway, query: &ShowReplay) -> Answer {

@@ -7,7 +7,7 @@ use schemas::entry::{EntryState, Evidence, Verdict};
 use sql::{Row, Tx, params, placeholders};
 
 use super::attempts::{begin_attempt, end_attempt};
-use super::record::{COLUMNS, Entry, EntryId};
+use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{Instance, Journal, JournalError};
@@ -268,8 +268,7 @@ async fn lower_standings(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryI
     let mut lower: BTreeMap<EntryId, Vec<Standing>> = BTreeMap::new();
     for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
         let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
-        let state = EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?;
-        lower.entry(id).or_default().push(standing(state, row.get("ordered")?));
+        lower.entry(id).or_default().push(standing(state_of(&row)?, row.get("ordered")?));
     }
     Ok(lower)
 }

@@ -6,7 +6,7 @@ use schemas::entry::EntryState;
 use serde::Serialize;
 use sql::{params, placeholders};
 
-use super::record::{COLUMNS, Entry, EntryId};
+use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::{Journal, JournalError};
 
 /// A debit that a served balance may not include yet.
@@ -185,7 +185,7 @@ impl Journal {
         let mut states = HashMap::new();
         for row in self.db.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
             let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
-            states.insert(id, EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))?);
+            states.insert(id, state_of(&row)?);
         }
         Ok(states)
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::entry::EntryState;
-use sql::{Row, params};
+use sql::params;
 
 use super::confirm::keep_break;
-use super::record::{COLUMNS, Entry, EntryId};
+use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::transitions::now_us;
 use super::{Journal, JournalError};
 
@@ -103,8 +103,4 @@ impl Journal {
         })
         .await
     }
-}
-
-fn state_of(row: &Row) -> Result<EntryState, JournalError> {
-    EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))
 }

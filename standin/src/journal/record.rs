@@ -118,9 +118,13 @@ impl std::fmt::Debug for Entry {
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
      ordered, contradicted, reason, core_id, accepted_us, business_day, updated_us";
 
+/// What the column `state` says.
+pub(super) fn state_of(row: &Row) -> Result<EntryState, JournalError> {
+    EntryState::parse(row.get("state")?).ok_or(JournalError::Corrupt("state"))
+}
+
 impl Entry {
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
-        let state: &str = row.get("state")?;
         let command: &[u8] = row.get("command")?;
         Ok(Self {
             id: EntryId(row.get("id")?),
@@ -131,7 +135,7 @@ impl Entry {
             fingerprint: row.get("fingerprint")?,
             core_ref: row.get("core_ref")?,
             command: serde_json::from_slice(command).map_err(|_| JournalError::Corrupt("command"))?,
-            state: EntryState::parse(state).ok_or(JournalError::Corrupt("state"))?,
+            state: state_of(row)?,
             ordered: row.get("ordered")?,
             contradicted: row.get("contradicted")?,
             reason: row.get("reason")?,
