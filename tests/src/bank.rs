@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::client::http;
 use crate::history::{Account, Books, Posting, Side};
 use crate::process::{Process, binary, free_port};
-use crate::stack::Database;
+use crate::stack::{Database, connect};
 use crate::wait::wait_for;
 use crate::world::PATIENCE;
 
@@ -175,8 +175,7 @@ pub struct Look {
 impl Look {
     /// Is something posted under this reference? An error while the database is away.
     pub async fn has(&self, reference: &str) -> Result<bool, mysql_async::Error> {
-        let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(&self.url)?).prefer_socket(false);
-        let mut db = mysql_async::Conn::new(options).await?;
+        let mut db = connect(&self.url).await?;
         let count = db.exec_first("SELECT COUNT(*) FROM postings WHERE ext_ref = ?", (reference,)).await?;
         Ok(count.is_some_and(|count: i64| count > 0))
     }

@@ -116,10 +116,7 @@ async fn client_task(
         if n >= share && gate.enough.load(Ordering::Relaxed) {
             break;
         }
-        match pace.acquire().await {
-            Ok(permit) => permit.forget(),
-            Err(_) => break,
-        }
+        pace.acquire().await.unwrap_or_else(|err| panic!("nobody sets the pace: {err}")).forget();
         let transfer = load.transfer(&mut rng, n);
         let key = format!("{}-{id}-{n}", load.name);
         let answer = client.submit(&key, &transfer, load.patience).await;

@@ -80,6 +80,12 @@ impl Drop for Outage {
     }
 }
 
+/// A connection to a database that may be away.
+pub(crate) async fn connect(url: &str) -> Result<mysql_async::Conn, mysql_async::Error> {
+    let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(url)?);
+    mysql_async::Conn::new(options.prefer_socket(false)).await
+}
+
 /// A database of its own, dropped at the end.
 pub struct Database {
     server: String,
@@ -112,9 +118,7 @@ impl Database {
 
     async fn connect_to(&self, name: &str) -> mysql_async::Conn {
         let url = format!("{}/{name}", self.server);
-        let options = mysql_async::Opts::from_url(&url).unwrap_or_else(|err| panic!("{url}: {err}"));
-        let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
-        mysql_async::Conn::new(options).await.unwrap_or_else(|err| panic!("{url}: {err}"))
+        connect(&url).await.unwrap_or_else(|err| panic!("{url}: {err}"))
     }
 
     /// Removes it; what a failed test leaves goes with `dev/stack down --wipe`.

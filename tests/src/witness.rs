@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, OptsBuilder};
+use mysql_async::{Conn, Error};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::Recorder;
 use crate::history::Nanos;
+use crate::stack::connect;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -25,7 +26,7 @@ pub(crate) struct Witness(JoinHandle<()>);
 impl Witness {
     /// Begins with a table of its own on the database at `url`.
     pub(crate) async fn begin(url: &str, recorder: Arc<Recorder>) -> Self {
-        let connection = connect(url).await.unwrap_or_else(|err| panic!("{url}: {err}"));
+        let connection = settle(url).await.unwrap_or_else(|err| panic!("{url}: {err}"));
         let url = url.to_owned();
         Self(tokio::spawn(async move { look(&url, connection, &recorder).await }))
     }
@@ -47,22 +48,21 @@ async fn look(url: &str, first: Conn, recorder: &Recorder) {
         // A process that is not scheduled waits, too: the time between two looks counts.
         let answered = match &mut connection {
             Some(connection) => transaction(connection).await,
-            None => connect(url).await.map(|made| connection = Some(made)),
+            None => settle(url).await.map(|made| connection = Some(made)),
         };
-        let slow = recorder.now() - from >= SLOW;
-        if slow {
+        if answered.is_err() {
+            connection = None;
+            continue;
+        }
+        if recorder.now() - from >= SLOW {
             recorder.store_was_slow(from);
         }
-        match answered {
-            Ok(()) => from = recorder.now(),
-            Err(_) => connection = None,
-        }
+        from = recorder.now();
     }
 }
 
-async fn connect(url: &str) -> Result<Conn, Error> {
-    let options = OptsBuilder::from_opts(mysql_async::Opts::from_url(url)?).prefer_socket(false);
-    let mut connection = Conn::new(options).await?;
+async fn settle(url: &str) -> Result<Conn, Error> {
+    let mut connection = connect(url).await?;
     connection.query_drop("CREATE TABLE IF NOT EXISTS witness (id INT PRIMARY KEY, looks BIGINT NOT NULL)").await?;
     connection.query_drop("INSERT IGNORE INTO witness VALUES (1, 0)").await?;
     Ok(connection)

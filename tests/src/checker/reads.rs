@@ -1,4 +1,4 @@
-//! What plain reads showed, against the core's own numbered history of each account.
+//! What reads showed, against the core's own numbered history of each account.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ pub(super) fn check(known: &Known<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// A living Locum answers a plain read.
+/// A living Locum answers a read.
 fn answer<'a>(known: &Known<'_>, read: &'a Read, found: &mut Vec<Violation>) -> Option<&'a Answer> {
     match &read.end {
         End::Answered(answer) if answer.status == 200 => return Some(answer),
