@@ -14,7 +14,7 @@ use http::HeaderValue;
 use tower::{Layer, Service};
 
 use crate::problem::Problem;
-use crate::request::{self, Identity, X_REQUEST_ID};
+use crate::request::{self, RequestContext, X_REQUEST_ID};
 
 /// Answers one request: whatever happens inside, the client gets an answer with the request's id.
 pub(crate) async fn run<F, Fut>(listener: &'static str, uri_bytes_max: usize, request: Request, answer: F) -> Response
@@ -23,7 +23,7 @@ where
     Fut: Future<Output = Result<Response, Infallible>>,
 {
     let started = Instant::now();
-    let identity = Arc::new(Identity::of(request.headers(), request.uri().path()));
+    let context = Arc::new(RequestContext::of(request.headers(), request.uri().path()));
     let method = request.method().clone();
     let guarded = async {
         if request.uri().to_string().len() > uri_bytes_max {
@@ -35,11 +35,11 @@ where
             Err(panic) => Problem::internal(panic_text(&*panic)).into_response(),
         }
     };
-    let mut response = request::scope(identity.clone(), guarded).await;
-    if let Ok(id) = HeaderValue::from_str(&identity.id) {
+    let mut response = request::scope(context.clone(), guarded).await;
+    if let Ok(id) = HeaderValue::from_str(&context.id) {
         response.headers_mut().insert(&X_REQUEST_ID, id);
     }
-    log(listener, &identity, &method, &response, started);
+    log(listener, &context, &method, &response, started);
     response
 }
 
@@ -50,14 +50,14 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The route's template instead of its path: account numbers, customers and queries stay out of the log.
-fn log(listener: &str, identity: &Identity, method: &http::Method, response: &Response, started: Instant) {
+fn log(listener: &str, context: &RequestContext, method: &http::Method, response: &Response, started: Instant) {
     tracing::info!(
         target: "access",
         listener,
-        request_id = identity.id,
+        request_id = context.id,
         %method,
-        route = identity.route.get().map_or("-", MatchedPath::as_str),
-        principal = identity.principal.get().map_or("-", |principal| principal.id.as_str()),
+        route = context.route.get().map_or("-", MatchedPath::as_str),
+        principal = context.principal.get().map_or("-", |principal| principal.id.as_str()),
         status = response.status().as_u16(),
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     );
@@ -89,7 +89,7 @@ impl<S: Service<Request>> Service<Request> for Labelled<S> {
 
     fn call(&mut self, request: Request) -> S::Future {
         if let Some(route) = request.extensions().get::<MatchedPath>() {
-            request::note(|identity| drop(identity.route.set(route.clone())));
+            request::note(|context| drop(context.route.set(route.clone())));
         }
         self.0.call(request)
     }

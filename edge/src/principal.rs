@@ -13,14 +13,12 @@ use futures_util::future::Either;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use schemas::grant::Grant;
 use tower::{Layer, Service};
 
 use crate::problem::Problem;
 use crate::request;
 use crate::tokens::Tokens;
-
-/// The customer that stands for every customer, in [`Principal::customers`].
-pub const EVERY_CUSTOMER: &str = "*";
 
 /// What a principal may do at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,23 +69,13 @@ impl Scopes {
 pub struct Principal {
     /// Stable name, never a token.
     pub id: String,
-    /// Customers whose data it may touch; `"*"` stands for all.
-    pub customers: Vec<String>,
+    /// Whose accounts it may see and debit.
+    pub grant: Grant,
     /// What it may do.
     pub scopes: Scopes,
 }
 
 impl Principal {
-    /// May it touch the data of `customer`?
-    pub fn sees(&self, customer: &str) -> bool {
-        self.customers.iter().any(|own| own == EVERY_CUSTOMER || own == customer)
-    }
-
-    /// May it touch the data of every customer?
-    pub fn sees_everyone(&self) -> bool {
-        self.customers.iter().any(|own| own == EVERY_CUSTOMER)
-    }
-
     /// 403 `insufficient-scope` unless it has `scope`.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.scopes.has(scope) { Ok(()) } else { Err(Problem::insufficient_scope(scope.as_str())) }
@@ -97,7 +85,7 @@ impl Principal {
     fn anonymous(audience: Audience) -> Self {
         let operate = audience == Audience::Operators;
         let scopes = Scopes { read: true, write: !operate, operate };
-        Self { id: "anonymous".into(), customers: vec![EVERY_CUSTOMER.into()], scopes }
+        Self { id: "anonymous".into(), grant: Grant::Any, scopes }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use schemas::grant::Grant;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -55,6 +56,9 @@ pub enum TokensError {
         faults: Vec<String>,
     },
 }
+
+/// The customer that stands for every customer in the tokens file.
+const EVERY_CUSTOMER: &str = "*";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,10 +204,15 @@ impl Reading {
             Audience::Channels => self.table.counts.channels += 1,
             Audience::Operators => self.table.counts.operators += 1,
         }
-        let principal = Arc::new(Principal { id: line.principal, customers: line.customers, scopes });
+        let principal = Arc::new(Principal { id: line.principal, grant: grant(line.customers), scopes });
         let bucket = self.table.buckets.entry([digest[0], digest[1]]).or_default();
         bucket.push(Known { audience, digest, principal });
     }
+}
+
+/// `"*"` among the customers stands for all of them.
+fn grant(customers: Vec<String>) -> Grant {
+    if customers.iter().any(|customer| customer == EVERY_CUSTOMER) { Grant::Any } else { Grant::customers(customers) }
 }
 
 fn name(principal: &str) -> Result<(), String> {

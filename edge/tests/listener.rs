@@ -239,7 +239,7 @@ fn an_open_listener_is_for_loopback_only() {
     assert!(Authenticator::open("0.0.0.0:80".parse().unwrap(), Audience::Channels).is_err());
     let open = Authenticator::open("127.0.0.1:80".parse().unwrap(), Audience::Channels).unwrap();
     let caller = open.authenticate(&http::HeaderMap::new()).unwrap();
-    assert!(caller.sees("anyone") && caller.scopes.write && !caller.scopes.operate);
+    assert!(caller.grant.covers("anyone") && caller.scopes.write && !caller.scopes.operate);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use schemas::entry::EntryState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use standin::journal::{Backlog, Decision, Entry, EntryDetail, EntryId, Filter, JournalError, ModeOrder};
+use standin::journal::{Backlog, Entry, EntryDetail, EntryId, Filter, Intervention, JournalError, ModeOrder};
 use standin::rules::{AgeBand, Limits};
 
 use crate::answer::Status;
@@ -167,11 +167,11 @@ enum Action {
 }
 
 impl Action {
-    fn decision(self, request_lifetime_ms: u64) -> Decision {
+    fn decision(self, request_lifetime_ms: u64) -> Intervention {
         match self {
-            Self::Cancel => Decision::Cancel,
-            Self::Retry => Decision::Retry { request_lifetime_ms },
-            Self::WriteOff => Decision::WriteOff,
+            Self::Cancel => Intervention::Cancel,
+            Self::Retry => Intervention::Retry { request_lifetime_ms },
+            Self::WriteOff => Intervention::WriteOff,
         }
     }
 

@@ -1,11 +1,11 @@
 //! From an HTTP request to a well-formed write. What is wrong with its shape is said all at once and consumes no key.
 
-use edge::{FieldError, Principal, Problem};
+use edge::{FieldError, Problem};
 use http::HeaderMap;
 use schemas::money::{Currency, parse_minor};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use standin::journal::{Customers, Transfer};
+use standin::journal::Transfer;
 
 /// The operation of `POST /v1/transfers`.
 pub const TRANSFER: &str = "transfer";
@@ -100,11 +100,6 @@ pub fn fingerprint(operation: &str, command: &Transfer) -> Result<Vec<u8>, Probl
     let mut print = vec![FINGERPRINT_VERSION];
     print.extend_from_slice(&Sha256::digest(&canonical));
     Ok(print)
-}
-
-/// Whose accounts a principal may debit.
-pub fn customers(principal: &Principal) -> Customers {
-    if principal.sees_everyone() { Customers::Any } else { Customers::These(principal.customers.clone()) }
 }
 
 #[cfg(test)]

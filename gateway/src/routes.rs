@@ -11,12 +11,12 @@ use http::HeaderValue;
 use schemas::data_position::DataPosition;
 use schemas::entry::{AcceptedBy, EntryState};
 use serde::Deserialize;
-use standin::journal::{Decision, Entry, EntryId, JournalError, Write};
+use standin::journal::{Entry, EntryId, Intervention, JournalError, Write};
 use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by};
 use crate::metrics::WRITES_TOTAL;
-use crate::request::{TRANSFER, TransferBody, customers, fingerprint, idempotency_key, is_key};
+use crate::request::{TRANSFER, TransferBody, fingerprint, idempotency_key, is_key};
 use crate::submission::Gateway;
 
 /// `/v1/transfers` and what belongs to it. The caller puts it behind [`edge::Authenticate`].
@@ -40,7 +40,7 @@ async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request
         idempotency_key: key,
         fingerprint: fingerprint(TRANSFER, &command)?,
         command,
-        customers: customers(&caller),
+        grant: caller.grant.clone(),
         belief: gateway.watch().view().belief(),
         accepted_us: now.as_microsecond(),
         business_day: gateway.calendar().business_day(now),
@@ -114,7 +114,7 @@ async fn cancel(State(gateway): State<Gateway>, caller: Caller, Segment(id): Seg
     let entry = own_entry(&gateway, &caller, &id).await?;
     let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());
     let cancelled =
-        edge::request::spawn(async move { journal.decide(&actor, &id, Decision::Cancel, None).await }).await;
+        edge::request::spawn(async move { journal.decide(&actor, &id, Intervention::Cancel, None).await }).await;
     match cancelled.map_err(Problem::internal)? {
         Ok(entry) => Ok(positioned(&gateway, &entry, answer::shown(&entry)?).await),
         Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),

@@ -11,7 +11,7 @@ use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
 use standin::journal::{Admissions, Admitted, Change, Entry, EntryId, Instance, Journal, Write};
-use standin::lane::{Standing, standing};
+use standin::lane::{LanePlace, lane_place};
 use standin::settle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -251,7 +251,7 @@ impl Submission {
 
     /// A key that is there already: an attempt under way gets until the deadline, then the client is promised an outcome.
     async fn known(&mut self, entry: Entry) {
-        if standing(entry.state, entry.ordered) != Standing::Direct {
+        if lane_place(entry.state, entry.ordered) != LanePlace::Direct {
             return self.tell(Ok((entry, true)));
         }
         self.await_outcome(entry, true).await;

@@ -128,7 +128,7 @@ async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
         (seen == [-725], seen)
     })
     .await;
-    let customer = reader.customer(&Grant::Customers(vec!["C1".into()]), "C1", &Floor::none()).await.unwrap();
+    let customer = reader.customer(&Grant::customers(["C1"]), "C1", &Floor::none()).await.unwrap();
     assert_eq!(customer.value.row.name.unwrap().expose(), "Zoë");
     // Idle is not stale: the time goes on with the heartbeats.
     let as_of = async || reader.sources().await.unwrap()[0].as_of_ms;

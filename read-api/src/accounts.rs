@@ -48,7 +48,7 @@ impl<'a> AccountView<'a> {
 pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Conditions) -> Result<Response, Problem> {
     let id = id.as_str();
     let read = api.reached(&asked.floor, || api.reader.account(&asked.grant, id, &asked.floor)).await?;
-    api.answer(&asked, &api.standing(&read), &AccountView::of(&read.value))
+    api.answer(&asked, &api.answer_age(&read), &AccountView::of(&read.value))
 }
 
 /// `GET /v1/accounts/{id}/balances`
@@ -63,17 +63,17 @@ pub(crate) async fn balances(
     let mut holds = api.holds(&[asked_for(&read.value)]).await?;
     let account_id = read.value.account_id();
     let holds = holds.remove(account_id).unwrap_or_default();
-    let standing = api.standing(&read).with_lanes([(account_id.to_owned(), holds.lane_version)]);
+    let age = api.answer_age(&read).with_lanes([(account_id.to_owned(), holds.lane_version)]);
     let tag = entity_tag(&read.value, &holds);
     let mut response = if none_match(&headers, &tag) {
-        api.admit(&asked, &standing)?;
+        api.admit(&asked, &age)?;
         metrics::counter!(crate::metrics::NOT_MODIFIED_TOTAL).increment(1);
         let mut response = StatusCode::NOT_MODIFIED.into_response();
-        standing.write(api.mode.mode(), &mut response);
+        age.write(api.mode.mode(), &mut response);
         response
     } else {
         let view = BalanceView::of(&read.value, &holds).map_err(refusal::of_balance)?;
-        api.answer(&asked, &standing, &view)?
+        api.answer(&asked, &age, &view)?
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(ETAG, tag);
@@ -127,12 +127,12 @@ pub(crate) async fn batch(State(api): State<ReadApi>, request: Request) -> Resul
     let read = api.reached(&asked.floor, || api.reader.accounts(&asked.grant, &keys, &asked.floor)).await?;
     let holds = api.holds(&read.value.iter().map(|document| asked_for(document)).collect::<Vec<_>>()).await?;
     let lanes = holds.iter().map(|(account, holds)| (account.clone(), holds.lane_version));
-    let standing = api.standing(&read).with_lanes(lanes);
+    let age = api.answer_age(&read).with_lanes(lanes);
     let item = |document| batch_item(document, &holds);
     let accounts = read.value.iter().map(item).collect::<Result<Vec<_>, _>>()?;
     let found = |key: &&str| read.value.iter().any(|document| document.account_id() == *key);
     let not_found = keys.into_iter().filter(|key| !found(key)).collect();
-    api.answer(&asked, &standing, &BatchView { accounts, not_found })
+    api.answer(&asked, &age, &BatchView { accounts, not_found })
 }
 
 fn batch_item<'a>(

@@ -4,8 +4,9 @@ use axum::extract::FromRequestParts;
 use edge::{Caller, Problem, Scope};
 use http::HeaderMap;
 use http::request::Parts;
-use read_model::{Floor, Grant, Position};
+use read_model::{Floor, Position};
 use schemas::data_position::DataPosition;
+use schemas::grant::Grant;
 
 /// Largest `Max-Staleness`, in seconds: a day.
 const STALENESS_S_MAX: u64 = 86_400;
@@ -30,9 +31,9 @@ impl<S: Sync> FromRequestParts<S> for Conditions {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         caller.require(Scope::Read)?;
-        let grant = if caller.sees_everyone() { Grant::Any } else { Grant::Customers(caller.customers.clone()) };
+        let grant = caller.grant.clone();
         // A principal without customers has nothing to see; the reader need not be asked.
-        if matches!(&grant, Grant::Customers(ids) if ids.is_empty()) {
+        if grant.is_empty() {
             return Err(Problem::not_found());
         }
         let position_min = position_min(&parts.headers)?;

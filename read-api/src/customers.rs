@@ -28,7 +28,7 @@ pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Condition
     let read = api.reached(&asked.floor, || api.reader.customer(&asked.grant, id, &asked.floor)).await?;
     let row = &read.value.row;
     let view = CustomerView { customer_id: &row.customer_id, name: row.name.as_ref().map(|name| name.expose()) };
-    api.answer(&asked, &api.standing(&read), &view)
+    api.answer(&asked, &api.answer_age(&read), &view)
 }
 
 /// `GET /v1/customers/{id}/accounts`
@@ -36,5 +36,5 @@ pub(crate) async fn accounts(State(api): State<ReadApi>, Id(id): Id, asked: Cond
     let id = id.as_str();
     let read = api.reached(&asked.floor, || api.reader.accounts_of(&asked.grant, id, &asked.floor)).await?;
     let view = AccountsView { accounts: read.value.iter().map(|document| AccountView::of(document)).collect() };
-    api.answer(&asked, &api.standing(&read), &view)
+    api.answer(&asked, &api.answer_age(&read), &view)
 }

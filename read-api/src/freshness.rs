@@ -11,14 +11,14 @@ use crate::seams::Mode;
 
 /// Place, age and condition of one answer: the worst of its sources.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct AnswerAge {
     position: DataPosition,
     as_of_ms: Option<i64>,
     quality: Quality,
     now_ms: i64,
 }
 
-impl Standing {
+impl AnswerAge {
     /// From what the reader says of each source, the oldest counts.
     pub(crate) fn of(freshness: &[Freshness], now_ms: i64) -> Self {
         let ages: Option<Vec<i64>> = freshness.iter().map(|f| f.as_of_ms).collect();

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::conditions::Conditions;
 use crate::cursor::CursorKey;
-use crate::freshness::Standing;
+use crate::freshness::AnswerAge;
 use crate::metrics::POSITION_WAITS_TOTAL;
 use crate::seams::{AccountHolds, Arrivals, Asked, Clock, Holds, ModeView};
 use crate::{accounts, customers, refusal, status, transactions};
@@ -111,27 +111,27 @@ impl ReadApi {
     }
 
     /// Place and age of a read, now.
-    pub(crate) fn standing<T>(&self, read: &Read<T>) -> Standing {
-        Standing::of(&read.freshness, (self.clock)())
+    pub(crate) fn answer_age<T>(&self, read: &Read<T>) -> AnswerAge {
+        AnswerAge::of(&read.freshness, (self.clock)())
     }
 
     /// 200 with the freshness headers, unless the data is too old or misses a lane's version.
     pub(crate) fn answer(
         &self,
         asked: &Conditions,
-        standing: &Standing,
+        age: &AnswerAge,
         body: &impl Serialize,
     ) -> Result<Response, Problem> {
-        self.admit(asked, standing)?;
+        self.admit(asked, age)?;
         let mut response = axum::Json(body).into_response();
-        standing.write(self.mode.mode(), &mut response);
+        age.write(self.mode.mode(), &mut response);
         Ok(response)
     }
 
-    /// May an answer with this standing be given?
-    pub(crate) fn admit(&self, asked: &Conditions, standing: &Standing) -> Result<(), Problem> {
-        standing.bounded(asked.staleness_ms_max)?;
-        let lanes = &standing.position().lanes;
+    /// May an answer of this age be given?
+    pub(crate) fn admit(&self, asked: &Conditions, age: &AnswerAge) -> Result<(), Problem> {
+        age.bounded(asked.staleness_ms_max)?;
+        let lanes = &age.position().lanes;
         let behind = |(account, wanted): (&String, &i64)| lanes.get(account).is_some_and(|have| have < wanted);
         if asked.position_min.lanes.iter().any(behind) { Err(refusal::position_not_reached()) } else { Ok(()) }
     }

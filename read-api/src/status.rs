@@ -6,7 +6,7 @@ use edge::{Caller, Problem};
 use read_model::Progress;
 use serde::Serialize;
 
-use crate::freshness::Standing;
+use crate::freshness::AnswerAge;
 use crate::refusal;
 use crate::routes::ReadApi;
 
@@ -35,20 +35,20 @@ pub(crate) async fn service(State(api): State<ReadApi>, _caller: Caller) -> Resu
     let now_ms = (api.clock)();
     let oldest_ok_ms = now_ms - api.options.stale_after_ms;
     let freshness: Vec<_> = sources.iter().map(|source| source.freshness(false, oldest_ok_ms)).collect();
-    let standing = Standing::of(&freshness, now_ms);
+    let age = AnswerAge::of(&freshness, now_ms);
     let loading = sources.iter().filter(|source| !source.loaded).map(|source| {
         let Progress { events_applied, events_behind } = source.progress();
         LoadingView { source: source.source.clone(), events_applied, events_behind }
     });
     let view = ServiceView {
         service_mode: api.mode.mode().as_str(),
-        data_quality: standing.quality().as_str(),
-        data_as_of: standing.as_of().map(|at| at.to_string()),
-        data_age_s: standing.age_s(),
+        data_quality: age.quality().as_str(),
+        data_as_of: age.as_of().map(|at| at.to_string()),
+        data_age_s: age.age_s(),
         loaded: !sources.is_empty() && sources.iter().all(|source| source.loaded),
         loading: loading.collect(),
     };
     let mut response = axum::response::IntoResponse::into_response(axum::Json(view));
-    standing.write(api.mode.mode(), &mut response);
+    age.write(api.mode.mode(), &mut response);
     Ok(response)
 }

@@ -79,7 +79,7 @@ pub(crate) async fn list(
     let read = api.reached(&asked.floor, || api.reader.transactions(&asked.grant, id, &filter, &asked.floor)).await?;
     let next = read.value.next.as_ref().map(|key| next_link(&api, id, &parameters, &scope, key));
     let transactions = read.value.transactions.iter().map(|found| TransactionView::of(&found.row)).collect();
-    api.answer(&asked, &api.standing(&read), &PageView { transactions, links: Links { next } })
+    api.answer(&asked, &api.answer_age(&read), &PageView { transactions, links: Links { next } })
 }
 
 /// Everything that decides what a list contains; the page's size does not.

@@ -30,7 +30,6 @@ mod writer;
 
 pub use digest::{Comparison, Digest, compare};
 pub use facts::{Facts, every_source_loaded, facts, unclear};
-pub use grant::Grant;
 pub use hot::{DOCUMENT_TTL_S, Hot};
 pub use lease::{Lease, release, renew, take};
 pub use link::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
@@ -45,6 +44,7 @@ pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
 pub use rows::{AccountDocument, RowError, Versioned};
+pub use schemas::grant::Grant;
 pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of, statuses};
 pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
 pub use writer::{Applied, WriteError, Writer};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use schemas::model::{Customer, Entity};
 use sql::{Row, Value, params, placeholders};
 
-use crate::grant::Grant;
+use schemas::grant::Grant;
+
+use crate::grant::condition;
 use crate::reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, DEGRADED, Floor, Read, ReadError, Reader, Tier};
 use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, Versioned, customer, document};
 use crate::source::{Position, Progress, STATUS_COLUMNS, SourceStatus, status, statuses};
@@ -99,7 +101,7 @@ impl Reader {
     }
 
     async fn documents(&self, grant: &Grant, keys: &[&str]) -> Result<Vec<Found>, ReadError> {
-        let (granted, grant_params) = grant.condition("a.customer_id");
+        let (granted, grant_params) = condition(grant, "a.customer_id");
         let condition = format!("a.account_id IN ({}) AND {granted} ORDER BY a.account_id", placeholders(keys.len()));
         let values: Vec<Value> = keys.iter().map(|key| Value::from(*key)).chain(grant_params).collect();
         let rows = self.db.query(&documents_sql(&condition), values).await?;
@@ -241,7 +243,7 @@ impl Reader {
         floor: &Floor,
     ) -> Result<Read<Versioned<Customer>>, ReadError> {
         let look = || async {
-            let (granted, grant_params) = grant.condition("c.customer_id");
+            let (granted, grant_params) = condition(grant, "c.customer_id");
             let sql = format!(
                 "SELECT c.customer_id AS customer_id, c.version AS version, c.name AS name, {STATUS_COLUMNS}, \
                    (SELECT COUNT(*) FROM degraded_keys d WHERE d.source = c.source AND d.generation = c.generation \

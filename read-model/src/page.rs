@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use schemas::model::Transaction;
 use sql::{Value, params};
 
-use crate::grant::Grant;
+use schemas::grant::Grant;
+
+use crate::grant::condition;
 use crate::lookup::loaded;
 use crate::reader::{Floor, Read, ReadError, Reader, Tier};
 use crate::rows::{Versioned, transaction};
@@ -96,7 +98,7 @@ impl Reader {
         let (head, status, degraded) = self.account_found(grant, account_id, floor).await?;
         // A page that lacks what is not loaded yet would look whole.
         loaded(&status)?;
-        let (granted, grant_params) = grant.condition("a.customer_id");
+        let (granted, grant_params) = condition(grant, "a.customer_id");
         let (filtered, filter_params) = filter.conditions();
         let sql = format!(
             "SELECT t.transaction_id AS transaction_id, t.account_id AS account_id, t.version AS version, \

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sql::Db;
 
-use crate::grant::Grant;
 use crate::publication::Tiers;
 use crate::rows::{AccountDocument, RowError};
 use crate::source::{Freshness, Position, Progress, SourceStatus, statuses};
+use schemas::grant::Grant;
 
 /// Most keys of one batch read.
 pub const BATCH_KEYS_MAX: usize = 200;

@@ -127,9 +127,9 @@ async fn ownership(world: &mut World) {
     world.apply(vec![account("a", "c1", 1), balance("a", 1, 1), account("b", "c2", 2), balance("b", 2, 2)]).await;
     world.apply(vec![posting("b", 1, 50, 5, "secret", 3)]).await;
     let (reader, none) = (world.reader(), Floor::none());
-    let mine = Grant::Customers(vec!["c1".into()]);
+    let mine = Grant::customers(["c1"]);
     assert_eq!(reader.account(&mine, "a", &none).await.unwrap().value.account_id(), "a");
-    for grant in [mine, Grant::Customers(vec![])] {
+    for grant in [mine, Grant::customers::<&str>([])] {
         assert_eq!(reader.account(&grant, "b", &none).await.unwrap_err(), ReadError::NotFound);
         let page = reader.transactions(&grant, "b", &TransactionFilter::default(), &none).await;
         assert_eq!(page.unwrap_err(), ReadError::NotFound);
@@ -155,7 +155,7 @@ async fn exact_keys(world: &mut World) {
     }
     assert_eq!(reader.transactions(&Grant::Any, "a", &all, &none).await.unwrap().value.transactions.len(), 1);
     for key in ["c ", "C"] {
-        let grant = Grant::Customers(vec![key.into()]);
+        let grant = Grant::customers([key]);
         assert_eq!(reader.account(&grant, "a", &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
         assert_eq!(reader.customer(&grant, "c", &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
         assert_eq!(reader.customer(&Grant::Any, key, &none).await.unwrap_err(), ReadError::NotFound, "{key:?}");
@@ -278,7 +278,7 @@ async fn parked_absence(world: &mut World) {
     let listed = reader.accounts_of(&Grant::Any, "z", &none).await.unwrap();
     assert_eq!((listed.value.len(), listed.freshness[0].quality), (0, Quality::Degraded), "whose is the new one?");
     // What is there and another's looks like what is not there, marked or not.
-    let stranger = Grant::Customers(vec!["d".into()]);
+    let stranger = Grant::customers(["d"]);
     assert_eq!(reader.account(&stranger, "a", &none).await.unwrap_err(), ReadError::NotFound);
     for (keys, known) in [(vec![], true), (vec!["other"], true), (vec!["new"], false), (vec!["other", "new"], false)] {
         assert_eq!(absence_known(world, keys.clone()).await, known, "{keys:?}");

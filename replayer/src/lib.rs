@@ -2,7 +2,6 @@
 //! unknown outcomes. One replayer schedules at a time; lane order and single claims hold however many believe that they do.
 
 mod clock;
-pub mod identity;
 pub mod metrics;
 pub mod pace;
 mod resolver;

@@ -5,6 +5,7 @@ pub mod data_position;
 pub mod debezium;
 pub mod decimal;
 pub mod entry;
+pub mod grant;
 pub mod legs;
 pub mod mapping;
 pub mod model;

@@ -17,7 +17,7 @@ pub enum CoreBelief {
 
 /// Where an account stands in the core's own books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum AccountStatus {
     /// May be debited and credited.
     Active,
     /// Must not be debited.
@@ -32,7 +32,7 @@ pub struct AccountFacts {
     /// Its currency.
     pub currency: Currency,
     /// Active, frozen, closed; accepted state changes that are still queued count already.
-    pub standing: Standing,
+    pub status: AccountStatus,
     /// Minor units the core has booked.
     pub booked_minor: i64,
     /// Minor units below zero that the core allows.
@@ -95,10 +95,10 @@ pub fn decide(proposal: &Proposal<'_>, limits: &Limits, belief: CoreBelief) -> D
 fn always(proposal: &Proposal<'_>, limits: &Limits) -> Result<(), Reason> {
     for leg in &proposal.legs {
         let account = leg.account.ok_or(Reason::UnknownAccount)?;
-        match (account.standing, leg.kind) {
-            (Standing::Closed, _) => return Err(Reason::AccountClosed),
-            (Standing::Frozen, LegKind::Debit) => return Err(Reason::AccountFrozen),
-            (Standing::Frozen, LegKind::Credit) | (Standing::Active, _) => {}
+        match (account.status, leg.kind) {
+            (AccountStatus::Closed, _) => return Err(Reason::AccountClosed),
+            (AccountStatus::Frozen, LegKind::Debit) => return Err(Reason::AccountFrozen),
+            (AccountStatus::Frozen, LegKind::Credit) | (AccountStatus::Active, _) => {}
         }
         if account.currency != proposal.currency {
             return Err(Reason::CurrencyMismatch);
@@ -145,7 +145,7 @@ mod tests {
     fn account(booked_minor: i64) -> AccountFacts {
         AccountFacts {
             currency: eur(),
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             booked_minor,
             overdraft_line_minor: 0,
             core_holds_minor: 0,
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_frozen_account_is_never_debited_on_any_path() {
-        let frozen = AccountFacts { standing: Standing::Frozen, ..account(100) };
+        let frozen = AccountFacts { status: AccountStatus::Frozen, ..account(100) };
         for belief in [CoreBelief::Available, CoreBelief::Away] {
             assert_eq!(decide_with(&frozen, &Lane::default(), 1, belief), Decision::Decline(Reason::AccountFrozen));
         }

@@ -4,9 +4,9 @@
 
 use schemas::entry::{EntryState, LegKind};
 
-/// How an entry stands in its lanes.
+/// The place of an entry in the order of its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum LanePlace {
     /// First attempt of a request that was not answered yet.
     Direct,
     /// Queued, or answered 202, and neither posted nor terminal. Whoever comes later joins behind it.
@@ -16,11 +16,11 @@ pub enum Standing {
 }
 
 /// Where an entry in `state` stands; `ordered` is its sticky mark, set when it was queued or answered 202.
-pub fn standing(state: EntryState, ordered: bool) -> Standing {
+pub fn lane_place(state: EntryState, ordered: bool) -> LanePlace {
     match state {
-        EntryState::Submitting if !ordered => Standing::Direct,
-        state if state.is_open() => Standing::Ordered,
-        _ => Standing::Gone,
+        EntryState::Submitting if !ordered => LanePlace::Direct,
+        state if state.is_open() => LanePlace::Ordered,
+        _ => LanePlace::Gone,
     }
 }
 
@@ -31,9 +31,9 @@ pub struct Lane {
     pub version: i64,
     /// The sequence number the next entry takes, for good.
     pub next_seq: i64,
-    /// Entries with [`Standing::Ordered`].
+    /// Entries with [`LanePlace::Ordered`].
     pub ordered: i64,
-    /// Entries with [`Standing::Direct`].
+    /// Entries with [`LanePlace::Direct`].
     pub direct: i64,
     /// Minor units of debit legs that the served balance does not include yet.
     pub held_minor: i64,
@@ -75,9 +75,9 @@ pub fn may_go_direct<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> bool {
     lanes.into_iter().all(|lane| lane.ordered == 0 && !lane.stopped)
 }
 
-/// May a queued entry be sent? `lower` are the standings of every entry with a lower sequence number in its lanes.
-pub fn may_replay(lower: impl IntoIterator<Item = Standing>, any_lane_stopped: bool) -> bool {
-    !any_lane_stopped && lower.into_iter().all(|standing| standing == Standing::Gone)
+/// May a queued entry be sent? `lower` are the places of every entry with a lower sequence number in its lanes.
+pub fn may_replay(lower: impl IntoIterator<Item = LanePlace>, any_lane_stopped: bool) -> bool {
+    !any_lane_stopped && lower.into_iter().all(|place| place == LanePlace::Gone)
 }
 
 /// What a change of an entry does to one of its lanes: add these to the lane's columns.
@@ -102,16 +102,16 @@ pub fn delta(
     amount_minor: i64,
     absorbed: bool,
 ) -> LaneDelta {
-    let count = |standing: Option<Standing>, which| i64::from(standing == Some(which));
-    let before = from.map(|(state, ordered)| standing(state, ordered));
-    let after = Some(standing(to.0, to.1));
+    let count = |place: Option<LanePlace>, which| i64::from(place == Some(which));
+    let before = from.map(|(state, ordered)| lane_place(state, ordered));
+    let after = Some(lane_place(to.0, to.1));
     let held = |state: Option<EntryState>| match state {
         Some(state) if state.holds() && kind == LegKind::Debit && !absorbed => amount_minor,
         _ => 0,
     };
     LaneDelta {
-        ordered: count(after, Standing::Ordered) - count(before, Standing::Ordered),
-        direct: count(after, Standing::Direct) - count(before, Standing::Direct),
+        ordered: count(after, LanePlace::Ordered) - count(before, LanePlace::Ordered),
+        direct: count(after, LanePlace::Direct) - count(before, LanePlace::Direct),
         held_minor: held(Some(to.0)) - held(from.map(|(state, _)| state)),
     }
 }
@@ -148,9 +148,9 @@ mod tests {
 
     #[test]
     fn a_replay_waits_for_everything_before_it() {
-        assert!(may_replay([Standing::Gone, Standing::Gone], false));
-        assert!(!may_replay([Standing::Gone, Standing::Direct], false));
-        assert!(!may_replay([Standing::Ordered], false));
+        assert!(may_replay([LanePlace::Gone, LanePlace::Gone], false));
+        assert!(!may_replay([LanePlace::Gone, LanePlace::Direct], false));
+        assert!(!may_replay([LanePlace::Ordered], false));
         assert!(!may_replay([], true));
     }
 
@@ -180,7 +180,7 @@ mod tests {
             let whole = delta(None, at, LegKind::Debit, 100, false);
             for evidence in all {
                 if let Verdict::Moves(next) = weigh(at.0, evidence) {
-                    let to = (next, at.1 || standing(next, false) == Standing::Ordered);
+                    let to = (next, at.1 || lane_place(next, false) == LanePlace::Ordered);
                     let step = delta(Some(at), to, LegKind::Debit, 100, false);
                     let total = delta(None, to, LegKind::Debit, 100, false);
                     assert_eq!(whole.ordered + step.ordered, total.ordered, "{at:?} {evidence:?}");

@@ -3,6 +3,7 @@
 //! `lane`, `rules`, `admission` and `resolution` decide and touch nothing; `journal` acts.
 
 pub mod admission;
+pub mod instance_lock;
 pub mod journal;
 pub mod lane;
 pub mod resolution;

@@ -1,6 +1,6 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
-//! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `standing`, `delta`,
+//! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
 //! `may_go_direct`, `may_replay`, `releases`, `resolve`, `remembers`, `refusal_settles`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!

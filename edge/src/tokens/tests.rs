@@ -42,7 +42,7 @@ fn a_digest_in_the_file_is_as_good_as_the_token() {
         load(&format!("channels: [{{token_sha256: {digest}, principal: m, customers: ['*'], scopes: [read, write]}}]"))
             .unwrap();
     let found = tokens.find(Audience::Channels, b"a-token-nobody-knows").unwrap();
-    assert!(found.sees("any") && found.scopes.write && !found.scopes.operate);
+    assert!(found.grant.covers("any") && found.scopes.write && !found.scopes.operate);
     assert!(tokens.find(Audience::Operators, b"a-token-nobody-knows").is_none());
     assert!(tokens.find(Audience::Channels, b"a-token-nobody-know").is_none());
 }

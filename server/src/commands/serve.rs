@@ -89,7 +89,7 @@ pub async fn serve(
         }
     }
     let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
-    let mut identity = None;
+    let mut instance_lock = None;
     if runs(Role::Gateway) || runs(Role::Replayer) {
         let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
         mode = Arc::new(WatchedMode(started.watch));
@@ -97,7 +97,7 @@ pub async fn serve(
             channels = channels.merge(gateway::router(started.gateway.clone()));
         }
         steering = steering.merge(gateway::operators_router(started.gateway));
-        identity = Some(started.identity);
+        instance_lock = Some(started.instance_lock);
     }
     if runs(Role::ReadApi) {
         channels = channels.merge(read_api::routes(read_api(&config, &shared, mode)?));
@@ -121,8 +121,8 @@ pub async fn serve(
     while let Some(service) = services.join_next().await {
         service.context("a service ended by a panic")?;
     }
-    // The identity is given up last, when nothing of this process can be under way any more.
-    drop(identity);
+    // The instance lock is given up last, when nothing of this process can be under way any more.
+    drop(instance_lock);
     tracing::info!("ended");
     Ok(())
 }

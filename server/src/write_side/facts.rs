@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use schemas::model::AccountState;
 use sql::{BoxFuture, Tx};
-use standin::admission::{AccountFacts, Standing};
+use standin::admission::{AccountFacts, AccountStatus};
 use standin::journal::{AccountSheet, FactSheet, Facts};
 
 /// The read model as the journal sees it.
@@ -36,15 +36,15 @@ fn as_sql(err: read_model::ReadError) -> sql::Error {
 /// An account whose balance row has not arrived yet is left out.
 fn sheet(facts: &read_model::Facts) -> Option<(String, AccountSheet)> {
     let (account, balance) = (&facts.document.account.row, facts.document.balance.as_ref()?);
-    let standing = match account.state {
-        AccountState::Active => Standing::Active,
-        AccountState::Frozen => Standing::Frozen,
-        AccountState::Closed => Standing::Closed,
+    let status = match account.state {
+        AccountState::Active => AccountStatus::Active,
+        AccountState::Frozen => AccountStatus::Frozen,
+        AccountState::Closed => AccountStatus::Closed,
     };
     let sheet = AccountSheet {
         facts: AccountFacts {
             currency: balance.row.currency,
-            standing,
+            status,
             booked_minor: balance.row.booked_minor,
             overdraft_line_minor: balance.row.overdraft_line_minor,
             core_holds_minor: balance.row.core_holds_minor,

@@ -13,7 +13,7 @@ use connectors::CoreConnector;
 use connectors::http::HttpCore;
 use gateway::{Gateway, Monitor, MonitorOptions, Watch};
 use replayer::Replayer;
-use replayer::identity::Identity;
+use standin::instance_lock::InstanceLock;
 use standin::journal::{Admissions, Journal};
 use tokio::task::JoinSet;
 
@@ -31,22 +31,22 @@ pub struct WriteSide {
     /// Knows core health and mode.
     pub watch: Watch,
     /// Keep it until nothing of this process can be under way any more.
-    pub identity: Identity,
+    pub instance_lock: InstanceLock,
 }
 
-/// Takes this instance's identity, ends the attempts of its earlier holders, and starts the tasks of the write side's roles.
+/// Takes the lock of this instance, ends the attempts of its earlier holders, and starts the tasks of the write side's roles.
 pub async fn start(
     config: &Config,
     journal: &Journal,
     drain: &Drain,
     services: &mut JoinSet<()>,
 ) -> anyhow::Result<WriteSide> {
-    let identity = Identity::take(&config.state_dir)?;
+    let instance_lock = InstanceLock::take(&config.state_dir)?;
     if !journal.seed_limits(&config.limits).await.context("seeding the limits")? {
         tracing::info!("operators have set the limits; those of the configuration are not used");
     }
-    let instance = journal.register_instance(identity.id()).await.context("registering this instance")?;
-    tracing::info!(%instance, "this instance holds its identity");
+    let instance = journal.register_instance(instance_lock.id()).await.context("registering this instance")?;
+    tracing::info!(%instance, "this instance holds its lock");
     let core = core(config)?;
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
@@ -63,7 +63,7 @@ pub async fn start(
         let replayer = Replayer::new(journal.clone(), core, instance, config.replay.options());
         services.spawn(replayer.run(drain.clone().begun()));
     }
-    Ok(WriteSide { gateway, watch, identity })
+    Ok(WriteSide { gateway, watch, instance_lock })
 }
 
 fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {

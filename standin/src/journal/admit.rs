@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use failpoints::{ADMIT_BEFORE_COMMIT, reached};
 use schemas::entry::EntryState;
+use schemas::grant::Grant;
 use sql::{Tx, params, rows};
 
 use places::Inserts;
@@ -26,24 +27,6 @@ const GENERATION: i64 = 1;
 /// An entry's version as admitted.
 const FIRST_VERSION: i64 = 1;
 
-/// Whose accounts a principal may debit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Customers {
-    /// Only accounts of these customers.
-    These(Vec<String>),
-    /// The embedded demo's open door, and operators.
-    Any,
-}
-
-impl Customers {
-    fn include(&self, customer: &str) -> bool {
-        match self {
-            Customers::These(customers) => customers.iter().any(|c| c == customer),
-            Customers::Any => true,
-        }
-    }
-}
-
 /// A well-formed write to be admitted.
 #[derive(Clone)]
 pub struct Write {
@@ -60,7 +43,7 @@ pub struct Write {
     /// What is asked for.
     pub command: Transfer,
     /// Whose accounts may be debited.
-    pub customers: Customers,
+    pub grant: Grant,
     /// What the gateway believes of the core.
     pub belief: CoreBelief,
     /// When the customer acted, microseconds since 1970.
@@ -210,7 +193,7 @@ impl Batch<'_> {
 
 fn may_debit(write: &Write, facts: &FactSheet) -> bool {
     let debited = facts.accounts.get(&write.command.from_account);
-    debited.is_some_and(|sheet| write.customers.include(&sheet.customer_id))
+    debited.is_some_and(|sheet| write.grant.covers(&sheet.customer_id))
 }
 
 /// The answer to a key that is there already: the same command gets its entry.

@@ -11,7 +11,7 @@ use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{Instance, Journal, JournalError};
-use crate::lane::{Standing, may_replay, standing};
+use crate::lane::{LanePlace, lane_place, may_replay};
 
 /// Proof of being the newest holder of a name; its token grows with every change of holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Journal {
             .transaction(move |tx| {
                 Box::pin(async move {
                     check_fence(tx, &fence).await?;
-                    let work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                    let work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
                     let entry = work.entry(&id)?.clone();
                     if entry.state != EntryState::OutcomeUnknown {
                         return Ok(None);
@@ -231,8 +231,8 @@ async fn claim_in(
     ids: &[EntryId],
 ) -> Result<Vec<Claimed>, JournalError> {
     check_fence(tx, fence).await?;
-    let mut work = WorkSet::lock(tx, ids, []).await?;
-    let mut before = lower_standings(tx, ids).await?;
+    let mut work = WorkSet::lock(tx, ids).await?;
+    let mut before = lower_places(tx, ids).await?;
     let mut claimed = Vec::new();
     for id in ids {
         // Of two entries of one lane only the first may go, even when both were offered.
@@ -255,7 +255,7 @@ async fn claim_in(
 }
 
 /// How the entries before each of `ids` stand in the lanes they share, read with those lanes locked.
-async fn lower_standings(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryId, Vec<Standing>>, JournalError> {
+async fn lower_places(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryId, Vec<LanePlace>>, JournalError> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -265,10 +265,10 @@ async fn lower_standings(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryI
          JOIN entries e ON e.id = b.entry_id WHERE l.entry_id IN ({})",
         placeholders(ids.len())
     );
-    let mut lower: BTreeMap<EntryId, Vec<Standing>> = BTreeMap::new();
+    let mut lower: BTreeMap<EntryId, Vec<LanePlace>> = BTreeMap::new();
     for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
         let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
-        lower.entry(id).or_default().push(standing(state_of(&row)?, row.get("ordered")?));
+        lower.entry(id).or_default().push(lane_place(state_of(&row)?, row.get("ordered")?));
     }
     Ok(lower)
 }

@@ -57,7 +57,7 @@ impl Journal {
         if ids.is_empty() && seen.is_empty() {
             return Ok(Confirmed::default());
         }
-        let mut work = WorkSet::lock(tx, &ids, []).await?;
+        let mut work = WorkSet::lock(tx, &ids).await?;
         let mut confirmed = Confirmed::default();
         for row in seen {
             let finding = match booked.get(&row.core_ref) {

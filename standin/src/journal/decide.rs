@@ -11,7 +11,7 @@ use super::{Journal, JournalError, controls};
 
 /// What a person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum Intervention {
     /// Never send it. Only while queued.
     Cancel,
     /// The core does not have it: back to the queue. Only while parked, with every attempt ended, and the last of them so long
@@ -24,7 +24,7 @@ pub enum Decision {
     WriteOff,
 }
 
-impl Decision {
+impl Intervention {
     fn evidence(self) -> Evidence {
         match self {
             Self::Cancel => Evidence::Cancel,
@@ -59,29 +59,31 @@ impl Journal {
         &self,
         actor: &str,
         id: &EntryId,
-        decision: Decision,
+        decision: Intervention,
         audited: Option<String>,
     ) -> Result<Entry, JournalError> {
         let (actor, id) = (actor.to_owned(), id.clone());
         self.run(move |tx| {
             let (actor, id, audited) = (actor.clone(), id.clone(), audited.clone());
             Box::pin(async move {
-                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
                 let state = work.entry(&id)?.state;
-                let done_before = decision == Decision::WriteOff && state == EntryState::WrittenOff;
+                let done_before = decision == Intervention::WriteOff && state == EntryState::WrittenOff;
                 if decision.needs_parked() && state != EntryState::Parked && !done_before {
                     return Err(JournalError::Forbidden(state));
                 }
-                if let Decision::Retry { request_lifetime_ms } = decision {
+                if let Intervention::Retry { request_lifetime_ms } = decision {
                     nothing_may_come(tx, &id, request_lifetime_ms).await?;
                 }
                 let verdict = work.weigh_in(&id, decision.evidence())?;
                 match (verdict, decision) {
-                    (Verdict::Forbidden, _) | (Verdict::Nothing, Decision::Retry { .. }) => {
+                    (Verdict::Forbidden, _) | (Verdict::Nothing, Intervention::Retry { .. }) => {
                         return Err(JournalError::Forbidden(state));
                     }
-                    (Verdict::Moves(_), Decision::Retry { .. }) => work.set_reason(&id, None)?,
-                    (Verdict::Moves(_), Decision::WriteOff) => work.set_reason(&id, Some(WRITTEN_OFF.to_owned()))?,
+                    (Verdict::Moves(_), Intervention::Retry { .. }) => work.set_reason(&id, None)?,
+                    (Verdict::Moves(_), Intervention::WriteOff) => {
+                        work.set_reason(&id, Some(WRITTEN_OFF.to_owned()))?
+                    }
                     _ => {}
                 }
                 let mut entries = work.store(tx, &actor, now_us()).await?;

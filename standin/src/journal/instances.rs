@@ -65,7 +65,7 @@ impl Journal {
                 if ids.is_empty() {
                     return Ok(ids);
                 }
-                let mut work = WorkSet::lock(tx, &ids, []).await?;
+                let mut work = WorkSet::lock(tx, &ids).await?;
                 // The predecessor's own last word may have come first.
                 let open = open_attempts(tx, &ids).await?;
                 let abandoned: Vec<_> = abandoned.into_iter().filter(|attempt| open.contains(attempt)).collect();

@@ -25,12 +25,12 @@ use std::sync::Arc;
 
 use sql::{BoxFuture, Db, Tx};
 
-pub use admit::{Admitted, Customers, Write};
+pub use admit::{Admitted, Write};
 pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Fence, OpenAttempt, Unresolved};
 pub use confirm::{Confirmed, LegSeen};
 pub use controls::{AuditRecord, ModeOrder};
-pub use decide::Decision;
+pub use decide::Intervention;
 pub use instances::Instance;
 pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
 pub use overdue::Backlog;

@@ -92,7 +92,7 @@ impl Journal {
         self.run(move |tx| {
             let (actor, id) = (actor.clone(), id.clone());
             Box::pin(async move {
-                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id), []).await?;
+                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
                 work.mark_ordered(&id)?;
                 let mut entries = work.store(tx, &actor, now_us()).await?;
                 entries.remove(&id).ok_or(JournalError::NoSuchEntry)
@@ -109,7 +109,7 @@ async fn record_in(
     changes: &[Change],
 ) -> Result<Vec<Moved>, JournalError> {
     let ids: Vec<EntryId> = changes.iter().map(|change| change.id.clone()).collect();
-    let mut work = WorkSet::lock(tx, &ids, []).await?;
+    let mut work = WorkSet::lock(tx, &ids).await?;
     let unsent: Vec<EntryId> =
         changes.iter().filter(|c| c.evidence == Evidence::NotSent).map(|c| c.id.clone()).collect();
     let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };

@@ -14,7 +14,7 @@ use super::lanes::LockedLanes;
 use super::record::{Entry, EntryId, Leg, legs_of, lock_entries};
 use super::{FactSheet, Facts, JournalError, controls};
 use crate::admission::Decision;
-use crate::lane::{Standing, delta, standing};
+use crate::lane::{LanePlace, delta, lane_place};
 
 pub(super) struct WorkSet {
     lanes: LockedLanes,
@@ -37,15 +37,11 @@ impl<T: Clone> Touched<T> {
 }
 
 impl WorkSet {
-    /// Locks the lanes of these entries and of these further accounts, then the entries.
-    pub(super) async fn lock(
-        tx: &mut Tx,
-        ids: &[EntryId],
-        accounts: impl IntoIterator<Item = String>,
-    ) -> Result<Self, JournalError> {
+    /// Locks the lanes of these entries, then the entries.
+    pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
         // Which accounts an entry touches never changes, so this may be read before the lanes are locked.
         let touched = legs_of(tx, ids).await?;
-        let accounts: BTreeSet<String> = touched.into_iter().map(|leg| leg.account).chain(accounts).collect();
+        let accounts: BTreeSet<String> = touched.into_iter().map(|leg| leg.account).collect();
         let lanes = LockedLanes::lock(tx, accounts).await?;
         let entries = lock_entries(tx, ids).await?;
         let mut legs: BTreeMap<EntryId, Vec<Touched<Leg>>> = BTreeMap::new();
@@ -81,7 +77,7 @@ impl WorkSet {
         match verdict {
             Verdict::Moves(next) => {
                 let from = (entry.state, entry.ordered);
-                let to = (next, entry.ordered || standing(next, false) == Standing::Ordered);
+                let to = (next, entry.ordered || lane_place(next, false) == LanePlace::Ordered);
                 (entry.state, entry.ordered) = to;
                 entry.version += 1;
                 let (version, day) = (entry.version, entry.business_day);
@@ -139,7 +135,7 @@ impl WorkSet {
     pub(super) fn mark_ordered(&mut self, id: &EntryId) -> Result<(), JournalError> {
         let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
         let entry = &mut touched.now;
-        if standing(entry.state, entry.ordered) != Standing::Direct {
+        if lane_place(entry.state, entry.ordered) != LanePlace::Direct {
             return Ok(());
         }
         let (from, to, day) = ((entry.state, false), (entry.state, true), entry.business_day);

@@ -1,8 +1,9 @@
 //! Which path a new write takes, and what its key is worth.
 
 use schemas::entry::EntryState::*;
+use schemas::grant::Grant;
 use sql::params;
-use standin::journal::{Admitted, Customers, Write};
+use standin::journal::{Admitted, Write};
 use standin::rules::{Limits, Reason};
 
 use crate::support::*;
@@ -114,7 +115,7 @@ on_every_engine! {
 
     async fn an_account_that_is_not_theirs_consumes_no_key_and_creates_no_lane(bank) {
         bank.two_accounts().await;
-        let foreign = Write { customers: Customers::These(vec!["bert".into()]), ..transfer("a", "b", 1).key("k") };
+        let foreign = Write { grant: Grant::customers(["bert"]), ..transfer("a", "b", 1).key("k") };
         assert_eq!(bank.submit(foreign).await, Admitted::NoSuchAccount);
         assert_eq!(bank.submit(transfer("nobody", "b", 1).key("k")).await, Admitted::NoSuchAccount);
         assert_eq!(bank.number("SELECT COUNT(*) AS n FROM lanes").await, 0);
@@ -137,7 +138,7 @@ on_every_engine! {
         for write in [transfer("a", "b", 1), transfer("a", "b", 1).away()] {
             assert_eq!(bank.admit(write).await.reason.as_deref(), Some(Reason::AccountFrozen.code()));
         }
-        assert_eq!(bank.admit(Write { customers: Customers::Any, ..transfer("b", "a", 1) }).await.state, Submitting);
+        assert_eq!(bank.admit(Write { grant: Grant::Any, ..transfer("b", "a", 1) }).await.state, Submitting);
     }
 
     async fn stale_data_tighten_the_limit_and_then_close_stand_in(bank) {

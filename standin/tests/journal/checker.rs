@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{EntryState, LegKind};
 use sql::{Db, Row};
-use standin::lane::{Standing, standing};
+use standin::lane::{LanePlace, lane_place};
 
 struct Entry {
     id: String,
@@ -66,11 +66,11 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
         let mine: Vec<&Leg> = legs.iter().filter(|leg| leg.account == account).collect();
         let stand = |leg: &&&Leg, which| {
             let entry = &entries[&leg.entry_id];
-            standing(entry.state, entry.ordered) == which
+            lane_place(entry.state, entry.ordered) == which
         };
         let count = |which| mine.iter().filter(|leg| stand(leg, which)).count() as i64;
-        assert_eq!(number("ordered"), count(Standing::Ordered), "ordered of {account}");
-        assert_eq!(number("direct"), count(Standing::Direct), "direct of {account}");
+        assert_eq!(number("ordered"), count(LanePlace::Ordered), "ordered of {account}");
+        assert_eq!(number("direct"), count(LanePlace::Direct), "direct of {account}");
         let held: i64 = mine.iter().filter(|leg| leg.counts).map(|leg| leg.amount).sum();
         assert_eq!(number("held_minor"), held, "held of {account}");
         let mut sequence: Vec<i64> = mine.iter().map(|leg| leg.seq).collect();

@@ -3,7 +3,7 @@
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
 use schemas::money::Currency;
-use standin::journal::{Change, Confirmed as Done, Decision, EntryId, JournalError, LegSeen};
+use standin::journal::{Change, Confirmed as Done, EntryId, Intervention, JournalError, LegSeen};
 
 use crate::support::*;
 
@@ -18,7 +18,7 @@ on_every_engine! {
                 _ => bank.queued(&from, &to, 50).await,
             };
             if state == Cancelled {
-                bank.journal.decide("anna", &entry.id, Decision::Cancel, None).await.unwrap();
+                bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await.unwrap();
             }
             let done = bank.apply(&[], &[debit_row(&entry, 1)]).await;
             assert_eq!(done, Done { entries: 0, breaks: 1 }, "{state}");
@@ -34,7 +34,7 @@ on_every_engine! {
                 let fence = bank.fence().await;
                 assert!(bank.ready().await.is_empty(), "what is booked already is not sent, even past a cleared stop");
                 assert!(bank.claim(&fence, &[&entry]).await.is_empty());
-                let cancel = bank.journal.decide("anna", &entry.id, Decision::Cancel, None).await;
+                let cancel = bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await;
                 assert!(matches!(cancel, Err(JournalError::Forbidden(Queued))), "{cancel:?}");
             }
             bank.apply(&[], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use sql::{BoxFuture, Db, Tx};
-use standin::journal::{Admissions, Admitted, Change, Decision, JournalError};
+use standin::journal::{Admissions, Admitted, Change, Intervention, JournalError};
 use standin::rules::Limits;
 
 use crate::proxy::losing_commits;
@@ -143,7 +143,7 @@ on_every_engine! {
         lose();
         assert_eq!(far.first_attempt(&entry, Evidence::NotSent).await.entry.state, Queued);
         lose();
-        let cancelled = far.journal.decide("op", &entry.id, Decision::Cancel, Some("asked".into())).await.unwrap();
+        let cancelled = far.journal.decide("op", &entry.id, Intervention::Cancel, Some("asked".into())).await.unwrap();
         assert_eq!(cancelled.state, Cancelled);
         lose();
         far.journal.set_limits("op", &Limits::default(), None, "why not").await.unwrap();
@@ -189,7 +189,7 @@ on_every_engine! {
                             bank.journal.record("test", None, vec![change]).await.unwrap();
                         }
                         Queued if round == 0 => {
-                            match bank.journal.decide("anna", &entry.id, Decision::Cancel, None).await {
+                            match bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await {
                                 Ok(_) | Err(JournalError::Forbidden(Submitting | Posted)) => {}
                                 Err(err) => panic!("{err}"),
                             }
@@ -285,7 +285,7 @@ on_every_engine! {
             other.apply(&[("c", 999, 1)], &[debit_row(&theirs, 1), credit_row(&theirs, 1)]).await;
             let fence = other.fence().await;
             other.claim(&fence, &[&queued]).await;
-            other.journal.decide("anna", &queued.id, Decision::Cancel, None).await.unwrap();
+            other.journal.decide("anna", &queued.id, Intervention::Cancel, None).await.unwrap();
         };
         tokio::time::timeout(std::time::Duration::from_secs(15), meanwhile).await.expect("it waited for a foreign lane");
         go_on.send(()).unwrap();

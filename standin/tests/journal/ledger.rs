@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use schemas::money::Currency;
 use sql::{BoxFuture, Db, Tx, params, placeholders};
-use standin::admission::{AccountFacts, Standing};
+use standin::admission::{AccountFacts, AccountStatus};
 use standin::journal::{AccountSheet, FactSheet, Facts};
 
 pub const TABLES: &[sql::Migration] = &[sql::Migration {
@@ -66,14 +66,14 @@ async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error>
     let (as_of_us, loaded): (Option<i64>, bool) = (source.get("as_of_us")?, source.get("loaded")?);
     let sql = format!("SELECT * FROM books WHERE account IN ({})", placeholders(accounts.len()));
     for row in tx.query(&sql, accounts.iter().map(Into::into).collect()).await? {
-        let standing = match row.get("standing")? {
-            "active" => Standing::Active,
-            "frozen" => Standing::Frozen,
-            _ => Standing::Closed,
+        let status = match row.get("standing")? {
+            "active" => AccountStatus::Active,
+            "frozen" => AccountStatus::Frozen,
+            _ => AccountStatus::Closed,
         };
         let facts = AccountFacts {
             currency: Currency::parse(row.get("currency")?).unwrap(),
-            standing,
+            status,
             booked_minor: row.get("booked")?,
             overdraft_line_minor: row.get("overdraft")?,
             core_holds_minor: row.get("core_holds")?,

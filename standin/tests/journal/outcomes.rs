@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Decision, Entry, JournalError};
+use standin::journal::{Change, Entry, Intervention, JournalError};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -134,11 +134,11 @@ on_every_engine! {
         assert_eq!(bank.ready().await, Vec::<standin::journal::EntryId>::new(), "c is behind a's entry");
         let why = || Some("settled at the branch".to_owned());
         for _ in 0..2 {
-            let gone = bank.journal.decide("op", &entry.id, Decision::WriteOff, why()).await.unwrap();
+            let gone = bank.journal.decide("op", &entry.id, Intervention::WriteOff, why()).await.unwrap();
             assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
-        let again = bank.journal.decide("op", &entry.id, Decision::Retry { request_lifetime_ms: 0 }, why()).await;
+        let again = bank.journal.decide("op", &entry.id, Intervention::Retry { request_lifetime_ms: 0 }, why()).await;
         assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         let attempt = taken(&bank, &behind).await;
@@ -149,7 +149,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         let retry_after = |request_lifetime_ms| {
-            let retry = Decision::Retry { request_lifetime_ms };
+            let retry = Intervention::Retry { request_lifetime_ms };
             bank.journal.decide("op", &entry.id, retry, Some("not in the core's books".into()))
         };
         let retry = || retry_after(0);

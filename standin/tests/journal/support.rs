@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind};
+use schemas::grant::Grant;
 use schemas::money::Currency;
 use sql::{Db, params};
 use standin::admission::CoreBelief;
 use standin::journal::{
-    Admissions, Admitted, Change, Claimed, Confirmed, Customers, Entry, EntryId, Fence, Instance, Journal,
-    JournalError, LegSeen, Moved, Transfer, Write,
+    Admissions, Admitted, Change, Claimed, Confirmed, Entry, EntryId, Fence, Instance, Journal, JournalError, LegSeen,
+    Moved, Transfer, Write,
 };
 
 use crate::checker::assert_consistent;
@@ -284,7 +285,7 @@ pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
             currency: Currency::parse("EUR").unwrap(),
             remittance: None,
         },
-        customers: Customers::These(vec!["anna".into()]),
+        grant: Grant::customers(["anna"]),
         belief: CoreBelief::Available,
         accepted_us: now_us(),
         business_day: DAY,

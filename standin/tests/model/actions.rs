@@ -1,6 +1,6 @@
 //! What can happen next: every action is one atomic step of one party, or a fault, or time passing.
 
-use locum_standin::lane::Standing;
+use locum_standin::lane::LanePlace;
 use schemas::entry::{EntryState, Evidence};
 use stateright::{Model, Property};
 
@@ -141,7 +141,7 @@ impl Locum {
         let all = 0..self.writes.len();
         for write in all.clone() {
             let Some(entry) = state.journal[write].as_mut() else { continue };
-            if entry.standing() != Standing::Gone || entry.contradicted {
+            if entry.lane_place() != LanePlace::Gone || entry.contradicted {
                 continue;
             }
             let ended_without = !matches!(entry.state, EntryState::Posted | EntryState::Confirmed);

@@ -1,6 +1,6 @@
 //! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
 
-use locum_standin::lane::{Standing, delta, may_go_direct, may_replay, releases, serves};
+use locum_standin::lane::{LanePlace, delta, may_go_direct, may_replay, releases, serves};
 use locum_standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembers, resolve};
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 
@@ -68,7 +68,7 @@ impl State {
     /// The same key again: the client is told where its write stands.
     fn answer_again(&mut self, locum: &Locum, slot: usize, write: usize) {
         let entry = *self.entry(write);
-        if entry.standing() == Standing::Direct && !locum.breaks(Variant::RetryLeavesDirect) {
+        if entry.lane_place() == LanePlace::Direct && !locum.breaks(Variant::RetryLeavesDirect) {
             self.move_to(locum, write, entry.state, true);
         }
         self.answer(locum, slot);
@@ -134,11 +134,11 @@ impl State {
 
     fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool) {
         let from = *self.entry(write);
-        let ordered = ordered || locum_standin::lane::standing(to, false) == Standing::Ordered;
+        let ordered = ordered || locum_standin::lane::lane_place(to, false) == LanePlace::Ordered;
         self.count(locum, write, Some((from.state, from.ordered)), (to, ordered));
         let entry = self.entry_mut(write);
         (entry.state, entry.ordered) = (to, ordered);
-        if entry.standing() == Standing::Gone {
+        if entry.lane_place() == LanePlace::Gone {
             // Nothing reads these any more.
             (entry.ordered, entry.not_found) = (false, None);
             if to != EntryState::Posted && to != EntryState::Confirmed {
@@ -164,9 +164,9 @@ impl State {
         let lower = (0..locum.writes.len()).filter_map(|other| self.journal[other].as_ref()).filter(|other| {
             (0..ACCOUNTS).any(|a| entry.seq[a] >= 0 && other.seq[a] >= 0 && other.seq[a] < entry.seq[a])
         });
-        let lower = lower.map(Entry::standing).map(|standing| match standing {
-            Standing::Direct if locum.breaks(Variant::ReplayIgnoresDirect) => Standing::Gone,
-            standing => standing,
+        let lower = lower.map(Entry::lane_place).map(|place| match place {
+            LanePlace::Direct if locum.breaks(Variant::ReplayIgnoresDirect) => LanePlace::Gone,
+            place => place,
         });
         let stopped = locum.legs(write).any(|(account, _)| self.lanes[account].stopped);
         entry.state == EntryState::Queued && may_replay(lower, stopped)

@@ -1,6 +1,6 @@
 //! The invariants of `docs/invariants.md`, by their names, and what must be reachable lest they hold of nothing.
 
-use locum_standin::lane::{Lane, Standing, delta};
+use locum_standin::lane::{Lane, LanePlace, delta};
 use schemas::entry::{EntryState, LegKind};
 use stateright::{Model, Property};
 
@@ -241,7 +241,7 @@ fn lanes_agree(locum: &Locum, state: &State) -> bool {
                 lane.next_seq += 1;
             }
         }
-        debug_assert!(entries(state).all(|(_, e)| e.standing() != Standing::Gone || !e.ordered));
+        debug_assert!(entries(state).all(|(_, e)| e.lane_place() != LanePlace::Gone || !e.ordered));
         lane == state.lanes[account]
     })
 }

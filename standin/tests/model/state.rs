@@ -3,7 +3,7 @@
 //! Everything is of fixed size and free of history that no later step reads: two executions that differ only in what nobody
 //! can see any more are one state.
 
-use locum_standin::lane::{Lane, Standing, standing};
+use locum_standin::lane::{Lane, LanePlace, lane_place};
 use schemas::entry::EntryState;
 
 /// Most writes of a configuration.
@@ -79,8 +79,8 @@ pub struct Entry {
 
 impl Entry {
     /// Where it stands in its lanes.
-    pub fn standing(&self) -> Standing {
-        standing(self.state, self.ordered)
+    pub fn lane_place(&self) -> LanePlace {
+        lane_place(self.state, self.ordered)
     }
 }
 

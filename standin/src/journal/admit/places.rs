@@ -23,7 +23,7 @@ impl Inserts {
     pub(super) fn take_places(
         &mut self,
         write: &Write,
-        standing: (EntryState, bool),
+        state: (EntryState, bool),
         lanes: &mut LockedLanes,
     ) -> Result<(), JournalError> {
         let amount_minor = write.command.amount_minor;
@@ -31,10 +31,10 @@ impl Inserts {
             let lane = lanes.get_mut(account)?;
             let seq = lane.next_seq;
             lane.next_seq += 1;
-            if standing.0 == EntryState::Queued && kind == LegKind::Debit {
+            if state.0 == EntryState::Queued && kind == LegKind::Debit {
                 use_up(lane, write.business_day, amount_minor)?;
             }
-            lanes.add(account, delta(None, standing, kind, amount_minor, false))?;
+            lanes.add(account, delta(None, state, kind, amount_minor, false))?;
             // A credit never counts as a hold: it is released below every version from the start.
             let released: Option<&[u8]> = if kind == LegKind::Credit { Some(b"") } else { None };
             let (id, currency) = (write.id.as_str(), write.command.currency.code());

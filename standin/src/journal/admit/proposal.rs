@@ -1,8 +1,9 @@
 //! From a write, its facts and its lanes to the question that the pure rules answer.
 
 use schemas::entry::LegKind;
+use schemas::grant::Grant;
 
-use super::{Customers, Write};
+use super::Write;
 use crate::admission::{CoreBelief, Decision, Proposal, ProposedLeg, decide};
 use crate::journal::lanes::LockedLanes;
 use crate::journal::record::Entry;
@@ -50,7 +51,7 @@ pub(in crate::journal) fn readmit(
         idempotency_key: entry.idempotency_key.clone(),
         fingerprint: entry.fingerprint.clone(),
         command: entry.command.clone(),
-        customers: Customers::Any,
+        grant: Grant::Any,
         belief: CoreBelief::Away,
         accepted_us: now_us,
         business_day: entry.business_day,

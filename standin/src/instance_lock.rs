@@ -1,4 +1,4 @@
-//! Instance identity: a name in the state directory and a lock on it that the operating system drops with the process.
+//! An instance has a name in the state directory and a lock on it that the operating system drops with the process.
 //!
 //! Only the next holder of this lock may declare its predecessor's attempts ended. The descriptor is close-on-exec: a
 //! child process never keeps the identity alive.
@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 /// A held identity. Dropping it lets the next holder in, so it lives as long as the process.
 #[derive(Debug)]
-pub struct Identity {
+pub struct InstanceLock {
     id: String,
     _lock: File,
 }
 
 /// Why the identity could not be taken.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub enum InstanceLockError {
     /// Somebody else holds it.
     #[error("another process holds {path}; give each instance a state_dir of its own, or stop the other one")]
     Held {
@@ -42,12 +42,12 @@ pub enum IdentityError {
     },
 }
 
-impl Identity {
+impl InstanceLock {
     /// Takes the identity of `state_dir`, creating both at the first start. Never waits.
-    pub fn take(state_dir: &Path) -> Result<Self, IdentityError> {
+    pub fn take(state_dir: &Path) -> Result<Self, InstanceLockError> {
         let unusable = |path: &Path| {
             let path = path.to_owned();
-            move |source| IdentityError::Unusable { path, source }
+            move |source| InstanceLockError::Unusable { path, source }
         };
         fs::create_dir_all(state_dir).map_err(unusable(state_dir))?;
         let path = state_dir.join("instance.lock");
@@ -56,7 +56,7 @@ impl Identity {
         let lock = lock.map_err(unusable(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(IdentityError::Held { path }),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(InstanceLockError::Held { path }),
             Err(err) => return Err(unusable(&path)(err.into())),
         }
         let id = read_or_create(&state_dir.join("instance.id"))?;
@@ -69,12 +69,12 @@ impl Identity {
     }
 }
 
-fn read_or_create(path: &Path) -> Result<String, IdentityError> {
-    let unusable = |source| IdentityError::Unusable { path: path.to_owned(), source };
+fn read_or_create(path: &Path) -> Result<String, InstanceLockError> {
+    let unusable = |source| InstanceLockError::Unusable { path: path.to_owned(), source };
     match fs::read_to_string(path) {
         Ok(text) => {
             let id = text.trim();
-            let parsed = Uuid::try_parse(id).map_err(|_| IdentityError::Foreign { path: path.to_owned() })?;
+            let parsed = Uuid::try_parse(id).map_err(|_| InstanceLockError::Foreign { path: path.to_owned() })?;
             Ok(parsed.simple().to_string())
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
@@ -94,17 +94,17 @@ mod tests {
     use super::*;
 
     fn fresh_dir() -> PathBuf {
-        std::env::temp_dir().join(format!("locum-identity-{}", Uuid::now_v7().simple()))
+        std::env::temp_dir().join(format!("locum-instance-lock-{}", Uuid::now_v7().simple()))
     }
 
     #[test]
     fn one_holder_at_a_time_and_the_same_name_for_the_next() {
         let dir = fresh_dir();
-        let first = Identity::take(&dir).unwrap();
-        assert!(matches!(Identity::take(&dir), Err(IdentityError::Held { .. })));
+        let first = InstanceLock::take(&dir).unwrap();
+        assert!(matches!(InstanceLock::take(&dir), Err(InstanceLockError::Held { .. })));
         let id = first.id().to_owned();
         drop(first);
-        assert_eq!(Identity::take(&dir).unwrap().id(), id);
+        assert_eq!(InstanceLock::take(&dir).unwrap().id(), id);
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -113,7 +113,7 @@ mod tests {
         let dir = fresh_dir();
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("instance.id"), "not an id").unwrap();
-        assert!(matches!(Identity::take(&dir), Err(IdentityError::Foreign { .. })));
+        assert!(matches!(InstanceLock::take(&dir), Err(InstanceLockError::Foreign { .. })));
         fs::remove_dir_all(dir).unwrap();
     }
 }
