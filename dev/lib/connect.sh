@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Kafka Connect, one distributed worker, with Debezium's MariaDB connector as its plugin.
+# Kafka Connect, one distributed worker, with Debezium's connectors for MariaDB and PostgreSQL as its plugins.
 #
 # When the core's database goes away (measured with Debezium 3.5.0 and connectors/debezium/mariadb.json):
 #   killed or frozen while events stream   the binlog client's keep-alive reconnects; the task is RUNNING throughout
@@ -19,6 +19,8 @@ connect_prepare() {
     ensure_command curl curl
     cached "debezium-mariadb-$DEBEZIUM_VERSION" maven_archive "Debezium MariaDB $DEBEZIUM_VERSION (26 MB)" \
         "io.debezium:debezium-connector-mariadb:$DEBEZIUM_VERSION:tar.gz:plugin"
+    cached "debezium-postgres-$DEBEZIUM_VERSION" maven_archive "Debezium PostgreSQL $DEBEZIUM_VERSION (26 MB)" \
+        "io.debezium:debezium-connector-postgres:$DEBEZIUM_VERSION:tar.gz:plugin"
 }
 
 connect_launch() {
@@ -37,7 +39,7 @@ connect_settings() {
 bootstrap.servers=127.0.0.1:$(port_of kafka)
 listeners=http://127.0.0.1:$(port_of connect)
 rest.advertised.host.name=127.0.0.1
-plugin.path=$CACHE_DIR/debezium-mariadb-$DEBEZIUM_VERSION
+plugin.path=$CACHE_DIR/debezium-mariadb-$DEBEZIUM_VERSION,$CACHE_DIR/debezium-postgres-$DEBEZIUM_VERSION
 SETTINGS
 }
 

@@ -38,7 +38,11 @@ command_unregister() {
 
 # connector_settings NAME FILE → the file with every ${NAME} place filled from the environment or these defaults.
 connector_settings() (
-    : "${CORE_DB_HOST=127.0.0.1}" "${CORE_DB_PORT=$(port_of mariadb-core)}" "${CORE_DB_USER=root}" "${CORE_DB_PASSWORD=}"
+    local part=mariadb-core user=root
+    ! grep -q PostgresConnector "$2" || { part=postgres-core && user=postgres; }
+    : "${CORE_DB_HOST=127.0.0.1}" "${CORE_DB_PORT=$(port_of "$part")}" "${CORE_DB_USER=$user}" "${CORE_DB_PASSWORD=}"
+    # A replication slot takes lower case letters, digits and underscores.
+    : "${SLOT=$(printf 'locum_%s' "$1" | tr -c 'a-z0-9' '_')}"
     : "${KAFKA_BOOTSTRAP=127.0.0.1:$(port_of kafka)}" "${TOPIC_PREFIX=$1}"
     # Two connectors on one server must differ; the same connector keeps its number.
     : "${SERVER_ID=$((10000 + $(printf '%s' "$1" | cksum | cut -d' ' -f1) % 1000000))}"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The parts by name: order of starting, what each needs, and which function does what.
 
-readonly PARTS=(mariadb-core mariadb redis kafka oceanbase connect core)
+readonly PARTS=(mariadb-core postgres-core mariadb redis kafka oceanbase connect core)
 readonly PARTS_BY_DEFAULT=(mariadb-core mariadb redis kafka connect core)
 # Place of each listener in a checkout's block of ports.
-readonly LISTENERS=(mariadb-core mariadb oceanbase redis kafka kafka-controller connect core core-control)
+readonly LISTENERS=(mariadb-core mariadb oceanbase redis kafka kafka-controller connect core core-control postgres-core)
 
 require_part() {
     [[ " ${PARTS[*]} " == *" $1 "* ]] || die "no part '$1'" "one of: ${PARTS[*]}"
@@ -31,6 +31,7 @@ choose_ports() {
 part_prepare() {
     case $1 in
         mariadb*) mariadb_prepare "$1" ;;
+        postgres*) postgres_prepare "$1" ;;
         *) "$1_prepare" ;;
     esac
 }
@@ -38,6 +39,7 @@ part_prepare() {
 part_launch() {
     case $1 in
         mariadb*) mariadb_launch "$1" ;;
+        postgres*) postgres_launch "$1" ;;
         *) "$1_launch" ;;
     esac
 }
@@ -45,6 +47,7 @@ part_launch() {
 part_ready() {
     case $1 in
         mariadb*) sql_answers "$1" ;;
+        postgres*) postgres_ready "$1" ;;
         *) "$1_ready" ;;
     esac
 }
@@ -52,14 +55,23 @@ part_ready() {
 part_limit_seconds() {
     case $1 in
         redis) printf 20 ;;
-        mariadb*) printf 60 ;;
+        mariadb* | postgres*) printf 60 ;;
         *) printf 180 ;;
+    esac
+}
+
+# The signal that ends a part in good order. PostgreSQL would wait for its clients on SIGTERM.
+part_end_signal() {
+    case $1 in
+        postgres*) printf INT ;;
+        *) printf TERM ;;
     esac
 }
 
 part_env() {
     case $1 in
         mariadb-core) printf 'CORE_DB_URL=mysql://root@127.0.0.1:%s\n' "$(port_of "$1")" ;;
+        postgres-core) printf 'POSTGRES_URL=postgresql://postgres@127.0.0.1:%s\n' "$(port_of "$1")" ;;
         mariadb) printf 'LOCUM_DB_URL=mysql://root@127.0.0.1:%s\n' "$(port_of "$1")" ;;
         oceanbase) printf 'OCEANBASE_URL=mysql://root@127.0.0.1:%s\n' "$(port_of "$1")" ;;
         redis) printf 'REDIS_URL=redis://127.0.0.1:%s/\n' "$(port_of "$1")" ;;

@@ -105,7 +105,7 @@ signal() {
 }
 
 ask_to_end() {
-    signal "$1" TERM
+    signal "$1" "$(part_end_signal "$1")"
     signal "$1" CONT
 }
 
@@ -114,7 +114,7 @@ is_gone() { ! is_up "$1"; }
 # await_end PART: after ask_to_end; what does not end in time is killed.
 await_end() {
     if ! wait_for 20 is_gone "$1"; then
-        say "$1 did not end on SIGTERM; killing it"
+        say "$1 did not end when asked to; killing it"
         signal "$1" KILL
         wait_for 10 is_gone "$1" || die "$1 (pid $(pid_of "$1")) survives SIGKILL" "see dmesg"
     fi

@@ -3,7 +3,7 @@
 
 SERVICES=
 # Without `core`: the tests start simulated cores of their own, from the binary just built.
-readonly PARTS_OF_TESTS=(mariadb-core mariadb redis kafka oceanbase connect)
+readonly PARTS_OF_TESTS=(mariadb-core postgres-core mariadb redis kafka oceanbase connect)
 
 stack() { LOCUM_STACK_DIR=$STACK_DIR LOCUM_CACHE=$CACHE_DIR "$ROOT/dev/stack" "$@" 9>&-; }
 
