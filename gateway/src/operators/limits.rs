@@ -1,0 +1,56 @@
+//! What stand-in may accept.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use edge::{Caller, Problem, Scope};
+use serde::Deserialize;
+use serde_json::json;
+use standin::journal::JournalError;
+use standin::rules::{AgeBand, Limits};
+
+use super::{Answer, order_from, unavailable};
+use crate::submission::Gateway;
+
+pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let (limits, version) = gateway.journal().limits().await.map_err(unavailable)?;
+    Ok(Json(json!({ "limits": limits, "version": version })).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetLimits {
+    limits: WholeLimits,
+    /// Of the limits that this replaces, as last shown.
+    version: i64,
+    reason: String,
+}
+
+/// A limit left out must not become a default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeLimits {
+    per_transfer_minor: i64,
+    per_day_minor: i64,
+    per_day_count: i64,
+    age_bands: Vec<AgeBand>,
+}
+
+pub(super) async fn set(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
+    let SetLimits { limits, version, reason } = order_from(&caller, request, |body: &SetLimits| &body.reason).await?;
+    let WholeLimits { per_transfer_minor, per_day_minor, per_day_count, age_bands } = limits;
+    let limits = Limits { per_transfer_minor, per_day_minor, per_day_count, age_bands };
+    let problems = limits.problems();
+    if !problems.is_empty() {
+        return Err(Problem::bad_request(problems.join("; ")));
+    }
+    match gateway.journal().set_limits(&caller.id, &limits, Some(version), &reason).await {
+        Ok(()) => show(State(gateway), caller).await,
+        Err(JournalError::Changed) => {
+            let problem = Problem::new(409, "limits-changed", "Somebody changed the limits meanwhile");
+            Err(problem.detail("Look at what is in force now, and send its version."))
+        }
+        Err(err) => Err(unavailable(err)),
+    }
+}

@@ -1,0 +1,87 @@
+//! The operators' HTTP for writes. Every change carries a reason and is audited.
+
+mod entries;
+mod lanes;
+mod limits;
+mod mode;
+mod replay;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use edge::{Caller, Problem, Scope};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use standin::journal::JournalError;
+
+use crate::submission::Gateway;
+
+/// Rows of one page at most.
+const PAGE_MAX: i64 = 1_000;
+const REASON_CHARS_MAX: usize = 500;
+
+/// `/admin/v1/…` of the write side. The caller puts it behind the operators' [`edge::Authenticate`].
+pub fn operators_router(gateway: Gateway) -> Router {
+    Router::new()
+        .route("/admin/v1/mode", get(mode::show).put(mode::order))
+        .route("/admin/v1/core", get(mode::show_core))
+        .route("/admin/v1/entries", get(entries::list))
+        .route("/admin/v1/entries/{id}", get(entries::show))
+        .route("/admin/v1/entries/{id}/actions", post(entries::act))
+        .route("/admin/v1/replay", get(replay::show).post(replay::steer))
+        .route("/admin/v1/limits", get(limits::show).put(limits::set))
+        .route("/admin/v1/lanes/{account}/clearance", post(lanes::clear))
+        .route("/admin/v1/audit", get(show_audit))
+        .with_state(gateway)
+}
+
+type Answer = Result<Response, Problem>;
+
+async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
+    caller.require(Scope::Operate)?;
+    let trail = gateway.journal().audit_trail(PAGE_MAX).await.map_err(unavailable)?;
+    Ok(Json(json!({ "audit": trail })).into_response())
+}
+
+fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    query.map(|Query(query)| query).map_err(|err| Problem::bad_request(err.body_text()))
+}
+
+/// An order that is nothing but an action and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act<A> {
+    action: A,
+    reason: String,
+}
+
+/// What an operator orders and why, from a request's body: only with the scope, only with a reason.
+pub async fn action_from<A: DeserializeOwned>(caller: &Caller, request: Request) -> Result<(A, String), Problem> {
+    let Act { action, reason } = order_from(caller, request, |body: &Act<A>| &body.reason).await?;
+    Ok((action, reason))
+}
+
+/// The body of an operator's order: only with the scope, only with a reason.
+async fn order_from<T: DeserializeOwned>(
+    caller: &Caller,
+    request: Request,
+    reason: impl Fn(&T) -> &String,
+) -> Result<T, Problem> {
+    caller.require(Scope::Operate)?;
+    let body: T = edge::json::read_json(request).await?;
+    if !(1..=REASON_CHARS_MAX).contains(&reason(&body).trim().chars().count()) {
+        return Err(Problem::bad_request("Say why: a reason of 1 to 500 characters goes into the audit.").error(
+            "/reason",
+            "reason-missing",
+            "1 to 500 characters",
+        ));
+    }
+    Ok(body)
+}
+
+fn unavailable(err: JournalError) -> Problem {
+    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
+}
