@@ -32,3 +32,5 @@ mod ledger;
 mod outcomes;
 #[path = "journal/proxy.rs"]
 mod proxy;
+#[path = "journal/waiting.rs"]
+mod waiting;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, LegKind, Verdict, weigh};
 use schemas::money::Currency;
-use sql::{Tx, params, placeholders};
+use sql::{Tx, Value, params, placeholders};
 
-use super::record::{EntryId, Leg};
+use super::record::{COLUMNS, Entry, EntryId, KEYS_PER_STATEMENT, Leg, legs_of};
 use super::transitions::now_us;
 use super::workset::WorkSet;
-use super::{Journal, JournalError};
+use super::{FactSheet, Journal, JournalError};
 
 /// A row of the core's books that carries one of our references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +41,14 @@ pub struct Confirmed {
 
 const ACTOR: &str = "ingest";
 
+/// What a row is kept as whose entry the journal cannot read.
+const UNREADABLE: &str = "the journal cannot read its entry";
+
 impl Journal {
     /// Applies what the core booked and releases what the served balances of `changed_accounts` now include.
     ///
-    /// Called inside the apply transaction, after the read-model rows and before the offsets.
+    /// Called inside the apply transaction, after the read-model rows and before the offsets. An entry that cannot be read
+    /// is set aside: its rows are kept as breaks, and the batch goes on.
     pub async fn confirm(
         &self,
         tx: &mut Tx,
@@ -52,15 +56,18 @@ impl Journal {
         changed_accounts: &[String],
     ) -> Result<Confirmed, JournalError> {
         let booked = self.entries_of(tx, seen).await?;
-        let waiting = entries_awaiting(tx, changed_accounts).await?;
-        let ids: Vec<EntryId> = booked.values().cloned().chain(waiting).collect::<BTreeSet<_>>().into_iter().collect();
-        if ids.is_empty() && seen.is_empty() {
+        let concerned: BTreeSet<&String> = changed_accounts.iter().chain(seen.iter().map(|row| &row.account)).collect();
+        let holding = accounts_holding(tx, &concerned.into_iter().collect::<Vec<_>>()).await?;
+        if booked.is_empty() && holding.is_empty() && seen.is_empty() {
             return Ok(Confirmed::default());
         }
-        let mut work = WorkSet::lock(tx, &ids).await?;
+        let (mut work, unreadable) = lock_readable(tx, booked.values().cloned().collect(), &holding).await?;
+        let facts = self.facts_of(tx, &holding).await?;
+        work.release_stored(tx, &facts).await?;
         let mut confirmed = Confirmed::default();
         for row in seen {
             let finding = match booked.get(&row.core_ref) {
+                Some(id) if unreadable.contains(id) => Some(UNREADABLE),
                 Some(id) => see(&mut work, id, row)?,
                 None if is_ours(&row.core_ref) => Some("no entry has this reference"),
                 // Other systems post under references of their own.
@@ -71,52 +78,124 @@ impl Journal {
                 confirmed.breaks += usize::from(kept);
             }
         }
-        for id in booked.values().collect::<BTreeSet<_>>() {
+        for id in booked.values().collect::<BTreeSet<_>>().into_iter().filter(|id| !unreadable.contains(id)) {
             if work.legs(id).all(|leg| leg.row_key.is_some()) {
                 let before = work.entry(id)?.state;
                 work.weigh_in(id, Evidence::AllLegsSeen)?;
                 confirmed.entries += usize::from(before != work.entry(id)?.state);
             }
         }
-        work.release_by(tx, &*self.facts).await?;
+        // The numbers that this batch brought, by the balances of every account that is concerned.
+        work.release_absorbed(&facts)?;
         work.store(tx, ACTOR, now_us()).await?;
         Ok(confirmed)
+    }
+
+    /// Which of these accounts have a debit that was sent and whose posting number nobody knows yet: a balance of theirs may
+    /// include it without anyone being able to tell.
+    ///
+    /// A write that is admitted after this was read is sent later still, so no balance in hand can include it.
+    pub async fn accounts_without_numbers(
+        &self,
+        tx: &mut Tx,
+        accounts: &[String],
+    ) -> Result<BTreeSet<String>, JournalError> {
+        let mut found = BTreeSet::new();
+        for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
+            let sql = format!(
+                "SELECT DISTINCT l.account AS account FROM legs l JOIN entries e ON e.id = l.entry_id \
+                 WHERE l.account IN ({}) AND l.released_at IS NULL AND l.posting_no IS NULL AND e.state <> 'queued'",
+                placeholders(accounts.len())
+            );
+            for row in tx.query(&sql, texts(accounts)).await? {
+                found.insert(row.get("account")?);
+            }
+        }
+        Ok(found)
     }
 
     /// Which entry each reference belongs to.
     async fn entries_of(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<BTreeMap<String, EntryId>, JournalError> {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
-        if refs.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let sql =
-            format!("SELECT id, core_ref FROM entries WHERE core = ? AND core_ref IN ({})", placeholders(refs.len()));
-        let mut values = params![&*self.core];
-        values.extend(refs.into_iter().map(sql::Value::from));
+        let refs: Vec<&str> = refs.into_iter().collect();
         let mut entries = BTreeMap::new();
-        for row in tx.query(&sql, values).await? {
-            let id: String = row.get("id")?;
-            entries.insert(row.get("core_ref")?, EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?);
+        for refs in refs.chunks(KEYS_PER_STATEMENT) {
+            let list = placeholders(refs.len());
+            let sql = format!("SELECT id, core_ref FROM entries WHERE core = ? AND core_ref IN ({list})");
+            let mut values = params![&*self.core];
+            values.extend(texts(refs));
+            for row in tx.query(&sql, values).await? {
+                let id: String = row.get("id")?;
+                entries.insert(row.get("core_ref")?, EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?);
+            }
         }
         Ok(entries)
     }
+
+    /// The balances that are served of these accounts.
+    async fn facts_of(&self, tx: &mut Tx, accounts: &BTreeSet<String>) -> Result<FactSheet, JournalError> {
+        let accounts: Vec<String> = accounts.iter().cloned().collect();
+        let mut facts = FactSheet::default();
+        for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
+            facts.accounts.extend(self.facts.read(tx, accounts).await?.accounts);
+        }
+        Ok(facts)
+    }
 }
 
-/// Entries with a debit that a new balance may include: those sent, or known to be booked.
-///
-/// Also those whose posting number is not known yet: whoever is recording it now read the old balance and will not look
-/// again. Locking the entry's lanes waits for him, and the number is read after that.
-async fn entries_awaiting(tx: &mut Tx, accounts: &[String]) -> Result<Vec<EntryId>, JournalError> {
-    if accounts.is_empty() {
-        return Ok(Vec::new());
+/// Those of the accounts on which a hold counts. Their lanes are locked, whichever of the holds can be released: a gateway
+/// that records a posting number meanwhile read the old balance and will not look again, so one must wait for the other.
+async fn accounts_holding(tx: &mut Tx, accounts: &[&String]) -> Result<BTreeSet<String>, JournalError> {
+    let mut holding = BTreeSet::new();
+    for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
+        let list = placeholders(accounts.len());
+        let sql = format!("SELECT account FROM lanes WHERE account IN ({list}) AND held_minor <> 0");
+        for row in tx.query(&sql, texts(accounts)).await? {
+            holding.insert(row.get("account")?);
+        }
     }
-    let sql = format!(
-        "SELECT DISTINCT l.entry_id AS entry_id FROM legs l JOIN entries e ON e.id = l.entry_id \
-         WHERE l.account IN ({}) AND l.released_at IS NULL AND (l.posting_no IS NOT NULL OR e.state <> 'queued')",
-        placeholders(accounts.len())
-    );
-    let rows = tx.query(&sql, accounts.iter().map(Into::into).collect()).await?;
-    rows.iter().map(|row| EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))).collect()
+    Ok(holding)
+}
+
+/// Locks what can be read of these entries, and these further lanes; answers the entries that cannot be read.
+async fn lock_readable(
+    tx: &mut Tx,
+    ids: BTreeSet<EntryId>,
+    further: &BTreeSet<String>,
+) -> Result<(WorkSet, BTreeSet<EntryId>), JournalError> {
+    let ids: Vec<EntryId> = ids.into_iter().collect();
+    match WorkSet::lock_beside(tx, &ids, further).await {
+        Err(err) if is_corrupt(&err) => {}
+        locked => return Ok((locked?, BTreeSet::new())),
+    }
+    let mut unreadable = BTreeSet::new();
+    for id in &ids {
+        match read_plainly(tx, id).await {
+            Ok(()) => {}
+            Err(err) if is_corrupt(&err) => {
+                tracing::error!(entry = %id, error = %err, "an entry of the journal cannot be read; it is not confirmed");
+                unreadable.insert(id.clone());
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    let readable: Vec<EntryId> = ids.into_iter().filter(|id| !unreadable.contains(id)).collect();
+    Ok((WorkSet::lock_beside(tx, &readable, further).await?, unreadable))
+}
+
+async fn read_plainly(tx: &mut Tx, id: &EntryId) -> Result<(), JournalError> {
+    let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = ?");
+    Entry::read(&tx.query_one(&sql, params![id.as_str()]).await?)?;
+    legs_of(tx, std::slice::from_ref(id)).await.map(drop)
+}
+
+/// A stored row is not what our own writers write. The transaction is not spoiled by it.
+fn is_corrupt(err: &JournalError) -> bool {
+    matches!(err, JournalError::Corrupt(_) | JournalError::Sql(sql::Error::Column { .. }))
+}
+
+fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
+    texts.iter().map(|text| text.as_ref().into()).collect()
 }
 
 /// A reference in the form that [`EntryId::core_ref`] gives.

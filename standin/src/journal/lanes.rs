@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sql::{BatchUpdate, Policy, Tx, Upsert, params, placeholders};
 
 use super::JournalError;
+use super::record::KEYS_PER_STATEMENT;
 use crate::lane::{Lane, LaneDelta, Usage};
 
 const COLUMNS: &[&str] = &[
@@ -45,8 +46,13 @@ impl LockedLanes {
             create.push(params![account, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         }
         tx.upsert(create).await?;
-        let sql = format!("SELECT {} FROM lanes WHERE account IN ({})", COLUMNS.join(", "), placeholders(lanes.len()));
-        let rows = tx.query(&sql, lanes.keys().map(Into::into).collect()).await?;
+        let accounts: Vec<String> = lanes.keys().cloned().collect();
+        let mut rows = Vec::with_capacity(accounts.len());
+        for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
+            let list = placeholders(accounts.len());
+            let sql = format!("SELECT {} FROM lanes WHERE account IN ({list})", COLUMNS.join(", "));
+            rows.extend(tx.query(&sql, accounts.iter().map(Into::into).collect()).await?);
+        }
         if rows.len() != lanes.len() {
             return Err(JournalError::Corrupt("lanes"));
         }

@@ -184,26 +184,32 @@ impl Leg {
     }
 }
 
+/// Most keys that one statement lists; more are asked for in pieces, in order. Engines refuse a statement of 32,767 values.
+pub(super) const KEYS_PER_STATEMENT: usize = 500;
+
 /// The legs of these entries, in order of entry and leg.
 pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, JournalError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let columns = Leg::COLUMNS;
+    let mut legs = Vec::new();
+    for ids in ids.chunks(KEYS_PER_STATEMENT) {
+        let list = placeholders(ids.len());
+        let sql = format!("SELECT {columns} FROM legs WHERE entry_id IN ({list}) ORDER BY entry_id, leg");
+        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+            legs.push(Leg::read(&row)?);
+        }
     }
-    let sql = format!(
-        "SELECT {} FROM legs WHERE entry_id IN ({}) ORDER BY entry_id, leg",
-        Leg::COLUMNS,
-        placeholders(ids.len())
-    );
-    let rows = tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
-    rows.iter().map(Leg::read).collect()
+    Ok(legs)
 }
 
-/// These entries, locked, in order of id.
+/// These entries, locked; `ids` are in order, and so are the locks.
 pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Entry>, JournalError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut entries = Vec::new();
+    for ids in ids.chunks(KEYS_PER_STATEMENT) {
+        let list = placeholders(ids.len());
+        let sql = format!("SELECT {COLUMNS} FROM entries WHERE id IN ({list}) ORDER BY id FOR UPDATE");
+        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+            entries.push(Entry::read(&row)?);
+        }
     }
-    let sql = format!("SELECT {COLUMNS} FROM entries WHERE id IN ({}) ORDER BY id FOR UPDATE", placeholders(ids.len()));
-    let rows = tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
-    rows.iter().map(Entry::read).collect()
+    Ok(entries)
 }

@@ -6,11 +6,17 @@ use sql::Migration;
 pub const COMPONENT: &str = "journal";
 
 /// Every step so far; a published one is never edited.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, statements: FIRST }, Migration { version: 2, statements: SECOND }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, statements: FIRST },
+    Migration { version: 2, statements: SECOND },
+    Migration { version: 3, statements: THIRD },
+];
 
 /// What alerts count, without reading every entry there ever was.
 const SECOND: &[&str] = &["CREATE INDEX entries_by_contradicted ON entries (contradicted)"];
+
+/// The holds that a balance ends, by the number of their posting, and those without a number.
+const THIRD: &[&str] = &["CREATE INDEX legs_by_posting ON legs (account, released_at, posting_no)"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE entries (id {text:32} NOT NULL, generation {int} NOT NULL, version {int} NOT NULL, \

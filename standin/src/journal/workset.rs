@@ -39,9 +39,19 @@ impl<T: Clone> Touched<T> {
 impl WorkSet {
     /// Locks the lanes of these entries, then the entries.
     pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
+        Self::lock_beside(tx, ids, &BTreeSet::new()).await
+    }
+
+    /// Locks the lanes of these entries and of these further accounts in one order, then the entries.
+    pub(super) async fn lock_beside(
+        tx: &mut Tx,
+        ids: &[EntryId],
+        further: &BTreeSet<String>,
+    ) -> Result<Self, JournalError> {
         // Which accounts an entry touches never changes, so this may be read before the lanes are locked.
         let touched = legs_of(tx, ids).await?;
-        let accounts: BTreeSet<String> = touched.into_iter().map(|leg| leg.account).collect();
+        let accounts: BTreeSet<String> =
+            touched.into_iter().map(|leg| leg.account).chain(further.iter().cloned()).collect();
         let lanes = LockedLanes::lock(tx, accounts).await?;
         let entries = lock_entries(tx, ids).await?;
         let mut legs: BTreeMap<EntryId, Vec<Touched<Leg>>> = BTreeMap::new();

@@ -38,7 +38,16 @@ macro_rules! on_every_engine {
 }
 
 pub async fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
-    for server in engines() {
+    run_on(engines(), test).await;
+}
+
+/// For what depends on no engine and needs much data.
+pub async fn run_on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    run_on(vec!["file".to_owned()], test).await;
+}
+
+async fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, test: impl Fn(Bank) -> F) {
+    for server in engines {
         let bank = Bank::open(&server).await;
         let outcome = tokio::spawn(test(bank.clone())).await;
         if let Err(failed) = outcome {

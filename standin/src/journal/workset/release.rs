@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 
 use schemas::entry::{EntryState, LegKind};
-use sql::Tx;
+use sql::{BatchUpdate, Tx, Value, params};
 
 use super::{Touched, WorkSet};
+use crate::journal::record::{EntryId, KEYS_PER_STATEMENT};
 use crate::journal::{FactSheet, Facts, JournalError};
 use crate::lane::{LaneDelta, releases};
 
+/// Accounts whose releasable legs one statement looks for: each is a condition of its own.
+const ACCOUNTS_PER_STATEMENT: usize = 200;
+
 impl WorkSet {
-    /// Ends the holds that the served balances include: in this very transaction, neither twice nor not at all.
-    fn release_absorbed(&mut self, facts: &FactSheet) -> Result<(), JournalError> {
+    /// Ends the holds, of entries in this work set, that the served balances include: in this very transaction, neither
+    /// twice nor not at all.
+    pub(in crate::journal) fn release_absorbed(&mut self, facts: &FactSheet) -> Result<(), JournalError> {
         for (id, legs) in &mut self.legs {
             let state = self.entries.get(id).map(|touched| touched.now.state);
             for Touched { now: leg, .. } in legs.iter_mut().filter(|leg| !leg.now.released) {
@@ -44,5 +49,56 @@ impl WorkSet {
         }
         let sheet = facts.read(tx, &accounts).await?;
         self.release_absorbed(&sheet)
+    }
+
+    /// Ends every hold on the accounts of `facts` whose posting number is stored and which the served balance includes.
+    ///
+    /// The lanes of these accounts are locked. Only legs that can be released are read, in pieces: an account may have any
+    /// number of debits that wait. Legs of entries in this work set are released in memory too.
+    pub(in crate::journal) async fn release_stored(
+        &mut self,
+        tx: &mut Tx,
+        facts: &FactSheet,
+    ) -> Result<(), JournalError> {
+        let accounts: BTreeSet<&String> = facts.accounts.keys().collect();
+        let accounts: Vec<&String> = accounts.into_iter().collect();
+        for accounts in accounts.chunks(ACCOUNTS_PER_STATEMENT) {
+            while self.release_some(tx, accounts, facts).await? == KEYS_PER_STATEMENT {}
+        }
+        Ok(())
+    }
+
+    /// Releases at most [`KEYS_PER_STATEMENT`] legs; answers how many. What is released is not found again.
+    async fn release_some(
+        &mut self,
+        tx: &mut Tx,
+        accounts: &[&String],
+        facts: &FactSheet,
+    ) -> Result<usize, JournalError> {
+        let included = vec!["(account = ? AND released_at IS NULL AND posting_no <= ?)"; accounts.len()].join(" OR ");
+        let sql = format!(
+            "SELECT entry_id, leg, account, amount_minor FROM legs WHERE {included} LIMIT {KEYS_PER_STATEMENT}"
+        );
+        let bounds = accounts.iter().filter_map(|account| facts.accounts.get_key_value(*account));
+        let values: Vec<Value> = bounds.flat_map(|(account, sheet)| params![account, sheet.last_posting]).collect();
+        let found = tx.query(&sql, values).await?;
+        let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
+        for row in &found {
+            let (account, leg): (String, i64) = (row.get("account")?, row.get("leg")?);
+            let id = EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?;
+            let sheet = facts.accounts.get(&account).ok_or(JournalError::Corrupt("account of a leg"))?;
+            end.push(params![id.as_str(), leg, sheet.balance_version.clone()]);
+            // A hold that counts is always a debit's: a credit's leg is stored as released.
+            let held_minor = -row.get::<i64>("amount_minor")?;
+            self.lanes.add(&account, LaneDelta { held_minor, ..LaneDelta::default() })?;
+            for touched in self.legs.get_mut(&id).into_iter().flatten().filter(|touched| touched.now.leg == leg) {
+                (touched.now.released, touched.read.released) = (true, true);
+            }
+        }
+        let expected = end.len() as u64;
+        if tx.batch_update(end).await? != expected {
+            return Err(JournalError::Lost("a leg is missing"));
+        }
+        Ok(found.len())
     }
 }
