@@ -1,5 +1,7 @@
 //! What one gateway believes of the core's health, and how fast it changes its mind. Pure.
 
+use schemas::core::{Outcome, Unsent};
+
 /// Health of the core as one observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Health {
@@ -28,7 +30,7 @@ impl Health {
 /// Something that was seen of the core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// A usable answer to a request, a refusal included.
+    /// A usable answer to a request; a refusal is one, and so is a declared *not done*: it is about that request alone.
     Answered,
     /// Provably nothing could be sent: the connection was refused. Counts at once.
     Refused,
@@ -36,8 +38,24 @@ pub enum Signal {
     NoAnswer,
     /// A probe came back well.
     ProbeUp,
-    /// A probe failed, or the core says that it takes nothing now.
+    /// A probe was answered: the core takes no postings now. The core itself says so, so it counts at once.
+    ProbeReadOnly,
+    /// A probe failed.
     ProbeDown,
+}
+
+impl Signal {
+    /// What the outcome of one request says of the core; our own congestion says nothing.
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Some(Self::Answered),
+            // The core answered for this request, perhaps for its account. Other customers' requests may go through.
+            Outcome::NotSent { why: Unsent::NotDone, .. } => Some(Self::Answered),
+            Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Self::Refused),
+            Outcome::NotSent { why: Unsent::NotTried, .. } => None,
+            Outcome::Unknown { .. } => Some(Self::NoAnswer),
+        }
+    }
 }
 
 /// When the mind changes. Times in milliseconds.
@@ -90,7 +108,7 @@ impl CoreHealth {
                 self.failures = 0;
                 self.health = Health::Available;
             }
-            (Health::Available | Health::Suspect, Signal::Refused) => self.fall(now_ms),
+            (Health::Available | Health::Suspect, Signal::Refused | Signal::ProbeReadOnly) => self.fall(now_ms),
             (Health::Available | Health::Suspect, Signal::NoAnswer | Signal::ProbeDown) => {
                 self.failures += 1;
                 self.health = Health::Suspect;
@@ -108,7 +126,9 @@ impl CoreHealth {
             }
             // A late answer to a request of before the fall proves nothing about now.
             (Health::Unavailable | Health::Recovering, Signal::Answered) => {}
-            (Health::Recovering, Signal::Refused | Signal::NoAnswer | Signal::ProbeDown) => self.fall(now_ms),
+            (Health::Recovering, Signal::Refused | Signal::NoAnswer | Signal::ProbeDown | Signal::ProbeReadOnly) => {
+                self.fall(now_ms);
+            }
             (Health::Unavailable, _) => self.clean = 0,
         }
         before != self.health
@@ -145,6 +165,27 @@ mod tests {
     fn a_refused_connection_counts_at_once() {
         let mut health = available();
         assert!(health.step(Refused, 1));
+        assert_eq!(health.health(), Health::Unavailable);
+    }
+
+    #[test]
+    fn requests_that_the_core_declares_not_done_never_take_the_gateway_into_stand_in() {
+        let not_done = Outcome::NotSent { why: Unsent::NotDone, reason: "status 429".into() };
+        let mut health = available();
+        for at in 0..1_000 {
+            health.step(Signal::of(&not_done).unwrap(), at);
+            assert_eq!(health.health(), Health::Available);
+        }
+    }
+
+    #[test]
+    fn a_core_that_says_it_is_read_only_counts_at_once_however_many_requests_it_still_answers() {
+        let mut health = available();
+        health.step(Answered, 1);
+        assert!(health.step(ProbeReadOnly, 2));
+        assert_eq!(health.health(), Health::Unavailable);
+        health.step(ProbeUp, 3);
+        health.step(ProbeReadOnly, 4);
         assert_eq!(health.health(), Health::Unavailable);
     }
 

@@ -120,7 +120,8 @@ impl Monitor {
             ticks.tick().await;
             self.watch.signal(match self.core.probe(self.options.probe_timeout).await {
                 Probe::Up => Signal::ProbeUp,
-                Probe::ReadOnly | Probe::Down { .. } => Signal::ProbeDown,
+                Probe::ReadOnly => Signal::ProbeReadOnly,
+                Probe::Down { .. } => Signal::ProbeDown,
             });
         }
     }

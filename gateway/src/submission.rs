@@ -185,7 +185,7 @@ impl Submission {
         reached(SEND_BEFORE);
         let outcome = self.attempt(&entry).await;
         reached(SEND_AFTER);
-        if let Some(signal) = signal_of(&outcome) {
+        if let Some(signal) = Signal::of(&outcome) {
             self.shared.watch.signal(signal);
         }
         let reason = |code: &str| self.shared.core.refusal_reason(&entry.operation, code).map(str::to_owned);
@@ -303,16 +303,6 @@ fn has_outcome(entry: &Entry) -> bool {
 /// a core that keeps none would be sent it again.
 fn is_posted(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.evidence == Evidence::CorePosted)
-}
-
-/// What an outcome says of the core; our own congestion says nothing.
-fn signal_of(outcome: &Outcome) -> Option<Signal> {
-    match outcome {
-        Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Some(Signal::Answered),
-        Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Signal::Refused),
-        Outcome::NotSent { why: Unsent::NotTried, .. } => None,
-        Outcome::Unknown { .. } => Some(Signal::NoAnswer),
-    }
 }
 
 fn no_such_account() -> Problem {

@@ -59,8 +59,11 @@ impl Outcome {
 /// Why a request was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {
-    /// The core could not be reached, or declared that it takes nothing now.
+    /// The core could not be reached.
     CoreAway,
+    /// The core answered, and declared that it did nothing with this request and that a later attempt may succeed. The core is
+    /// there; it may take other requests.
+    NotDone,
     /// It was never tried: no time was left, no connection was free, it could not be put into words. Says nothing of the core.
     NotTried,
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use schemas::core::{Enquiry, Outcome, Unsent};
+use schemas::core::{Enquiry, Outcome, Posting, Unsent};
 use serde_json::Value;
 
-use super::config::{EnquiryConfig, Limits, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule};
+use super::config::{
+    DuplicateMeans, Echo, EnquiryConfig, Limits, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule,
+};
 use super::json::Json;
 use super::posting::{Told, told};
 use super::transport::Answer;
@@ -17,6 +20,7 @@ use schemas::post_request::PostRequest;
 /// An answer that was understood as a document; what it means is open.
 pub(super) struct Document {
     status: u16,
+    headers: HeaderMap,
     json: Json,
 }
 
@@ -28,7 +32,22 @@ impl Document {
             return Err(format!("status {status} and a body that is not declared as JSON"));
         }
         let json = Json::read(&answer.body, limits.depth_max).map_err(|err| format!("status {status}: {err}"))?;
-        Ok(Self { status, json })
+        Ok(Self { status, headers: answer.headers.clone(), json })
+    }
+
+    /// Is this the answer to our request? Asked first, of every kind of answer: on a connection whose two ends have lost step the
+    /// next answer is somebody else's.
+    fn echoes(&self, echo: Option<&Echo>, core_ref: &str) -> Result<(), String> {
+        let (place, found) = match echo {
+            None => return Ok(()),
+            Some(Echo::Body(pointer)) => (pointer, self.json.at(pointer).and_then(Json::digits_or_text)),
+            Some(Echo::Header(name)) => (name, self.headers.get(name).and_then(|value| value.to_str().ok())),
+        };
+        match found {
+            Some(found) if found == core_ref => Ok(()),
+            Some(_) => Err(format!("status {}: {place} is not our reference", self.status)),
+            None => Err(format!("status {}: {place} is missing", self.status)),
+        }
     }
 
     fn fits(&self, status: &[u16], when: &BTreeMap<String, Value>) -> bool {
@@ -75,6 +94,9 @@ pub(super) fn outcome(
     refusals: &BTreeMap<String, String>,
     request: &PostRequest,
 ) -> Outcome {
+    if let Err(reason) = document.echoes(post.echo.as_ref(), &request.core_ref) {
+        return Outcome::Unknown { reason };
+    }
     let kinds = [
         document.fits_any(&post.accepted).then_some(Kind::Done),
         document.refusal(&post.refused, refusals).map(Kind::Refused),
@@ -84,9 +106,12 @@ pub(super) fn outcome(
     match document.one_of(kinds) {
         Ok(Kind::Done) => accepted(document, post, request),
         Ok(Kind::Refused(code)) => Outcome::Refused { code },
-        Ok(Kind::Duplicate) => Outcome::Duplicate,
+        Ok(Kind::Duplicate) => match post.duplicate_means {
+            DuplicateMeans::AskAgain => Outcome::Duplicate,
+            DuplicateMeans::Posted => Outcome::Posted(Posting::default()),
+        },
         Ok(Kind::NotDone) => Outcome::NotSent {
-            why: Unsent::CoreAway,
+            why: Unsent::NotDone,
             reason: format!("the core declared with status {} that it did nothing", document.status),
         },
         Err(reason) => Outcome::Unknown { reason },
@@ -113,6 +138,9 @@ pub(super) fn enquiry(
     refusals: &BTreeMap<String, String>,
     core_ref: &str,
 ) -> Enquiry {
+    if let Err(reason) = document.echoes(ask.echo.as_ref(), core_ref) {
+        return Enquiry::NotUnderstood { reason };
+    }
     let kinds = [
         document.fits_any(&ask.found).then_some(Kind::Done),
         document.refusal(&ask.refused, refusals).map(Kind::Refused),

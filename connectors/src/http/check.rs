@@ -1,6 +1,7 @@
 //! From configuration to a plan. Every error is found in one run.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
@@ -52,7 +53,7 @@ pub(super) struct Plan {
 pub(super) struct OperationPlan {
     pub(super) config: OperationConfig,
     pub(super) post: Call,
-    pub(super) enquiry: Option<(Call, EnquiryConfig)>,
+    pub(super) enquiry: Option<Arc<(Call, EnquiryConfig)>>,
 }
 
 /// Checks everything; a plan only where nothing was found.
@@ -115,7 +116,7 @@ fn operation(
             let ask_at = format!("{at}.enquiry.request");
             let call = call(&ask.request, fixed, Scope::Reference, &methods, &ask_at, found)?;
             found.must(call.names().contains("core_ref"), &ask_at, "does not carry {core_ref}");
-            Some((call, ask.clone()))
+            Some(Arc::new((call, ask.clone())))
         }
     };
     Some(OperationPlan { config: config.clone(), post: post?, enquiry })

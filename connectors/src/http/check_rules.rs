@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use http::header::HeaderName;
 use schemas::money::Currency;
 use serde_json::Value;
 
 use super::check::Findings;
-use super::config::{Direction, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit};
+use super::config::{
+    Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit,
+};
 
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {
@@ -14,6 +17,15 @@ pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) 
     rules(&post.accepted, &format!("{at}.post.accepted"), found);
     refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
+    let posted = post.duplicate_means == DuplicateMeans::Posted;
+    let means_at = format!("{at}.post.duplicate-means");
+    found.must(!posted || !post.duplicate.is_empty(), &means_at, "is declared, and no `duplicate` rule");
+    found.must(
+        !posted || operation.enquiry.is_none(),
+        &means_at,
+        "must not be `posted` where the core can be asked: an enquiry also compares the legs",
+    );
+    echo(post.echo.as_ref(), &format!("{at}.post.echo"), found);
     optional_rules(&post.not_done, &format!("{at}.post.not-done"), found);
     posting(&post.posting, &format!("{at}.post.posting"), found);
     for (code, reason) in &operation.refusals {
@@ -34,6 +46,7 @@ pub(super) fn enquiry(ask: &EnquiryConfig, has_codes: bool, at: &str, found: &mu
     rules(&ask.found, &format!("{at}.enquiry.found"), found);
     refusals(&ask.refused, has_codes, &format!("{at}.enquiry.refused"), found);
     rules(&ask.not_found, &format!("{at}.enquiry.not-found"), found);
+    echo(ask.echo.as_ref(), &format!("{at}.enquiry.echo"), found);
     if let Some(config) = &ask.posting {
         posting(config, &format!("{at}.enquiry.posting"), found);
     }
@@ -109,6 +122,17 @@ fn leg(config: &LegConfig, at: &str, found: &mut Findings) {
     if let Direction::Coded { pointer: path, debit, credit } = &amount.direction {
         pointer(path, &format!("{at}.amount.direction.coded.pointer"), found);
         found.must(debit != credit, &format!("{at}.amount.direction.coded"), "debit and credit have the same code");
+    }
+}
+
+fn echo(config: Option<&Echo>, at: &str, found: &mut Findings) {
+    match config {
+        None => {}
+        Some(Echo::Body(path)) => pointer(path, &format!("{at}.body"), found),
+        Some(Echo::Header(name)) => {
+            let named = HeaderName::try_from(name).is_ok();
+            found.must(named, &format!("{at}.header"), "is not a header's name");
+        }
     }
 }
 

@@ -119,12 +119,39 @@ pub struct PostConfig {
     /// The core knows the reference.
     #[serde(default)]
     pub duplicate: Vec<Rule>,
+    /// What such an answer says.
+    #[serde(default)]
+    pub duplicate_means: DuplicateMeans,
     /// The core declares that it did nothing and that a later attempt may succeed.
     #[serde(default)]
     pub not_done: Vec<Rule>,
+    /// Where every answer repeats the reference, if the core does that. An answer without ours is not understood.
+    #[serde(default)]
+    pub echo: Option<Echo>,
     /// What an acceptance tells.
     #[serde(default)]
     pub posting: PostingConfig,
+}
+
+/// What *duplicate* says of the posting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DuplicateMeans {
+    /// The reference was used; what became of it is asked by an enquiry. Without one, change data or a person tell.
+    #[default]
+    AskAgain,
+    /// The core answers so only when it has posted this very request.
+    Posted,
+}
+
+/// Where an answer repeats the reference of its request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Echo {
+    /// At this JSON pointer.
+    Body(String),
+    /// In this header.
+    Header(String),
 }
 
 /// An enquiry by `{core_ref}` and its declared answers.
@@ -140,6 +167,9 @@ pub struct EnquiryConfig {
     pub refused: Vec<RefusalRule>,
     /// The core has nothing under the reference.
     pub not_found: Vec<Rule>,
+    /// Where every answer repeats the reference, as in `post`.
+    #[serde(default)]
+    pub echo: Option<Echo>,
     /// What the answer tells; as in `post` where absent.
     #[serde(default)]
     pub posting: Option<PostingConfig>,

@@ -30,11 +30,11 @@ use self::call::Call;
 pub use self::check::ConfigError;
 use self::check::OperationPlan;
 pub use self::config::{
-    AmountConfig, CallConfig, Direction, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig, Limits, OperationConfig,
-    PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, Unit,
+    AmountConfig, CallConfig, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig,
+    Limits, OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, Unit,
 };
 use self::template::Values;
-use self::transport::{Exchange, Transport};
+use self::transport::{Answer, Exchange, Read, Transport};
 use crate::connector::{CoreConnector, Probe};
 use schemas::post_request::PostRequest;
 
@@ -48,7 +48,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 pub struct HttpCore {
     config: HttpCoreConfig,
     probe: Call,
-    operations: HashMap<String, OperationPlan>,
+    operations: HashMap<String, Arc<OperationPlan>>,
     transport: Arc<Transport>,
 }
 
@@ -57,7 +57,8 @@ impl HttpCore {
     pub fn build(config: HttpCoreConfig) -> Result<Self, Vec<ConfigError>> {
         let plan = check::plan(&config)?;
         let transport = Arc::new(Transport::new(plan.base, config.limits.clone()));
-        Ok(Self { probe: plan.probe, operations: plan.operations, transport, config })
+        let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
+        Ok(Self { probe: plan.probe, operations, transport, config })
     }
 
     /// How many connections lie idle and usable.
@@ -65,7 +66,7 @@ impl HttpCore {
         self.transport.idle_connections()
     }
 
-    fn render(&self, request: &PostRequest) -> Result<(&OperationPlan, Request<Full<Bytes>>), String> {
+    fn render(&self, request: &PostRequest) -> Result<(&Arc<OperationPlan>, Request<Full<Bytes>>), String> {
         let plan = self.operations.get(&request.operation);
         let plan = plan.ok_or_else(|| format!("the core does not offer {:?}", request.operation))?;
         let rendered = plan.post.render(self.transport.base(), Values::Request(request));
@@ -73,12 +74,18 @@ impl HttpCore {
     }
 
     /// Runs in a task of its own: a caller that goes away must not cut a request in half. The time-out is inside.
-    async fn exchange(&self, what: String, request: Request<Full<Bytes>>, timeout: Duration) -> Exchange {
+    async fn exchange<T: Send + 'static>(
+        &self,
+        what: String,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+        read: impl Fn(&Answer) -> Read<T> + Send + Sync + 'static,
+    ) -> Exchange<T> {
         let deadline = deadline(timeout);
         let transport = Arc::clone(&self.transport);
         let (done, outcome) = oneshot::channel();
         tokio::spawn(async move {
-            let exchange = transport.exchange(request, deadline).await;
+            let exchange = transport.exchange(request, deadline, read).await;
             if let Err(exchange) = done.send(exchange) {
                 tracing::warn!(%what, came_to = exchange.name(), "an exchange with the core ended after its caller");
             }
@@ -114,31 +121,49 @@ impl CoreConnector for HttpCore {
             Ok(rendered) => rendered,
             Err(reason) => return Outcome::NotSent { why: Unsent::NotTried, reason },
         };
-        match self.exchange(format!("post {}", request.core_ref), rendered, timeout).await {
+        let (limits, plan, request) = (self.config.limits.clone(), Arc::clone(plan), request.clone());
+        let what = format!("post {}", request.core_ref);
+        let read = move |answer: &Answer| {
+            let outcome = match Document::read(answer, &limits) {
+                Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request),
+                Err(reason) => Outcome::Unknown { reason },
+            };
+            match outcome {
+                Outcome::Unknown { .. } => Read::NotUnderstood(outcome),
+                outcome => Read::Understood(outcome),
+            }
+        };
+        match self.exchange(what, rendered, timeout, read).await {
             Exchange::NotSent(why, reason) => Outcome::NotSent { why, reason },
             Exchange::Unknown(reason) => Outcome::Unknown { reason },
-            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
-                Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, request),
-                Err(reason) => Outcome::Unknown { reason },
-            },
+            Exchange::Answered(outcome) => outcome,
         }
     }
 
     async fn enquire(&self, operation: &str, core_ref: &str, timeout: Duration) -> Enquiry {
         let plan = self.operations.get(operation);
-        let Some((plan, (call, ask))) = plan.and_then(|plan| Some((plan, plan.enquiry.as_ref()?))) else {
+        let Some((plan, asking)) = plan.and_then(|plan| Some((Arc::clone(plan), Arc::clone(plan.enquiry.as_ref()?))))
+        else {
             return Enquiry::NotUnderstood { reason: format!("no enquiry is declared for {operation:?}") };
         };
-        let request = match call.render(self.transport.base(), Values::Reference(core_ref)) {
+        let request = match asking.0.render(self.transport.base(), Values::Reference(core_ref)) {
             Ok(request) => request,
             Err(err) => return Enquiry::NotUnderstood { reason: err.to_string() },
         };
-        match self.exchange(format!("enquiry {core_ref}"), request, timeout).await {
-            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Enquiry::Unavailable { reason },
-            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
-                Ok(document) => answer::enquiry(&document, ask, &plan.config.post, &plan.config.refusals, core_ref),
+        let (limits, asked) = (self.config.limits.clone(), core_ref.to_owned());
+        let read = move |answer: &Answer| {
+            let found = match Document::read(answer, &limits) {
+                Ok(document) => answer::enquiry(&document, &asking.1, &plan.config.post, &plan.config.refusals, &asked),
                 Err(reason) => Enquiry::NotUnderstood { reason },
-            },
+            };
+            match found {
+                Enquiry::NotUnderstood { .. } => Read::NotUnderstood(found),
+                found => Read::Understood(found),
+            }
+        };
+        match self.exchange(format!("enquiry {core_ref}"), request, timeout, read).await {
+            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Enquiry::Unavailable { reason },
+            Exchange::Answered(found) => found,
         }
     }
 
@@ -147,12 +172,19 @@ impl CoreConnector for HttpCore {
             Ok(request) => request,
             Err(err) => return Probe::Down { reason: err.to_string() },
         };
-        match self.transport.exchange_beside(request, deadline(timeout)).await {
-            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Probe::Down { reason },
-            Exchange::Answered(answer) => match Document::read(&answer, &self.config.limits) {
+        let read = |answer: &Answer| {
+            let probe = match Document::read(answer, &self.config.limits) {
                 Ok(document) => answer::probe(&document, &self.config.probe),
                 Err(reason) => Probe::Down { reason },
-            },
+            };
+            match probe {
+                Probe::Down { .. } => Read::NotUnderstood(probe),
+                probe => Read::Understood(probe),
+            }
+        };
+        match self.transport.exchange_beside(request, deadline(timeout), read).await {
+            Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Probe::Down { reason },
+            Exchange::Answered(probe) => probe,
         }
     }
 }

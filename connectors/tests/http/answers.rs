@@ -2,7 +2,7 @@
 
 use locum_connectors::http::CORE_SIM;
 use locum_connectors::{CoreConnector, LegsMatch, Probe, legs_match};
-use schemas::core::{CoreLeg, Enquiry, Outcome, Posting};
+use schemas::core::{CoreLeg, Enquiry, Outcome, Posting, Unsent};
 
 use crate::peer::*;
 
@@ -57,9 +57,62 @@ async fn an_acceptance_of_other_legs_is_to_be_looked_up_like_a_duplicate() {
 }
 
 #[tokio::test]
-async fn a_core_that_declares_it_did_nothing_is_not_sent() {
+async fn a_core_that_declares_it_did_nothing_is_not_sent_and_is_not_away() {
     let outcome = outcome_of(&json(503, r#"{"code":"READ_ONLY"}"#)).await;
-    assert!(is_not_sent(&outcome), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::NotSent { why: Unsent::NotDone, .. }), "{outcome:?}");
+}
+
+/// The simulated core as one that repeats the reference in each answer and cannot be asked.
+fn echoing(echo: &str) -> String {
+    CORE_SIM.replace("      posting:\n", &format!("      echo: {echo}\n      posting:\n"))
+}
+
+#[tokio::test]
+async fn where_the_core_repeats_the_reference_an_answer_to_another_request_is_unknown() {
+    let answers = [
+        (201, BOOKED.to_owned()),
+        (422, r#"{"reference":"LOC1","code":"ACCOUNT_CLOSED"}"#.to_owned()),
+        (409, r#"{"reference":"LOC1","code":"DUPLICATE_REFERENCE"}"#.to_owned()),
+        (503, r#"{"reference":"LOC1","code":"READ_ONLY"}"#.to_owned()),
+    ];
+    for (status, body) in answers {
+        let yaml = echoing("{body: /reference}");
+        let (ours, _) = post_answered(&yaml, &transfer(), &json(status, &body)).await;
+        assert!(!is_unknown(&ours), "{status}: {ours:?}");
+        for another in [body.replace("LOC1", "LOC2"), body.replace("reference", "other")] {
+            let (outcome, _) = post_answered(&yaml, &transfer(), &json(status, &another)).await;
+            assert!(is_unknown(&outcome), "{another}: {outcome:?}");
+        }
+        let yaml = echoing("{header: X-Reference}");
+        let with = |reference: &str| {
+            json(status, &body).replace("Content-Length", &format!("X-Reference: {reference}\r\nContent-Length"))
+        };
+        let (ours, _) = post_answered(&yaml, &transfer(), &with("LOC1")).await;
+        assert!(!is_unknown(&ours), "{status}: {ours:?}");
+        for answer in [with("LOC2"), json(status, &body)] {
+            let (outcome, _) = post_answered(&yaml, &transfer(), &answer).await;
+            assert!(is_unknown(&outcome), "{answer}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_the_core_repeats_the_reference_nothing_found_of_another_reference_is_not_understood() {
+    let yaml = CORE_SIM.replace("      not-found:", "      echo: {body: /reference}\n      not-found:");
+    let (found, _) = enquiry_answered(&yaml, "LOC1", &json(404, r#"{"code":"NOT_FOUND","reference":"LOC1"}"#)).await;
+    assert_eq!(found, Enquiry::NotFound);
+    for body in [r#"{"code":"NOT_FOUND","reference":"LOC2"}"#, r#"{"code":"NOT_FOUND"}"#] {
+        let (found, _) = enquiry_answered(&yaml, "LOC1", &json(404, body)).await;
+        assert!(matches!(found, Enquiry::NotUnderstood { .. }), "{body}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_core_that_cannot_be_asked_may_declare_that_duplicate_means_posted() {
+    let yaml =
+        without_enquiry(&CORE_SIM.replace("      duplicate:", "      duplicate-means: posted\n      duplicate:"));
+    let (outcome, _) = post_answered(&yaml, &transfer(), &json(409, r#"{"code":"DUPLICATE_REFERENCE"}"#)).await;
+    assert_eq!(outcome, Outcome::Posted(Posting::default()));
 }
 
 #[tokio::test]

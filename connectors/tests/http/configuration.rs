@@ -2,7 +2,7 @@
 
 use locum_connectors::http::{CORE_SIM, HttpCore, HttpCoreConfig};
 
-use crate::peer::config;
+use crate::peer::{config, without_enquiry};
 
 fn errors(yaml: &str, url: &str) -> Vec<String> {
     match HttpCore::build(config(yaml, url)) {
@@ -114,5 +114,32 @@ fn unknown_and_repeated_keys_are_errors() {
         let yaml = CORE_SIM.replace(from, to);
         assert_ne!(yaml, CORE_SIM);
         assert!(serde_saphyr::from_str::<HttpCoreConfig>(&yaml).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn duplicate_means_posted_needs_a_duplicate_rule_and_a_core_that_cannot_be_asked() {
+    let posted = CORE_SIM.replace("      duplicate:", "      duplicate-means: posted\n      duplicate:");
+    let at = "operations.transfer.post.duplicate-means";
+    let found = errors(&posted, "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}: must not be `posted`")), "{found:?}");
+    let alone = without_enquiry(&posted);
+    assert!(errors(&alone, "http://core").is_empty());
+    let rule = alone.lines().find(|line| line.starts_with("      duplicate:")).unwrap();
+    let found = errors(&alone.replace(rule, ""), "http://core");
+    assert_eq!(found, [format!("{at}: is declared, and no `duplicate` rule")]);
+}
+
+#[test]
+fn an_echo_is_at_a_json_pointer_or_in_a_header() {
+    for (echo, fault) in
+        [("{body: reference}", "body: is not a JSON pointer"), ("{header: a b}", "header: is not a header's name")]
+    {
+        let yaml = CORE_SIM.replace("      posting:\n", &format!("      echo: {echo}\n      posting:\n"));
+        let found = errors(&yaml, "http://core");
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("operations.transfer.post.echo.{fault}")),
+            "{found:?}"
+        );
     }
 }

@@ -118,6 +118,12 @@ pub fn config(yaml: &str, url: &str) -> HttpCoreConfig {
     config
 }
 
+/// The same core, which cannot be asked.
+pub fn without_enquiry(yaml: &str) -> String {
+    let (before, _) = yaml.split_once("    enquiry:\n").unwrap();
+    before.replace("  enquiry: true", "  enquiry: false")
+}
+
 pub fn core_sim(url: &str) -> HttpCore {
     build(config(CORE_SIM, url))
 }

@@ -88,6 +88,27 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_again_after_an_answer_that_is_not_understood() {
+    for answer in [
+        json(500, r#"{"code":"INTERNAL"}"#),
+        response(502, "text/html", "<html>"),
+        json(201, &BOOKED.replace("LOC1", "LOC2")),
+    ] {
+        let (listener, url) = Listener::start().await;
+        let core = core_sim(&url);
+        let (outcome, (_, mut peer)) = tokio::join!(post(&core, PATIENT), listener.answer(&answer));
+        assert!(is_unknown(&outcome), "{outcome:?}");
+        assert_eq!(core.idle_connections(), 0);
+        let ended = peer.0.read(&mut [0]).await;
+        assert_eq!(ended.expect_err("a plain close").kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    let (listener, url) = Listener::start().await;
+    let core = core_sim(&url);
+    let (_, (_, _peer)) = tokio::join!(core.enquire("transfer", "LOC1", PATIENT), listener.answer(json(500, "{}")));
+    assert_eq!(core.idle_connections(), 0);
+}
+
+#[tokio::test]
 async fn a_connection_ends_by_a_reset_even_when_its_process_only_goes_away() {
     let (listener, url) = Listener::start().await;
     let core = core_sim(&url);

@@ -116,7 +116,7 @@ impl Connection {
     }
 
     /// Drops the socket and waits until it is gone; only then is the count final.
-    async fn end(mut self) -> u64 {
+    pub(super) async fn end(mut self) -> u64 {
         self.driver.abort();
         if let Err(err) = (&mut self.driver).await
             && err.is_panic()

@@ -22,13 +22,21 @@ use super::config::Limits;
 use schemas::core::Unsent;
 
 /// What an exchange came to. There is no connection left in flight in any of them.
-pub(super) enum Exchange {
-    /// An answer, read whole.
-    Answered(Answer),
+pub(super) enum Exchange<T> {
+    /// An answer, read whole, and what was made of it.
+    Answered(T),
     /// No byte left this process.
     NotSent(Unsent, String),
     /// Bytes left, and no whole answer came.
     Unknown(String),
+}
+
+/// What was made of an answer.
+pub(super) enum Read<T> {
+    /// It is a declared one.
+    Understood(T),
+    /// It is not. Whose answer it was is open, so its connection carries nothing any more.
+    NotUnderstood(T),
 }
 
 /// The connections to one core.
@@ -55,18 +63,28 @@ impl Transport {
     }
 
     /// Sends once, on one of the connections there may be. Tries again only where not one byte was written, and never past the
-    /// deadline.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
+    /// deadline. `read` judges the answer before its connection may be used again.
+    pub(super) async fn exchange<T>(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+        read: impl Fn(&Answer) -> Read<T>,
+    ) -> Exchange<T> {
         let Ok(Ok(_permit)) = timeout_at(deadline, self.permits.acquire()).await else {
             return Exchange::NotSent(Unsent::NotTried, "every connection to the core stayed busy".to_owned());
         };
-        self.exchange_beside(request, deadline).await
+        self.exchange_beside(request, deadline, read).await
     }
 
     /// The same beside the bound: a probe must not wait for the work whose success it is to foretell.
-    pub(super) async fn exchange_beside(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
+    pub(super) async fn exchange_beside<T>(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+        read: impl Fn(&Answer) -> Read<T>,
+    ) -> Exchange<T> {
         while let Some(connection) = self.take() {
-            match self.send(connection, request.clone(), deadline).await {
+            match self.send(connection, request.clone(), deadline, &read).await {
                 // It died while it was idle: the next one, or a new one.
                 Exchange::NotSent(..) if Instant::now() < deadline => {}
                 done => return done,
@@ -74,22 +92,34 @@ impl Transport {
         }
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.limits.connect_ms_max));
         match Connection::open(&self.base, connect_by).await {
-            Ok(connection) => self.send(connection, request, deadline).await,
+            Ok(connection) => self.send(connection, request, deadline, &read).await,
             Err(reason) => Exchange::NotSent(away_by(deadline), reason),
         }
     }
 
-    async fn send(&self, connection: Connection, request: Request<Full<Bytes>>, deadline: Instant) -> Exchange {
+    async fn send<T>(
+        &self,
+        connection: Connection,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+        read: &impl Fn(&Answer) -> Read<T>,
+    ) -> Exchange<T> {
         // The connection is spared; `Meter` asks again with each byte.
         if Instant::now() >= deadline {
             self.put(connection);
             return Exchange::NotSent(Unsent::NotTried, "no time was left to send".to_owned());
         }
         match connection.exchange(request, self.limits.body_bytes_max, deadline).await {
-            Ok((answer, connection)) => {
-                self.put(connection);
-                Exchange::Answered(answer)
-            }
+            Ok((answer, connection)) => match read(&answer) {
+                Read::Understood(meaning) => {
+                    self.put(connection);
+                    Exchange::Answered(meaning)
+                }
+                Read::NotUnderstood(meaning) => {
+                    connection.end().await;
+                    Exchange::Answered(meaning)
+                }
+            },
             Err(Broken { written: 0, reason }) => Exchange::NotSent(away_by(deadline), reason),
             Err(Broken { reason, .. }) => Exchange::Unknown(reason),
         }
@@ -130,7 +160,7 @@ fn away_by(deadline: Instant) -> Unsent {
     if Instant::now() < deadline { Unsent::CoreAway } else { Unsent::NotTried }
 }
 
-impl Exchange {
+impl<T> Exchange<T> {
     /// For logs.
     pub(super) fn name(&self) -> &'static str {
         match self {
