@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use read_model::{
-    Advance, Applied, Lease, Partition, Publication, SourceStatus, WriteError, Writer, offsets, parked_keys, status_of,
+    Advance, Applied, Lease, Partition, Publication, SourceStatus, WriteError, Writer, offsets, parked_queues,
+    status_of,
 };
 use tokio::sync::watch;
 
@@ -80,7 +81,7 @@ impl<'s> Leading<'s> {
         }
         metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(0.0);
         let next: HashMap<_, _> = offsets(db, source).await.map_err(|err| failed(&err))?.into_iter().collect();
-        let parked = parked_keys(db, source).await.map_err(|err| failed(&err))?;
+        let parked = parked_queues(db, source, status.generation).await.map_err(|err| failed(&err))?;
         let mut feed = (self.service.feed)().map_err(|err| failed(&err))?;
         if !next.is_empty() {
             feed.assign(next.clone().into_iter().collect()).await.map_err(|err| failed(&err))?;
@@ -279,6 +280,9 @@ fn now_ms() -> i64 {
 
 /// Tells of parked events, without their reasons: these may quote a customer's data, and are kept with the events.
 fn warn_of_parked(source: &str, prepared: &Prepared) {
+    if !prepared.healed.is_empty() {
+        tracing::info!(source, rows = prepared.healed.len(), "later events superseded the parked events of these rows");
+    }
     for event in &prepared.parked {
         let Partition { topic, partition } = &event.partition;
         tracing::warn!(

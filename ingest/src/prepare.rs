@@ -1,9 +1,9 @@
 //! Turns raw records into one apply transaction's worth of work. Pure: no IO, no clock.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, Partition, kept_of_parked};
+use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, Queue, marks_of};
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
 use schemas::mapping::{Mapping, Touched};
 use schemas::model::{CanonicalChange, Entity, LegEvidence};
@@ -28,6 +28,8 @@ pub struct Prepared {
     pub evidence: Vec<LegEvidence>,
     /// Events that cannot be applied.
     pub parked: Vec<ParkedEvent>,
+    /// Queues of earlier parked events that a later whole row superseded.
+    pub healed: BTreeSet<Queue>,
     /// Where each partition goes.
     pub steps: Vec<OffsetStep>,
     /// Highest version seen, if any row was.
@@ -50,6 +52,11 @@ impl Prepared {
         self.evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
     }
 
+    /// True when every change is of a table whose rows say all there is, so that a later one makes earlier ones needless.
+    fn is_state(&self) -> bool {
+        self.evidence.is_empty() && self.changes.iter().all(|change| change.entity != Entity::Transaction)
+    }
+
     /// Accounts that parked events touch; `None` = an event did not tell, so any.
     pub fn doubtful_accounts(&self) -> Option<BTreeSet<String>> {
         let mut accounts = BTreeSet::new();
@@ -70,7 +77,9 @@ pub struct Preparer {
     decoder: Decoder,
     generation: u32,
     identity: Option<LogIdentity<'static>>,
-    parked: HashSet<(Arc<str>, Option<Vec<u8>>)>,
+    parked: BTreeMap<Queue, ParkedQueue>,
+    /// The highest version seen in each partition since the start: an event sent again is not later than that.
+    highest: HashMap<Arc<Partition>, Version>,
     parked_in_a_row: u32,
 }
 
@@ -81,10 +90,12 @@ enum Fate {
     Parked {
         reason: String,
         touches: Vec<(Entity, String)>,
+        version: Option<Version>,
     },
     /// Behind a parked event of its key: says nothing about itself.
     Queued {
         touches: Vec<(Entity, String)>,
+        version: Version,
     },
     Halt(String),
 }
@@ -95,11 +106,11 @@ impl Preparer {
         mapping: Arc<Mapping>,
         generation: u32,
         identity: Option<&str>,
-        parked: Vec<(String, Option<Vec<u8>>)>,
+        parked: BTreeMap<Queue, ParkedQueue>,
     ) -> Self {
-        let parked = parked.into_iter().map(|(topic, key)| (topic.into(), key)).collect();
         let identity = identity.and_then(identity::parse);
-        Self { mapping, decoder: Decoder::new(), generation, identity, parked, parked_in_a_row: 0 }
+        let (decoder, highest) = (Decoder::new(), HashMap::new());
+        Self { mapping, decoder, generation, identity, parked, highest, parked_in_a_row: 0 }
     }
 
     /// Prepares records; stops before the first that must halt the source. `next` = next offset of each partition before.
@@ -116,15 +127,17 @@ impl Preparer {
             match self.one(record, &mut prepared) {
                 Fate::Done => self.parked_in_a_row = 0,
                 Fate::Ignored => prepared.ignored += 1,
-                Fate::Parked { reason, touches } => {
+                Fate::Parked { reason, touches, version } => {
                     self.parked_in_a_row += 1;
                     if self.parked_in_a_row > PARKED_IN_A_ROW_MAX {
                         prepared.halt = Some(format!("{PARKED_IN_A_ROW_MAX} events in a row parked, last: {reason}"));
                         break;
                     }
-                    self.park(record, reason, touches, &mut prepared);
+                    self.park(record, reason, touches, version, &mut prepared);
                 }
-                Fate::Queued { touches } => self.park(record, QUEUED.into(), touches, &mut prepared),
+                Fate::Queued { touches, version } => {
+                    self.park(record, QUEUED.into(), touches, Some(version), &mut prepared);
+                }
                 Fate::Halt(reason) => {
                     prepared.halt = Some(reason);
                     break;
@@ -141,16 +154,52 @@ impl Preparer {
         prepared
     }
 
-    fn park(&mut self, record: &RawRecord, reason: String, touches: Vec<(Entity, String)>, prepared: &mut Prepared) {
-        self.parked.insert(queue(record));
+    fn park(
+        &mut self,
+        record: &RawRecord,
+        reason: String,
+        touches: Vec<(Entity, String)>,
+        version: Option<Version>,
+        prepared: &mut Prepared,
+    ) {
+        let queue = self.parked.entry(queue(record)).or_default();
+        queue.marks.extend(marks_of(&touches));
+        queue.version = queue.version.max(version);
         prepared.parked.push(ParkedEvent {
             partition: Partition::clone(&record.partition),
             offset: record.offset,
+            topic: record.topic.to_string(),
             key: record.key.clone(),
             value: record.value.clone(),
             touches,
+            version,
             reason,
         });
+    }
+
+    /// A parked event that could not be read far enough to tell its version is not older than what its partition held before.
+    fn unread(&mut self, record: &RawRecord, reason: String) -> Fate {
+        let touches = self.touched_by_key(record);
+        Fate::Parked { reason, touches, version: self.highest.get(&record.partition).copied() }
+    }
+
+    /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches
+    /// everything that they do; of transactions, each counts.
+    fn behind(&mut self, queue: Queue, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
+        let touches = touches(self.mapping.touched(event));
+        let waiting = &self.parked[&queue];
+        let later = waiting.version.is_none_or(|parked| version > parked);
+        let covers = !touches.is_empty() && waiting.marks.is_subset(&marks_of(&touches));
+        let mut alone = Prepared::default();
+        let heals = later && covers && self.map(event, &mut alone).is_ok() && alone.is_state();
+        if !heals {
+            return Fate::Queued { touches, version };
+        }
+        self.parked.remove(&queue);
+        prepared.parked.retain(|event| event.queue() != queue);
+        prepared.healed.insert(queue);
+        prepared.changes.append(&mut alone.changes);
+        Fate::Done
     }
 
     fn one(&mut self, record: &RawRecord, prepared: &mut Prepared) -> Fate {
@@ -158,8 +207,7 @@ impl Preparer {
         let event = match decoded {
             Ok(Record::Change(event)) => event,
             Ok(Record::Heartbeat { .. }) if !topics::is_heartbeat(&record.topic) => {
-                let touches = self.touched_by_key(record);
-                return Fate::Parked { reason: "a heartbeat outside the heartbeat topic".into(), touches };
+                return self.unread(record, "a heartbeat outside the heartbeat topic".into());
             }
             Ok(Record::Heartbeat { ts_ms }) => {
                 prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
@@ -171,25 +219,31 @@ impl Preparer {
                 return Fate::Halt(format!("table {}.{} was truncated: re-snapshot", source.database, source.table));
             }
             Ok(Record::Tombstone { .. } | Record::Transaction(_) | Record::Ignored(_)) => return Fate::Ignored,
-            Err(err) => {
-                let touches = self.touched_by_key(record);
-                return Fate::Parked { reason: err.to_string(), touches };
-            }
+            Err(err) => return self.unread(record, err.to_string()),
         };
         if let Err(reason) = self.identify(&event.source.identity) {
             return Fate::Halt(reason);
         }
-        if self.parked.contains(&queue(record)) {
-            return Fate::Queued { touches: touches(self.mapping.touched(&event)) };
+        let version = Version::from_event(self.generation, &event);
+        let waiting = (!self.parked.is_empty()).then(|| queue(record)).filter(|queue| self.parked.contains_key(queue));
+        let fate = match waiting {
+            Some(queue) => self.behind(queue, &event, version, prepared),
+            None => match self.map(&event, prepared) {
+                Ok(()) => Fate::Done,
+                Err(reason) => {
+                    Fate::Parked { reason, touches: touches(self.mapping.touched(&event)), version: Some(version) }
+                }
+            },
+        };
+        match self.highest.get_mut(&record.partition) {
+            Some(highest) => *highest = version.max(*highest),
+            None => drop(self.highest.insert(record.partition.clone(), version)),
         }
-        match self.map(&event, prepared) {
-            Ok(()) => {
-                self.sign(record, &event, &mut prepared.signs);
-                prepared.watermark = prepared.watermark.max(Some(Version::from_event(self.generation, &event)));
-                Fate::Done
-            }
-            Err(reason) => Fate::Parked { reason, touches: touches(self.mapping.touched(&event)) },
+        if let Fate::Done = fate {
+            self.sign(record, &event, &mut prepared.signs);
+            prepared.watermark = prepared.watermark.max(Some(version));
         }
+        fate
     }
 
     fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), String> {
@@ -247,9 +301,8 @@ impl Preparer {
     }
 }
 
-/// What later events are queued by: the key as it is kept.
-fn queue(record: &RawRecord) -> (Arc<str>, Option<Vec<u8>>) {
-    (record.topic.clone(), record.key.as_deref().map(|key| kept_of_parked(key).into_owned()))
+fn queue(record: &RawRecord) -> Queue {
+    Queue::of(&record.topic, &record.partition, record.offset, record.key.as_deref())
 }
 
 fn nowhere(connector: Connector) -> SourcePosition<'static> {

@@ -37,8 +37,8 @@ pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
 pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
 pub use parked::{
-    EVERY_KEY, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedSummary, kept_of_parked, parked_events,
-    parked_keys, trust,
+    EVERY_KEY, Mark, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedQueue, ParkedRef, ParkedSummary, Queue,
+    kept_of_parked, marks_of, parked_events, parked_queues, trust,
 };
 pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};
@@ -50,6 +50,7 @@ pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LE
 pub use writer::{Applied, WriteError, Writer};
 
 /// Brings the read model's tables to their newest version.
-pub async fn migrate(db: &sql::Db) -> Result<(), sql::Error> {
-    db.migrate(COMPONENT, MIGRATIONS).await
+pub async fn migrate(db: &sql::Db) -> Result<(), WriteError> {
+    db.migrate(COMPONENT, MIGRATIONS).await?;
+    parked::adopt(db).await
 }

@@ -36,10 +36,10 @@ pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
         _ => ("accounts", "account_id"),
     };
     let sql = format!(
-        "SELECT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source AND d.entity = 'account' \
+        "SELECT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source AND d.entity = 'account' \
            AND d.entity_key = '*' AND d.generation = s.generation \
-         UNION ALL \
-         SELECT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source AND d.entity = ? \
+         UNION \
+         SELECT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source AND d.entity = ? \
            AND d.entity_key IN ({}) AND d.generation = s.generation \
          WHERE NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.entity_key AND r.source = d.source \
            AND r.generation = d.generation AND r.deleted = 0)",
@@ -213,7 +213,7 @@ impl Reader {
 
     /// The sources with parked events about accounts that are not there: such an account may be anybody's.
     async fn unplaced(&self) -> Result<Vec<String>, ReadError> {
-        let sql = "SELECT DISTINCT d.source AS source FROM sources s JOIN degraded_keys d ON d.source = s.source \
+        let sql = "SELECT DISTINCT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source \
              AND d.entity = 'account' AND d.generation = s.generation \
            WHERE NOT EXISTS (SELECT 1 FROM accounts r WHERE r.account_id = d.entity_key AND r.source = d.source \
              AND r.generation = d.generation AND r.deleted = 0)";
@@ -246,8 +246,10 @@ impl Reader {
             let (granted, grant_params) = condition(grant, "c.customer_id");
             let sql = format!(
                 "SELECT c.customer_id AS customer_id, c.version AS version, c.name AS name, {STATUS_COLUMNS}, \
-                   (SELECT COUNT(*) FROM degraded_keys d WHERE d.source = c.source AND d.generation = c.generation \
-                     AND (d.entity = 'customer' AND d.entity_key = c.customer_id OR d.entity_key = '*')) AS degraded \
+                   CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = c.source \
+                     AND d.generation = c.generation \
+                     AND (d.entity = 'customer' AND d.entity_key = c.customer_id OR d.entity = 'account' AND d.entity_key = '*')) \
+                   THEN 1 ELSE 0 END AS degraded \
                  FROM customers c JOIN sources s ON s.source = c.source AND s.generation = c.generation \
                  WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY c.source"
             );

@@ -9,56 +9,74 @@ pub const COMPONENT: &str = "read-model";
 ///
 /// The key of a row is (its canonical key, source, generation), so that a new generation can be filled in the shadow of the
 /// one that is served. `sources.generation` names the one that is served.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    statements: &[
-        "CREATE TABLE customers (
-           customer_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
-           version {bytes:26} NOT NULL, deleted {int} NOT NULL,
-           name {text:512},
-           PRIMARY KEY (customer_id, source, generation))",
-        "CREATE TABLE accounts (
-           account_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
-           version {bytes:26} NOT NULL, deleted {int} NOT NULL,
-           customer_id {text:64} NOT NULL, currency {text:3} NOT NULL, state {text:16} NOT NULL, product {text:128},
-           PRIMARY KEY (account_id, source, generation))",
-        "CREATE INDEX accounts_by_customer ON accounts (customer_id, account_id)",
-        "CREATE TABLE balances (
-           account_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
-           version {bytes:26} NOT NULL, deleted {int} NOT NULL,
-           currency {text:3} NOT NULL, booked_minor {int} NOT NULL, overdraft_line_minor {int} NOT NULL,
-           core_holds_minor {int} NOT NULL, last_posting {int},
-           PRIMARY KEY (account_id, source, generation))",
-        "CREATE TABLE transactions (
-           transaction_id {text:128} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
-           version {bytes:26} NOT NULL, deleted {int} NOT NULL,
-           account_id {text:64} NOT NULL, booked_at_us {int} NOT NULL, posting_no {int}, amount_minor {int} NOT NULL,
-           currency {text:3} NOT NULL, value_day {int} NOT NULL, remittance {text:1024}, remittance_search {text:2048},
-           core_ref {text:64},
-           PRIMARY KEY (transaction_id, source, generation))",
-        "CREATE INDEX transactions_by_account
-           ON transactions (account_id, source, generation, booked_at_us, transaction_id)",
-        // applied_seq counts the apply transactions of a source: the position that answers carry. token = the lease's.
-        "CREATE TABLE sources (
-           source {text:64} NOT NULL, generation {int} NOT NULL, rebuilding {int}, identity {text:255},
-           loaded {int} NOT NULL, as_of_ms {int}, watermark {bytes:26} NOT NULL, applied_seq {int} NOT NULL,
-           events_applied {int} NOT NULL, events_behind {int}, halted {text:512}, token {int} NOT NULL,
-           PRIMARY KEY (source))",
-        "CREATE TABLE offsets (
-           source {text:64} NOT NULL, topic {text:249} NOT NULL, kpartition {int} NOT NULL,
-           generation {int} NOT NULL, next_offset {int} NOT NULL, token {int} NOT NULL,
-           PRIMARY KEY (source, topic, kpartition))",
-        "CREATE TABLE source_leases (
-           source {text:64} NOT NULL, owner {text:128} NOT NULL, token {int} NOT NULL, expires_at_ms {int} NOT NULL,
-           PRIMARY KEY (source))",
-        "CREATE TABLE parked_events (
-           source {text:64} NOT NULL, topic {text:249} NOT NULL, kpartition {int} NOT NULL, koffset {int} NOT NULL,
-           generation {int} NOT NULL, event_key {blob}, event_value {blob}, entity_keys {text} NOT NULL,
-           reason {text:512} NOT NULL, parked_at_ms {int} NOT NULL,
-           PRIMARY KEY (source, topic, kpartition, koffset))",
-        "CREATE TABLE degraded_keys (
-           source {text:64} NOT NULL, entity {text:16} NOT NULL, entity_key {text:128} NOT NULL,
-           generation {int} NOT NULL,
-           PRIMARY KEY (source, entity, entity_key))",
-    ],
-}];
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, statements: FIRST }, Migration { version: 2, statements: PARKED_QUEUES }];
+
+/// Parked events by queue and generation; [`adopt`](crate::parked::adopt) moves those of `parked_events` over.
+/// A key is in doubt while a row of `parked_marks` names it.
+const PARKED_QUEUES: &[&str] = &[
+    "CREATE TABLE parked (
+       source {text:64} NOT NULL, generation {int} NOT NULL, topic {text:249} NOT NULL, kpartition {int} NOT NULL,
+       koffset {int} NOT NULL, queue {bytes:32} NOT NULL, event_topic {text:249} NOT NULL, version {bytes:26},
+       event_key {blob}, event_value {blob}, entity_keys {text} NOT NULL, reason {text:512} NOT NULL,
+       parked_at_ms {int} NOT NULL, ordered {int} NOT NULL,
+       PRIMARY KEY (source, generation, topic, kpartition, koffset))",
+    "CREATE INDEX parked_by_queue ON parked (source, generation, queue)",
+    "CREATE INDEX parked_by_order ON parked (source, ordered)",
+    "CREATE TABLE parked_marks (
+       source {text:64} NOT NULL, generation {int} NOT NULL, entity {text:16} NOT NULL, entity_key {text:128} NOT NULL,
+       queue {bytes:32} NOT NULL,
+       PRIMARY KEY (source, generation, entity, entity_key, queue))",
+    "CREATE INDEX parked_marks_by_queue ON parked_marks (source, generation, queue)",
+];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE customers (
+       customer_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
+       version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       name {text:512},
+       PRIMARY KEY (customer_id, source, generation))",
+    "CREATE TABLE accounts (
+       account_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
+       version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       customer_id {text:64} NOT NULL, currency {text:3} NOT NULL, state {text:16} NOT NULL, product {text:128},
+       PRIMARY KEY (account_id, source, generation))",
+    "CREATE INDEX accounts_by_customer ON accounts (customer_id, account_id)",
+    "CREATE TABLE balances (
+       account_id {text:64} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
+       version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       currency {text:3} NOT NULL, booked_minor {int} NOT NULL, overdraft_line_minor {int} NOT NULL,
+       core_holds_minor {int} NOT NULL, last_posting {int},
+       PRIMARY KEY (account_id, source, generation))",
+    "CREATE TABLE transactions (
+       transaction_id {text:128} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
+       version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       account_id {text:64} NOT NULL, booked_at_us {int} NOT NULL, posting_no {int}, amount_minor {int} NOT NULL,
+       currency {text:3} NOT NULL, value_day {int} NOT NULL, remittance {text:1024}, remittance_search {text:2048},
+       core_ref {text:64},
+       PRIMARY KEY (transaction_id, source, generation))",
+    "CREATE INDEX transactions_by_account
+       ON transactions (account_id, source, generation, booked_at_us, transaction_id)",
+    // applied_seq counts the apply transactions of a source: the position that answers carry. token = the lease's.
+    "CREATE TABLE sources (
+       source {text:64} NOT NULL, generation {int} NOT NULL, rebuilding {int}, identity {text:255},
+       loaded {int} NOT NULL, as_of_ms {int}, watermark {bytes:26} NOT NULL, applied_seq {int} NOT NULL,
+       events_applied {int} NOT NULL, events_behind {int}, halted {text:512}, token {int} NOT NULL,
+       PRIMARY KEY (source))",
+    "CREATE TABLE offsets (
+       source {text:64} NOT NULL, topic {text:249} NOT NULL, kpartition {int} NOT NULL,
+       generation {int} NOT NULL, next_offset {int} NOT NULL, token {int} NOT NULL,
+       PRIMARY KEY (source, topic, kpartition))",
+    "CREATE TABLE source_leases (
+       source {text:64} NOT NULL, owner {text:128} NOT NULL, token {int} NOT NULL, expires_at_ms {int} NOT NULL,
+       PRIMARY KEY (source))",
+    "CREATE TABLE parked_events (
+       source {text:64} NOT NULL, topic {text:249} NOT NULL, kpartition {int} NOT NULL, koffset {int} NOT NULL,
+       generation {int} NOT NULL, event_key {blob}, event_value {blob}, entity_keys {text} NOT NULL,
+       reason {text:512} NOT NULL, parked_at_ms {int} NOT NULL,
+       PRIMARY KEY (source, topic, kpartition, koffset))",
+    "CREATE TABLE degraded_keys (
+       source {text:64} NOT NULL, entity {text:16} NOT NULL, entity_key {text:128} NOT NULL,
+       generation {int} NOT NULL,
+       PRIMARY KEY (source, entity, entity_key))",
+];

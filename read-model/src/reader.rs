@@ -162,8 +162,9 @@ struct Sources {
 /// How long the statuses of the sources are believed.
 const SOURCES_BELIEVED: Duration = Duration::from_secs(1);
 
-pub(crate) const DEGRADED: &str = "(SELECT COUNT(*) FROM degraded_keys d WHERE d.source = a.source \
-    AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) AS degraded";
+pub(crate) const DEGRADED: &str = "CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = a.source \
+    AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) \
+    THEN 1 ELSE 0 END AS degraded";
 
 impl Reader {
     /// A reader of the tables in `db`, with the tiers in front of it.

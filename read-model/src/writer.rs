@@ -112,12 +112,9 @@ impl Writer {
         for keys in chunks(keys) {
             let sql = format!(
                 "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_JOIN} \
-                 LEFT JOIN degraded_keys d ON d.source = a.source AND d.generation = a.generation \
-                   AND d.entity = 'account' AND d.entity_key = a.account_id \
-                 LEFT JOIN degraded_keys e ON e.source = a.source AND e.generation = a.generation \
-                   AND e.entity = 'account' AND e.entity_key = '*' \
-                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND d.source IS NULL AND e.source IS NULL \
-                   AND a.account_id IN ({})",
+                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND a.account_id IN ({}) \
+                   AND NOT EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = a.source \
+                     AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*'))",
                 placeholders(keys.len())
             );
             for row in tx.query(&sql, self.scoped(&keys)).await? {

@@ -34,6 +34,7 @@ on_every_engine! {
     filters_narrow_a_page => filters;
     a_floor_is_reached_or_refused => floors;
     parked_events_degrade_what_they_touch => parked;
+    events_parked_by_an_earlier_release_keep_their_marks => parked_before;
     an_event_that_does_not_tell_what_it_touches_degrades_everything => parked_unknown;
     what_a_parked_event_may_have_made_is_not_called_absent => parked_absence;
     an_event_of_any_size_can_be_parked => parked_large;
@@ -229,7 +230,8 @@ async fn floors(world: &mut World) {
 
 fn parked_event(touches: Vec<(Entity, String)>) -> ParkedEvent {
     let reason = "value: malformed JSON at column 1".to_owned();
-    ParkedEvent { partition: partition(), offset: 5, key: Some(b"k".to_vec()), value: None, touches, reason }
+    let (topic, key) = (TOPIC.to_owned(), Some(b"k".to_vec()));
+    ParkedEvent { partition: partition(), offset: 5, topic, key, value: None, touches, version: None, reason }
 }
 
 async fn parked(world: &mut World) {
@@ -244,10 +246,54 @@ async fn parked(world: &mut World) {
     }
     // Degraded rows stay out of the tiers, also after being read.
     assert_eq!(reader.account(&Grant::Any, "a", &none).await.unwrap().tier, Tier::Sql);
-    assert_eq!(parked_keys(&world.db, "bank").await.unwrap(), vec![(TOPIC.to_owned(), event.key)]);
+    let queues = parked_queues(&world.db, "bank", 1).await.unwrap();
+    let marks = [(Entity::Account, "a".to_owned())].into();
+    assert_eq!(queues, [(event.queue(), ParkedQueue { marks, version: None })].into());
     let events = parked_events(&world.db, Some("bank"), 10).await.unwrap();
     assert_eq!((events.len(), events[0].offset, events[0].entity_keys.as_str()), (1, 5, r#"[["account","a"]]"#));
     assert_eq!(parked_events(&world.db, Some("other"), 10).await.unwrap(), vec![]);
+    // Another queue touches the row too: it is in doubt until the last of them is forgotten.
+    let (offset, key, version) = (6, Some(b"l".to_vec()), Some(version(3)));
+    let other = ParkedEvent { offset, key, version, ..event.clone() };
+    let more = ParkedEvent { offset: 7, ..other.clone() };
+    world.apply_with(vec![], vec![other.clone(), more]).await;
+    let queues = parked_queues(&world.db, "bank", 1).await.unwrap();
+    assert_eq!((queues.len(), queues[&other.queue()].version), (2, version));
+    for (forgotten, quality, parked) in [(event, Quality::Degraded, 2), (other, Quality::Ok, 0)] {
+        let (writer, queues) = (world.writer.clone(), [forgotten.queue()].into());
+        let forget = world.db.transaction(move |tx| Box::pin(async move { writer.forget_queues(tx, &queues).await }));
+        forget.await.unwrap();
+        let read = reader.account(&Grant::Any, "a", &none).await.unwrap();
+        assert_eq!(read.freshness[0].quality, quality);
+        assert_eq!(parked_events(&world.db, None, 10).await.unwrap().len(), parked);
+    }
+}
+
+/// Parked and trusted by a release that knew no queues.
+async fn parked_before(world: &mut World) {
+    let keys = [r#"[["account","a"]]"#, r#"[["balance","a"],["customer","c"]]"#, "[]"];
+    for (offset, keys) in keys.into_iter().enumerate() {
+        let sql = "INSERT INTO parked_events (source, topic, kpartition, koffset, generation, event_key, entity_keys, \
+            reason, parked_at_ms) VALUES ('bank', ?, 0, ?, 1, ?, ?, 'why', 7)";
+        let key = [b'k', offset as u8].to_vec();
+        world.db.exec(sql, sql::params![TOPIC, offset as i64, key, keys]).await.unwrap();
+    }
+    for (entity, key) in [("account", "a"), ("customer", "c")] {
+        let sql = "INSERT INTO degraded_keys (source, entity, entity_key, generation) VALUES ('bank', ?, ?, 1)";
+        world.db.exec(sql, sql::params![entity, key]).await.unwrap();
+    }
+    migrate(&world.db).await.unwrap();
+    migrate(&world.db).await.unwrap();
+    let queues = parked_queues(&world.db, "bank", 1).await.unwrap();
+    let mark = |entity, key: &str| (entity, key.to_owned());
+    let marks: Vec<Vec<Mark>> = (0..3u8)
+        .map(|n| {
+            queues[&Queue::of(TOPIC, &partition(), i64::from(n), Some(&[b'k', n]))].marks.iter().cloned().collect()
+        })
+        .collect();
+    let (a, c) = (mark(Entity::Account, "a"), mark(Entity::Customer, "c"));
+    assert_eq!(marks, [vec![a.clone()], vec![c, a], vec![]]);
+    assert_eq!(parked_events(&world.db, Some("bank"), 10).await.unwrap().len(), 3);
 }
 
 async fn parked_unknown(world: &mut World) {
@@ -302,8 +348,8 @@ async fn parked_large(world: &mut World) {
     let touches = vec![(Entity::Account, "x".repeat(40 << 20))];
     let event = ParkedEvent { key: Some(huge.clone()), value: Some(huge.clone()), ..parked_event(touches) };
     world.apply_with(vec![], vec![event]).await;
-    let kept = parked_keys(&world.db, "bank").await.unwrap();
-    assert_eq!(kept, vec![(TOPIC.to_owned(), Some(kept_of_parked(&huge).into_owned()))]);
+    let kept = Queue::of(TOPIC, &partition(), 5, Some(&kept_of_parked(&huge)));
+    assert_eq!(parked_queues(&world.db, "bank", 1).await.unwrap().into_keys().collect::<Vec<_>>(), [kept]);
     let mut other = huge.clone();
     other[(40 << 20) - 1] = b'y';
     assert_ne!(kept_of_parked(&huge), kept_of_parked(&other));

@@ -128,9 +128,13 @@ impl Core {
     }
 
     pub fn poison(&self, no: &str) {
-        let key = json!({"account_no": no}).to_string();
+        self.poison_row("accounts", json!({"account_no": no}));
+    }
+
+    pub fn poison_row(&self, table: &str, key: Json) {
+        let key = key.to_string();
         let number = i32::from(key.bytes().fold(0u8, u8::wrapping_add) % 2);
-        self.append(partition("accounts", number), key.into_bytes(), Some(b"{\"op\":\"u\",".to_vec()));
+        self.append(partition(table, number), key.into_bytes(), Some(b"{\"op\":\"u\",".to_vec()));
     }
 
     pub fn truncate(&self) {
