@@ -15,7 +15,8 @@ use sql::Dialect;
 use tower::ServiceExt;
 
 use crate::account::moment_text;
-use crate::bank::{Bank, json, posting_answer, problem, raw};
+use crate::answer::{json, posting_answer, problem, raw};
+use crate::bank::Bank;
 use crate::changes::{self, Change, Kind};
 use crate::faults::Fault;
 use crate::ledger::{Deadline, LedgerError, find, update};

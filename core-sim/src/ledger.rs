@@ -9,13 +9,11 @@ use tokio::sync::watch;
 
 use crate::account::{Account, PostingRow, moment_text, money};
 use crate::changes::{self, Change, Kind};
-use crate::model::{Booked, Order, Problem};
+use crate::model::{AMOUNT_MINOR_MAX, Booked, Order, Problem};
 use crate::options::Class;
 use crate::references::{self, Remembered};
 use crate::schema;
 
-/// Largest amount that DECIMAL(15,2) holds, in minor units.
-pub(crate) const AMOUNT_MINOR_MAX: i64 = 999_999_999_999_999;
 /// How often a posting is run again after a deadlock or a lock wait.
 const ATTEMPTS_MAX: u32 = 20;
 
@@ -154,10 +152,22 @@ async fn post_once(
     };
     if rules.class != Class::Neither
         && let Some(reference) = &order.reference
+        && let Some(first) = first_answer(order, &outcome)?
     {
-        references::remember(tx, rules.class, reference, order, &outcome, now).await?;
+        references::remember(tx, rules.class, reference, &first, now).await?;
     }
     Ok((outcome, position))
+}
+
+/// What the core will say of this reference from now on; `None` = a reference that was known before.
+fn first_answer(order: &Order, outcome: &Outcome) -> Result<Option<Remembered>, Error> {
+    let (booked, body) = match outcome {
+        Outcome::Booked(booked) => (true, serde_json::to_string(booked)),
+        Outcome::Refused(problem) => (false, serde_json::to_string(problem)),
+        Outcome::Repeated(_) | Outcome::OtherLegs => return Ok(None),
+    };
+    let body = body.map_err(|err| Error::Configuration(format!("answer cannot be written: {err}")))?;
+    Ok(Some(Remembered { booked, fingerprint: order.fingerprint(), body }))
 }
 
 /// Debited and credited account, locked in order of their numbers.

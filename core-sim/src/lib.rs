@@ -5,6 +5,7 @@
 //! `bank`, the control interface `control`, the books `ledger`, connections and how they break `serve` and `faults`.
 
 mod account;
+mod answer;
 mod bank;
 mod changes;
 mod control;

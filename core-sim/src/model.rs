@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest reference the core stores, in characters (ISO 20022 Max35Text).
 pub const REFERENCE_LEN_MAX: usize = 35;
+/// Largest amount that DECIMAL(15,2) holds, in minor units.
+pub(crate) const AMOUNT_MINOR_MAX: i64 = 999_999_999_999_999;
 /// Longest text of a posting, in characters.
 pub const TEXT_LEN_MAX: usize = 140;
 

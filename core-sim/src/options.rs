@@ -105,7 +105,7 @@ impl Options {
             }
         };
         let mut minor = |name: &str, text: &str| match currency.map(|c| parse_minor(text, c)) {
-            Some(Ok(minor)) if (0..=crate::ledger::AMOUNT_MINOR_MAX).contains(&minor) => minor,
+            Some(Ok(minor)) if (0..=crate::model::AMOUNT_MINOR_MAX).contains(&minor) => minor,
             None => 0,
             _ => {
                 faults.push(format!("--{name} {text}: expected an amount such as 1000.00"));

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use sql::{Db, Dialect, Error, params};
 
 use crate::account::{Account, PostingRow};
-use crate::bank::{json, problem};
+use crate::answer::{json, problem};
 use crate::ledger::Ledger;
 use crate::{references, schema};
 

@@ -3,8 +3,6 @@
 use jiff::Timestamp;
 use sql::{Error, Policy, Row, Tx, Upsert, params};
 
-use crate::ledger::Outcome;
-use crate::model::Order;
 use crate::options::Class;
 
 const BOOKED: &str = "BOOKED";
@@ -53,16 +51,10 @@ pub(crate) async fn remember(
     tx: &mut Tx,
     class: Class,
     reference: &str,
-    order: &Order,
-    outcome: &Outcome,
+    first: &Remembered,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (word, body) = match outcome {
-        Outcome::Booked(booked) => (BOOKED, serde_json::to_string(booked)),
-        Outcome::Refused(problem) => (REFUSED, serde_json::to_string(problem)),
-        Outcome::Repeated(_) | Outcome::OtherLegs => return Ok(()),
-    };
-    let body = body.map_err(|err| Error::Configuration(format!("answer cannot be written: {err}")))?;
+    let word = if first.booked { BOOKED } else { REFUSED };
     if class == Class::Enquiry {
         let sql = "SELECT outcome FROM refs WHERE ext_ref = ? FOR UPDATE";
         let known = tx.query_opt(sql, params![reference]).await?;
@@ -70,7 +62,7 @@ pub(crate) async fn remember(
             return Ok(());
         }
     }
-    let row = params![reference, word, order.fingerprint(), body, now.as_millisecond()];
+    let row = params![reference, word, &first.fingerprint, &first.body, now.as_millisecond()];
     tx.upsert(Upsert::new("refs", COLUMNS, &["ext_ref"], Policy::Replace).row(row)).await
 }
 
