@@ -1,18 +1,31 @@
-//! The identity of a core's log as text in `sources.identity`: `SERVER:LOG`, server `-` while unknown.
+//! The identity of a core's log as text in `sources.identity`: the base name of its files.
 
 use schemas::position::LogIdentity;
 
 /// As stored and shown.
 pub fn render(identity: &LogIdentity<'_>) -> String {
-    match identity.server_id {
-        Some(server) => format!("{server}:{}", identity.log),
-        None => format!("-:{}", identity.log),
-    }
+    identity.log.clone().into_owned()
 }
 
-/// The reverse of [`render`].
-pub fn parse(text: &str) -> Option<LogIdentity<'static>> {
-    let (server, log) = text.split_once(':')?;
-    let server_id = if server == "-" { None } else { Some(server.parse().ok()?) };
-    Some(LogIdentity { server_id, log: log.to_owned().into() })
+/// The reverse of [`render`]. Earlier versions wrote `SERVER:LOG`; the server is left out, since it names a writer only.
+pub fn parse(text: &str) -> LogIdentity<'static> {
+    let server = |text: &str| text == "-" || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let log = match text.split_once(':') {
+        Some((before, log)) if server(before) => log,
+        _ => text,
+    };
+    LogIdentity { log: log.to_owned().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_written_with_its_server_is_the_same_log() {
+        for text in ["1:mariadb-bin", "-:mariadb-bin", "mariadb-bin"] {
+            assert_eq!(render(&parse(text)), "mariadb-bin");
+        }
+        assert_eq!(parse("-:").log, "");
+    }
 }

@@ -108,7 +108,7 @@ impl Preparer {
         identity: Option<&str>,
         parked: BTreeMap<Queue, ParkedQueue>,
     ) -> Self {
-        let identity = identity.and_then(identity::parse);
+        let identity = identity.map(identity::parse);
         let (decoder, highest) = (Decoder::new(), HashMap::new());
         Self { mapping, decoder, generation, identity, parked, highest, parked_in_a_row: 0 }
     }
@@ -263,17 +263,14 @@ impl Preparer {
     }
 
     fn identify(&mut self, seen: &LogIdentity<'_>) -> Result<(), String> {
-        match &mut self.identity {
-            Some(known) if !known.agrees_with(seen) => {
+        match &self.identity {
+            Some(known) if known != seen => {
                 let (was, is) = (identity::render(known), identity::render(seen));
                 Err(format!("the core's log changed its identity from {was} to {is}: open a new generation"))
             }
-            Some(known) => {
-                known.server_id = known.server_id.or(seen.server_id);
-                Ok(())
-            }
-            none => {
-                *none = Some(seen.clone().into_owned());
+            Some(_) => Ok(()),
+            None => {
+                self.identity = Some(seen.clone().into_owned());
                 Ok(())
             }
         }
@@ -291,7 +288,7 @@ impl Preparer {
             name: "".into(),
             database: database.into(),
             table: table.into(),
-            identity: LogIdentity { server_id: None, log: "".into() },
+            identity: LogIdentity { log: "".into() },
             position: nowhere(self.mapping.connector()),
             snapshot: Snapshot::Streamed,
             ts_source_ms: 0,

@@ -327,9 +327,9 @@ async fn what_cannot_be_followed_halts_the_source_and_keeps_serving() {
                 "truncated"
             }
             "identity" => {
-                site.core.server_id.store(9, Ordering::SeqCst);
+                site.core.log_name.store(9, Ordering::SeqCst);
                 site.core.account("A1", 2, 2);
-                "changed its identity from 1:bin to 9:bin"
+                "changed its identity from bin1 to bin9"
             }
             _ => {
                 site.core.lose("retention passed offset 7");

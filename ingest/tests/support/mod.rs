@@ -43,7 +43,8 @@ pub struct Log {
 pub struct Core {
     pub log: Arc<Mutex<Log>>,
     news: Arc<Notify>,
-    pub server_id: Arc<AtomicU32>,
+    /// Which log the core writes: its name, as a number.
+    pub log_name: Arc<AtomicU32>,
 }
 
 pub fn partition(table: &str, number: i32) -> Partition {
@@ -67,7 +68,7 @@ pub fn posting_row(no: &str, n: i64, leg: &str, minor: i64, reference: &str) -> 
 impl Core {
     pub fn new() -> Core {
         let core = Core::default();
-        core.server_id.store(1, Ordering::SeqCst);
+        core.log_name.store(1, Ordering::SeqCst);
         core.log.lock().unwrap().batch = 100;
         for table in ["accounts", "postings"] {
             for number in 0..2 {
@@ -96,10 +97,10 @@ impl Core {
             log.position
         };
         let now = now_ms();
-        let server_id = if snapshot == "false" { self.server_id.load(Ordering::SeqCst) } else { 0 };
+        let file = format!("bin{}.000001", self.log_name.load(Ordering::SeqCst));
         let value = json!({"before": before, "after": after, "op": op, "ts_ms": now, "source": {"connector": "mariadb",
             "name": "core", "ts_ms": made, "snapshot": snapshot, "db": "corebank", "table": table,
-            "server_id": server_id, "gtid": null, "file": "bin.000001", "pos": position, "row": 0}});
+            "server_id": 1, "gtid": null, "file": file, "pos": position, "row": 0}});
         let number = i32::from(key.to_string().bytes().fold(0u8, u8::wrapping_add) % 2);
         self.append(partition(table, number), key.to_string().into_bytes(), Some(value.to_string().into_bytes()));
     }

@@ -10,6 +10,7 @@ use super::error::{DecodeError, Half, OURS};
 use super::row::{Cell, Name, Row};
 use super::source::RawSource;
 use super::{ChangeEvent, Ignored, Op, Record, TableSchema, TransactionMarker, TransactionRef, TransactionStatus};
+use crate::position::TOTAL_ORDER_MAX;
 
 /// Members of the envelope, or of the frame around it (`schema`, `payload`).
 #[derive(Default)]
@@ -178,7 +179,11 @@ fn transaction_ref<'a>(row: &Row<'a>) -> Result<TransactionRef<'a>, DecodeError>
             .ok_or_else(|| expected(&format!("transaction.{name}"), "a non-negative integer"))
     };
     let id = row.get("id").and_then(Cell::text).ok_or_else(|| expected("transaction.id", "a string"))?;
-    Ok(TransactionRef { id, total_order: number("total_order")?, collection_order: number("data_collection_order")? })
+    let (total_order, collection_order) = (number("total_order")?, number("data_collection_order")?);
+    if total_order > TOTAL_ORDER_MAX {
+        return Err(expected("transaction.total_order", &format!("at most {TOTAL_ORDER_MAX}")));
+    }
+    Ok(TransactionRef { id, total_order, collection_order })
 }
 
 fn expected(at: &str, what: &str) -> DecodeError {

@@ -88,18 +88,26 @@ pub enum Op {
 /// An event's place in its source transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionRef<'a> {
-    /// The transaction's id, as in its markers.
+    /// The transaction's id as this event has it. Compare [`TransactionRef::source_transaction`] instead.
     pub id: Cow<'a, str>,
-    /// Place among all events of the transaction, from 1.
+    /// Place among all events of the transaction, from 1. After a restart of a connector inside a transaction the rest of
+    /// it is counted from 1 again (MariaDB, MySQL).
     pub total_order: u64,
     /// Place among the transaction's events of this table, from 1.
     pub collection_order: u64,
 }
 
+impl TransactionRef<'_> {
+    /// What all events and markers of one transaction have in common.
+    pub fn source_transaction(&self) -> &str {
+        source_transaction(&self.id)
+    }
+}
+
 /// A BEGIN or END record of the transaction topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionMarker<'a> {
-    /// The transaction's id, as in its events.
+    /// The transaction's id as this marker has it. Compare [`TransactionMarker::source_transaction`] instead.
     pub id: Cow<'a, str>,
     /// Begin or end.
     pub status: TransactionStatus,
@@ -109,6 +117,23 @@ pub struct TransactionMarker<'a> {
     pub tables: Vec<(Cow<'a, str>, u64)>,
     /// When it began or ended, milliseconds since 1970, where told.
     pub ts_ms: Option<i64>,
+}
+
+impl TransactionMarker<'_> {
+    /// What all events and markers of one transaction have in common.
+    pub fn source_transaction(&self) -> &str {
+        source_transaction(&self.id)
+    }
+}
+
+/// PostgreSQL's id is `XID:LSN`, and the LSN is that of each operation: only the XID names the transaction. It names one
+/// within a stretch of the stream, because XIDs are used again. The ids of MariaDB and MySQL are whole.
+fn source_transaction(id: &str) -> &str {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match id.split_once(':') {
+        Some((xid, lsn)) if number(xid) && number(lsn) => xid,
+        _ => id,
+    }
 }
 
 /// Which end of a transaction a marker stands at.

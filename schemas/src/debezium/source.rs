@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::error::{DecodeError, Half, OURS};
 use super::row::{Cell, Name};
-use crate::position::{LogIdentity, SourcePosition};
+use crate::position::{FILE_MAX, LogIdentity, OFFSET_MAX, SourcePosition};
 
 /// The Debezium connectors whose positions we can order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,8 +121,7 @@ macro_rules! fields {
 
 fields! {
     connector = "connector", name = "name", db = "db", schema = "schema", table = "table", ts_ms = "ts_ms",
-    snapshot = "snapshot", server_id = "server_id", gtid = "gtid", file = "file", pos = "pos", row = "row",
-    lsn = "lsn", sequence = "sequence",
+    snapshot = "snapshot", gtid = "gtid", file = "file", pos = "pos", row = "row", lsn = "lsn", sequence = "sequence",
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawSource<'a> {
@@ -159,7 +158,8 @@ impl<'a> RawSource<'a> {
         let connector = Connector::parse(&connector)
             .ok_or_else(|| expected("connector", "\"mariadb\", \"mysql\" or \"postgresql\""))?;
         let postgres = connector == Connector::Postgres;
-        let (identity, position) = if postgres { self.wal()? } else { self.binlog()? };
+        let snapshot = self.snapshot()?;
+        let (identity, position) = if postgres { self.wal(snapshot)? } else { self.binlog()? };
         Ok(Source {
             connector,
             name: text(self.name, "name")?,
@@ -167,7 +167,7 @@ impl<'a> RawSource<'a> {
             table: text(self.table, "table")?,
             identity,
             position,
-            snapshot: self.snapshot()?,
+            snapshot,
             ts_source_ms: self
                 .ts_ms
                 .and_then(Cell::i64)
@@ -186,33 +186,26 @@ impl<'a> RawSource<'a> {
     fn binlog(&self) -> Result<(LogIdentity<'a>, SourcePosition<'a>), DecodeError> {
         let name = text(self.file, "file")?;
         let parts = name.rsplit_once('.').and_then(|(base, n)| Some((base.len(), file_number(n)?)));
+        let parts = parts.filter(|(_, number)| *number <= FILE_MAX);
         let (base_len, file) = parts.ok_or_else(|| expected("file", "a log name such as \"mariadb-bin.000003\""))?;
         let base = match name {
             Cow::Borrowed(name) => Cow::Borrowed(&name[..base_len]),
             Cow::Owned(name) => Cow::Owned(name[..base_len].to_owned()),
         };
-        let pos =
-            self.pos.and_then(Cell::u64).ok_or_else(|| expected("pos", "a log offset as a non-negative integer"))?;
+        let pos = self.pos.and_then(Cell::u64).filter(|pos| *pos <= OFFSET_MAX);
+        let pos = pos.ok_or_else(|| expected("pos", "a log offset as a non-negative integer"))?;
         let row = match present(self.row) {
             None => 0,
             Some(cell) => cell.json().parse().map_err(|_| expected("row", "a row number as a non-negative integer"))?,
-        };
-        let server_id = match present(self.server_id) {
-            None => None,
-            Some(cell) => Some(cell.u64().ok_or_else(|| expected("server_id", "a non-negative integer"))?),
         };
         let gtid = match present(self.gtid) {
             None => None,
             Some(cell) => Some(cell.text().ok_or_else(|| expected("gtid", "a string"))?),
         };
-        // Snapshot rows carry server id 0: not known, not another server.
-        let identity = LogIdentity { server_id: server_id.filter(|id| *id != 0), log: base };
-        Ok((identity, SourcePosition::Binlog { file, pos, row, gtid }))
+        Ok((LogIdentity { log: base }, SourcePosition::Binlog { file, pos, row, gtid }))
     }
 
-    fn wal(&self) -> Result<(LogIdentity<'a>, SourcePosition<'a>), DecodeError> {
-        let lsn =
-            self.lsn.and_then(Cell::u64).ok_or_else(|| expected("lsn", "a log position as a non-negative integer"))?;
+    fn wal(&self, snapshot: Snapshot) -> Result<(LogIdentity<'a>, SourcePosition<'a>), DecodeError> {
         let bad = || expected("sequence", "a string such as \"[\\\"commit lsn\\\",\\\"lsn\\\"]\"");
         let commit_lsn = match present(self.sequence) {
             None => None,
@@ -222,7 +215,13 @@ impl<'a> RawSource<'a> {
                 commit.map(|lsn| lsn.parse().map_err(|_| bad())).transpose()?
             }
         };
-        Ok((LogIdentity { server_id: None, log: Cow::Borrowed("") }, SourcePosition::Wal { lsn, commit_lsn }))
+        let lsn = match present(self.lsn) {
+            // A row of an incremental snapshot has no place of its own: it is told the last commit before it.
+            None if snapshot == Snapshot::Incremental => Some(commit_lsn.unwrap_or(0)),
+            cell => cell.and_then(Cell::u64),
+        };
+        let lsn = lsn.ok_or_else(|| expected("lsn", "a log position as a non-negative integer"))?;
+        Ok((LogIdentity { log: Cow::Borrowed("") }, SourcePosition::Wal { lsn, commit_lsn }))
     }
 }
 

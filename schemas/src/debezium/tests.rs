@@ -108,7 +108,7 @@ fn an_update_carries_its_place_its_rows_and_its_transaction() {
         event.source.position,
         SourcePosition::Binlog { file: 3, pos: 2_100, row: 0, gtid: Some("0-1-42".into()) }
     );
-    assert_eq!((event.source.identity.server_id, event.source.identity.log.as_ref()), (Some(1), "mariadb-bin"));
+    assert_eq!(event.source.identity.log, "mariadb-bin");
     assert_eq!(event.source.snapshot, Snapshot::Streamed);
     assert_eq!(event.key.get("account_no").and_then(Cell::text).as_deref(), Some("DE0000000001"));
     let cell = |row: &Option<Row<'_>>| row.as_ref().and_then(|r| r.get("last_posting")).and_then(Cell::i64);
@@ -120,16 +120,16 @@ fn an_update_carries_its_place_its_rows_and_its_transaction() {
 
 #[test]
 fn captured_records_decode_as_what_the_statements_did() {
-    let places: Vec<(Op, Snapshot, Option<u64>)> = ["snapshot", "create", "update", "delete", "update_with_schema"]
+    let places: Vec<(Op, Snapshot)> = ["snapshot", "create", "update", "delete", "update_with_schema"]
         .into_iter()
         .map(|name| {
             let file = captured(name);
             let event = change(&file);
-            (event.op, event.source.snapshot, event.source.identity.server_id)
+            (event.op, event.source.snapshot)
         })
         .collect();
-    assert_eq!(places[0], (Op::Read, Snapshot::Last, None));
-    let streamed = |op| (op, Snapshot::Streamed, Some(1));
+    assert_eq!(places[0], (Op::Read, Snapshot::Last));
+    let streamed = |op| (op, Snapshot::Streamed);
     assert_eq!(places[1..], [Op::Create, Op::Update, Op::Delete, Op::Update].map(streamed));
     assert!(matches!(decode(&captured("tombstone")), Record::Tombstone { .. }));
     assert!(matches!(decode(&captured("heartbeat")), Record::Heartbeat { ts_ms: 1_795_315_720_714 }));
@@ -141,7 +141,7 @@ fn captured_records_decode_as_what_the_statements_did() {
 }
 
 #[test]
-fn snapshot_rows_say_so_and_name_no_server() {
+fn snapshot_rows_say_so() {
     for (name, snapshot) in [
         ("customer-snapshot-first", Snapshot::First),
         ("account-snapshot", Snapshot::Ongoing),
@@ -149,7 +149,7 @@ fn snapshot_rows_say_so_and_name_no_server() {
     ] {
         let file = fixture(name);
         let event = change(&file);
-        assert_eq!((event.op, event.source.snapshot, event.source.identity.server_id), (Op::Read, snapshot, None));
+        assert_eq!((event.op, event.source.snapshot), (Op::Read, snapshot));
     }
 }
 
@@ -210,6 +210,32 @@ fn postgres_positions_carry_the_commit_before_them() {
     assert_eq!(update.source.database, "public");
     assert_eq!(update.source.position, SourcePosition::Wal { lsn: 24_023_128, commit_lsn: Some(24_023_119) });
     assert_eq!(snapshot.source.position, SourcePosition::Wal { lsn: 24_023_000, commit_lsn: None });
+}
+
+#[test]
+fn rows_of_an_incremental_snapshot_stand_at_the_last_commit_before_them() {
+    let file = fixture("postgres-incremental");
+    let event = change(&file);
+    assert_eq!(event.source.snapshot, Snapshot::Incremental);
+    assert_eq!(event.source.position, SourcePosition::Wal { lsn: 1_000, commit_lsn: Some(1_000) });
+    let streamed = String::from_utf8(file.value().unwrap().to_vec()).unwrap().replace("incremental", "false");
+    assert_eq!(message(&streamed), "value: source.lsn: expected a log position as a non-negative integer");
+}
+
+#[test]
+fn events_and_markers_of_a_postgres_transaction_share_its_xid_only() {
+    let common = |id: &str| {
+        let (id, begin) = (std::borrow::Cow::Owned(id.to_owned()), TransactionStatus::Begin);
+        let marker = TransactionMarker { id, status: begin, event_count: None, tables: Vec::new(), ts_ms: None };
+        let event = TransactionRef { id: marker.id.clone(), total_order: 1, collection_order: 1 };
+        assert_eq!(event.source_transaction(), marker.source_transaction());
+        event.source_transaction().to_owned()
+    };
+    assert_eq!(common("781:39950456"), common("781:39951784"));
+    assert_ne!(common("781:39950456"), common("782:39950456"));
+    for whole in ["0-1-42", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23", "file=bin.000003,pos=2345", "7:", ":7"] {
+        assert_eq!(common(whole), whole);
+    }
 }
 
 #[test]
