@@ -1,12 +1,13 @@
 //! The handle that callers hold, and the transaction they are lent.
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, reads_clock};
 use crate::error::Error;
 use crate::migrate::{self, Migration};
 use crate::mysql::{self, MySql};
 use crate::sqlite::{self, Sqlite};
 use crate::upsert::{BatchUpdate, Statement, Upsert};
 use crate::value::{Row, Value};
+use std::borrow::Cow;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -33,6 +34,8 @@ pub struct Options {
     pub idle_transaction_max: Duration,
     /// Longest wait for any answer of the server; then the connection is given up. 10 s.
     pub statement_timeout: Duration,
+    /// Longest wait, while tables are brought to their newest version, for all nodes of a cluster to know them. 20 s.
+    pub schema_wait: Duration,
     /// Folder that receives each distinct statement sent to a MySQL-protocol engine as `HASH.sql`, for TiDB's parser.
     pub record_statements_to: Option<PathBuf>,
 }
@@ -46,6 +49,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(1),
             idle_transaction_max: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
+            schema_wait: Duration::from_secs(20),
             record_statements_to: None,
         }
     }
@@ -116,16 +120,23 @@ impl Db {
 
     /// One autocommit read. SQLite files answer from reader connections, without waiting for the writer.
     pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
-        let sql = self.dialect().render(sql)?;
+        let rendered = self.render(sql)?;
         match &self.engine {
-            Engine::MySql(pool) => mysql::query(pool, &sql, params).await,
-            Engine::Sqlite(file) => file.query(sql.into_owned(), params).await,
+            Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
+            Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
+        }
+    }
+
+    fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
+        match &self.engine {
+            Engine::MySql(pool) => Dialect::MySql.render_with(sql, pool.server().now_ms()),
+            Engine::Sqlite(_) => Dialect::Sqlite.render(sql),
         }
     }
 
     /// One autocommit write; returns the matched rows. A lost answer is [`Error::CommitUnknown`].
     pub async fn exec(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-        let sql = self.dialect().render(sql)?;
+        let sql = self.render(sql)?;
         match &self.engine {
             Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
             Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
@@ -191,9 +202,16 @@ impl Tx {
         }
     }
 
+    fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
+        match &self.session {
+            Session::MySql(session) => Dialect::MySql.render_with(sql, session.server().now_ms()),
+            Session::Sqlite(_) => Dialect::Sqlite.render(sql),
+        }
+    }
+
     /// One write; returns the matched rows.
     pub async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-        let sql = self.dialect().render(sql)?;
+        let sql = self.render(sql)?;
         match &mut self.session {
             Session::MySql(session) => session.exec(&sql, params).await,
             Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
@@ -202,7 +220,7 @@ impl Tx {
 
     /// One read, all rows.
     pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
-        let sql = self.dialect().render(sql)?;
+        let sql = self.render(sql)?;
         match &mut self.session {
             Session::MySql(session) => session.query(&sql, params).await,
             Session::Sqlite(session) => session.query(sql.into_owned(), params).await,

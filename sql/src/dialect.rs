@@ -8,7 +8,7 @@
 //! | `{bytes:64}` | `VARBINARY(64)` | `BLOB` |
 //! | `{blob}` | `LONGBLOB` | `BLOB` |
 //! | `{int}` | `BIGINT` | `INTEGER` |
-//! | `{now_ms}` | the server's clock, ms since 1970, as an integer expression | the same |
+//! | `{now_ms}` | the server's clock, ms since 1970, as an integer expression; TiDB: when the transaction began | the same |
 //! | trailing `FOR UPDATE` | kept | removed: the one writer holds the whole database |
 //!
 //! `{blob}`, not JSON, for rendered documents: TiDB and OceanBase re-format JSON, and a read must return the bytes stored.
@@ -32,6 +32,11 @@ impl Dialect {
     /// The statement as this engine wants it: placeholders in braces filled in, FOR UPDATE removed where it is void.
     /// An unknown placeholder is [`Error::Configuration`].
     pub fn render(self, sql: &str) -> Result<Cow<'_, str>, Error> {
+        self.render_with(sql, "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+    }
+
+    /// The same where a server of the MySQL protocol has a clock of its own.
+    pub(crate) fn render_with<'s>(self, sql: &'s str, server_now_ms: &'static str) -> Result<Cow<'s, str>, Error> {
         let sql = match self {
             Dialect::MySql => sql,
             Dialect::Sqlite => sql.trim_end().strip_suffix("FOR UPDATE").unwrap_or(sql),
@@ -44,14 +49,14 @@ impl Dialect {
         while let Some((before, after)) = rest.split_once('{') {
             let (name, tail) = after.split_once('}').ok_or_else(|| unknown(after))?;
             out.push_str(before);
-            out.push_str(&self.placeholder(name)?);
+            out.push_str(&self.placeholder(name, server_now_ms)?);
             rest = tail;
         }
         out.push_str(rest);
         Ok(Cow::Owned(out))
     }
 
-    fn placeholder(self, name: &str) -> Result<Cow<'static, str>, Error> {
+    fn placeholder(self, name: &str, server_now_ms: &'static str) -> Result<Cow<'static, str>, Error> {
         let (word, length) = match name.split_once(':') {
             Some((word, length)) => (word, Some(length.parse::<u32>().map_err(|_| unknown(name))?)),
             None => (name, None),
@@ -64,7 +69,7 @@ impl Dialect {
             (Dialect::MySql, "bytes", Some(n)) => format!("VARBINARY({n})").into(),
             (Dialect::MySql, "blob", None) => "LONGBLOB".into(),
             (Dialect::MySql, "int", None) => "BIGINT".into(),
-            (Dialect::MySql, "now_ms", None) => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)".into(),
+            (Dialect::MySql, "now_ms", None) => server_now_ms.into(),
             (Dialect::Sqlite, "text", _) => "TEXT".into(),
             (Dialect::Sqlite, "bytes", Some(_)) | (Dialect::Sqlite, "blob", None) => "BLOB".into(),
             (Dialect::Sqlite, "int", None) => "INTEGER".into(),
@@ -72,6 +77,11 @@ impl Dialect {
             _ => return Err(unknown(name)),
         })
     }
+}
+
+/// True if the statement asks for the server's time.
+pub(crate) fn reads_clock(sql: &str) -> bool {
+    sql.contains("{now_ms}")
 }
 
 fn unknown(name: &str) -> Error {

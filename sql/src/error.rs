@@ -1,5 +1,5 @@
-//! One error type for all engines. Its kind is decided by code, never by text, and its messages carry
-//! statement texts but no parameter values: those are personal data.
+//! One error type for all engines. Its kind is decided by code; the one exception is TiDB's generic code, which says nothing
+//! without its text. Messages carry statement texts but no parameter values: those are personal data.
 
 /// What went wrong, in the terms a caller acts on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,7 +8,7 @@ pub enum Error {
     #[error("duplicate key")]
     Duplicate,
     /// Deadlock, lock wait or write conflict: nothing was kept, run the whole transaction again (bounded).
-    #[error("transaction to be run again (engine code {code})")]
+    #[error("{} (engine code {code}): run the transaction again", conflict(*code))]
     Retryable {
         /// The engine's own error code.
         code: i32,
@@ -63,16 +63,38 @@ const LOCK_TIMEOUT: [i32; 3] = [1205, 6003, 6004];
 /// Longest part of a statement that an error repeats, in characters.
 const STATEMENT_CHARS_MAX: usize = 300;
 
-/// Deadlock, lock wait, changed record; TiDB: write conflict, schema changed, retryable, lock not found; OceanBase:
-/// rolled back, lock conflicts, statement timeout (before COMMIT it provably left nothing), row changed.
-const MYSQL_RETRYABLE: [u16; 15] =
-    [1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 6003, 6004, 6005, 4012, 6001, 6212, 6215];
-/// Of those, the codes that say for certain that a COMMIT did not happen. OceanBase's 4012 (timeout) does not.
-const MYSQL_COMMIT_REFUSED: [u16; 9] = [1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 1062];
-/// The server is there but cannot serve us: too many connections, shutting down, killed, no leader, no access.
-const MYSQL_UNAVAILABLE: [u16; 24] = [
-    1040, 1041, 1044, 1045, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1317, 1927, 4031,
-    4038, 9001, 9002, 9003, 9005,
+/// In words, for people.
+fn conflict(code: i32) -> &'static str {
+    if LOCK_TIMEOUT.contains(&code) {
+        "a row lock was not given up in time"
+    } else {
+        "conflict with another transaction"
+    }
+}
+
+/// Before COMMIT these left nothing.
+/// All: deadlock, lock wait, changed record, statement took too long (MySQL, MariaDB).
+/// TiDB: write conflicts, retryable, schema changed or not known yet by this node, locks not resolved in time, transaction
+/// older than what is kept, locks that may have expired.
+/// OceanBase: rolled back, lock conflicts, statement took too long, row changed.
+#[rustfmt::skip]
+const MYSQL_RETRYABLE: [u16; 24] = [
+    1213, 1205, 1020, 3024, 1969,
+    9007, 8005, 8022, 8002, 8027, 8028, 8113, 9004, 9006, 8229,
+    6002, 6003, 6004, 6005, 4012, 6001, 6212, 6215,
+    TIDB_GENERIC,
+];
+/// TiDB's code for every error without a code of its own. Such an error is retryable if it says [`TIDB_LOCK_GIVEN_UP`].
+const TIDB_GENERIC: u16 = 1105;
+/// TiDB locked a row again and again, and each time somebody else had changed it meanwhile. It gave up before COMMIT.
+const TIDB_LOCK_GIVEN_UP: &str = "pessimistic lock retry limit reached";
+/// The codes that say for certain that a COMMIT did not happen. OceanBase's 4012 (too long) does not, for example.
+const MYSQL_COMMIT_REFUSED: [u16; 10] = [1213, 1205, 1020, 9007, 8028, 8022, 8002, 6002, 1062, TIDB_GENERIC];
+/// The server is there but cannot serve us: too many connections or prepared statements, shutting down, killed, read-only, no
+/// leader, no access.
+const MYSQL_UNAVAILABLE: [u16; 26] = [
+    1040, 1041, 1044, 1045, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1317, 1461, 1836,
+    1927, 4031, 4038, 9001, 9002, 9003, 9005,
 ];
 /// Messages of these codes name tables and columns, never values.
 const MYSQL_PLAIN_TEXT: [u16; 16] =
@@ -87,9 +109,7 @@ pub(crate) fn from_mysql(error: &mysql_async::Error, sql: &str) -> Error {
     use mysql_async::{DriverError, Error as My};
     match error {
         My::Server(server) if server.code == 1062 => Error::Duplicate,
-        My::Server(server) if MYSQL_RETRYABLE.contains(&server.code) => {
-            Error::Retryable { code: i32::from(server.code) }
-        }
+        My::Server(server) if is_retryable(server) => Error::Retryable { code: i32::from(server.code) },
         My::Server(server) if MYSQL_UNAVAILABLE.contains(&server.code) => {
             Error::Unavailable(format!("engine code {}", server.code))
         }
@@ -110,13 +130,20 @@ pub(crate) fn from_mysql(error: &mysql_async::Error, sql: &str) -> Error {
     }
 }
 
-/// Maps the failure of a COMMIT: only codes that prove the refusal are believed.
+fn is_retryable(error: &mysql_async::ServerError) -> bool {
+    let told = error.code != TIDB_GENERIC || error.message.contains(TIDB_LOCK_GIVEN_UP);
+    told && MYSQL_RETRYABLE.contains(&error.code)
+}
+
+/// Maps the failure of a COMMIT: only errors that prove the refusal are believed.
 pub(crate) fn from_mysql_commit(error: &mysql_async::Error) -> Error {
-    match error {
-        mysql_async::Error::Server(server) if MYSQL_COMMIT_REFUSED.contains(&server.code) => {
-            from_mysql(error, "COMMIT")
+    match (error, from_mysql(error, "COMMIT")) {
+        (mysql_async::Error::Server(server), refused @ (Error::Retryable { .. } | Error::Duplicate))
+            if MYSQL_COMMIT_REFUSED.contains(&server.code) =>
+        {
+            refused
         }
-        mysql_async::Error::Server(server) => Error::CommitUnknown(format!("engine code {}", server.code)),
+        (mysql_async::Error::Server(server), _) => Error::CommitUnknown(format!("engine code {}", server.code)),
         _ => Error::CommitUnknown("connection lost".into()),
     }
 }

@@ -16,6 +16,7 @@
 //! **A transaction never runs on a future that a caller can drop**, and after an error its connection is closed, not
 //! pooled. **Affected rows are matched rows** on every engine, except for [`Upsert`].
 
+mod again;
 mod db;
 pub mod dialect;
 mod error;
@@ -26,6 +27,7 @@ mod sqlite;
 mod upsert;
 mod value;
 
+pub use again::Again;
 pub use db::{BoxFuture, Db, Options, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;

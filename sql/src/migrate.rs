@@ -2,11 +2,12 @@
 
 use crate::dialect::Dialect;
 use crate::error::{Error, from_mysql};
-use crate::mysql::MySql;
+use crate::mysql::{MySql, Server};
 use crate::sqlite::{self, Sqlite};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// One step of a component's schema. On servers each statement commits by itself, so each must be one DDL statement that
 /// may be met half done: existing tables, columns and indexes are passed over. Text may use the placeholders of
@@ -27,6 +28,10 @@ const INSERT_VERSION: &str = "INSERT INTO schema_versions (component, version) V
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// A statement that builds an index may take long on a large table.
 const STATEMENT_MAX: Duration = Duration::from_secs(3_600);
+/// Between two tries of a statement that meets tables which its node does not know yet.
+const SCHEMA_LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A table or a column that another node has made: TiDB's nodes learn of it one after the other.
+const NOT_SEEN_YET: [i32; 3] = [1146, 1054, 1072];
 /// Table, column or index is there already; index or column to drop is gone: the traces of an interrupted run.
 const DONE_ALREADY: [u16; 4] = [1050, 1060, 1061, 1091];
 
@@ -87,22 +92,72 @@ fn lock_name(database: &str) -> String {
 async fn apply(pool: &MySql, conn: &mut Conn, component: &str, migrations: &[Migration]) -> Result<(), Error> {
     patient(conn).await;
     define(pool, conn, CREATE_VERSIONS).await?;
-    let version = conn.exec_first::<u32, _, _>(READ_VERSION, (component,)).await;
-    let done = version.map_err(|err| from_mysql(&err, READ_VERSION))?.unwrap_or(0);
+    let done = version(pool, conn, component).await?;
     for migration in migrations.iter().filter(|m| m.version > done) {
         for sql in migration.statements {
             define(pool, conn, sql).await?;
         }
-        let inserted = conn.exec_drop(INSERT_VERSION, (component, migration.version)).await;
-        match inserted.map_err(|err| from_mysql(&err, INSERT_VERSION)) {
-            // Another starter was faster, on an engine without named locks.
-            Err(Error::Duplicate) | Ok(()) => {}
-            Err(err) => return Err(err),
-        }
+        note(pool, conn, component, migration.version).await?;
     }
     pool.record(READ_VERSION);
     pool.record(INSERT_VERSION);
     Ok(())
+}
+
+async fn version(pool: &MySql, conn: &mut Conn, component: &str) -> Result<u32, Error> {
+    let settling = Settling::of(pool);
+    loop {
+        let version = conn.exec_first::<u32, _, _>(READ_VERSION, (component,)).await;
+        let version = version.map_err(|err| from_mysql(&err, READ_VERSION));
+        if !settling.again(&version).await {
+            return Ok(version?.unwrap_or(0));
+        }
+    }
+}
+
+async fn note(pool: &MySql, conn: &mut Conn, component: &str, version: u32) -> Result<(), Error> {
+    let settling = Settling::of(pool);
+    loop {
+        let noted = conn.exec_drop(INSERT_VERSION, (component, version)).await;
+        match noted.map_err(|err| from_mysql(&err, INSERT_VERSION)) {
+            // Another starter was faster, on an engine without named locks.
+            Err(Error::Duplicate) => return Ok(()),
+            noted if !settling.again(&noted).await => return noted,
+            _ => {}
+        }
+    }
+}
+
+/// A step of a migration runs again while it fails only because this node does not know yet what was made before, or because
+/// it met a conflict; for so long at most as nodes may take to learn of a change.
+struct Settling {
+    server: Server,
+    deadline: Instant,
+}
+
+impl Settling {
+    fn of(pool: &MySql) -> Settling {
+        Settling { server: pool.server(), deadline: Instant::now() + pool.schema_wait() }
+    }
+
+    /// True, after a pause, if the step is to run again.
+    async fn again<T>(&self, outcome: &Result<T, Error>) -> bool {
+        let Err(err) = outcome else { return false };
+        if !passes(err, self.server) || Instant::now() >= self.deadline {
+            return false;
+        }
+        tracing::debug!(error = %err, "the schema is not settled yet");
+        sleep(SCHEMA_LOOK_EVERY).await;
+        true
+    }
+}
+
+/// Will this error pass by itself?
+fn passes(error: &Error, server: Server) -> bool {
+    match error {
+        Error::Statement { code, .. } => server.has_nodes_with_late_schema() && NOT_SEEN_YET.contains(code),
+        other => other.is_retryable(),
+    }
 }
 
 /// OceanBase measures DDL by the limit of queries; the others do not know the variable.
@@ -113,7 +168,13 @@ async fn patient(conn: &mut Conn) {
 async fn define(pool: &MySql, conn: &mut Conn, sql: &str) -> Result<(), Error> {
     let sql = Dialect::MySql.render(sql)?;
     pool.record(&sql);
-    passed_over(conn.query_drop(sql.as_ref()).await, &sql)
+    let settling = Settling::of(pool);
+    loop {
+        let defined = passed_over(conn.query_drop(sql.as_ref()).await, &sql);
+        if !settling.again(&defined).await {
+            return defined;
+        }
+    }
 }
 
 fn passed_over(outcome: mysql_async::Result<()>, sql: &str) -> Result<(), Error> {

@@ -75,6 +75,12 @@ impl Fixture {
         rows[0].get("used").unwrap()
     }
 
+    /// How many lanes there are.
+    pub async fn lanes(&self) -> i64 {
+        let rows = self.db.query("SELECT COUNT(*) AS n FROM lanes", vec![]).await.unwrap();
+        rows[0].get("n").unwrap()
+    }
+
     pub async fn remove(self) {
         if self.is_server() {
             let name = self.url.rsplit('/').next().unwrap().to_owned();

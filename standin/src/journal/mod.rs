@@ -23,7 +23,7 @@ mod workset;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sql::{BoxFuture, Db, Tx};
+use sql::{Again, BoxFuture, Db, Tx};
 
 pub use admit::{Admitted, Write};
 pub use batch::{Admissions, AdmissionsTask};
@@ -158,15 +158,17 @@ impl Journal {
         &self,
         work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, JournalError>> + Clone + Send + Sync + 'static,
     ) -> Result<T, JournalError> {
-        let mut tries = 1;
+        let mut again = Again::at_most(TRIES_MAX);
         loop {
             let attempt = work.clone();
             let outcome = self.db.transaction(move |tx| Box::pin(async move { attempt(tx).await })).await;
             match outcome {
                 // Every transaction of the journal finds its own traces when it runs again, so an unknown commit runs again too.
-                Err(err) if (err.is_retryable() || err.is_commit_unknown()) && tries < TRIES_MAX => {
-                    tracing::debug!(error = %err, tries, "journal transaction runs again");
-                    tries += 1;
+                Err(err) if err.is_retryable() || err.is_commit_unknown() => {
+                    tracing::debug!(error = %err, tries = again.tries(), "journal transaction failed");
+                    if !again.wait().await {
+                        return Err(err);
+                    }
                 }
                 outcome => return outcome,
             }

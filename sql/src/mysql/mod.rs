@@ -1,0 +1,213 @@
+//! MySQL-protocol engines. Our own pool, because a connection must be closed rather than reused after any doubt, waiting
+//! must be bounded, and prepared statements must survive a return to the pool.
+
+mod rows;
+mod server;
+mod session;
+
+use crate::db::Options;
+use crate::error::{Error, from_mysql};
+use crate::record::Recorder;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+pub(crate) use server::Server;
+use server::{NO_SUCH_VARIABLE, Settings, VERSION};
+pub(crate) use session::{Session, exec, query};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// A connection idle for longer is asked whether it is alive before it is used.
+const IDLE_TRUSTED: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to that question.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// The kernel probes a silent connection after this long.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Prepared statements kept per connection; batches of different sizes are different statements. OceanBase allows a session 50
+/// (`open_cursors`) and refuses the next one with code 5930.
+const STATEMENTS_CACHED: usize = 40;
+
+/// A pool of connections to one database, with a bound for writers and one for autocommit reads.
+pub(crate) struct MySql {
+    opts: Opts,
+    server: Server,
+    settings: Settings,
+    idle: Mutex<Vec<Idle>>,
+    writers: Bound,
+    readers: Bound,
+    acquire_timeout: Duration,
+    statement_timeout: Duration,
+    schema_wait: Duration,
+    recorder: Option<Recorder>,
+}
+
+/// How many connections one kind of use may hold.
+struct Bound {
+    permits: Arc<Semaphore>,
+    max: u32,
+}
+
+impl Bound {
+    fn new(max: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max)), max: u32::try_from(max).unwrap_or(u32::MAX) }
+    }
+}
+
+struct Idle {
+    conn: Conn,
+    since: Instant,
+}
+
+impl MySql {
+    pub(crate) async fn open(url: &str, options: &Options) -> Result<MySql, Error> {
+        // The parser's own words may repeat parts of the URL, which holds a password.
+        let parsed = Opts::from_url(url).map_err(|_| Error::Configuration("not a usable mysql url".into()))?;
+        let database = parsed.db_name().filter(|name| !name.is_empty()).map(str::to_owned);
+        let database = database.ok_or_else(|| Error::Configuration("mysql url names no database".into()))?;
+        let base = OptsBuilder::from_opts(parsed)
+            .prefer_socket(false)
+            .client_found_rows(true)
+            .tcp_keepalive(Some(KEEPALIVE))
+            .tcp_nodelay(true)
+            .stmt_cache_size(STATEMENTS_CACHED);
+        let server = prepare(base.clone().db_name(None::<String>).into(), &database, options).await?;
+        let pool = MySql {
+            opts: base.db_name(Some(database)).into(),
+            server,
+            settings: Settings::of(server, options),
+            idle: Mutex::default(),
+            writers: Bound::new(options.connections_max),
+            readers: Bound::new(options.readers_max),
+            acquire_timeout: options.acquire_timeout,
+            statement_timeout: options.statement_timeout,
+            schema_wait: options.schema_wait,
+            recorder: options.record_statements_to.as_deref().map(Recorder::new).transpose()?,
+        };
+        pool.put(pool.connect().await?);
+        Ok(pool)
+    }
+
+    /// A new connection outside the pool's bound, with all session settings.
+    pub(crate) async fn connect(&self) -> Result<Conn, Error> {
+        within(self.acquire_timeout, async {
+            let mut conn = Conn::new(self.opts.clone()).await?;
+            set(&mut conn, &self.settings).await?;
+            Ok(conn)
+        })
+        .await
+    }
+
+    /// Which server answers.
+    pub(crate) fn server(&self) -> Server {
+        self.server
+    }
+
+    /// How long nodes may take to learn of a changed schema.
+    pub(crate) fn schema_wait(&self) -> Duration {
+        self.schema_wait
+    }
+
+    pub(crate) fn database(&self) -> &str {
+        self.opts.db_name().unwrap_or_default()
+    }
+
+    pub(crate) fn record(&self, sql: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(sql);
+        }
+    }
+
+    fn put(&self, conn: Conn) {
+        let idle = Idle { conn, since: Instant::now() };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    async fn acquire(self: &Arc<Self>, bound: &Bound) -> Result<Session, Error> {
+        let wait = timeout(self.acquire_timeout, bound.permits.clone().acquire_owned());
+        let permit = match wait.await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Error::Unavailable("closed".into())),
+            Err(_) => {
+                let waited = self.acquire_timeout.as_millis();
+                return Err(Error::Unavailable(format!("pool exhausted, no connection free within {waited} ms")));
+            }
+        };
+        while let Some(mut idle) = self.pop() {
+            let trusted = idle.since.elapsed() < IDLE_TRUSTED;
+            if trusted || matches!(timeout(PING_TIMEOUT, idle.conn.ping()).await, Ok(Ok(()))) {
+                return Ok(Session::new(self, idle.conn, true, permit));
+            }
+        }
+        let conn = self.connect().await?;
+        Ok(Session::new(self, conn, false, permit))
+    }
+
+    pub(crate) async fn close(&self) {
+        for bound in [&self.writers, &self.readers] {
+            let all = timeout(self.acquire_timeout, bound.permits.acquire_many(bound.max)).await;
+            bound.permits.close();
+            drop(all);
+        }
+        while let Some(idle) = self.pop() {
+            // Nothing depends on the farewell: the server drops the session either way.
+            let _ = timeout(PING_TIMEOUT, idle.conn.disconnect()).await;
+        }
+    }
+}
+
+/// A connection that is made and set up in time, or the reason as [`Error::Unavailable`].
+async fn within<T>(limit: Duration, connecting: impl Future<Output = mysql_async::Result<T>>) -> Result<T, Error> {
+    match timeout(limit, connecting).await {
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(err)) => Err(match from_mysql(&err, "connect") {
+            Error::Unavailable(reason) => Error::Unavailable(format!("cannot connect: {reason}")),
+            other => other,
+        }),
+        Err(_) => Err(Error::Unavailable(format!("cannot connect within {} ms", limit.as_millis()))),
+    }
+}
+
+/// Sets what the session must have, then what this version of the server knows: all at once, or each for itself.
+async fn set(conn: &mut Conn, settings: &Settings) -> mysql_async::Result<()> {
+    for statement in &settings.required {
+        conn.query_drop(statement).await?;
+    }
+    if settings.where_known.is_empty() || set_known(conn, &settings.where_known.join(", ")).await? {
+        return Ok(());
+    }
+    for setting in &settings.where_known {
+        if !set_known(conn, setting).await? {
+            tracing::debug!(setting, "this version of the server has no such setting");
+        }
+    }
+    Ok(())
+}
+
+/// False where the server does not know a variable.
+async fn set_known(conn: &mut Conn, settings: &str) -> mysql_async::Result<bool> {
+    match conn.query_drop(format!("SET {settings}")).await {
+        Ok(()) => Ok(true),
+        Err(mysql_async::Error::Server(err)) if NO_SUCH_VARIABLE.contains(&err.code) => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// Creates the database if missing and finds out which server answers.
+async fn prepare(opts: Opts, database: &str, options: &Options) -> Result<Server, Error> {
+    let mut conn = within(options.acquire_timeout, Conn::new(opts)).await?;
+    let create = format!("CREATE DATABASE IF NOT EXISTS `{}`", database.replace('`', "``"));
+    within(options.statement_timeout, async {
+        // An account that may not create databases is fine where the database exists; connecting to it decides.
+        if let Err(err) = conn.query_drop(&create).await {
+            tracing::debug!(error = %from_mysql(&err, &create), "database not created");
+        }
+        let version = conn.query_first::<String, _>(VERSION).await?;
+        Ok(Server::of(&version.unwrap_or_default()))
+    })
+    .await
+}
