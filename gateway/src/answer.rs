@@ -155,10 +155,12 @@ fn declined(entry: &Entry) -> Problem {
 fn explain(reason: Reason) -> &'static str {
     match reason {
         Reason::UnknownAccount => "The account to be credited is not known.",
+        Reason::PayeeNotAvailable => "The account to be credited cannot be credited in this currency now.",
         Reason::AccountFrozen => "The account is frozen.",
         Reason::AccountClosed => "An account of this transfer is closed.",
         Reason::CurrencyMismatch => "The amount must be in the currency of both accounts.",
         Reason::InsufficientFunds => "The available balance does not cover the amount.",
+        Reason::NoLimitForCurrency => "Transfers in this currency are not accepted.",
         Reason::LimitExceeded => "The amount is above the limit of one transfer.",
         Reason::DailyLimitExceeded => "The day's limit for this account is used up while the core is away.",
         Reason::DailyCountExceeded => {

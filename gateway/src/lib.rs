@@ -17,5 +17,6 @@ mod submission;
 pub use calendar::Calendar;
 pub use monitor::{Monitor, MonitorOptions, Watch};
 pub use operators::{action_from, operators_router};
+pub use request::TRANSFER;
 pub use routes::router;
 pub use submission::{Gateway, Options};

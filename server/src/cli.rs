@@ -259,17 +259,37 @@ pub enum LimitsCommand {
     Get,
     /// Change limits; those not named stay.
     Set {
-        /// Most one transfer may move, in minor units.
-        #[arg(long)]
-        per_transfer_minor: Option<i64>,
-        /// Most of one account's debits in stand-in on one business day, in minor units.
-        #[arg(long)]
-        per_day_minor: Option<i64>,
-        /// Most debits of one account in stand-in on one business day.
-        #[arg(long)]
-        per_day_count: Option<i64>,
+        /// Which limits.
+        #[command(flatten)]
+        change: LimitsChange,
         /// Why; goes into the audit.
         #[arg(long)]
         reason: String,
     },
+    /// Accept nothing in a currency any more.
+    Remove {
+        /// ISO 4217 code.
+        #[arg(long)]
+        currency: String,
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Limits to be changed.
+#[derive(Args, Clone)]
+pub struct LimitsChange {
+    /// Currency of the amounts, an ISO 4217 code such as EUR.
+    #[arg(long)]
+    pub currency: Option<String>,
+    /// Most one transfer may move, in minor units of the currency.
+    #[arg(long)]
+    pub per_transfer_minor: Option<i64>,
+    /// Most of one account's debits in stand-in on one business day, in minor units of the currency.
+    #[arg(long)]
+    pub per_day_minor: Option<i64>,
+    /// Most debits of one account in stand-in on one business day, in any currency.
+    #[arg(long)]
+    pub per_day_count: Option<i64>,
 }

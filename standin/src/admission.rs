@@ -2,9 +2,10 @@
 
 use schemas::entry::LegKind;
 use schemas::money::Currency;
+use serde::{Deserialize, Serialize};
 
 use crate::lane::{Lane, may_go_direct};
-use crate::rules::{Limits, Reason};
+use crate::rules::{CurrencyLimits, Limits, OperationRules, PayeeReasons, Reason};
 
 /// What this instance believes of the core. Advice only: it may be late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,15 +16,30 @@ pub enum CoreBelief {
     Away,
 }
 
-/// Where an account stands in the core's own books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Where an account stands in the core's own books. What may be done with it, the rules of the operation say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AccountStatus {
-    /// May be debited and credited.
+    /// In use.
     Active,
-    /// Must not be debited.
+    /// Stopped for a while.
     Frozen,
-    /// Must not be touched.
+    /// Ended.
     Closed,
+}
+
+impl AccountStatus {
+    /// Every status.
+    pub const ALL: [AccountStatus; 3] = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
+
+    /// The word in configuration and decision records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AccountStatus::Active => "active",
+            AccountStatus::Frozen => "frozen",
+            AccountStatus::Closed => "closed",
+        }
+    }
 }
 
 /// What the read model says of an account, read after its lane was locked.
@@ -50,6 +66,8 @@ pub struct ProposedLeg<'a> {
     pub lane: &'a Lane,
     /// `None`: the read model has no such account.
     pub account: Option<&'a AccountFacts>,
+    /// The principal may see the account, so it may learn what is wrong with it.
+    pub visible: bool,
 }
 
 /// A write to be decided on.
@@ -67,6 +85,25 @@ pub struct Proposal<'a> {
     pub data_age_s: i64,
 }
 
+/// Who decides about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// The core, in the request's own time.
+    Direct,
+    /// Stand-in, by our data.
+    StandIn,
+}
+
+impl Path {
+    /// The word in decision records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Path::Direct => "direct",
+            Path::StandIn => "stand-in",
+        }
+    }
+}
+
 /// What becomes of a proposed write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -78,38 +115,47 @@ pub enum Decision {
     Decline(Reason),
 }
 
-/// Decides a write: the path by the lanes, then the rules of that path.
-///
-/// On the direct path the core decides about funds and days; only the rules that guard what it might not know are asked.
-pub fn decide(proposal: &Proposal<'_>, limits: &Limits, belief: CoreBelief) -> Decision {
-    let direct = belief == CoreBelief::Available && may_go_direct(proposal.legs.iter().map(|leg| leg.lane));
-    let verdict = always(proposal, limits).and_then(|()| if direct { Ok(()) } else { in_stand_in(proposal, limits) });
-    match verdict {
-        Err(reason) => Decision::Decline(reason),
-        Ok(()) if direct => Decision::Direct,
-        Ok(()) => Decision::Queue,
+/// The path of a write: direct only with the core there and nothing queued before it in any of its lanes.
+pub fn path(proposal: &Proposal<'_>, belief: CoreBelief) -> Path {
+    match belief {
+        CoreBelief::Available if may_go_direct(proposal.legs.iter().map(|leg| leg.lane)) => Path::Direct,
+        _ => Path::StandIn,
     }
 }
 
-/// Rules asked on every path.
-fn always(proposal: &Proposal<'_>, limits: &Limits) -> Result<(), Reason> {
-    for leg in &proposal.legs {
-        let account = leg.account.ok_or(Reason::UnknownAccount)?;
-        match (account.status, leg.kind) {
-            (AccountStatus::Closed, _) => return Err(Reason::AccountClosed),
-            (AccountStatus::Frozen, LegKind::Debit) => return Err(Reason::AccountFrozen),
-            (AccountStatus::Frozen, LegKind::Credit) | (AccountStatus::Active, _) => {}
-        }
-        if account.currency != proposal.currency {
-            return Err(Reason::CurrencyMismatch);
-        }
+/// Decides a write by the rules of its path.
+///
+/// On the direct path the core decides: whether an account exists, its state, its currency and its funds are the core's to know,
+/// and our data may be late. Only the bank's own rules are asked: the limit of one transfer, and states that it declared.
+pub fn decide(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules, path: Path) -> Decision {
+    let verdict = match path {
+        Path::Direct => before_the_core(proposal, limits, rules),
+        Path::StandIn => in_stand_in(proposal, limits, rules),
+    };
+    match (verdict, path) {
+        (Err(reason), _) => Decision::Decline(reason),
+        (Ok(()), Path::Direct) => Decision::Direct,
+        (Ok(()), Path::StandIn) => Decision::Queue,
     }
-    if proposal.amount_minor > limits.per_transfer_minor { Err(Reason::LimitExceeded) } else { Ok(()) }
+}
+
+/// Rules asked before a write is sent at once.
+fn before_the_core(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules) -> Result<(), Reason> {
+    for leg in &proposal.legs {
+        let Some(account) = leg.account else { continue };
+        allowed(leg, account, rules, Path::Direct).map_err(|reason| told(leg, reason, rules))?;
+    }
+    one_transfer(proposal, limits).map(drop)
 }
 
 /// Rules asked when stand-in takes the write: nobody else will say no before money is promised.
-fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits) -> Result<(), Reason> {
-    let per_day_minor = limits.per_day_at(proposal.data_age_s).ok_or(Reason::DataTooOld)?;
+fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules) -> Result<(), Reason> {
+    for leg in &proposal.legs {
+        fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules))?;
+    }
+    let of_currency = one_transfer(proposal, limits)?;
+    let share = limits.share_at(of_currency.per_day_minor, proposal.data_age_s);
+    let per_day_minor = share.ok_or(Reason::DataTooOld)?;
     for leg in proposal.legs.iter().filter(|leg| leg.kind == LegKind::Debit) {
         let account = leg.account.ok_or(Reason::UnknownAccount)?;
         if available_minor(account, leg.lane.held_minor) < i128::from(proposal.amount_minor) {
@@ -127,6 +173,34 @@ fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Does our data show an account that may take this leg?
+fn fits(leg: &ProposedLeg<'_>, currency: Currency, rules: &OperationRules) -> Result<(), Reason> {
+    let account = leg.account.ok_or(Reason::UnknownAccount)?;
+    allowed(leg, account, rules, Path::StandIn)?;
+    if account.currency == currency { Ok(()) } else { Err(Reason::CurrencyMismatch) }
+}
+
+/// Is the account's status among those declared for this side and path?
+fn allowed(leg: &ProposedLeg<'_>, account: &AccountFacts, rules: &OperationRules, path: Path) -> Result<(), Reason> {
+    match account.status {
+        status if rules.allow(path, leg.kind, status) => Ok(()),
+        AccountStatus::Closed => Err(Reason::AccountClosed),
+        AccountStatus::Frozen | AccountStatus::Active => Err(Reason::AccountFrozen),
+    }
+}
+
+/// The reason as the principal may learn it: of a stranger's account only that it cannot be credited.
+fn told(leg: &ProposedLeg<'_>, reason: Reason, rules: &OperationRules) -> Reason {
+    let neutral = leg.kind == LegKind::Credit && !leg.visible && rules.payee_reasons == PayeeReasons::Neutral;
+    if neutral { Reason::PayeeNotAvailable } else { reason }
+}
+
+/// The limits of the amount's currency, if one transfer may move so much.
+fn one_transfer(proposal: &Proposal<'_>, limits: &Limits) -> Result<CurrencyLimits, Reason> {
+    let of_currency = limits.of(proposal.currency).ok_or(Reason::NoLimitForCurrency)?;
+    if proposal.amount_minor > of_currency.per_transfer_minor { Err(Reason::LimitExceeded) } else { Ok(of_currency) }
+}
+
 /// `booked + overdraft line − the core's own holds − our holds`, the one definition of available.
 pub fn available_minor(account: &AccountFacts, held_minor: i64) -> i128 {
     i128::from(account.booked_minor) + i128::from(account.overdraft_line_minor)
@@ -135,82 +209,4 @@ pub fn available_minor(account: &AccountFacts, held_minor: i64) -> i128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn eur() -> Currency {
-        Currency::parse("EUR").unwrap()
-    }
-
-    fn account(booked_minor: i64) -> AccountFacts {
-        AccountFacts {
-            currency: eur(),
-            status: AccountStatus::Active,
-            booked_minor,
-            overdraft_line_minor: 0,
-            core_holds_minor: 0,
-        }
-    }
-
-    fn decide_with(from: &AccountFacts, lane: &Lane, amount_minor: i64, belief: CoreBelief) -> Decision {
-        let (to, to_lane) = (account(0), Lane::default());
-        let proposal = Proposal {
-            amount_minor,
-            currency: eur(),
-            legs: vec![
-                ProposedLeg { kind: LegKind::Debit, lane, account: Some(from) },
-                ProposedLeg { kind: LegKind::Credit, lane: &to_lane, account: Some(&to) },
-            ],
-            business_day: 20_000,
-            data_age_s: 1,
-        };
-        decide(&proposal, &Limits::default(), belief)
-    }
-
-    #[test]
-    fn the_core_decides_about_funds_when_it_is_there() {
-        let poor = account(10);
-        assert_eq!(decide_with(&poor, &Lane::default(), 50, CoreBelief::Available), Decision::Direct);
-        assert_eq!(
-            decide_with(&poor, &Lane::default(), 50, CoreBelief::Away),
-            Decision::Decline(Reason::InsufficientFunds)
-        );
-    }
-
-    #[test]
-    fn whoever_meets_a_queue_joins_it_whatever_mode_he_believes_in() {
-        let lane = Lane { ordered: 1, ..Lane::default() };
-        assert_eq!(decide_with(&account(100), &lane, 50, CoreBelief::Available), Decision::Queue);
-    }
-
-    #[test]
-    fn holds_lower_what_stand_in_may_promise() {
-        let lane = Lane { held_minor: 60, ..Lane::default() };
-        assert_eq!(decide_with(&account(100), &lane, 40, CoreBelief::Away), Decision::Queue);
-        assert_eq!(
-            decide_with(&account(100), &lane, 41, CoreBelief::Away),
-            Decision::Decline(Reason::InsufficientFunds)
-        );
-    }
-
-    #[test]
-    fn a_frozen_account_is_never_debited_on_any_path() {
-        let frozen = AccountFacts { status: AccountStatus::Frozen, ..account(100) };
-        for belief in [CoreBelief::Available, CoreBelief::Away] {
-            assert_eq!(decide_with(&frozen, &Lane::default(), 1, belief), Decision::Decline(Reason::AccountFrozen));
-        }
-    }
-
-    #[test]
-    fn a_day_that_is_over_frees_its_usage() {
-        use crate::lane::Usage;
-        let rich = account(100_000_000);
-        let spent =
-            |business_day| Lane { usage: Usage { business_day, amount_minor: 2_000_000, count: 1 }, ..Lane::default() };
-        assert_eq!(
-            decide_with(&rich, &spent(20_000), 1, CoreBelief::Away),
-            Decision::Decline(Reason::DailyLimitExceeded)
-        );
-        assert_eq!(decide_with(&rich, &spent(19_999), 1, CoreBelief::Away), Decision::Queue);
-    }
-}
+mod tests;

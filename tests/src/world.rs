@@ -375,7 +375,8 @@ impl World {
             }],
             "core": {"http": self.connector()},
             "limits": {
-                "per_transfer_minor": 1_000_000, "per_day_minor": 1_000_000_000_000_i64, "per_day_count": 1_000_000,
+                "currencies": {"EUR": {"per_transfer_minor": 1_000_000, "per_day_minor": 1_000_000_000_000_i64}},
+                "per_day_count": 1_000_000,
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
             "tokens": "tokens.yaml",

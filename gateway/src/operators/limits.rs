@@ -1,13 +1,16 @@
 //! What stand-in may accept.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use edge::{Caller, Problem, Scope};
+use schemas::money::Currency;
 use serde::Deserialize;
 use serde_json::json;
 use standin::journal::JournalError;
-use standin::rules::{AgeBand, Limits};
+use standin::rules::{AgeBand, CurrencyLimits, Limits};
 
 use super::{Answer, order_from, unavailable};
 use crate::submission::Gateway;
@@ -31,16 +34,41 @@ struct SetLimits {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WholeLimits {
+    currencies: BTreeMap<Currency, WholeCurrency>,
+    per_day_count: i64,
+    age_bands: Vec<WholeBand>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeCurrency {
     per_transfer_minor: i64,
     per_day_minor: i64,
-    per_day_count: i64,
-    age_bands: Vec<AgeBand>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeBand {
+    age_s_max: i64,
+    percent: i64,
+}
+
+impl From<WholeLimits> for Limits {
+    fn from(WholeLimits { currencies, per_day_count, age_bands }: WholeLimits) -> Self {
+        let band = |WholeBand { age_s_max, percent }| AgeBand { age_s_max, percent };
+        let of =
+            |WholeCurrency { per_transfer_minor, per_day_minor }| CurrencyLimits { per_transfer_minor, per_day_minor };
+        Limits {
+            currencies: currencies.into_iter().map(|(currency, whole)| (currency, of(whole))).collect(),
+            per_day_count,
+            age_bands: age_bands.into_iter().map(band).collect(),
+        }
+    }
 }
 
 pub(super) async fn set(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
     let SetLimits { limits, version, reason } = order_from(&caller, request, |body: &SetLimits| &body.reason).await?;
-    let WholeLimits { per_transfer_minor, per_day_minor, per_day_count, age_bands } = limits;
-    let limits = Limits { per_transfer_minor, per_day_minor, per_day_count, age_bands };
+    let limits = Limits::from(limits);
     let problems = limits.problems();
     if !problems.is_empty() {
         return Err(Problem::bad_request(problems.join("; ")));

@@ -31,11 +31,21 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer | Role::Ingest)) {
         core(config, &mut faults);
     }
-    for problem in config.limits.problems() {
-        faults.push(Fault::new("limits", problem));
+    if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
+        rules(config, &mut faults);
     }
     tokens(config, &mut faults);
     faults
+}
+
+/// What writes are admitted by.
+fn rules(config: &Config, faults: &mut Vec<Fault>) {
+    for problem in config.limits.problems() {
+        faults.push(Fault::new("limits", problem));
+    }
+    for problem in config.rules.problems(&[gateway::TRANSFER]) {
+        faults.push(Fault::new("rules", problem));
+    }
 }
 
 fn listeners(config: &Config, faults: &mut Vec<Fault>) {

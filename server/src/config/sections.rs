@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway::Calendar;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use standin::resolution::Patience;
-use standin::rules::Limits;
+use standin::rules::{Limits, Rules};
 
 use super::Fault;
 use crate::roles::Role;
@@ -39,6 +39,10 @@ pub struct Config {
     pub core: Core,
     /// What stand-in may accept until operators change it live.
     pub limits: Limits,
+    /// Version of limits set live, in the form before there were limits per currency, that these may replace.
+    pub supersede_limits: Option<i64>,
+    /// Which account states each operation may touch, and what it tells of a payee.
+    pub rules: Rules,
     /// When the bank's days begin.
     pub business_day: Calendar,
     /// The tokens file.
@@ -234,7 +238,42 @@ struct Reading<'f> {
     faults: &'f mut Vec<Fault>,
 }
 
+/// Members of limits while one amount counted for all currencies.
+const BEFORE_CURRENCIES: [&str; 2] = ["per_transfer_minor", "per_day_minor"];
+
 impl Reading<'_> {
+    /// One member of a section, taken out of it.
+    fn take_member<T: DeserializeOwned>(&mut self, section: &str, member: &str) -> Option<T> {
+        let value = self.tree.get_mut(section)?.as_object_mut()?.remove(member)?;
+        match serde_json::from_value(value) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.faults.push(Fault::new(format!("{section}.{member}"), redacted(&error.to_string())));
+                None
+            }
+        }
+    }
+
+    /// A section whose type passes over what it does not know, because it is kept in SQL too. The file may not name such things.
+    fn take_known<T: DeserializeOwned + Serialize>(&mut self, section: &str) -> Option<T> {
+        let written = self.tree.get(section).cloned().unwrap_or_default();
+        let outdated = BEFORE_CURRENCIES.iter().any(|member| written.get(member).is_some());
+        if outdated {
+            let remedy = "limits are per currency, in its own minor units: write `currencies: {EUR: {per_transfer_minor: …, \
+                          per_day_minor: …}}` with an entry for each currency, and leave `per_transfer_minor` and \
+                          `per_day_minor` of the section itself out";
+            self.tree.remove(section);
+            self.faults.push(Fault::new(section, remedy));
+            return None;
+        }
+        let read: T = self.take(section)?;
+        let known = serde_json::to_value(&read).unwrap_or_default();
+        for path in unknown(&written, &known, section) {
+            self.faults.push(Fault::new(path, "unknown field"));
+        }
+        Some(read)
+    }
+
     fn config(&mut self) -> Config {
         Config {
             listen: self.take("listen").unwrap_or_default(),
@@ -245,7 +284,9 @@ impl Reading<'_> {
             kafka: self.take("kafka").unwrap_or_default(),
             sources: self.take("sources").unwrap_or_default(),
             core: self.take("core").unwrap_or_default(),
-            limits: self.take("limits").unwrap_or_default(),
+            supersede_limits: self.take_member("limits", "supersede_version"),
+            limits: self.take_known("limits").unwrap_or_default(),
+            rules: self.take_known("rules").unwrap_or_default(),
             business_day: self.take("business_day").unwrap_or_default(),
             tokens: self.take("tokens"),
             cursor_key: self.take("cursor_key"),
@@ -270,6 +311,24 @@ impl Reading<'_> {
                 None
             }
         }
+    }
+}
+
+/// Where `written` has members that `known`, which was read from it, has not.
+fn unknown(written: &Value, known: &Value, at: &str) -> Vec<String> {
+    match (written, known) {
+        (Value::Object(written), Value::Object(known)) => written
+            .iter()
+            .flat_map(|(name, value)| match known.get(name) {
+                Some(known) => unknown(value, known, &format!("{at}.{name}")),
+                None => vec![format!("{at}.{name}")],
+            })
+            .collect(),
+        (Value::Array(written), Value::Array(known)) => {
+            let items = written.iter().zip(known).enumerate();
+            items.flat_map(|(index, (written, known))| unknown(written, known, &format!("{at}[{index}]"))).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

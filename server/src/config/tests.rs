@@ -43,7 +43,7 @@ fn nothing_starts_without_authentication() {
 #[test]
 fn every_fault_is_told_in_one_run() {
     let found = faults(
-        "listen: {address: nowhere}\nsql: {uri: x}\nlimits: {per_day_count: many}\nextra: 1\n\
+        "listen: {address: nowhere}\nsql: {uri: x}\nlimits: {currencies: {}, per_day_count: many}\nextra: 1\n\
          sources: [{name: a, mapping: missing.yaml, topic_prefix: ''}, {name: a}]\nwrite_deadline_ms: 1\n",
         &[("LOCUM__", "x")],
     );
@@ -61,6 +61,52 @@ fn every_fault_is_told_in_one_run() {
         "LOCUM__: names no place",
     ] {
         has(&found, part);
+    }
+}
+
+/// Everything that a gateway needs but limits.
+fn gateway(rest: &str) -> String {
+    let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
+    format!("{READS}core: {{connector: '{}'}}\n{rest}", connector.display()).replace("[read-api]", "[gateway]")
+}
+
+const LIMITS: &str = "limits: {currencies: {EUR: {per_transfer_minor: 1, per_day_minor: 2}}}\n";
+
+#[test]
+fn limits_without_currencies_are_told_how_to_change() {
+    for outdated in ["per_transfer_minor: 1000000", "per_day_minor: 1, per_day_count: 5"] {
+        let found = faults(&gateway(&format!("limits: {{{outdated}}}\n")), &[]);
+        has(&found, "limits: limits are per currency, in its own minor units: write `currencies: {EUR:");
+    }
+    has(&faults(&gateway(""), &[]), "limits: currencies: is empty, so nothing could be accepted");
+    assert_eq!(faults(&gateway(LIMITS), &[]), [""; 0]);
+    assert_eq!(faults(&gateway(&LIMITS.replace("}}}", "}}, supersede_version: 7}")), &[]), [""; 0]);
+}
+
+#[test]
+fn what_limits_and_rules_do_not_know_is_told_though_stored_ones_may_hold_it() {
+    has(
+        &faults(
+            &gateway("limits: {currencies: {EUR: {per_transfer_minor: 1, per_day_minor: 2, per_month: 3}}}\n"),
+            &[],
+        ),
+        "limits.currencies.EUR.per_month: unknown field",
+    );
+    has(
+        &faults(&gateway("limits: {currencies: {XYZ: {per_transfer_minor: 1, per_day_minor: 2}}}\n"), &[]),
+        "limits.currencies",
+    );
+    for (rules, told) in [
+        ("{transfer: {stand-in: {}}}", "rules.transfer.stand-in: unknown field"),
+        ("{payment: {}}", "rules: payment: there is no such operation; known are transfer"),
+        (
+            "{transfer: {stand_in: {debit: [active], credit: [frozen]}}}",
+            "rules: transfer.stand_in.credit: must name `active`",
+        ),
+        ("{transfer: {stand_in: {debit: [asleep], credit: [active]}}}", "rules.transfer.stand_in.debit[0]: "),
+        ("{transfer: {payee_reasons: all}}", "rules.transfer.payee_reasons: "),
+    ] {
+        has(&faults(&gateway(&format!("{LIMITS}rules: {rules}\n")), &[]), told);
     }
 }
 
@@ -111,8 +157,7 @@ fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
 
 #[test]
 fn a_core_that_forgets_before_anything_could_be_sent_again_is_told() {
-    let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
-    let yaml = format!("{READS}core: {{connector: '{}'}}\n", connector.display()).replace("[read-api]", "[gateway]");
+    let yaml = gateway(LIMITS);
     assert_eq!(faults(&yaml, &[]), [""; 0]);
     has(
         &faults(&yaml, &[("LOCUM__REPLAY__MEMORY_MARGIN_MS", "86400000")]),

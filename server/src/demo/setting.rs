@@ -36,7 +36,7 @@ pub fn configuration(folder: &Path, bank: &Bank) -> anyhow::Result<Config> {
         "core": {"connector": "core.yaml", "base_url": format!("http://{}", bank.address)},
         "tokens": "tokens.yaml",
         "limits": {
-            "per_transfer_minor": 100_000, "per_day_minor": 10_000_000, "per_day_count": 10_000,
+            "currencies": {"EUR": {"per_transfer_minor": 100_000, "per_day_minor": 10_000_000}}, "per_day_count": 10_000,
             "age_bands": [{"age_s_max": 3_600, "percent": 100}],
         },
     });

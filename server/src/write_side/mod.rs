@@ -42,7 +42,8 @@ pub async fn start(
     services: &mut JoinSet<()>,
 ) -> anyhow::Result<WriteSide> {
     let instance_lock = InstanceLock::take(&config.state_dir)?;
-    if !journal.seed_limits(&config.limits).await.context("seeding the limits")? {
+    journal.seed_rules(&config.rules).await.context("seeding the rules")?;
+    if !journal.seed_limits(&config.limits, config.supersede_limits).await.context("seeding the limits")? {
         tracing::info!("operators have set the limits; those of the configuration are not used");
     }
     let instance = journal.register_instance(instance_lock.id()).await.context("registering this instance")?;

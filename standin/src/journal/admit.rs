@@ -18,9 +18,9 @@ pub(super) use proposal::readmit;
 
 use super::lanes::LockedLanes;
 use super::record::{COLUMNS, Entry, EntryId, Transfer};
-use super::{FactSheet, Facts, Instance, Journal, JournalError, controls};
-use crate::admission::{CoreBelief, Decision, decide};
-use crate::rules::{Limits, Reason};
+use super::{FactSheet, Facts, Instance, Journal, JournalError, limits};
+use crate::admission::{CoreBelief, Decision, Path, decide, path};
+use crate::rules::{Reason, Rulebook};
 
 /// The read model's schema generation that new rows carry; swaps of generations come with re-snapshots.
 const GENERATION: i64 = 1;
@@ -105,22 +105,24 @@ struct Batch<'t> {
 impl Batch<'_> {
     async fn admit(&mut self, writes: &[Write]) -> Result<Vec<Admitted>, JournalError> {
         let mut known = self.look_up(writes).await?;
-        let wanted = self.accounts_of_new(writes, &known, None);
+        let wanted: BTreeSet<&str> = accounts(writes.iter().filter(|write| !known.contains_key(&key_of(write))));
+        let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
         let before = self.facts.read(self.tx, &wanted).await?;
-        // A lane only for accounts that exist, asked for by whoever may: strangers create and lock nothing.
-        let accounts = self.accounts_of_new(writes, &known, Some(&before));
+        let undecided = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
+        let accounts: Vec<String> = accounts_to_lock(undecided, &before).into_iter().map(str::to_owned).collect();
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
         // Only now, with the lanes locked: whatever absorbs a hold needs these locks too, so balance and holds fit together.
-        let facts = self.facts.read(self.tx, &accounts).await?;
-        let limits = controls::limits_in(self.tx).await?;
+        let mut facts = self.facts.read(self.tx, &accounts).await?;
+        // What was unclear when the lanes were chosen stays so for this transaction.
+        facts.unclear.extend(before.unclear);
+        let book = limits::rulebook(self.tx).await?;
 
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
             let outcome = match known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None if before.leaves_open(&write.command) || facts.leaves_open(&write.command) => Admitted::NotLoaded,
-                None => self.decide_one(write, &facts, &limits, &mut lanes, &mut inserts)?,
+                None => decide_one(write, &facts, &book, &mut lanes, &mut inserts)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
                 known.insert(key_of(write), (**entry).clone());
@@ -147,50 +149,64 @@ impl Batch<'_> {
         let key = |e: &Entry| (e.principal.clone(), e.operation.clone(), e.idempotency_key.clone());
         Ok(entries.into_iter().map(|entry| (key(&entry), entry)).collect())
     }
-
-    /// Accounts that the new writes touch; with `facts`, only those that exist and may be touched.
-    fn accounts_of_new(&self, writes: &[Write], known: &HashMap<Key, Entry>, facts: Option<&FactSheet>) -> Vec<String> {
-        let new = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
-        let decidable =
-            |write: &&Write, facts: &FactSheet| may_debit(write, facts) && !facts.leaves_open(&write.command);
-        let allowed = new.filter(|write| facts.is_none_or(|facts| decidable(write, facts)));
-        let accounts: BTreeSet<&str> =
-            allowed.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect();
-        let exists = |account: &&str| facts.is_none_or(|facts| facts.accounts.contains_key(*account));
-        accounts.into_iter().filter(exists).map(str::to_owned).collect()
-    }
-
-    fn decide_one(
-        &self,
-        write: &Write,
-        facts: &FactSheet,
-        limits: &Limits,
-        lanes: &mut LockedLanes,
-        inserts: &mut Inserts,
-    ) -> Result<Admitted, JournalError> {
-        let Transfer { from_account, to_account, amount_minor, .. } = &write.command;
-        if *amount_minor <= 0 || from_account == to_account {
-            // A negative debit would be a gift, and an entry with one lane twice would wait for itself for ever.
-            return Err(JournalError::Malformed("a transfer moves a positive amount between two accounts"));
-        }
-        if !may_debit(write, facts) {
-            return Ok(Admitted::NoSuchAccount);
-        }
-        let decision = decide(&proposal(write, facts, lanes)?, limits, write.belief);
-        let (state, ordered, reason) = match decision {
-            Decision::Direct => (EntryState::Submitting, false, None),
-            Decision::Queue => (EntryState::Queued, true, None),
-            Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
-        };
-        if state != EntryState::Declined {
-            inserts.take_places(write, (state, ordered), lanes)?;
-        }
-        let entry = entry_of(write, state, ordered, reason);
-        inserts.push(entry.clone());
-        Ok(Admitted::Fresh(Box::new(entry)))
-    }
 }
 
+/// The accounts that these writes touch.
+fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> BTreeSet<&'w str> {
+    writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect()
+}
+
+/// The accounts of these writes whose lanes are needed. Strangers create and lock nothing.
+///
+/// An account to be credited needs no row in our data where the core may be asked: it decides whether there is such an account.
+fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &FactSheet) -> BTreeSet<&'w str> {
+    let allowed = writes.filter(|write| may_debit(write, facts));
+    let known = |account: &str| facts.accounts.contains_key(account);
+    allowed
+        .flat_map(|write| write.command.legs().map(|(_, account)| (write, account)))
+        .filter(|(write, account)| write.belief == CoreBelief::Available || known(account))
+        .map(|(_, account)| account)
+        .collect()
+}
+
+fn decide_one(
+    write: &Write,
+    facts: &FactSheet,
+    book: &Rulebook,
+    lanes: &mut LockedLanes,
+    inserts: &mut Inserts,
+) -> Result<Admitted, JournalError> {
+    let Transfer { from_account, to_account, amount_minor, .. } = &write.command;
+    if *amount_minor <= 0 || from_account == to_account {
+        // A negative debit would be a gift, and an entry with one lane twice would wait for itself for ever.
+        return Err(JournalError::Malformed("a transfer moves a positive amount between two accounts"));
+    }
+    if facts.unclear.contains(from_account) {
+        // Whose account it is must be known on every path.
+        return Ok(Admitted::NotLoaded);
+    }
+    if !may_debit(write, facts) {
+        return Ok(Admitted::NoSuchAccount);
+    }
+    let proposal = proposal(write, facts, lanes);
+    let path = path(&proposal, write.belief);
+    if path == Path::StandIn && facts.unclear.contains(to_account) {
+        return Ok(Admitted::NotLoaded);
+    }
+    let (state, ordered, reason) = match decide(&proposal, &book.limits, &book.rules.of(&write.operation), path) {
+        Decision::Direct => (EntryState::Submitting, false, None),
+        Decision::Queue => (EntryState::Queued, true, None),
+        Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
+    };
+    if state != EntryState::Declined {
+        inserts.take_places(write, (state, ordered), lanes)?;
+    }
+    let entry = entry_of(write, state, ordered, reason);
+    inserts.push(entry.clone());
+    Ok(Admitted::Fresh(Box::new(entry)))
+}
+
+/// Is the account to be debited there, and the principal's?
 fn may_debit(write: &Write, facts: &FactSheet) -> bool {
     let debited = facts.accounts.get(&write.command.from_account);
     debited.is_some_and(|sheet| write.grant.covers(&sheet.customer_id))
@@ -198,8 +214,8 @@ fn may_debit(write: &Write, facts: &FactSheet) -> bool {
 
 /// The answer to a key that is there already: the same command gets its entry.
 ///
-/// Its own id means that our commit had landed. Fresh, and so to be sent, it is only as long as nothing else happened to it:
-/// a replayer may have claimed it, or a sweep returned it to the queue, before we looked.
+/// If the id is ours, our own COMMIT had landed. The entry is fresh, and so to be sent, only at its first version: after that a
+/// replayer or a sweep has it.
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
         Admitted::KeyReused

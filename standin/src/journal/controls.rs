@@ -1,4 +1,4 @@
-//! What operators set: limits and the mode, live, each change in the audit.
+//! What operators set live: the mode, the pause of the replay, a lane's stop; and the audit of all orders.
 
 use serde::{Deserialize, Serialize};
 use sql::{Tx, params};
@@ -6,13 +6,19 @@ use sql::{Tx, params};
 use super::record::EntryId;
 use super::transitions::now_us;
 use super::{Journal, JournalError};
-use crate::rules::Limits;
-
-const LIMITS: &str = "limits";
-const MODE: &str = "mode";
-const REPLAY: &str = "replay";
+const MODE: Control = Control { name: "mode", action: "mode.set" };
+const REPLAY: Control = Control { name: "replay", action: "replay.set" };
 /// Version of a control that nobody has set live.
-const SEEDED: i64 = 1;
+pub(super) const SEEDED: i64 = 1;
+
+/// Something that operators set live.
+#[derive(Clone, Copy)]
+pub(super) struct Control {
+    /// Its row.
+    pub(super) name: &'static str,
+    /// A change of it, in the audit.
+    pub(super) action: &'static str,
+}
 
 /// What an operator ordered about the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,51 +46,7 @@ pub struct AuditRecord {
     pub detail: serde_json::Value,
 }
 
-/// The limits in force, read inside an admission's own transaction.
-pub(super) async fn limits_in(tx: &mut Tx) -> Result<Limits, JournalError> {
-    let row = tx.query_opt("SELECT value FROM controls WHERE name = ?", params![LIMITS]).await?;
-    match row {
-        Some(row) => serde_json::from_slice(row.get("value")?).map_err(|_| JournalError::Corrupt("limits")),
-        None => Ok(Limits::default()),
-    }
-}
-
 impl Journal {
-    /// Puts the configuration's limits in force unless somebody has changed them live; answers whether they are.
-    pub async fn seed_limits(&self, limits: &Limits) -> Result<bool, JournalError> {
-        let value = to_json(limits)?;
-        self.run(move |tx| {
-            let value = value.clone();
-            Box::pin(async move {
-                let columns = &["name", "value", "version"];
-                let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
-                tx.upsert(create.row(params![LIMITS, value.clone(), SEEDED])).await?;
-                let seed = "UPDATE controls SET value = ? WHERE name = ? AND version = ?";
-                Ok(tx.exec(seed, params![value, LIMITS, SEEDED]).await? == 1)
-            })
-        })
-        .await
-    }
-
-    /// The limits in force, and their version.
-    pub async fn limits(&self) -> Result<(Limits, i64), JournalError> {
-        let rows = self.db.query("SELECT value, version FROM controls WHERE name = ?", params![LIMITS]).await?;
-        let Some(row) = rows.first() else { return Ok((Limits::default(), SEEDED)) };
-        let limits = serde_json::from_slice(row.get("value")?).map_err(|_| JournalError::Corrupt("limits"))?;
-        Ok((limits, row.get("version")?))
-    }
-
-    /// Changes the limits at once, for every instance, audited; only if they are still those of `version`.
-    pub async fn set_limits(
-        &self,
-        actor: &str,
-        limits: &Limits,
-        version: Option<i64>,
-        why: &str,
-    ) -> Result<(), JournalError> {
-        self.set_control(actor, LIMITS, limits, version, why).await
-    }
-
     /// What was ordered about the mode.
     pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
         Ok(self.control(MODE).await?.unwrap_or_default())
@@ -162,16 +124,17 @@ impl Journal {
             .collect()
     }
 
-    async fn control<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, JournalError> {
-        let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![name]).await?;
+    async fn control<T: for<'a> Deserialize<'a>>(&self, control: Control) -> Result<Option<T>, JournalError> {
+        let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![control.name]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        serde_json::from_slice(row.get("value")?).map(Some).map_err(|_| JournalError::Corrupt("control"))
+        from_json(row.get("value")?).map(Some)
     }
 
-    async fn set_control<T: Serialize>(
+    /// Sets a control to a new value, audited; only if it is still of `version`.
+    pub(super) async fn set_control<T: Serialize>(
         &self,
         actor: &str,
-        name: &'static str,
+        Control { name, action }: Control,
         value: &T,
         version: Option<i64>,
         why: &str,
@@ -185,18 +148,19 @@ impl Journal {
                 let columns = &["name", "value", "version"];
                 let create = sql::Upsert::new("controls", columns, &["name"], sql::Policy::KeepExisting);
                 tx.upsert(create.row(params![name, bytes.clone(), SEEDED])).await?;
-                // Locked by that: an earlier run of this very action, should its commit have landed, is visible now.
+                let lock = "SELECT version FROM controls WHERE name = ? FOR UPDATE";
+                let row = tx.query_one(lock, params![name]).await?;
+                // With the row locked, an earlier run of this very action is visible, should its commit have landed.
                 if is_done(tx, &id).await? {
                     return Ok(());
                 }
-                let row = tx.query_one("SELECT version FROM controls WHERE name = ?", params![name]).await?;
                 if version.is_some_and(|version| row.get("version") != Ok(version)) {
                     return Err(JournalError::Changed);
                 }
                 tx.exec("UPDATE controls SET value = ?, version = version + 1 WHERE name = ?", params![bytes, name])
                     .await?;
                 let detail = serde_json::json!({ "to": json, "why": why });
-                audit_as(tx, &id, &actor, &format!("{name}.set"), detail).await
+                audit_as(tx, &id, &actor, action, detail).await
             })
         })
         .await
@@ -204,7 +168,7 @@ impl Journal {
 }
 
 /// Was this action audited, and so done, by an earlier run of its transaction? Somebody else's later one must stay.
-async fn is_done(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
+pub(super) async fn is_done(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
     Ok(tx.query_opt("SELECT id FROM audit WHERE id = ?", params![id.as_str()]).await?.is_some())
 }
 
@@ -218,7 +182,7 @@ pub(super) async fn audit(
     audit_as(tx, &EntryId::generate(), actor, action, detail).await
 }
 
-async fn audit_as(
+pub(super) async fn audit_as(
     tx: &mut Tx,
     id: &EntryId,
     actor: &str,
@@ -233,6 +197,10 @@ async fn audit_as(
     Ok(())
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+pub(super) fn from_json<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, JournalError> {
+    serde_json::from_slice(bytes).map_err(|_| JournalError::Corrupt("control"))
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
     serde_json::to_vec(value).map_err(|_| JournalError::Corrupt("control"))
 }

@@ -12,6 +12,7 @@ mod controls;
 mod decide;
 mod instances;
 mod lanes;
+mod limits;
 mod lookup;
 mod overdue;
 mod ready;
@@ -69,6 +70,17 @@ pub enum JournalError {
     /// Its last attempt ended so recently that the core may still carry it out.
     #[error("a request may still take effect in the core")]
     AttemptRecent,
+    /// Limits that a person set live are of a form that is not in use any more.
+    #[error(
+        "limits were set live (version {version}) in the form before there were limits per currency: {value}. Write what shall \
+         hold into `limits.currencies` of the configuration, and `limits.supersede_version: {version}` to put it in force"
+    )]
+    OutdatedLimits {
+        /// Their version.
+        version: i64,
+        /// As they are stored.
+        value: String,
+    },
     /// Not what the caller had read before.
     #[error("somebody changed it meanwhile")]
     Changed,
@@ -119,7 +131,7 @@ pub struct FactSheet {
 }
 
 impl FactSheet {
-    /// Must a decision about `command` wait until more is known?
+    /// Must stand-in's decision about `command` wait until more is known?
     fn leaves_open(&self, command: &Transfer) -> bool {
         command.legs().iter().any(|(_, account)| self.unclear.contains(*account))
     }

@@ -120,7 +120,7 @@ async fn record_in(
             continue;
         }
         let (evidence, reason) = match (&sheet, change.evidence) {
-            (Some((sheet, limits)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, limits, now_us())?,
+            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, now_us())?,
             (_, evidence) => (evidence, change.reason.clone()),
         };
         let verdict = work.weigh_in(&change.id, evidence)?;

@@ -12,9 +12,10 @@ use sql::Tx;
 use super::admit::{readmit, use_up};
 use super::lanes::LockedLanes;
 use super::record::{Entry, EntryId, Leg, legs_of, lock_entries};
-use super::{FactSheet, Facts, JournalError, controls};
+use super::{FactSheet, Facts, JournalError, limits};
 use crate::admission::Decision;
 use crate::lane::{LanePlace, delta, lane_place};
+use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
     lanes: LockedLanes,
@@ -160,14 +161,14 @@ impl WorkSet {
         &self,
         id: &EntryId,
         facts: &FactSheet,
-        limits: &crate::rules::Limits,
+        book: &Rulebook,
         now_us: i64,
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
         if entry.ordered || entry.state != EntryState::Submitting {
             return Ok((Evidence::NotSent, None));
         }
-        match readmit(entry, facts, limits, &self.lanes, now_us)? {
+        match readmit(entry, facts, book, &self.lanes, now_us)? {
             Decision::Decline(reason) => Ok((Evidence::Decline, Some(reason.code().to_owned()))),
             Decision::Direct | Decision::Queue => Ok((Evidence::NotSent, None)),
         }
@@ -206,17 +207,17 @@ impl WorkSet {
         }
     }
 
-    /// Facts and limits for new decisions about `ids`.
+    /// Facts and rules for new decisions about `ids`.
     pub(super) async fn facts_for(
         &self,
         tx: &mut Tx,
         facts: &dyn Facts,
         ids: &[EntryId],
-    ) -> Result<(FactSheet, crate::rules::Limits), JournalError> {
+    ) -> Result<(FactSheet, Rulebook), JournalError> {
         let accounts: BTreeSet<String> =
             ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
         let accounts: Vec<String> = accounts.into_iter().collect();
-        Ok((facts.read(tx, &accounts).await?, controls::limits_in(tx).await?))
+        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which path a new write takes, and what its key is worth.
 
 use schemas::entry::EntryState::*;
+use schemas::entry::Evidence;
 use schemas::grant::Grant;
 use sql::params;
 use standin::journal::{Admitted, Write};
-use standin::rules::{Limits, Reason};
+use standin::rules::Reason;
 
 use crate::support::*;
 
@@ -100,13 +101,13 @@ on_every_engine! {
         bank.account("b", 0).await;
         let poor = bank.admit(transfer("a", "b", 101).away().key("poor")).await;
         assert_eq!((poor.state, poor.reason.as_deref()), (Declined, Some(Reason::InsufficientFunds.code())));
-        let unknown = bank.admit(transfer("a", "nobody", 1).key("unknown")).await;
-        assert_eq!(unknown.reason.as_deref(), Some(Reason::UnknownAccount.code()));
+        let unknown = bank.admit(transfer("a", "nobody", 1).away().key("unknown")).await;
+        assert_eq!(unknown.reason.as_deref(), Some(Reason::PayeeNotAvailable.code()));
         bank.db.exec("UPDATE books SET booked = 100000 WHERE account = 'a'", vec![]).await.unwrap();
         bank.account("nobody", 0).await;
         for (write, first) in [
             (transfer("a", "b", 101).away().key("poor"), poor),
-            (transfer("a", "nobody", 1).key("unknown"), unknown),
+            (transfer("a", "nobody", 1).away().key("unknown"), unknown),
         ] {
             assert_eq!(bank.submit(write).await, Admitted::Known(Box::new(first)));
         }
@@ -132,19 +133,84 @@ on_every_engine! {
         assert_eq!(bank.number("SELECT COUNT(*) AS n FROM lanes").await, 0);
     }
 
-    async fn a_frozen_account_is_not_debited_on_any_path(bank) {
+    async fn with_the_core_there_it_decides_about_accounts_that_our_data_show_otherwise_or_not_at_all(bank) {
         bank.two_accounts().await;
-        bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'a'", vec![]).await.unwrap();
-        for write in [transfer("a", "b", 1), transfer("a", "b", 1).away()] {
-            assert_eq!(bank.admit(write).await.reason.as_deref(), Some(Reason::AccountFrozen.code()));
+        for (account, column, value) in
+            [("frozen", "standing", "frozen"), ("closed", "standing", "closed"), ("dollars", "currency", "USD")]
+        {
+            bank.account(account, 10_000).await;
+            let sql = format!("UPDATE books SET {column} = ? WHERE account = ?");
+            bank.db.exec(&sql, params![value, account]).await.unwrap();
         }
-        assert_eq!(bank.admit(Write { grant: Grant::Any, ..transfer("b", "a", 1) }).await.state, Submitting);
+        bank.account("unclear", 0).await;
+        bank.db.exec("UPDATE books SET standing = 'unclear' WHERE account = 'unclear'", vec![]).await.unwrap();
+        for (from, to) in [
+            ("a", "opened-in-the-branch"),
+            ("a", "frozen"),
+            ("a", "closed"),
+            ("a", "dollars"),
+            ("a", "unclear"),
+            ("frozen", "b"),
+            ("closed", "b"),
+            ("dollars", "b"),
+        ] {
+            bank.direct(from, to, 1).await;
+        }
+        assert_eq!(bank.available("a").await, 99_995, "each of them holds");
+    }
+
+    async fn what_the_core_did_not_get_after_all_is_decided_by_our_data(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "opened-in-the-branch", 1).await;
+        let declined = bank.first_attempt(&entry, Evidence::NotSent).await.entry;
+        assert_eq!((declined.state, declined.reason.as_deref()), (Declined, Some(Reason::PayeeNotAvailable.code())));
+        bank.account("frozen", 10).await;
+        bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'frozen'", vec![]).await.unwrap();
+        let entry = bank.direct("frozen", "b", 1).await;
+        let declined = bank.first_attempt(&entry, Evidence::NotSent).await.entry;
+        assert_eq!((declined.state, declined.reason.as_deref()), (Declined, Some(Reason::AccountFrozen.code())));
+    }
+
+    async fn an_account_to_debit_that_our_data_do_not_show_consumes_no_key_on_any_path(bank) {
+        bank.two_accounts().await;
+        for write in [transfer("opened-in-the-branch", "b", 1), transfer("opened-in-the-branch", "b", 1).away()] {
+            let everybody = Write { grant: Grant::Any, ..write.clone() };
+            assert_eq!(bank.submit(write).await, Admitted::NoSuchAccount);
+            assert_eq!(bank.submit(everybody).await, Admitted::NoSuchAccount);
+        }
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 0);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM lanes").await, 0);
+    }
+
+    async fn of_a_strangers_account_a_decline_says_only_that_it_cannot_be_credited(bank) {
+        bank.two_accounts().await;
+        for (account, column, value) in
+            [("frozen", "standing", "frozen"), ("closed", "standing", "closed"), ("dollars", "currency", "USD")]
+        {
+            bank.account(account, 0).await;
+            let sql = format!("UPDATE books SET customer = 'bert', {column} = ? WHERE account = ?");
+            bank.db.exec(&sql, params![value, account]).await.unwrap();
+        }
+        for to in ["nobody", "frozen", "closed", "dollars"] {
+            let declined = bank.admit(transfer("a", to, 1).away()).await;
+            assert_eq!(declined.reason.as_deref(), Some(Reason::PayeeNotAvailable.code()), "{to}");
+        }
+        bank.db.exec("UPDATE books SET customer = 'anna'", vec![]).await.unwrap();
+        for (to, reason) in [
+            ("nobody", Reason::PayeeNotAvailable),
+            ("frozen", Reason::AccountFrozen),
+            ("closed", Reason::AccountClosed),
+            ("dollars", Reason::CurrencyMismatch),
+        ] {
+            let declined = bank.admit(transfer("a", to, 1).away()).await;
+            assert_eq!(declined.reason.as_deref(), Some(reason.code()), "{to} is the principal's own, or is not at all");
+        }
     }
 
     async fn stale_data_tighten_the_limit_and_then_close_stand_in(bank) {
         bank.account("a", 10_000_000).await;
         bank.account("b", 0).await;
-        bank.journal.set_limits("op", &Limits { per_day_minor: 1_000, ..Limits::default() }, None, "test").await.unwrap();
+        bank.journal.set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
         for (age_s, amount, reason) in [
             (7_200, 501, Some(Reason::DailyLimitExceeded)),
             (7_200, 500, None),
@@ -176,12 +242,12 @@ on_every_engine! {
         let mut tasks = tokio::task::JoinSet::new();
         for to in ["b", "c", "b", "nobody"] {
             let admissions = bank.admissions.clone();
-            tasks.spawn(async move { (to, admissions.submit(transfer("a", to, 1)).await.unwrap()) });
+            tasks.spawn(async move { (to, admissions.submit(transfer("a", to, 1).away()).await.unwrap()) });
         }
         for (to, admitted) in tasks.join_all().await {
             match to {
                 "c" => assert_eq!(admitted, Admitted::NotLoaded),
-                "nobody" => assert_eq!(fresh(admitted).reason.as_deref(), Some(Reason::UnknownAccount.code())),
+                "nobody" => assert_eq!(fresh(admitted).reason.as_deref(), Some(Reason::PayeeNotAvailable.code())),
                 _ => assert!(fresh(admitted).state.is_open()),
             }
         }

@@ -1,8 +1,11 @@
 //! Limits, mode and pause, live and audited.
 
 use schemas::entry::EntryState::*;
-use standin::journal::{Filter, JournalError, ModeOrder};
-use standin::rules::{Limits, Reason};
+use schemas::money::Currency;
+use sql::params;
+use standin::admission::AccountStatus;
+use standin::journal::{Filter, JournalError, ModeOrder, Transfer, Write};
+use standin::rules::{OperationRules, Reason, Rules};
 
 use crate::support::*;
 
@@ -10,16 +13,15 @@ on_every_engine! {
     async fn a_live_change_of_the_limits_binds_the_next_admission_of_every_instance_and_is_audited(bank) {
         bank.two_accounts().await;
         let other = bank.another("gateway-2").await;
-        assert!(bank.journal.seed_limits(&Limits::default()).await.unwrap());
-        let edited = Limits { per_transfer_minor: 1_000, ..Limits::default() };
-        assert!(bank.journal.seed_limits(&edited).await.unwrap(), "an edited configuration counts at the next start");
-        let (limits, version) = bank.journal.limits().await.unwrap();
-        assert_eq!(limits.per_transfer_minor, 1_000);
+        let edited = limits().with(eur(), 1_000, 2_000_000);
+        assert!(bank.journal.seed_limits(&edited, None).await.unwrap(), "an edited configuration counts at the next start");
+        let (in_force, version) = bank.journal.limits().await.unwrap();
+        assert_eq!(in_force, edited);
         assert_eq!(other.admit(transfer("a", "b", 1_001)).await.state, Declined);
-        let tighter = Limits { per_transfer_minor: 10, ..Limits::default() };
+        let tighter = limits().with(eur(), 10, 2_000_000);
         bank.journal.set_limits("olga", &tighter, None, "fraud wave").await.unwrap();
-        assert!(!other.journal.seed_limits(&Limits::default()).await.unwrap(), "what a person set stays");
-        let stale = bank.journal.set_limits("otto", &Limits::default(), Some(version), "too late").await;
+        assert!(!other.journal.seed_limits(&limits(), None).await.unwrap(), "what a person set stays");
+        let stale = bank.journal.set_limits("otto", &limits(), Some(version), "too late").await;
         assert!(matches!(stale, Err(JournalError::Changed)), "{stale:?}");
         let declined = other.admit(transfer("a", "b", 11)).await;
         assert_eq!(declined.reason.as_deref(), Some(Reason::LimitExceeded.code()));
@@ -27,7 +29,68 @@ on_every_engine! {
         assert_eq!(trail.len(), 1, "a seed is no human action");
         assert_eq!((trail[0].actor.as_str(), trail[0].action.as_str()), ("olga", "limits.set"));
         assert_eq!(trail[0].detail["why"], "fraud wave");
-        assert_eq!(trail[0].detail["to"]["per_transfer_minor"], 10);
+        assert_eq!(trail[0].detail["to"]["currencies"]["EUR"]["per_transfer_minor"], 10);
+    }
+
+    async fn limits_are_each_currencys_own_and_one_without_is_refused(bank) {
+        for (account, currency) in [("y1", "JPY"), ("y2", "JPY"), ("u1", "USD"), ("u2", "USD")] {
+            bank.account(account, 10_000_000).await;
+            bank.db.exec("UPDATE books SET currency = ? WHERE account = ?", params![currency, account]).await.unwrap();
+        }
+        let yen = Currency::parse("JPY").unwrap();
+        bank.journal.set_limits("op", &limits().with(yen, 50, 60), None, "test").await.unwrap();
+        let of = |code: &str, write: Write| {
+            let command = Transfer { currency: Currency::parse(code).unwrap(), ..write.command.clone() };
+            Write { command, ..write }
+        };
+        for (write, reason) in [
+            (of("JPY", transfer("y1", "y2", 51)), Some(Reason::LimitExceeded)),
+            (of("JPY", transfer("y1", "y2", 50).away()), None),
+            (of("JPY", transfer("y1", "y2", 11).away()), Some(Reason::DailyLimitExceeded)),
+            (of("USD", transfer("u1", "u2", 1)), Some(Reason::NoLimitForCurrency)),
+            (of("USD", transfer("u1", "u2", 1).away()), Some(Reason::NoLimitForCurrency)),
+        ] {
+            assert_eq!(bank.admit(write).await.reason.as_deref(), reason.map(Reason::code));
+        }
+    }
+
+    async fn limits_set_live_before_there_were_currencies_are_replaced_only_where_a_person_says_so(bank) {
+        let outdated = r#"{"per_transfer_minor":500,"per_day_minor":900,"per_day_count":9,"age_bands":[]}"#;
+        let forget = "DELETE FROM controls WHERE name = 'limits-by-currency'";
+        let keep = "INSERT INTO controls (name, value, version) VALUES ('limits', ?, ?)";
+        bank.db.exec(forget, vec![]).await.unwrap();
+        bank.db.exec(keep, params![outdated.as_bytes().to_vec(), 1]).await.unwrap();
+        assert!(bank.journal.seed_limits(&limits(), None).await.unwrap(), "nobody had set them live");
+        bank.db.exec(forget, vec![]).await.unwrap();
+        bank.db.exec("UPDATE controls SET version = 7 WHERE name = 'limits'", vec![]).await.unwrap();
+        for wrong in [None, Some(6)] {
+            let refused = bank.journal.seed_limits(&limits(), wrong).await.unwrap_err().to_string();
+            assert!(refused.contains("500") && refused.contains("limits.supersede_version: 7"), "{refused}");
+        }
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 0);
+        bank.two_accounts().await;
+        assert_eq!(bank.admit(transfer("a", "b", 1)).await.reason.as_deref(), Some(Reason::NoLimitForCurrency.code()));
+        assert!(bank.journal.seed_limits(&limits(), Some(7)).await.unwrap());
+        assert_eq!(bank.admit(transfer("a", "b", 501)).await.state, Submitting);
+        let trail = bank.journal.audit_trail(10).await.unwrap();
+        assert_eq!((trail.len(), trail[0].action.as_str()), (1, "limits.supersede"));
+        assert_eq!(trail[0].detail["from"]["per_transfer_minor"], 500);
+    }
+
+    async fn rules_of_the_configuration_say_which_states_are_touched_on_which_path(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'b'", vec![]).await.unwrap();
+        let frozen = Some(Reason::AccountFrozen.code());
+        assert_eq!(bank.admit(transfer("a", "b", 1).away()).await.reason.as_deref(), frozen);
+        let mut rules = OperationRules::default();
+        rules.stand_in.credit.push(AccountStatus::Frozen);
+        rules.direct.debit = vec![AccountStatus::Active];
+        bank.journal.seed_rules(&Rules::from_iter([("transfer".to_owned(), rules)])).await.unwrap();
+        assert_eq!(bank.admit(transfer("b", "c", 1)).await.reason.as_deref(), frozen);
+        assert_eq!(bank.admit(transfer("a", "b", 1).away()).await.state, Queued);
+        bank.journal.seed_rules(&Rules::default()).await.unwrap();
+        assert_eq!(bank.admit(transfer("a", "b", 1).away()).await.reason.as_deref(), frozen);
     }
 
     async fn mode_orders_and_the_pause_are_kept_and_audited(bank) {

@@ -7,7 +7,6 @@ use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use sql::{BoxFuture, Db, Tx};
 use standin::journal::{Admissions, Admitted, Change, Intervention, JournalError};
-use standin::rules::Limits;
 
 use crate::proxy::losing_commits;
 use crate::support::*;
@@ -146,7 +145,7 @@ on_every_engine! {
         let cancelled = far.journal.decide("op", &entry.id, Intervention::Cancel, Some("asked".into())).await.unwrap();
         assert_eq!(cancelled.state, Cancelled);
         lose();
-        far.journal.set_limits("op", &Limits::default(), None, "why not").await.unwrap();
+        far.journal.set_limits("op", &limits(), None, "why not").await.unwrap();
         lose();
         far.journal.clear_lane("op", "a", "looked").await.unwrap();
         let trail = bank.journal.audit_trail(10).await.unwrap();

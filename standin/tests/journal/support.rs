@@ -20,6 +20,8 @@ use standin::journal::{
     Moved, Transfer, Write,
 };
 
+use standin::rules::Limits;
+
 use crate::checker::assert_consistent;
 use crate::ledger::{self, Books};
 
@@ -111,7 +113,9 @@ impl Bank {
         };
         let db = Db::open(&url, options()).await.unwrap();
         ledger::prepare(&db, now_us()).await;
-        Bank::on(server, url, db, "gateway-1").await
+        let bank = Bank::on(server, url, db, "gateway-1").await;
+        assert!(bank.journal.seed_limits(&limits(), None).await.unwrap());
+        bank
     }
 
     async fn on(server: &str, url: String, db: Db, id: &str) -> Bank {
@@ -274,6 +278,20 @@ pub fn fresh(admitted: Admitted) -> Entry {
     }
 }
 
+pub fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+/// What every test starts with: 10,000.00 EUR a transfer, 20,000.00 EUR a day.
+pub fn limits() -> Limits {
+    Limits::default().with(eur(), 1_000_000, 2_000_000)
+}
+
+/// The same with so much a day.
+pub fn limited_to(per_day_minor: i64) -> Limits {
+    limits().with(eur(), 1_000_000, per_day_minor)
+}
+
 pub fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
@@ -291,7 +309,7 @@ pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
             from_account: from.into(),
             to_account: to.into(),
             amount_minor,
-            currency: Currency::parse("EUR").unwrap(),
+            currency: eur(),
             remittance: None,
         },
         grant: Grant::customers(["anna"]),

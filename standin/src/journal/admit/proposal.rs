@@ -4,40 +4,41 @@ use schemas::entry::LegKind;
 use schemas::grant::Grant;
 
 use super::Write;
-use crate::admission::{CoreBelief, Decision, Proposal, ProposedLeg, decide};
+use crate::admission::{CoreBelief, Decision, Path, Proposal, ProposedLeg, decide};
 use crate::journal::lanes::LockedLanes;
 use crate::journal::record::Entry;
 use crate::journal::{FactSheet, JournalError};
 use crate::lane::Lane;
-use crate::rules::{Limits, Reason};
+use crate::rules::{Reason, Rulebook};
 
-pub(super) fn proposal<'a>(
-    write: &Write,
-    facts: &'a FactSheet,
-    lanes: &'a LockedLanes,
-) -> Result<Proposal<'a>, JournalError> {
+pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes) -> Proposal<'a> {
+    // Of an account that neither we nor, for all we know, the core has: nothing was ever accepted.
     static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
     let legs = write.command.legs().map(|(kind, account)| {
         let sheet = facts.accounts.get(account);
-        let lane = if sheet.is_some() { lanes.get(account)? } else { &EMPTY };
-        Ok(ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts) })
+        let visible = match sheet {
+            Some(sheet) => write.grant.covers(&sheet.customer_id),
+            None => write.grant == Grant::Any,
+        };
+        let lane = lanes.get(account).unwrap_or(&EMPTY);
+        ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts), visible }
     });
     let as_of_us = facts.as_of_us(&write.command);
     let age_us = as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
-    Ok(Proposal {
+    Proposal {
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
-        legs: legs.into_iter().collect::<Result<_, JournalError>>()?,
+        legs: legs.into(),
         business_day: write.business_day,
         data_age_s: age_us.max(0) / 1_000_000,
-    })
+    }
 }
 
 /// The decision about an entry that was provably not sent: a new admission in stand-in, by the lanes as they are now.
 pub(in crate::journal) fn readmit(
     entry: &Entry,
     facts: &FactSheet,
-    limits: &Limits,
+    book: &Rulebook,
     lanes: &LockedLanes,
     now_us: i64,
 ) -> Result<Decision, JournalError> {
@@ -51,12 +52,13 @@ pub(in crate::journal) fn readmit(
         idempotency_key: entry.idempotency_key.clone(),
         fingerprint: entry.fingerprint.clone(),
         command: entry.command.clone(),
-        grant: Grant::Any,
+        // It was the principal's when it was admitted; what it may learn of others is not kept.
+        grant: Grant::customers([""; 0]),
         belief: CoreBelief::Away,
         accepted_us: now_us,
         business_day: entry.business_day,
     };
-    let mut proposal = proposal(&write, facts, lanes)?;
+    let mut proposal = proposal(&write, facts, lanes);
     // Its own hold is in the lane already and must not count against it.
     let freed: Vec<Lane> = proposal
         .legs
@@ -69,5 +71,5 @@ pub(in crate::journal) fn readmit(
     for (leg, lane) in proposal.legs.iter_mut().zip(&freed) {
         leg.lane = lane;
     }
-    Ok(decide(&proposal, limits, CoreBelief::Away))
+    Ok(decide(&proposal, &book.limits, &book.rules.of(&entry.operation), Path::StandIn))
 }

@@ -1,0 +1,139 @@
+use super::*;
+
+fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+fn account(booked_minor: i64) -> AccountFacts {
+    AccountFacts {
+        currency: eur(),
+        status: AccountStatus::Active,
+        booked_minor,
+        overdraft_line_minor: 0,
+        core_holds_minor: 0,
+    }
+}
+
+fn limits() -> Limits {
+    Limits::default().with(eur(), 1_000_000, 2_000_000)
+}
+
+/// Decides a transfer of this amount between these accounts, the payee's a stranger's.
+fn decided(
+    (from, to): (Option<&AccountFacts>, Option<&AccountFacts>),
+    lane: &Lane,
+    amount_minor: i64,
+    belief: CoreBelief,
+) -> Decision {
+    let to_lane = Lane::default();
+    let proposal = Proposal {
+        amount_minor,
+        currency: eur(),
+        legs: vec![
+            ProposedLeg { kind: LegKind::Debit, lane, account: from, visible: true },
+            ProposedLeg { kind: LegKind::Credit, lane: &to_lane, account: to, visible: false },
+        ],
+        business_day: 20_000,
+        data_age_s: 1,
+    };
+    decide(&proposal, &limits(), &OperationRules::default(), path(&proposal, belief))
+}
+
+fn decide_with(from: &AccountFacts, lane: &Lane, amount_minor: i64, belief: CoreBelief) -> Decision {
+    decided((Some(from), Some(&account(0))), lane, amount_minor, belief)
+}
+
+#[test]
+fn the_core_decides_about_funds_when_it_is_there() {
+    let poor = account(10);
+    assert_eq!(decide_with(&poor, &Lane::default(), 50, CoreBelief::Available), Decision::Direct);
+    assert_eq!(
+        decide_with(&poor, &Lane::default(), 50, CoreBelief::Away),
+        Decision::Decline(Reason::InsufficientFunds)
+    );
+}
+
+#[test]
+fn with_the_core_there_our_data_decide_about_no_account_and_in_stand_in_about_all() {
+    let rich = account(100);
+    let of = |status| AccountFacts { status, ..account(100) };
+    let dollars = AccountFacts { currency: Currency::parse("USD").unwrap(), ..account(100) };
+    let payee = Reason::PayeeNotAvailable;
+    for (from, to, reason) in [
+        (Some(&rich), None, payee),
+        (Some(&rich), Some(&of(AccountStatus::Frozen)), payee),
+        (Some(&rich), Some(&of(AccountStatus::Closed)), payee),
+        (Some(&rich), Some(&dollars), payee),
+        (Some(&of(AccountStatus::Frozen)), Some(&rich), Reason::AccountFrozen),
+        (Some(&of(AccountStatus::Closed)), Some(&rich), Reason::AccountClosed),
+        (Some(&dollars), Some(&rich), Reason::CurrencyMismatch),
+    ] {
+        let lane = Lane::default();
+        assert_eq!(decided((from, to), &lane, 1, CoreBelief::Available), Decision::Direct, "{from:?} {to:?}");
+        let declined = Decision::Decline(reason);
+        assert_eq!(decided((from, to), &lane, 1, CoreBelief::Away), declined, "{from:?} {to:?}");
+    }
+}
+
+#[test]
+fn states_are_touched_as_the_operation_declares_on_each_path() {
+    let (from, frozen) = (account(100), AccountFacts { status: AccountStatus::Frozen, ..account(0) });
+    let lane = Lane::default();
+    let leg = |kind, account, visible| ProposedLeg { kind, lane: &lane, account: Some(account), visible };
+    let proposal = Proposal {
+        amount_minor: 1,
+        currency: eur(),
+        legs: vec![leg(LegKind::Debit, &from, true), leg(LegKind::Credit, &frozen, false)],
+        business_day: 20_000,
+        data_age_s: 1,
+    };
+    let decide = |rules: &OperationRules, path| decide(&proposal, &limits(), rules, path);
+    let mut rules = OperationRules::default();
+    rules.stand_in.credit.push(AccountStatus::Frozen);
+    assert_eq!(decide(&rules, Path::StandIn), Decision::Queue);
+    rules.direct.credit = vec![AccountStatus::Active];
+    assert_eq!(decide(&rules, Path::Direct), Decision::Decline(Reason::PayeeNotAvailable));
+    rules.payee_reasons = PayeeReasons::Exact;
+    assert_eq!(decide(&rules, Path::Direct), Decision::Decline(Reason::AccountFrozen));
+}
+
+#[test]
+fn a_currency_without_a_limit_is_refused_on_every_path() {
+    let rich = AccountFacts { currency: Currency::parse("JPY").unwrap(), ..account(100) };
+    let lane = Lane::default();
+    let leg = |kind| ProposedLeg { kind, lane: &lane, account: Some(&rich), visible: true };
+    let proposal = Proposal {
+        amount_minor: 1,
+        currency: rich.currency,
+        legs: vec![leg(LegKind::Debit), leg(LegKind::Credit)],
+        business_day: 20_000,
+        data_age_s: 1,
+    };
+    for path in [Path::Direct, Path::StandIn] {
+        let decision = decide(&proposal, &limits(), &OperationRules::default(), path);
+        assert_eq!(decision, Decision::Decline(Reason::NoLimitForCurrency));
+    }
+}
+
+#[test]
+fn a_write_behind_a_queue_joins_it_whatever_is_believed_of_the_core() {
+    let lane = Lane { ordered: 1, ..Lane::default() };
+    assert_eq!(decide_with(&account(100), &lane, 50, CoreBelief::Available), Decision::Queue);
+}
+
+#[test]
+fn holds_lower_what_stand_in_may_promise() {
+    let lane = Lane { held_minor: 60, ..Lane::default() };
+    assert_eq!(decide_with(&account(100), &lane, 40, CoreBelief::Away), Decision::Queue);
+    assert_eq!(decide_with(&account(100), &lane, 41, CoreBelief::Away), Decision::Decline(Reason::InsufficientFunds));
+}
+
+#[test]
+fn a_day_that_is_over_frees_its_usage() {
+    use crate::lane::Usage;
+    let rich = account(100_000_000);
+    let spent =
+        |business_day| Lane { usage: Usage { business_day, amount_minor: 2_000_000, count: 1 }, ..Lane::default() };
+    assert_eq!(decide_with(&rich, &spent(20_000), 1, CoreBelief::Away), Decision::Decline(Reason::DailyLimitExceeded));
+    assert_eq!(decide_with(&rich, &spent(19_999), 1, CoreBelief::Away), Decision::Queue);
+}
