@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use schemas::entry::{AcceptedBy, EntryState};
 use schemas::money::render_minor;
 use serde::Serialize;
-use standin::journal::{Entry, JournalError};
+use standin::journal::{Entry, EntryId, JournalError};
 use standin::rules::Reason;
 
 /// What a channel sees of an entry's state.
@@ -170,12 +170,16 @@ fn explain(reason: Reason) -> &'static str {
     }
 }
 
-/// A key that was used for another command.
-pub fn key_reused() -> Problem {
+/// A key that was used for another command. The client may mean the same transfer, so a new key could pay twice.
+pub fn key_reused(first: &EntryId) -> Problem {
     Problem::new(422, "idempotency-key-reused", "The Idempotency-Key was used for another transfer")
-        .detail("Use a new key for a new transfer; send the very same body when you retry one.")
+        .detail(
+            "Look at transfer_id first: it may be the transfer you mean, with another spelling of a text. Use a new key only for \
+             a transfer that is to be made besides that one.",
+        )
+        .transfer_id(first.as_str())
         .retryable(false)
-        .safe_to_use_new_key(true)
+        .safe_to_use_new_key(false)
 }
 
 /// Nothing is known of accounts yet.
@@ -201,7 +205,9 @@ pub fn journal_problem(err: &JournalError) -> Problem {
         return acceptance_unknown(err);
     }
     match err {
-        JournalError::Sql(sql::Error::Unavailable(_) | sql::Error::Retryable { .. }) | JournalError::Overloaded => {
+        JournalError::Sql(sql::Error::Unavailable(_) | sql::Error::Retryable { .. })
+        | JournalError::Overloaded
+        | JournalError::TooLate => {
             // An earlier request with this key may have been kept: the journal cannot be asked.
             Problem::unavailable("journal-unavailable", "The transfer was not accepted", err)
                 .detail("Nothing of this request was kept. Ask again with the same key.")
@@ -210,5 +216,24 @@ pub fn journal_problem(err: &JournalError) -> Problem {
                 .retry_after_s(2)
         }
         _ => Problem::internal(err).safe_to_use_new_key(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_key_names_its_transfer_and_invites_no_second_payment() {
+        let id = EntryId::generate();
+        let problem = key_reused(&id);
+        assert_eq!(problem.transfer_id.as_deref(), Some(id.as_str()));
+        assert_eq!((problem.status, problem.safe_to_use_new_key), (422, Some(false)));
+    }
+
+    #[test]
+    fn a_write_that_waited_too_long_was_not_kept() {
+        let problem = journal_problem(&JournalError::TooLate);
+        assert_eq!((problem.status, problem.code), (503, "journal-unavailable"));
     }
 }

@@ -59,6 +59,7 @@ impl TransferBody {
                 amount_minor,
                 currency,
                 remittance: self.remittance,
+                unknown: Default::default(),
             }),
             _ => Err(Problem::bad_request("The transfer is not valid; see errors.").errors(errors)),
         }
@@ -82,16 +83,35 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
             .detail("Send one Idempotency-Key header: a new one for each transfer, the same one when you retry it.")
     };
     let value = values.next().ok_or_else(missing)?;
-    let key = value.to_str().ok().filter(|key| is_key(key) && values.next().is_none());
-    key.map(str::to_owned).ok_or_else(|| {
+    let key = value.to_str().ok().filter(|_| values.next().is_none()).and_then(key_from);
+    key.ok_or_else(|| {
         Problem::new(400, "idempotency-key-invalid", "The Idempotency-Key is not valid")
-            .detail("Exactly one header of 1 to 255 visible ASCII characters.")
+            .detail("Exactly one header of 1 to 255 visible ASCII characters, bare or as a quoted string.")
     })
 }
 
-/// Is this a key at all?
-pub fn is_key(key: &str) -> bool {
-    (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+/// The key that a client wrote, bare or as the string of a structured field (RFC 9651): `"abc"` and `abc` are one key.
+pub fn key_from(written: &str) -> Option<String> {
+    let key = match written.strip_prefix('"') {
+        Some(quoted) => unquoted(quoted.strip_suffix('"')?)?,
+        None => written.to_owned(),
+    };
+    let visible = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    visible.then_some(key)
+}
+
+/// The content of a quoted string; only quotes and backslashes are escaped.
+fn unquoted(content: &str) -> Option<String> {
+    let mut key = String::with_capacity(content.len());
+    let mut chars = content.chars();
+    while let Some(char) = chars.next() {
+        key.push(match char {
+            '\\' => chars.next().filter(|escaped| matches!(escaped, '"' | '\\'))?,
+            '"' => return None,
+            char => char,
+        });
+    }
+    Some(key)
 }
 
 /// Hash of the parsed command: a retry is the same whatever the order and spacing of its JSON.
@@ -146,10 +166,26 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_visible_ascii_of_bounded_length() {
-        for (key, good) in [("k", true), ("", false), ("a b", false), ("é", false), ("a\n", false)] {
-            assert_eq!(is_key(key), good, "{key:?}");
+    fn a_key_is_one_key_bare_or_quoted() {
+        for (written, key) in [
+            ("k", Some("k")),
+            (r#""k""#, Some("k")),
+            (r#"k"1"#, Some(r#"k"1"#)),
+            (r#""k\"\\""#, Some(r#"k"\"#)),
+            ("", None),
+            (r#""""#, None),
+            (r#"""#, None),
+            (r#""k"#, None),
+            (r#""k"l""#, None),
+            (r#""k\l""#, None),
+            (r#""a b""#, None),
+            ("a b", None),
+            ("é", None),
+            ("a\n", None),
+        ] {
+            assert_eq!(key_from(written).as_deref(), key, "{written:?}");
         }
-        assert!(is_key(&"x".repeat(255)) && !is_key(&"x".repeat(256)));
+        assert!(key_from(&"x".repeat(255)).is_some() && key_from(&"x".repeat(256)).is_none());
+        assert!(key_from(&format!("\"{}\"", "x".repeat(255))).is_some(), "quotes do not count");
     }
 }

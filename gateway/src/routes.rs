@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by};
 use crate::metrics::WRITES_TOTAL;
-use crate::request::{TRANSFER, TransferBody, fingerprint, idempotency_key, is_key};
+use crate::request::{TRANSFER, TransferBody, fingerprint, idempotency_key, key_from};
 use crate::submission::Gateway;
 
 /// `/v1/transfers` and what belongs to it. The caller puts it behind [`edge::Authenticate`].
@@ -80,7 +80,8 @@ fn check(gateway: &Gateway, write: &Write) -> Result<(), Problem> {
             .retryable(false)
             .safe_to_use_new_key(true));
     }
-    let request = standin::settle::check_request(write).map_err(Problem::internal)?;
+    let reference = gateway.journal().reference(&write.id);
+    let request = standin::settle::check_request(write, reference).map_err(Problem::internal)?;
     gateway.core().check(&request).map_err(|field| {
         Problem::bad_request("The core cannot be sent this transfer.").error("", "not-representable", field)
     })
@@ -97,10 +98,8 @@ async fn by_key(
     caller: Caller,
     query: Result<Query<ByKey>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
-    let key = match query {
-        Ok(Query(ByKey { idempotency_key })) if is_key(&idempotency_key) => idempotency_key,
-        _ => return Err(Problem::bad_request("Give exactly one parameter: idempotency_key.")),
-    };
+    let key = query.ok().and_then(|Query(ByKey { idempotency_key })| key_from(&idempotency_key));
+    let key = key.ok_or_else(|| Problem::bad_request("Give exactly one parameter: idempotency_key."))?;
     let found = gateway.journal().get_by_key(&caller.id, TRANSFER, &key).await;
     answer::shown(&found.map_err(unavailable)?.ok_or_else(Problem::not_found)?)
 }

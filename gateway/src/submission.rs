@@ -158,11 +158,11 @@ impl Submission {
     async fn run(mut self, write: Write) {
         let (id, belief) = (write.id.clone(), write.belief);
         self.shared.hold(id.clone());
-        let admitted = self.shared.admissions.submit(write).await;
+        let admitted = self.shared.admissions.submit_by(write, self.deadline).await;
         match admitted {
             Ok(Admitted::Fresh(entry)) => self.carry_on(*entry, belief).await,
             Ok(Admitted::Known(entry)) => self.known(*entry).await,
-            Ok(Admitted::KeyReused) => self.tell(Err(answer::key_reused())),
+            Ok(Admitted::KeyReused(first)) => self.tell(Err(answer::key_reused(&first))),
             Ok(Admitted::NoSuchAccount) => self.tell(Err(no_such_account())),
             Ok(Admitted::NotLoaded) => self.tell(Err(answer::not_loaded())),
             Err(err) => self.tell(Err(answer::journal_problem(&err))),

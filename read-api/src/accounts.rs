@@ -126,7 +126,10 @@ pub(crate) async fn batch(State(api): State<ReadApi>, request: Request) -> Resul
     let keys: Vec<&str> = batch.account_ids.iter().map(String::as_str).collect();
     let read = api.reached(&asked.floor, || api.reader.accounts(&asked.grant, &keys, &asked.floor)).await?;
     let holds = api.holds(&read.value.iter().map(|document| asked_for(document)).collect::<Vec<_>>()).await?;
-    let lanes = holds.iter().map(|(account, holds)| (account.clone(), holds.lane_version));
+    let lanes = read.value.iter().map(|document| {
+        let account = document.account_id();
+        (account.to_owned(), holds.get(account).map_or(0, |holds| holds.lane_version))
+    });
     let age = api.answer_age(&read).with_lanes(lanes);
     let item = |document| batch_item(document, &holds);
     let accounts = read.value.iter().map(item).collect::<Result<Vec<_>, _>>()?;

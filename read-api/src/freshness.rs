@@ -1,5 +1,7 @@
 //! The freshness contract: every answer names its place, its age and its condition.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use edge::Problem;
 use http::{HeaderName, HeaderValue};
@@ -13,6 +15,8 @@ use crate::seams::Mode;
 #[derive(Debug, Clone)]
 pub(crate) struct AnswerAge {
     position: DataPosition,
+    /// Versions of the lanes that were read; 0 where there is none.
+    lanes: BTreeMap<String, i64>,
     as_of_ms: Option<i64>,
     quality: Quality,
     now_ms: i64,
@@ -28,6 +32,7 @@ impl AnswerAge {
         });
         Self {
             position: DataPosition { sources: sources.collect(), lanes: Default::default() },
+            lanes: BTreeMap::new(),
             as_of_ms: ages.and_then(|ages| ages.into_iter().min()),
             quality: freshness.iter().map(|f| f.quality).max().unwrap_or(Quality::Unknown),
             now_ms,
@@ -36,13 +41,15 @@ impl AnswerAge {
 
     /// Adds the lanes that were read.
     pub(crate) fn with_lanes(mut self, lanes: impl IntoIterator<Item = (String, i64)>) -> Self {
-        self.position.lanes.extend(lanes.into_iter().filter(|(_, version)| *version > 0));
+        self.lanes.extend(lanes);
+        self.position.lanes = self.lanes.clone().into_iter().filter(|(_, version)| *version > 0).collect();
         self
     }
 
-    /// What the answer contains.
-    pub(crate) fn position(&self) -> &DataPosition {
-        &self.position
+    /// Is one of the lanes that were read behind the version asked for? A lane that is not there has version 0, so a client that
+    /// knows a later one was sent to a store that is behind.
+    pub(crate) fn behind(&self, lanes: &BTreeMap<String, i64>) -> bool {
+        lanes.iter().any(|(account, wanted)| self.lanes.get(account).is_some_and(|have| have < wanted))
     }
 
     /// Seconds since the watermark's source time, rounded up: data is never called younger than it is.

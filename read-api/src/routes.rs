@@ -131,9 +131,7 @@ impl ReadApi {
     /// May an answer of this age be given?
     pub(crate) fn admit(&self, asked: &Conditions, age: &AnswerAge) -> Result<(), Problem> {
         age.bounded(asked.staleness_ms_max)?;
-        let lanes = &age.position().lanes;
-        let behind = |(account, wanted): (&String, &i64)| lanes.get(account).is_some_and(|have| have < wanted);
-        if asked.position_min.lanes.iter().any(behind) { Err(refusal::position_not_reached()) } else { Ok(()) }
+        if age.behind(&asked.position_min.lanes) { Err(refusal::position_not_reached()) } else { Ok(()) }
     }
 }
 

@@ -126,6 +126,20 @@ async fn a_lane_that_is_behind_the_position_is_not_shown() {
 }
 
 #[tokio::test]
+async fn a_lane_that_the_store_does_not_show_is_behind_any_position_of_it() {
+    let bank = Bank::loaded().await;
+    let lanes = [("acc-1".to_owned(), 1)].into();
+    let token = DataPosition { lanes, ..DataPosition::default() }.to_string();
+    let headers = [("min-position", token.as_str())];
+    bank.get("/v1/accounts/acc-1/balances", &headers).await.is_problem(503, "position-not-reached");
+    let bearer = format!("Bearer {MOBILE}");
+    let batch = [("authorization", bearer.as_str()), ("content-type", "application/json"), headers[0]];
+    let answer = bank.send("POST", "/v1/accounts:batchGet", &batch, r#"{"account_ids":["acc-1"]}"#).await;
+    answer.is_problem(503, "position-not-reached");
+    assert_eq!(bank.get("/v1/accounts/acc-1", &headers).await.status, 200, "this answer holds nothing of the lane");
+}
+
+#[tokio::test]
 async fn absence_means_nothing_before_the_first_load() {
     let bank = Bank::open().await;
     for path in ["/v1/accounts/acc-1", "/v1/accounts/acc-1/transactions", "/v1/customers/c-1/accounts"] {

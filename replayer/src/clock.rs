@@ -123,7 +123,7 @@ mod tests {
     fn unresolved(attempts: i64, first_attempt_age_ms: u64) -> Unresolved {
         let id = EntryId::parse("0123456789abcdef0123456789abcdef").unwrap();
         let entry = Entry {
-            core_ref: id.core_ref(),
+            core_ref: id.to_string(),
             id,
             version: 1,
             principal: "p".into(),
@@ -136,6 +136,7 @@ mod tests {
                 amount_minor: 1,
                 currency: Currency::parse("EUR").unwrap(),
                 remittance: None,
+                unknown: Default::default(),
             },
             state: EntryState::OutcomeUnknown,
             ordered: true,

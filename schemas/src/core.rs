@@ -115,3 +115,138 @@ pub struct CoreLeg {
     /// Signed minor units: negative is a debit.
     pub amount_minor: i64,
 }
+
+/// How references must be written for a core to store them whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ReferenceFormat {
+    /// Which characters. Default `upper-alphanumeric`.
+    pub alphabet: Alphabet,
+    /// How many, the prefix included. Default 34, of digits 20, of lower-case hexadecimal digits 32; of a UUID always 36.
+    pub length: Option<usize>,
+    /// What every reference of ours begins with, so that a row of the core's can be told to be ours. Default `LC` in upper-case
+    /// letters and digits, otherwise none.
+    pub prefix: Option<String>,
+}
+
+/// The characters of a reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alphabet {
+    /// `0-9`.
+    Digits,
+    /// `0-9A-Z`.
+    #[default]
+    UpperAlphanumeric,
+    /// `0-9a-f`.
+    LowerHex,
+    /// A UUID in lower case, with hyphens.
+    Uuid,
+}
+
+impl Alphabet {
+    /// Every character, in order.
+    pub fn chars(self) -> &'static [u8] {
+        const UPPER: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        match self {
+            Alphabet::Digits => &UPPER[..10],
+            Alphabet::UpperAlphanumeric => UPPER,
+            Alphabet::LowerHex | Alphabet::Uuid => b"0123456789abcdef",
+        }
+    }
+}
+
+/// Shorter references would meet each other too often.
+const REFERENCE_CHARS_MIN: usize = 16;
+/// Longest reference that the journal keeps.
+const REFERENCE_CHARS_MAX: usize = 64;
+/// Longest prefix: what is left must tell entries apart.
+const PREFIX_CHARS_MAX: usize = 4;
+const UUID_CHARS: usize = 36;
+
+impl ReferenceFormat {
+    /// Characters of a reference.
+    pub fn length(&self) -> usize {
+        self.length.unwrap_or(match self.alphabet {
+            Alphabet::Digits => 20,
+            Alphabet::UpperAlphanumeric => 34,
+            Alphabet::LowerHex => 32,
+            Alphabet::Uuid => UUID_CHARS,
+        })
+    }
+
+    /// What every reference begins with.
+    pub fn prefix(&self) -> &str {
+        match (&self.prefix, self.alphabet) {
+            (Some(prefix), _) => prefix,
+            (None, Alphabet::UpperAlphanumeric) => "LC",
+            (None, _) => "",
+        }
+    }
+
+    /// Everything that makes no sense, in one list.
+    pub fn problems(&self) -> Vec<String> {
+        let (length, prefix) = (self.length(), self.prefix());
+        let mut problems = Vec::new();
+        if self.alphabet == Alphabet::Uuid {
+            if length != UUID_CHARS || !prefix.is_empty() {
+                problems.push("a UUID has 36 characters and no prefix; leave `length` and `prefix` out".to_owned());
+            }
+            return problems;
+        }
+        if !(REFERENCE_CHARS_MIN..=REFERENCE_CHARS_MAX).contains(&length) {
+            problems.push(format!("length: must be {REFERENCE_CHARS_MIN} to {REFERENCE_CHARS_MAX}, not {length}"));
+        }
+        if prefix.len() > PREFIX_CHARS_MAX || !prefix.bytes().all(|b| self.alphabet.chars().contains(&b)) {
+            problems.push(format!("prefix: must be at most {PREFIX_CHARS_MAX} characters of the alphabet"));
+        }
+        problems
+    }
+
+    /// Does this text carry our mark? `false` for every text where references have no prefix: others may write the same.
+    pub fn marks(&self, reference: &str) -> bool {
+        let body = reference.strip_prefix(self.prefix()).unwrap_or_default();
+        !self.prefix().is_empty()
+            && reference.len() == self.length()
+            && body.bytes().all(|b| self.alphabet.chars().contains(&b))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_could_not_tell_entries_apart_is_told() {
+        let of = |alphabet, length, prefix: Option<&str>| ReferenceFormat {
+            alphabet,
+            length,
+            prefix: prefix.map(str::to_owned),
+        };
+        for (format, told) in [
+            (ReferenceFormat::default(), 0),
+            (of(Alphabet::Digits, Some(16), None), 0),
+            (of(Alphabet::Digits, Some(16), Some("77")), 0),
+            (of(Alphabet::Digits, Some(15), Some("LC")), 2),
+            (of(Alphabet::LowerHex, Some(65), Some("00000")), 2),
+            (of(Alphabet::Uuid, None, None), 0),
+            (of(Alphabet::Uuid, Some(32), None), 1),
+            (of(Alphabet::Uuid, None, Some("a")), 1),
+        ] {
+            assert_eq!(format.problems().len(), told, "{format:?}: {:?}", format.problems());
+        }
+    }
+
+    #[test]
+    fn only_a_prefix_marks_a_reference_as_ours() {
+        let ours = "LC0190A1B2C3D47E5F8091A2B3C4D5E6F7";
+        assert!(ReferenceFormat::default().marks(ours));
+        for other in ["", "LC", &ours[1..], "XX0190A1B2C3D47E5F8091A2B3C4D5E6F7", "LC0190a1b2c3d47e5f8091a2b3c4d5e6f7"]
+        {
+            assert!(!ReferenceFormat::default().marks(other), "{other}");
+        }
+        let digits = ReferenceFormat { alphabet: Alphabet::Digits, length: Some(16), prefix: None };
+        assert!(!digits.marks("1234567890123456"));
+        assert!(ReferenceFormat { prefix: Some("77".into()), ..digits }.marks("7734567890123456"));
+    }
+}

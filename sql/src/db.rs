@@ -89,6 +89,14 @@ impl Db {
         }
     }
 
+    /// How many transactions and writes may run at once, at most.
+    pub fn writers_max(&self) -> usize {
+        match &self.engine {
+            Engine::MySql(pool) => pool.writers_max(),
+            Engine::Sqlite(_) => 1,
+        }
+    }
+
     /// Runs `work` in one READ COMMITTED transaction, on a task of its own: a dropped caller never leaves it half done.
     /// `Err` means rolled back, except [`Error::CommitUnknown`]. After an SQL error other than [`Error::Duplicate`] the
     /// transaction can only fail, even if `work` swallows that error. Never use the same `Db` inside `work`, use `tx`.

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 /// One step of a component's schema. On servers each statement commits by itself, so each must be one DDL statement that
 /// may be met half done: existing tables, columns and indexes are passed over. Text may use the placeholders of
-/// [`Dialect::render`]; indexes are statements of their own (`CREATE INDEX i ON t (c)`).
+/// [`Dialect::render`]; indexes are statements of their own (`CREATE INDEX i ON t (c)`). `MODIFY COLUMN` widens a text; SQLite,
+/// where texts have no length, passes over it.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
     /// Counts up from 1 inside a component.
@@ -48,7 +49,7 @@ pub(crate) async fn on_sqlite(file: &Sqlite, component: &str, migrations: &[Migr
     let rows = session.query(READ_VERSION.into(), crate::params![component]).await?;
     let done = rows.first().map_or(Ok(0), |row| row.get::<u32>("version"))?;
     for migration in migrations.iter().filter(|m| m.version > done) {
-        for sql in migration.statements {
+        for sql in migration.statements.iter().filter(|sql| !sql.contains(" MODIFY COLUMN ")) {
             session.exec(render(sql)?, Vec::new()).await?;
         }
         session.exec(INSERT_VERSION.into(), crate::params![component, migration.version]).await?;

@@ -1,10 +1,14 @@
 //! The decision to accept a write. Pure: facts in, decision out.
 
+mod record;
+
 use schemas::entry::LegKind;
 use schemas::money::Currency;
 use serde::{Deserialize, Serialize};
 
 use crate::lane::{Lane, may_go_direct};
+pub use record::{BalancePlace, record};
+
 use crate::rules::{CurrencyLimits, Limits, OperationRules, PayeeReasons, Reason};
 
 /// What this instance believes of the core. Advice only: it may be late.
@@ -81,8 +85,8 @@ pub struct Proposal<'a> {
     pub legs: Vec<ProposedLeg<'a>>,
     /// The core's business date, days since 1970-01-01.
     pub business_day: i64,
-    /// Age of the data decided on, in seconds.
-    pub data_age_s: i64,
+    /// Age of the data decided on, in seconds; `None`: unknown, and so too old for stand-in.
+    pub data_age_s: Option<i64>,
 }
 
 /// Who decides about a write.
@@ -154,7 +158,7 @@ fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules)
         fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules))?;
     }
     let of_currency = one_transfer(proposal, limits)?;
-    let share = limits.share_at(of_currency.per_day_minor, proposal.data_age_s);
+    let share = proposal.data_age_s.and_then(|age_s| limits.share_at(of_currency.per_day_minor, age_s));
     let per_day_minor = share.ok_or(Reason::DataTooOld)?;
     for leg in proposal.legs.iter().filter(|leg| leg.kind == LegKind::Debit) {
         let account = leg.account.ok_or(Reason::UnknownAccount)?;

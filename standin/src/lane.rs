@@ -1,6 +1,6 @@
 //! Lanes: the order of one account's entries, and what they hold.
 //!
-//! Mode is advice, lanes are law: whoever admits or replays an entry decides by the locked lane rows and these functions.
+//! Mode is advice, lanes are law: admission and replay decide by the locked lane rows and these functions.
 
 use schemas::entry::{EntryState, LegKind};
 
@@ -9,9 +9,9 @@ use schemas::entry::{EntryState, LegKind};
 pub enum LanePlace {
     /// First attempt of a request that was not answered yet.
     Direct,
-    /// Queued, or answered 202, and neither posted nor terminal. Whoever comes later joins behind it.
+    /// Queued, or answered 202, and neither posted nor ended. Later writes join behind it.
     Ordered,
-    /// Nobody waits for it any more.
+    /// Posted or ended: nothing waits for it.
     Gone,
 }
 
@@ -58,8 +58,8 @@ pub struct Usage {
 impl Usage {
     /// The usage that counts on `business_day`: an earlier day's is over.
     ///
-    /// A lane's day never goes back: what belongs to a day before counts on the lane's day. Otherwise one late entry of
-    /// yesterday, or one gateway whose business date lags, would free today's limit.
+    /// A lane's day never goes back. A debit of an earlier day counts on the lane's day: otherwise one late entry of yesterday, or
+    /// one gateway whose business date lags, would free today's limit.
     pub fn on(self, business_day: i64) -> Usage {
         if business_day <= self.business_day { self } else { Usage { business_day, ..Usage::default() } }
     }
@@ -70,7 +70,7 @@ impl Usage {
     }
 }
 
-/// May a new request go to the core in its own time? Only past lanes nobody is queued in.
+/// May a new request go to the core at once? Only if nothing is ordered in any of its lanes, and none of them is stopped.
 pub fn may_go_direct<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> bool {
     lanes.into_iter().all(|lane| lane.ordered == 0 && !lane.stopped)
 }

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod instance_lock;
 pub mod journal;
 pub mod lane;
+pub mod reference;
 pub mod resolution;
 pub mod rules;
 pub mod settle;

@@ -12,14 +12,25 @@ pub const OTHER_LEGS: &str = "reference-used-for-other-legs";
 /// Why an entry waits for a person.
 pub const UNRESOLVED: &str = "outcome-unresolved";
 
+/// Why there is no request for an entry. Nothing of it can have been sent.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRequest {
+    /// Its times are out of range.
+    #[error("a time is out of range: {0}")]
+    Time(#[from] jiff::Error),
+    /// A newer Locum kept more with it than this one could tell the core.
+    #[error("a newer version of Locum kept it; that version must send it")]
+    Newer,
+}
+
 /// The request for an entry: the same on every attempt and path.
-pub fn post_request(entry: &Entry) -> Result<PostRequest, jiff::Error> {
+pub fn post_request(entry: &Entry) -> Result<PostRequest, NoRequest> {
     build(&entry.operation, entry.core_ref.clone(), &entry.command, entry.accepted_us, entry.business_day)
 }
 
 /// The request that a write would become, to be asked of the core's connector before a key is consumed.
-pub fn check_request(write: &Write) -> Result<PostRequest, jiff::Error> {
-    build(&write.operation, write.id.core_ref(), &write.command, write.accepted_us, write.business_day)
+pub fn check_request(write: &Write, core_ref: String) -> Result<PostRequest, NoRequest> {
+    build(&write.operation, core_ref, &write.command, write.accepted_us, write.business_day)
 }
 
 fn build(
@@ -28,7 +39,10 @@ fn build(
     command: &Transfer,
     accepted_us: i64,
     business_day: i64,
-) -> Result<PostRequest, jiff::Error> {
+) -> Result<PostRequest, NoRequest> {
+    if !command.unknown.is_empty() {
+        return Err(NoRequest::Newer);
+    }
     let text = |name: &str, value: &str| (name.to_owned(), Field::Text(value.to_owned()));
     let day = i32::try_from(business_day).unwrap_or(i32::MAX);
     Ok(PostRequest {

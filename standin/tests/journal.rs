@@ -30,7 +30,11 @@ mod instances;
 mod ledger;
 #[path = "journal/outcomes.rs"]
 mod outcomes;
+#[path = "journal/pressure.rs"]
+mod pressure;
 #[path = "journal/proxy.rs"]
 mod proxy;
+#[path = "journal/references.rs"]
+mod references;
 #[path = "journal/waiting.rs"]
 mod waiting;

@@ -14,6 +14,9 @@ use super::check_rules;
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, Limits, OperationConfig};
 use super::template::{RESERVED, Scope, Template};
 
+/// Longest name of a core that the journal keeps with an entry.
+const NAME_CHARS_MAX: usize = 32;
+
 /// One thing wrong with the configuration of a core.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {what}")]
@@ -59,7 +62,10 @@ pub(super) struct OperationPlan {
 /// Checks everything; a plan only where nothing was found.
 pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
     let mut found = Findings(Vec::new());
-    found.must(!config.name.is_empty(), "name", "is empty");
+    found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
+    for problem in config.reference.problems() {
+        found.add("reference", problem);
+    }
     found.must(!config.operations.is_empty(), "operations", "declares none");
     limits(&config.limits, &mut found);
     let base = base(&config.base_url);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::core::Capabilities;
+use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,6 +16,9 @@ pub struct HttpCoreConfig {
     pub base_url: String,
     /// What the core promises about references.
     pub capabilities: Capabilities,
+    /// How it stores references.
+    #[serde(default)]
+    pub reference: ReferenceFormat,
     /// Bounds; every one has a default.
     #[serde(default)]
     pub limits: Limits,

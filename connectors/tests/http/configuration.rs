@@ -36,7 +36,7 @@ operations:
           - {account: /b}
 "#;
     let expected = [
-        "name: is empty",
+        "name: must be 1 to 32 characters",
         "limits.connections-max: must be more than 0",
         "base-url: must be http://host:port",
         "probe.request.method: must be one of GET",

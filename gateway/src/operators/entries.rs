@@ -54,9 +54,10 @@ pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment
     caller.require(Scope::Operate)?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     let found = gateway.journal().detail(&id).await.map_err(unavailable)?;
-    let EntryDetail { entry, transitions } = found.ok_or_else(Problem::not_found)?;
+    let EntryDetail { entry, transitions, decision } = found.ok_or_else(Problem::not_found)?;
     let mut view = entry_view(&entry);
     view["transitions"] = json!(transitions);
+    view["decision"] = json!(decision);
     Ok(Json(view).into_response())
 }
 

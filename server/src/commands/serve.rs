@@ -157,9 +157,9 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let tiers = Tiers { memory, hot };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
     // A process that only reads has no core: it asks for holds, and never for an entry by its reference.
-    let core = config.core.config().map(|core| core.name).unwrap_or_default();
+    let (core, references) = config.core.config().map(|core| (core.name, core.reference)).unwrap_or_default();
     let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
-    let journal = journal.context("sql.url: cannot open the journal")?;
+    let journal = journal.context("sql.url: cannot open the journal")?.with_references(references);
     Ok(Shared { tokens: Arc::new(tokens), db, tiers, reader, journal })
 }
 

@@ -60,6 +60,11 @@ struct Idle {
 }
 
 impl MySql {
+    /// Connections for transactions and writes, at most.
+    pub(crate) fn writers_max(&self) -> usize {
+        usize::try_from(self.writers.max).unwrap_or(usize::MAX)
+    }
+
     pub(crate) async fn open(url: &str, options: &Options) -> Result<MySql, Error> {
         // The parser's own words may repeat parts of the URL, which holds a password.
         let parsed = Opts::from_url(url).map_err(|_| Error::Configuration("not a usable mysql url".into()))?;

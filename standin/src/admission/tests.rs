@@ -34,7 +34,7 @@ fn decided(
             ProposedLeg { kind: LegKind::Credit, lane: &to_lane, account: to, visible: false },
         ],
         business_day: 20_000,
-        data_age_s: 1,
+        data_age_s: Some(1),
     };
     decide(&proposal, &limits(), &OperationRules::default(), path(&proposal, belief))
 }
@@ -85,7 +85,7 @@ fn states_are_touched_as_the_operation_declares_on_each_path() {
         currency: eur(),
         legs: vec![leg(LegKind::Debit, &from, true), leg(LegKind::Credit, &frozen, false)],
         business_day: 20_000,
-        data_age_s: 1,
+        data_age_s: Some(1),
     };
     let decide = |rules: &OperationRules, path| decide(&proposal, &limits(), rules, path);
     let mut rules = OperationRules::default();
@@ -107,7 +107,7 @@ fn a_currency_without_a_limit_is_refused_on_every_path() {
         currency: rich.currency,
         legs: vec![leg(LegKind::Debit), leg(LegKind::Credit)],
         business_day: 20_000,
-        data_age_s: 1,
+        data_age_s: Some(1),
     };
     for path in [Path::Direct, Path::StandIn] {
         let decision = decide(&proposal, &limits(), &OperationRules::default(), path);
@@ -136,4 +136,34 @@ fn a_day_that_is_over_frees_its_usage() {
         |business_day| Lane { usage: Usage { business_day, amount_minor: 2_000_000, count: 1 }, ..Lane::default() };
     assert_eq!(decide_with(&rich, &spent(20_000), 1, CoreBelief::Away), Decision::Decline(Reason::DailyLimitExceeded));
     assert_eq!(decide_with(&rich, &spent(19_999), 1, CoreBelief::Away), Decision::Queue);
+}
+
+#[test]
+fn a_decision_keeps_what_it_rested_on_and_names_no_account() {
+    let (from, lane) = (account(100), Lane { version: 7, held_minor: 60, ..Lane::default() });
+    let leg = |kind, account, visible| ProposedLeg { kind, lane: &lane, account, visible };
+    let proposal = Proposal {
+        amount_minor: 50,
+        currency: eur(),
+        legs: vec![leg(LegKind::Debit, Some(&from), true), leg(LegKind::Credit, None, false)],
+        business_day: 20_000,
+        data_age_s: Some(1),
+    };
+    let place = BalancePlace { last_posting: Some(12), balance_version: "0a".into() };
+    let decision = Decision::Decline(Reason::PayeeNotAvailable);
+    let kept = record(&proposal, vec![Some(place), None], 3, Path::StandIn, decision).unwrap();
+    let lane = serde_json::json!({
+        "version": 7, "ordered": 0, "direct": 0, "held_minor": 60, "stopped": false, "used_minor": 0, "used_count": 0,
+    });
+    let expected = serde_json::json!({
+        "v": 1, "path": "stand-in", "outcome": "payee-not-available", "limits_version": 3, "data_age_s": 1, "business_day": 20_000,
+        "legs": [
+            {"side": "debit", "lane": lane, "account": {
+                "status": "active", "currency": "EUR", "booked_minor": 100, "overdraft_line_minor": 0, "core_holds_minor": 0,
+                "last_posting": 12, "balance_version": "0a",
+            }},
+            {"side": "credit", "lane": lane},
+        ],
+    });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), expected);
 }

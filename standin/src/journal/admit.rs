@@ -13,13 +13,14 @@ use sql::{Tx, params, rows};
 
 use places::Inserts;
 pub(super) use places::use_up;
-use proposal::proposal;
 pub(super) use proposal::readmit;
+use proposal::{decision_record, proposal};
 
 use super::lanes::LockedLanes;
 use super::record::{COLUMNS, Entry, EntryId, Transfer};
 use super::{FactSheet, Facts, Instance, Journal, JournalError, limits};
 use crate::admission::{CoreBelief, Decision, Path, decide, path};
+use crate::reference::reference;
 use crate::rules::{Reason, Rulebook};
 
 /// The read model's schema generation that new rows carry; swaps of generations come with re-snapshots.
@@ -59,8 +60,8 @@ pub enum Admitted {
     Fresh(Box<Entry>),
     /// This key with this command was journalled before.
     Known(Box<Entry>),
-    /// This key was used for another command.
-    KeyReused,
+    /// This key was used for another command, that of this entry.
+    KeyReused(EntryId),
     /// The account to be debited is not there, or not this principal's. No key was consumed.
     NoSuchAccount,
     /// Of one of its accounts nothing can be said yet: nothing can be decided. No key was consumed.
@@ -75,16 +76,21 @@ fn key_of(write: &Write) -> Key {
 
 impl Journal {
     /// Admits these writes in one transaction, answers in their order. A write repeated after an unknown commit finds itself.
+    ///
+    /// `met` counts how often the reference of such a write was found to be another entry's.
     pub(super) async fn admit_together(
         &self,
         instance: &Instance,
         writes: Vec<Write>,
+        met: u32,
     ) -> Result<Vec<Admitted>, JournalError> {
         let (facts, core, instance) = (self.facts.clone(), self.core.clone(), instance.clone());
+        let references = self.references.clone();
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
-                    let mut batch = Batch { tx, facts, core, instance };
+                    let reference = |id: &EntryId| reference(&references, id, met);
+                    let mut batch = Batch { tx, facts, core, instance, reference: &reference };
                     let admitted = batch.admit(&writes).await;
                     reached(ADMIT_BEFORE_COMMIT);
                     admitted
@@ -100,6 +106,7 @@ struct Batch<'t> {
     facts: Arc<dyn Facts>,
     core: Arc<str>,
     instance: Instance,
+    reference: &'t (dyn Fn(&EntryId) -> String + Send + Sync),
 }
 
 impl Batch<'_> {
@@ -122,7 +129,7 @@ impl Batch<'_> {
         for write in writes {
             let outcome = match known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, &book, &mut lanes, &mut inserts)?,
+                None => decide_one(write, &facts, &book, &mut lanes, &mut inserts, self.reference)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
                 known.insert(key_of(write), (**entry).clone());
@@ -175,6 +182,7 @@ fn decide_one(
     book: &Rulebook,
     lanes: &mut LockedLanes,
     inserts: &mut Inserts,
+    reference: &dyn Fn(&EntryId) -> String,
 ) -> Result<Admitted, JournalError> {
     let Transfer { from_account, to_account, amount_minor, .. } = &write.command;
     if *amount_minor <= 0 || from_account == to_account {
@@ -193,7 +201,9 @@ fn decide_one(
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);
     }
-    let (state, ordered, reason) = match decide(&proposal, &book.limits, &book.rules.of(&write.operation), path) {
+    let decision = decide(&proposal, &book.limits, &book.rules.of(&write.operation), path);
+    let kept = decision_record(&write.command, &proposal, facts, book, path, decision)?;
+    let (state, ordered, reason) = match decision {
         Decision::Direct => (EntryState::Submitting, false, None),
         Decision::Queue => (EntryState::Queued, true, None),
         Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
@@ -201,8 +211,8 @@ fn decide_one(
     if state != EntryState::Declined {
         inserts.take_places(write, (state, ordered), lanes)?;
     }
-    let entry = entry_of(write, state, ordered, reason);
-    inserts.push(entry.clone());
+    let entry = entry_of(write, reference(&write.id), (state, ordered), reason);
+    inserts.push(entry.clone(), kept);
     Ok(Admitted::Fresh(Box::new(entry)))
 }
 
@@ -218,7 +228,7 @@ fn may_debit(write: &Write, facts: &FactSheet) -> bool {
 /// replayer or a sweep has it.
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
-        Admitted::KeyReused
+        Admitted::KeyReused(entry.id.clone())
     } else if entry.id == write.id && entry.version == FIRST_VERSION {
         Admitted::Fresh(Box::new(entry.clone()))
     } else {
@@ -226,7 +236,7 @@ fn recognise(write: &Write, entry: &Entry) -> Admitted {
     }
 }
 
-fn entry_of(write: &Write, state: EntryState, ordered: bool, reason: Option<Reason>) -> Entry {
+fn entry_of(write: &Write, core_ref: String, (state, ordered): (EntryState, bool), reason: Option<Reason>) -> Entry {
     Entry {
         id: write.id.clone(),
         version: FIRST_VERSION,
@@ -234,7 +244,7 @@ fn entry_of(write: &Write, state: EntryState, ordered: bool, reason: Option<Reas
         operation: write.operation.clone(),
         idempotency_key: write.idempotency_key.clone(),
         fingerprint: write.fingerprint.clone(),
-        core_ref: write.id.core_ref(),
+        core_ref,
         command: write.command.clone(),
         state,
         ordered,

@@ -1,11 +1,13 @@
 //! Group commit by nature: whatever writes arrive while one admission commits go into the next. No timer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use failpoints::{ADMIT_AFTER_COMMIT, reached};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::admit::{Admitted, Write};
 use super::{Instance, Journal, JournalError};
@@ -22,7 +24,16 @@ const ALONE_MAX: u32 = 8;
 const ALONE_TIME_MAX: Duration = Duration::from_secs(4);
 
 type Answer = Result<Admitted, JournalError>;
-type Waiting = (Write, oneshot::Sender<Answer>);
+
+/// A write and who waits for it.
+struct Waiting {
+    write: Write,
+    /// After this the write is worth nothing: its client is told, and asks again with the same key.
+    deadline: Option<Instant>,
+    /// Set once, by the task that takes it or by the client that gives up: only one of them may have it.
+    taken: Arc<AtomicBool>,
+    answer: oneshot::Sender<Answer>,
+}
 
 /// Handle for submitting writes; cloning is cheap.
 #[derive(Clone)]
@@ -44,14 +55,68 @@ impl Admissions {
         (Self { queue: sender }, AdmissionsTask { journal, instance, queue })
     }
 
-    /// Admits one write. Dropping the future does not undo it.
+    /// Admits one write, however long it waits. Dropping the future does not undo it.
     pub async fn submit(&self, write: Write) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        self.queue.try_send((write, answer)).map_err(|_| JournalError::Overloaded)?;
-        // The task that admits was lost with the answer: it may have committed.
-        let lost = |_| Err(sql::Error::CommitUnknown("the admission ended without an answer".into()).into());
-        answered.await.unwrap_or_else(lost)
+        self.enqueue(write, None)?.1.await.unwrap_or_else(lost)
     }
+
+    /// Admits one write unless it waits beyond `deadline`: then nothing of it is kept, and it costs nothing.
+    ///
+    /// An overload otherwise feeds itself: the writes admitted are those whose clients have left and asked again.
+    pub async fn submit_by(&self, write: Write, deadline: Instant) -> Answer {
+        let (taken, mut answered) = self.enqueue(write, Some(deadline))?;
+        if let Ok(answer) = timeout_at(deadline, &mut answered).await {
+            return answer.unwrap_or_else(lost);
+        }
+        match taken.swap(true, Ordering::AcqRel) {
+            false => Err(JournalError::TooLate),
+            true => answered.await.unwrap_or_else(lost),
+        }
+    }
+
+    fn enqueue(
+        &self,
+        write: Write,
+        deadline: Option<Instant>,
+    ) -> Result<(Arc<AtomicBool>, oneshot::Receiver<Answer>), JournalError> {
+        let taken = Arc::new(AtomicBool::new(false));
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { write, deadline, taken: taken.clone(), answer };
+        self.queue.try_send(waiting).map_err(|_| JournalError::Overloaded)?;
+        Ok((taken, answered))
+    }
+}
+
+/// The task that admits was lost with the answer: it may have committed.
+fn lost(_: oneshot::error::RecvError) -> Answer {
+    Err(sql::Error::CommitUnknown("the admission ended without an answer".into()).into())
+}
+
+/// Is there still time, as far as there is a limit?
+fn in_time(deadline: Option<Instant>) -> bool {
+    deadline.is_none_or(|deadline| Instant::now() < deadline)
+}
+
+impl Waiting {
+    /// Takes it for admission; `None`: its client gave up or its time is up, and it is told so.
+    fn take(self) -> Option<(Timed, oneshot::Sender<Answer>)> {
+        let Waiting { write, deadline, taken, answer } = self;
+        if taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        if !in_time(deadline) {
+            let _ = answer.send(Err(JournalError::TooLate));
+            return None;
+        }
+        Some((Timed { write, deadline }, answer))
+    }
+}
+
+/// A write under admission.
+#[derive(Clone)]
+struct Timed {
+    write: Write,
+    deadline: Option<Instant>,
 }
 
 impl AdmissionsTask {
@@ -59,20 +124,24 @@ impl AdmissionsTask {
     pub async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            let (writes, answers): (Vec<Write>, Vec<oneshot::Sender<Answer>>) = batch.drain(..).unzip();
+            let (writes, answers): (Vec<Timed>, Vec<_>) = batch.drain(..).filter_map(Waiting::take).unzip();
+            if writes.is_empty() {
+                continue;
+            }
             let outcome = self.admit(writes).await;
             reached(ADMIT_AFTER_COMMIT);
             for (answer, admitted) in answers.into_iter().zip(outcome) {
-                // Whoever went away meanwhile will ask again with the same key.
+                // A client that went away meanwhile asks again with the same key.
                 let _ = answer.send(admitted);
             }
         }
     }
 
-    async fn admit(&self, writes: Vec<Write>) -> Vec<Answer> {
+    async fn admit(&self, writes: Vec<Timed>) -> Vec<Answer> {
         let mut doubt = Doubt::default();
         for _ in 0..TOGETHER_MAX {
-            match self.journal.admit_together(&self.instance, writes.clone()).await {
+            let together = writes.iter().map(|timed| timed.write.clone()).collect();
+            match self.journal.admit_together(&self.instance, together, 0).await {
                 Ok(admitted) => return admitted.into_iter().map(Ok).collect(),
                 Err(err) => {
                     tracing::debug!(error = %err, writes = writes.len(), "admission of a batch failed");
@@ -86,15 +155,20 @@ impl AdmissionsTask {
         self.admit_one_by_one(writes, doubt).await
     }
 
-    /// So that one bad entry never fails its neighbours. A store that is away fails them all at once: no queue of time-outs. Where
-    /// a lock was not to be had, writes of other accounts go first: only those that need it may run out of time.
-    async fn admit_one_by_one(&self, writes: Vec<Write>, mut doubt: Doubt) -> Vec<Answer> {
+    /// Tries each write alone, so that one bad entry never fails its neighbours. A store that is away fails them all at once: no
+    /// queue of time-outs. Where a lock was not to be had, writes of other accounts go first: only those that need it may run out
+    /// of time.
+    async fn admit_one_by_one(&self, writes: Vec<Timed>, mut doubt: Doubt) -> Vec<Answer> {
         let deadline = Instant::now() + ALONE_TIME_MAX;
         let mut answers: Vec<Answer> = writes.iter().map(|_| Err(JournalError::Overloaded)).collect();
-        let mut pending: Vec<(usize, Write)> = writes.into_iter().enumerate().collect();
+        let mut pending: Vec<(usize, Timed)> = writes.into_iter().enumerate().collect();
         let mut refused: HashMap<String, u32> = HashMap::new();
         while let Some(next) = least_refused(&pending, &refused) {
-            let (place, write) = pending.remove(next);
+            let (place, Timed { write, deadline: own }) = pending.remove(next);
+            if !in_time(own) && !doubt.unknown {
+                answers[place] = Err(JournalError::TooLate);
+                continue;
+            }
             if doubt.away.is_none() && Instant::now() >= deadline {
                 doubt.away = Some("the journal takes too long".into());
             }
@@ -117,9 +191,9 @@ impl AdmissionsTask {
 
     /// The same transaction with the same id until its outcome is known: the unique index or its own row tells.
     async fn admit_alone(&self, write: Write, doubt: &mut Doubt, deadline: Instant) -> Answer {
-        let mut tries = 1;
+        let (mut tries, mut met) = (1, 0);
         loop {
-            match self.journal.admit_together(&self.instance, vec![write.clone()]).await {
+            match self.journal.admit_together(&self.instance, vec![write.clone()], met).await {
                 Ok(mut admitted) => {
                     return admitted.pop().ok_or(JournalError::Corrupt("an admission without an answer"));
                 }
@@ -130,6 +204,9 @@ impl AdmissionsTask {
                         return Err(err);
                     }
                     tries += 1;
+                    // Either the key or the reference is another entry's by now. Where it is the key, the next run finds that entry;
+                    // where it is the reference, the next run takes another one.
+                    met += u32::from(matches!(err, JournalError::Sql(sql::Error::Duplicate)));
                 }
             }
         }
@@ -137,11 +214,11 @@ impl AdmissionsTask {
 }
 
 /// The first of those whose accounts were refused a lock least often.
-fn least_refused(pending: &[(usize, Write)], refused: &HashMap<String, u32>) -> Option<usize> {
+fn least_refused(pending: &[(usize, Timed)], refused: &HashMap<String, u32>) -> Option<usize> {
     let refusals = |write: &Write| -> u32 {
         write.command.legs().iter().map(|(_, account)| refused.get(*account).copied().unwrap_or(0)).sum()
     };
-    (0..pending.len()).min_by_key(|n| refusals(&pending[*n].1))
+    (0..pending.len()).min_by_key(|n| refusals(&pending[*n].1.write))
 }
 
 fn is_lock_timeout(err: &JournalError) -> bool {

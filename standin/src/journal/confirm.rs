@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, LegKind, Verdict, weigh};
 use schemas::money::Currency;
+use sha2::{Digest, Sha256};
 use sql::{Tx, Value, params, placeholders};
 
 use super::record::{COLUMNS, Entry, EntryId, KEYS_PER_STATEMENT, Leg, legs_of};
@@ -28,6 +29,24 @@ pub struct LegSeen {
     pub posting_no: i64,
     /// The row's primary key; a second row for the same leg is a break.
     pub row_key: String,
+}
+
+/// Longest key of a row that is kept as it is.
+const ROW_KEY_CHARS_MAX: usize = 128;
+
+impl LegSeen {
+    /// With a row key that fits its columns. Of a longer one its beginning is kept, for people, and its SHA-256, which tells rows
+    /// apart.
+    fn bounded(mut self) -> Self {
+        if self.row_key.chars().count() > ROW_KEY_CHARS_MAX {
+            let digest: String =
+                Sha256::digest(self.row_key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mark = format!("…sha256:{digest}");
+            let beginning: String = self.row_key.chars().take(ROW_KEY_CHARS_MAX - mark.chars().count()).collect();
+            self.row_key = beginning + &mark;
+        }
+        self
+    }
 }
 
 /// What one batch of change events did to the journal.
@@ -55,6 +74,8 @@ impl Journal {
         seen: &[LegSeen],
         changed_accounts: &[String],
     ) -> Result<Confirmed, JournalError> {
+        let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
+        let seen = seen.as_slice();
         let booked = self.entries_of(tx, seen).await?;
         let concerned: BTreeSet<&String> = changed_accounts.iter().chain(seen.iter().map(|row| &row.account)).collect();
         let holding = accounts_holding(tx, &concerned.into_iter().collect::<Vec<_>>()).await?;
@@ -69,7 +90,7 @@ impl Journal {
             let finding = match booked.get(&row.core_ref) {
                 Some(id) if unreadable.contains(id) => Some(UNREADABLE),
                 Some(id) => see(&mut work, id, row)?,
-                None if is_ours(&row.core_ref) => Some("no entry has this reference"),
+                None if self.references.marks(&row.core_ref) => Some("no entry has this reference"),
                 // Other systems post under references of their own.
                 None => None,
             };
@@ -196,11 +217,6 @@ fn is_corrupt(err: &JournalError) -> bool {
 
 fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
     texts.iter().map(|text| text.as_ref().into()).collect()
-}
-
-/// A reference in the form that [`EntryId::core_ref`] gives.
-fn is_ours(core_ref: &str) -> bool {
-    core_ref.strip_prefix("LC").is_some_and(|hex| EntryId::parse(&hex.to_ascii_lowercase()).is_some())
 }
 
 /// Notes the row on its leg; answers what is wrong with it, if anything is.

@@ -1,8 +1,8 @@
-//! The lane rows: created and locked in binary order of account, written back on the version read.
+//! The lane rows: locked in binary order of account, created where missing, written back on the version read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sql::{BatchUpdate, Policy, Tx, Upsert, params, placeholders};
+use sql::{BatchUpdate, Policy, Row, Tx, Upsert, params, placeholders};
 
 use super::JournalError;
 use super::record::KEYS_PER_STATEMENT;
@@ -32,48 +32,44 @@ struct Locked {
 }
 
 impl LockedLanes {
-    /// Creates the missing ones and locks all, in binary order of account: two transactions never wait for each other in a ring.
+    /// Locks the lanes of these accounts, in binary order: two transactions never wait for each other in a ring. Missing ones are
+    /// created.
+    ///
+    /// A lane that is only read is locked like one that is written: what was decided on it must hold until the commit.
     pub(super) async fn lock(tx: &mut Tx, accounts: impl IntoIterator<Item = String>) -> Result<Self, JournalError> {
-        let mut lanes = BTreeMap::new();
-        for account in accounts {
-            lanes.insert(account, Locked { now: Lane::default(), read: Lane::default() });
+        let wanted: BTreeSet<String> = accounts.into_iter().collect();
+        let mut locked = Self { lanes: BTreeMap::new() };
+        locked.lock_existing(tx, wanted.iter()).await?;
+        let missing: Vec<&String> = wanted.iter().filter(|account| !locked.lanes.contains_key(*account)).collect();
+        if !missing.is_empty() {
+            // Somebody may create one at the same moment, so what was inserted is locked and read like any other. Two transactions
+            // that create lanes may meet in a ring; the engine ends one of them, and it runs again.
+            let mut create = Upsert::new("lanes", COLUMNS, &["account"], Policy::KeepExisting);
+            for account in &missing {
+                create.push(params![*account, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+            }
+            tx.upsert(create).await?;
+            locked.lock_existing(tx, missing.into_iter()).await?;
         }
-        if lanes.is_empty() {
-            return Ok(Self { lanes });
-        }
-        let mut create = Upsert::new("lanes", COLUMNS, &["account"], Policy::KeepExisting);
-        for account in lanes.keys() {
-            create.push(params![account, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-        }
-        tx.upsert(create).await?;
-        let accounts: Vec<String> = lanes.keys().cloned().collect();
-        let mut rows = Vec::with_capacity(accounts.len());
+        if locked.lanes.len() == wanted.len() { Ok(locked) } else { Err(JournalError::Corrupt("lanes")) }
+    }
+
+    /// Locks and reads those of these lanes that exist; `accounts` are in binary order, and so are the locks.
+    async fn lock_existing(
+        &mut self,
+        tx: &mut Tx,
+        accounts: impl Iterator<Item = &String>,
+    ) -> Result<(), JournalError> {
+        let accounts: Vec<&String> = accounts.collect();
         for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
-            let list = placeholders(accounts.len());
-            let sql = format!("SELECT {} FROM lanes WHERE account IN ({list})", COLUMNS.join(", "));
-            rows.extend(tx.query(&sql, accounts.iter().map(Into::into).collect()).await?);
+            let (columns, list) = (COLUMNS.join(", "), placeholders(accounts.len()));
+            let sql = format!("SELECT {columns} FROM lanes WHERE account IN ({list}) ORDER BY account FOR UPDATE");
+            for row in tx.query(&sql, accounts.iter().map(|account| (*account).into()).collect()).await? {
+                let lane = lane_of(&row)?;
+                self.lanes.insert(row.get("account")?, Locked { now: lane.clone(), read: lane });
+            }
         }
-        if rows.len() != lanes.len() {
-            return Err(JournalError::Corrupt("lanes"));
-        }
-        for row in rows {
-            let account: String = row.get("account")?;
-            let lane = Lane {
-                version: row.get("version")?,
-                next_seq: row.get("next_seq")?,
-                ordered: row.get("ordered")?,
-                direct: row.get("direct")?,
-                held_minor: row.get("held_minor")?,
-                stopped: row.get("stopped")?,
-                usage: Usage {
-                    business_day: row.get("used_day")?,
-                    amount_minor: row.get("used_minor")?,
-                    count: row.get("used_count")?,
-                },
-            };
-            lanes.insert(account, Locked { now: lane.clone(), read: lane });
-        }
-        Ok(Self { lanes })
+        Ok(())
     }
 
     pub(super) fn get(&self, account: &str) -> Result<&Lane, JournalError> {
@@ -132,4 +128,20 @@ impl LockedLanes {
         }
         Ok(())
     }
+}
+
+fn lane_of(row: &Row) -> Result<Lane, JournalError> {
+    Ok(Lane {
+        version: row.get("version")?,
+        next_seq: row.get("next_seq")?,
+        ordered: row.get("ordered")?,
+        direct: row.get("direct")?,
+        held_minor: row.get("held_minor")?,
+        stopped: row.get("stopped")?,
+        usage: Usage {
+            business_day: row.get("used_day")?,
+            amount_minor: row.get("used_minor")?,
+            count: row.get("used_count")?,
+        },
+    })
 }

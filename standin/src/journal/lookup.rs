@@ -53,6 +53,8 @@ pub struct EntryDetail {
     pub entry: Entry,
     /// Every step, oldest first.
     pub transitions: Vec<TransitionRecord>,
+    /// What the newest decision of our rules about it rested on; see `admission::record`.
+    pub decision: Option<serde_json::Value>,
 }
 
 impl Journal {
@@ -99,7 +101,10 @@ impl Journal {
                 })
             })
             .collect::<Result<_, JournalError>>()?;
-        Ok(Some(EntryDetail { entry, transitions }))
+        let kept = self.db.query("SELECT decision FROM entries WHERE id = ?", params![id.as_str()]).await?;
+        let kept = kept.first().map(|row| row.get::<Option<Vec<u8>>>("decision")).transpose()?.flatten();
+        let decision = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(Some(EntryDetail { entry, transitions, decision }))
     }
 
     /// Entries in order of id, for operators.

@@ -24,7 +24,9 @@ mod workset;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use schemas::core::ReferenceFormat;
 use sql::{Again, BoxFuture, Db, Tx};
+use tokio::sync::Semaphore;
 
 pub use admit::{Admitted, Write};
 pub use batch::{Admissions, AdmissionsTask};
@@ -39,6 +41,7 @@ pub use record::{Entry, EntryId, Transfer};
 pub use transitions::{Change, Moved};
 
 use crate::admission::AccountFacts;
+use crate::reference::reference;
 
 /// Why the journal did not do what it was asked. What a client may know of it is decided at the HTTP edge.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,9 @@ pub enum JournalError {
     /// The queue to the journal's writer is full or closed.
     #[error("the journal is overloaded")]
     Overloaded,
+    /// Its time was up before it was taken: nothing of it was kept.
+    #[error("the journal did not come to it in time")]
+    TooLate,
 }
 
 impl JournalError {
@@ -156,13 +162,38 @@ pub struct Journal {
     db: Db,
     facts: Arc<dyn Facts>,
     core: Arc<str>,
+    references: Arc<ReferenceFormat>,
+    /// Outcomes being recorded at once, at most. Each waits for its lanes with a connection in hand: without a bound those of one
+    /// busy account would take all connections, and nothing could be admitted.
+    recording: Arc<Semaphore>,
 }
 
 impl Journal {
     /// Opens the journal in `db`, bringing its tables to the newest version. `core` is the configured name of the core.
     pub async fn open(db: Db, facts: Arc<dyn Facts>, core: &str) -> Result<Self, JournalError> {
         db.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
-        Ok(Self { db, facts, core: core.into() })
+        let writers = db.writers_max();
+        let recording = Arc::new(Semaphore::new(writers.saturating_sub(writers.div_ceil(4)).max(1)));
+        Ok(Self { db, facts, core: core.into(), references: Arc::default(), recording })
+    }
+
+    /// Writes the references of new entries in this form.
+    pub fn with_references(self, format: ReferenceFormat) -> Self {
+        Self { references: Arc::new(format), ..self }
+    }
+
+    /// The reference that a new entry of this id gets, unless another entry has it already.
+    pub fn reference(&self, id: &EntryId) -> String {
+        reference(&self.references, id, 0)
+    }
+
+    /// As [`Self::run`], for outcomes: a quarter of the connections is left for whatever else there is to be done.
+    async fn run_outcome<T: Send + 'static>(
+        &self,
+        work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, JournalError>> + Clone + Send + Sync + 'static,
+    ) -> Result<T, JournalError> {
+        let _permit = self.recording.acquire().await.map_err(|_| JournalError::Overloaded)?;
+        self.run(work).await
     }
 
     /// Runs `work` in a transaction, again while the engine says so, at most [`TRIES_MAX`] times.

@@ -1,5 +1,7 @@
 //! One entry as the journal keeps it, and how it is read back.
 
+use std::collections::BTreeMap;
+
 use schemas::entry::{EntryState, LegKind};
 use schemas::money::Currency;
 use serde::{Deserialize, Serialize};
@@ -34,11 +36,6 @@ impl EntryId {
     pub fn made_ms(&self) -> i64 {
         self.0.get(..12).and_then(|ms| i64::from_str_radix(ms, 16).ok()).unwrap_or(0)
     }
-
-    /// The reference the core is sent, the same on every attempt: `LC` and the id in upper case, 34 characters of `[0-9A-Z]`.
-    pub fn core_ref(&self) -> String {
-        format!("LC{}", self.0.to_ascii_uppercase())
-    }
 }
 
 impl std::fmt::Display for EntryId {
@@ -49,7 +46,6 @@ impl std::fmt::Display for EntryId {
 
 /// The parsed command of a transfer; what the fingerprint covers and the core is sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Transfer {
     /// Debited account.
     pub from_account: String,
@@ -62,6 +58,9 @@ pub struct Transfer {
     /// Text for the statement; personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remittance: Option<String>,
+    /// What a newer Locum kept with it and this one does not know: such an entry can be read and confirmed, and is not sent.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 impl Transfer {
@@ -86,7 +85,7 @@ pub struct Entry {
     pub idempotency_key: String,
     /// Versioned hash of the command.
     pub fingerprint: Vec<u8>,
-    /// Reference at the core.
+    /// Reference at the core, the same on every attempt.
     pub core_ref: String,
     /// What was asked for.
     pub command: Transfer,

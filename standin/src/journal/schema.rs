@@ -10,6 +10,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: SECOND },
     Migration { version: 3, statements: THIRD },
+    Migration { version: 4, statements: FOURTH },
 ];
 
 /// What alerts count, without reading every entry there ever was.
@@ -17,6 +18,18 @@ const SECOND: &[&str] = &["CREATE INDEX entries_by_contradicted ON entries (cont
 
 /// The holds that a balance ends, by the number of their posting, and those without a number.
 const THIRD: &[&str] = &["CREATE INDEX legs_by_posting ON legs (account, released_at, posting_no)"];
+
+/// References in the width that a core declares. Keys that clients sent as quoted strings are kept as what is quoted, as they are
+/// read now; one whose bare form is another entry's stays.
+const FOURTH: &[&str] = &[
+    "ALTER TABLE entries MODIFY COLUMN core_ref {text:64} NOT NULL",
+    "ALTER TABLE breaks MODIFY COLUMN core_ref {text:64} NOT NULL",
+    "UPDATE entries SET idempotency_key = SUBSTR(idempotency_key, 2, LENGTH(idempotency_key) - 2) \
+     WHERE idempotency_key LIKE '\"_%\"' AND INSTR(idempotency_key, CHAR(92)) = 0 AND NOT EXISTS (SELECT 1 FROM \
+     (SELECT DISTINCT principal AS p, operation AS o, idempotency_key AS k FROM entries) kept \
+     WHERE kept.p = entries.principal AND kept.o = entries.operation \
+     AND kept.k = SUBSTR(entries.idempotency_key, 2, LENGTH(entries.idempotency_key) - 2))",
+];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE entries (id {text:32} NOT NULL, generation {int} NOT NULL, version {int} NOT NULL, \

@@ -72,7 +72,7 @@ impl Journal {
     ) -> Result<Vec<Moved>, JournalError> {
         let (facts, actor) = (self.facts.clone(), actor.to_owned());
         let changes = Arc::new(changes);
-        self.run(move |tx| {
+        self.run_outcome(move |tx| {
             let (facts, actor, fence, changes) = (facts.clone(), actor.clone(), fence.clone(), changes.clone());
             Box::pin(async move {
                 if let Some(fence) = &fence {
@@ -89,7 +89,7 @@ impl Journal {
     /// Marks an entry as answered "accepted, processing" while its first attempt is still under way.
     pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
         let (actor, id) = (actor.to_owned(), id.clone());
-        self.run(move |tx| {
+        self.run_outcome(move |tx| {
             let (actor, id) = (actor.clone(), id.clone());
             Box::pin(async move {
                 let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;

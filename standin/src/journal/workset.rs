@@ -24,6 +24,8 @@ pub(super) struct WorkSet {
     /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting.
     released: BTreeMap<(EntryId, i64), Vec<u8>>,
     log: Vec<(EntryId, i64, EntryState, &'static str)>,
+    /// What new decisions about entries rested on.
+    decisions: BTreeMap<EntryId, Vec<u8>>,
 }
 
 struct Touched<T> {
@@ -60,7 +62,7 @@ impl WorkSet {
             legs.entry(leg.entry_id.clone()).or_default().push(Touched::new(leg));
         }
         let entries = entries.into_iter().map(|entry| (entry.id.clone(), Touched::new(entry))).collect();
-        Ok(Self { lanes, entries, legs, released: BTreeMap::new(), log: Vec::new() })
+        Ok(Self { lanes, entries, legs, released: BTreeMap::new(), log: Vec::new(), decisions: BTreeMap::new() })
     }
 
     pub(super) fn entry(&self, id: &EntryId) -> Result<&Entry, JournalError> {
@@ -158,7 +160,7 @@ impl WorkSet {
 
     /// The evidence for a direct attempt that was provably not sent: stand-in decides anew, unless it has promised already.
     pub(super) fn after_not_sent(
-        &self,
+        &mut self,
         id: &EntryId,
         facts: &FactSheet,
         book: &Rulebook,
@@ -168,7 +170,9 @@ impl WorkSet {
         if entry.ordered || entry.state != EntryState::Submitting {
             return Ok((Evidence::NotSent, None));
         }
-        match readmit(entry, facts, book, &self.lanes, now_us)? {
+        let (decision, kept) = readmit(entry, facts, book, &self.lanes, now_us)?;
+        self.decisions.insert(id.clone(), kept);
+        match decision {
             Decision::Decline(reason) => Ok((Evidence::Decline, Some(reason.code().to_owned()))),
             Decision::Direct | Decision::Queue => Ok((Evidence::NotSent, None)),
         }

@@ -4,7 +4,7 @@ use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use schemas::grant::Grant;
 use sql::params;
-use standin::journal::{Admitted, Write};
+use standin::journal::{Admitted, Entry, Write};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -49,7 +49,7 @@ on_every_engine! {
             Admitted::Known(entry) => assert_eq!(*entry, first),
             other => panic!("{other:?}"),
         }
-        assert_eq!(bank.submit(transfer("a", "b", 501).key("k")).await, Admitted::KeyReused);
+        assert_eq!(bank.submit(transfer("a", "b", 501).key("k")).await, Admitted::KeyReused(first.id));
         let stranger = Write { principal: "bert".into(), ..transfer("a", "b", 501).key("k") };
         assert!(matches!(bank.submit(stranger).await, Admitted::Fresh(_)), "a key is its principal's own");
         assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 2);
@@ -69,7 +69,7 @@ on_every_engine! {
             let winner = all.iter().find_map(|a| if let Admitted::Fresh(e) = a { Some(e.clone()) } else { None }).unwrap();
             assert_eq!(all.iter().filter(|a| matches!(a, Admitted::Fresh(_))).count(), 1);
             assert_eq!(all.iter().filter(|a| **a == Admitted::Known(winner.clone())).count(), 7);
-            assert_eq!(all.iter().filter(|a| **a == Admitted::KeyReused).count(), 16);
+            assert_eq!(all.iter().filter(|a| **a == Admitted::KeyReused(winner.id.clone())).count(), 16);
         }
         assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 3);
     }
@@ -289,6 +289,48 @@ on_every_engine! {
         let _ = free.send(());
         stuck.await.unwrap().unwrap();
         assert_eq!(bank.admit(transfer("a", "d", 1).away()).await.state, Queued);
+    }
+
+    async fn what_a_newer_version_kept_with_an_entry_is_read_and_confirmed_and_not_sent(bank) {
+        bank.two_accounts().await;
+        let entry = bank.queued("a", "b", 5).await;
+        let row = bank.db.query("SELECT command FROM entries", vec![]).await.unwrap().remove(0);
+        let command: Vec<u8> = row.get("command").unwrap();
+        let newer = String::from_utf8(command).unwrap().replace('}', r#","purpose":{"code":"SALA"}}"#);
+        bank.db.exec("UPDATE entries SET command = ?", params![newer.clone().into_bytes()]).await.unwrap();
+        let read = bank.now(&entry).await;
+        assert_eq!((&read.command.to_account, read.command.amount_minor), (&entry.command.to_account, 5));
+        assert!(standin::settle::post_request(&entry).is_ok());
+        let refused = standin::settle::post_request(&read).unwrap_err().to_string();
+        assert!(refused.contains("newer version"), "{refused}");
+        assert_eq!(serde_json::to_string(&read.command).unwrap(), newer, "nothing of it is lost");
+        let fence = bank.fence().await;
+        assert_eq!(bank.claim(&fence, &[&entry]).await.len(), 1);
+        bank.apply(&[("a", 99_995, 1)], &[debit_row(&read, 1), credit_row(&read, 1)]).await;
+        assert_eq!(bank.state(&entry).await, Confirmed);
+    }
+
+    async fn what_an_admission_was_decided_on_is_kept_with_the_entry(bank) {
+        bank.two_accounts().await;
+        bank.journal.set_limits("op", &limited_to(70_000), None, "test").await.unwrap();
+        bank.queued("a", "b", 60_000).await;
+        let declined = bank.admit(transfer("a", "b", 10_001).away()).await;
+        let decision = async |entry: &Entry| bank.journal.detail(&entry.id).await.unwrap().unwrap().decision.unwrap();
+        let kept = decision(&declined).await;
+        assert_eq!((&kept["v"], &kept["path"], &kept["outcome"]), (&1.into(), &"stand-in".into(), &"daily-limit-exceeded".into()));
+        assert_eq!((&kept["limits_version"], &kept["business_day"]), (&2.into(), &DAY.into()));
+        assert!(kept["data_age_s"].as_i64().is_some_and(|age| age >= 0));
+        let debit = &kept["legs"][0];
+        assert_eq!((&debit["lane"]["held_minor"], &debit["lane"]["used_count"]), (&60_000.into(), &1.into()));
+        assert_eq!((&debit["account"]["booked_minor"], &debit["account"]["status"]), (&100_000.into(), &"active".into()));
+        bank.account("c", 10).await;
+        let direct = bank.direct("c", "opened-in-the-branch", 1).await;
+        let kept = decision(&direct).await;
+        assert_eq!((&kept["path"], &kept["outcome"]), (&"direct".into(), &"accepted".into()));
+        assert!(kept["legs"][1].get("account").is_none(), "{kept}");
+        bank.first_attempt(&direct, Evidence::NotSent).await;
+        let kept = decision(&direct).await;
+        assert_eq!((&kept["path"], &kept["outcome"]), (&"stand-in".into(), &"payee-not-available".into()));
     }
 
     async fn one_bad_write_does_not_fail_its_neighbours(bank) {

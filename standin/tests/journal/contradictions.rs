@@ -97,7 +97,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         let foreign = LegSeen { core_ref: "BRANCH-17".into(), ..debit_row(&entry, 1) };
         assert_eq!(bank.apply(&[("a", 99_500, 1)], &[foreign]).await, Done::default());
-        let lost = LegSeen { core_ref: EntryId::generate().core_ref(), ..debit_row(&entry, 1) };
+        let lost = LegSeen { core_ref: bank.journal.reference(&EntryId::generate()), ..debit_row(&entry, 1) };
         assert_eq!(bank.apply(&[], &[lost]).await, Done { entries: 0, breaks: 1 });
         assert!(!bank.now(&entry).await.contradicted);
     }

@@ -64,7 +64,7 @@ async fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, t
     }
 }
 
-fn engines() -> Vec<String> {
+pub fn engines() -> Vec<String> {
     std::iter::once("file".to_owned()).chain(given::servers()).collect()
 }
 
@@ -100,7 +100,7 @@ impl Bank {
         assert_eq!(rows[0].get::<i64>("n"), Ok(counted), "{waiting:?} {ended:?}");
     }
 
-    async fn open(server: &str) -> Bank {
+    pub async fn open(server: &str) -> Bank {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("locum_journal_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let url = match server {
@@ -116,6 +116,13 @@ impl Bank {
         let bank = Bank::on(server, url, db, "gateway-1").await;
         assert!(bank.journal.seed_limits(&limits(), None).await.unwrap());
         bank
+    }
+
+    /// The same process with a journal of other settings.
+    pub fn with_journal(&self, journal: Journal) -> Bank {
+        let (admissions, task) = Admissions::new(journal.clone(), self.instance.clone());
+        tokio::spawn(task.run());
+        Bank { journal, admissions, ..self.clone() }
     }
 
     async fn on(server: &str, url: String, db: Db, id: &str) -> Bank {
@@ -139,7 +146,11 @@ impl Bank {
 
     /// Another process, with the patience it has in production.
     pub async fn hurried(&self, id: &str) -> Bank {
-        let options = sql::Options { lock_wait: sql::Options::default().lock_wait, ..options() };
+        self.with(id, sql::Options { lock_wait: sql::Options::default().lock_wait, ..options() }).await
+    }
+
+    /// Another process, with these bounds on its store.
+    pub async fn with(&self, id: &str, options: sql::Options) -> Bank {
         Bank::on(&self.server, self.url.clone(), Db::open(&self.url, options).await.unwrap(), id).await
     }
 
@@ -147,7 +158,7 @@ impl Bank {
         self.url.starts_with("mysql:")
     }
 
-    async fn remove(self) {
+    pub async fn remove(self) {
         if self.is_server() {
             let name = self.url.rsplit('/').next().unwrap().to_owned();
             let _ = self.db.exec(&format!("DROP DATABASE {name}"), vec![]).await;
@@ -311,6 +322,7 @@ pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
             amount_minor,
             currency: eur(),
             remittance: None,
+            unknown: Default::default(),
         },
         grant: Grant::customers(["anna"]),
         belief: CoreBelief::Available,

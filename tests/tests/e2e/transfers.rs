@@ -98,6 +98,8 @@ async fn while_the_core_is_away_a_transfer_is_accepted_declined_repeated_and_can
     let reused = http.request(Method::POST, "/v1/transfers", &[("idempotency-key", "k1")], Some(&body)).await;
     let reused = reused.unwrap_or_else(|err| panic!("{err}"));
     assert_eq!((reused.status.as_u16(), &reused.body["code"]), (422, &json!("idempotency-key-reused")));
+    assert_eq!(reused.body["safe_to_use_new_key"], json!(false), "{}", reused.body);
+    assert_eq!(reused.body["transfer_id"].as_str(), first.text("transfer_id"), "{}", reused.body);
 
     world.core.restart().await;
     rest::all_confirmed(&world).await;

@@ -14,7 +14,8 @@ type Rows = Vec<Vec<Value>>;
 /// The rows of one batch.
 #[derive(Default)]
 pub(super) struct Inserts {
-    entries: Vec<Entry>,
+    /// Each with the record of its decision.
+    entries: Vec<(Entry, Vec<u8>)>,
     legs: Rows,
 }
 
@@ -43,22 +44,25 @@ impl Inserts {
         Ok(())
     }
 
-    /// Adds a new entry.
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.entries.push(entry);
+    /// Adds a new entry and what was decided about it on which grounds.
+    pub(super) fn push(&mut self, entry: Entry, decision: Vec<u8>) {
+        self.entries.push((entry, decision));
     }
 
     /// Writes everything; a direct entry's first attempt too, before a byte of it is sent.
     pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
-        let entries = self.entries.iter().map(|entry| entry_row(entry, core)).collect::<Result<Rows, _>>()?;
-        let direct = self.entries.iter().filter(|entry| entry.state == EntryState::Submitting);
+        let entries = self.entries.iter().map(|(entry, decision)| entry_row(entry, decision, core));
+        let entries = entries.collect::<Result<Rows, _>>()?;
+        let admitted = self.entries.iter().map(|(entry, _)| entry);
+        let direct = admitted.clone().filter(|entry| entry.state == EntryState::Submitting);
         let attempts = direct.map(|e| params![e.id.as_str(), 1, &instance.id, instance.boot]).collect();
         let log = |e: &Entry| {
             params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
         };
-        let log = self.entries.iter().map(log).collect();
+        let log = admitted.map(log).collect();
         let into_entries = "INSERT INTO entries (id, generation, version, principal, operation, idempotency_key, fingerprint, \
-             core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us) VALUES";
+             core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us, \
+             decision) VALUES";
         let into_legs =
             "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
         let into_attempts = "INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES";
@@ -70,7 +74,7 @@ impl Inserts {
     }
 }
 
-fn entry_row(e: &Entry, core: &str) -> Result<Vec<Value>, JournalError> {
+fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, JournalError> {
     let command = serde_json::to_vec(&e.command).map_err(|_| JournalError::Corrupt("command"))?;
     Ok(params![
         e.id.as_str(),
@@ -89,7 +93,8 @@ fn entry_row(e: &Entry, core: &str) -> Result<Vec<Value>, JournalError> {
         e.reason.clone(),
         e.accepted_us,
         e.business_day,
-        e.updated_us
+        e.updated_us,
+        decision
     ])
 }
 

@@ -4,10 +4,10 @@ use schemas::entry::LegKind;
 use schemas::grant::Grant;
 
 use super::Write;
-use crate::admission::{CoreBelief, Decision, Path, Proposal, ProposedLeg, decide};
+use crate::admission::{BalancePlace, CoreBelief, Decision, Path, Proposal, ProposedLeg, decide, record};
 use crate::journal::lanes::LockedLanes;
-use crate::journal::record::Entry;
-use crate::journal::{FactSheet, JournalError};
+use crate::journal::record::{Entry, Transfer};
+use crate::journal::{AccountSheet, FactSheet, JournalError};
 use crate::lane::Lane;
 use crate::rules::{Reason, Rulebook};
 
@@ -23,15 +23,36 @@ pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a Locke
         let lane = lanes.get(account).unwrap_or(&EMPTY);
         ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts), visible }
     });
-    let as_of_us = facts.as_of_us(&write.command);
-    let age_us = as_of_us.map_or(i64::MAX, |as_of| write.accepted_us.saturating_sub(as_of));
+    let age_us = facts.as_of_us(&write.command).map(|as_of| write.accepted_us.saturating_sub(as_of));
     Proposal {
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
         legs: legs.into(),
         business_day: write.business_day,
-        data_age_s: age_us.max(0) / 1_000_000,
+        data_age_s: age_us.map(|us| us.max(0) / 1_000_000),
     }
+}
+
+/// What a decision rested on, to be kept with its entry.
+pub(super) fn decision_record(
+    command: &Transfer,
+    proposal: &Proposal<'_>,
+    facts: &FactSheet,
+    book: &Rulebook,
+    path: Path,
+    decision: Decision,
+) -> Result<Vec<u8>, JournalError> {
+    let place = |sheet: &AccountSheet| BalancePlace {
+        last_posting: Some(sheet.last_posting).filter(|number| *number != i64::MIN),
+        balance_version: hex(&sheet.balance_version),
+    };
+    let places = command.legs().map(|(_, account)| facts.accounts.get(account).map(place)).into();
+    let kept = record(proposal, places, book.limits_version, path, decision);
+    kept.map_err(|_| JournalError::Corrupt("decision"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The decision about an entry that was provably not sent: a new admission in stand-in, by the lanes as they are now.
@@ -41,10 +62,7 @@ pub(in crate::journal) fn readmit(
     book: &Rulebook,
     lanes: &LockedLanes,
     now_us: i64,
-) -> Result<Decision, JournalError> {
-    if facts.leaves_open(&entry.command) {
-        return Ok(Decision::Decline(Reason::DataTooOld));
-    }
+) -> Result<(Decision, Vec<u8>), JournalError> {
     let write = Write {
         id: entry.id.clone(),
         principal: entry.principal.clone(),
@@ -71,5 +89,10 @@ pub(in crate::journal) fn readmit(
     for (leg, lane) in proposal.legs.iter_mut().zip(&freed) {
         leg.lane = lane;
     }
-    Ok(decide(&proposal, &book.limits, &book.rules.of(&entry.operation), Path::StandIn))
+    let decision = match facts.leaves_open(&entry.command) {
+        true => Decision::Decline(Reason::DataTooOld),
+        false => decide(&proposal, &book.limits, &book.rules.of(&entry.operation), Path::StandIn),
+    };
+    let kept = decision_record(&entry.command, &proposal, facts, book, Path::StandIn, decision)?;
+    Ok((decision, kept))
 }

@@ -16,7 +16,7 @@ impl WorkSet {
         actor: &str,
         now_us: i64,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log } = self;
+        let Self { lanes, mut entries, legs, released, log, decisions } = self;
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
@@ -48,6 +48,11 @@ impl WorkSet {
         if tx.batch_update(update).await? != expected {
             return Err(JournalError::Lost("an entry changed under its lock"));
         }
+        let mut decided = BatchUpdate::new("entries").key("id").set("decision");
+        for (id, decision) in decisions {
+            decided.push(params![id.as_str(), decision]);
+        }
+        tx.batch_update(decided).await?;
         store_legs(tx, &entries, &legs, released).await?;
         if !log.is_empty() {
             let sql = format!(
