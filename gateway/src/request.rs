@@ -162,6 +162,10 @@ mod tests {
             fingerprint(TRANSFER, &command).map_err(|_| ()).unwrap()
         };
         assert_eq!(print("10.5"), print("10.50"));
+        // Fingerprints are kept: the form they are made of must not change.
+        let command = body("a", "b", "10.50", "EUR").parse().map_err(|_| ()).unwrap();
+        let form = r#"{"from_account":"a","to_account":"b","amount_minor":1050,"currency":"EUR"}"#;
+        assert_eq!(serde_json::to_string(&command).unwrap(), form);
         assert_ne!(print("10.5"), print("10.51"));
     }
 

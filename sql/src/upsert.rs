@@ -7,7 +7,7 @@ use crate::value::Value;
 /// What an [`Upsert`] does with a row whose key is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Leave it as it is, and lock it: create-or-lock in one statement.
+    /// Leave it as it is. Most engines lock it all the same, but none promises so: what must be locked is to be read `FOR UPDATE`.
     KeepExisting,
     /// Overwrite every column outside the key.
     Replace,

@@ -32,7 +32,7 @@ async fn each_declared_code_is_a_refusal_with_our_reason() {
         ("INSUFFICIENT_FUNDS", "insufficient-funds"),
         ("ACCOUNT_FROZEN", "account-frozen"),
         ("ACCOUNT_CLOSED", "account-closed"),
-        ("UNKNOWN_ACCOUNT", "unknown-account"),
+        ("UNKNOWN_ACCOUNT", "payee-not-available"),
         ("CURRENCY_MISMATCH", "currency-mismatch"),
         ("INVALID_AMOUNT", "invalid-amount"),
     ] {

@@ -17,6 +17,7 @@ fn all_errors_are_told_in_one_run() {
 name: ""
 base-url: x
 capabilities: {enquiry: true, request-lifetime-ms-max: 1}
+reference: {alphabet: digits, length: 12, prefix: LC}
 limits: {connections-max: 0}
 headers: {Host: x, "b d": y}
 probe: {request: {method: POST, path: health}, up: []}
@@ -37,6 +38,8 @@ operations:
 "#;
     let expected = [
         "name: must be 1 to 32 characters",
+        "reference: length: must be 16 to 64, not 12",
+        "reference: prefix: must be at most 4 characters of the alphabet",
         "limits.connections-max: must be more than 0",
         "base-url: must be http://host:port",
         "probe.request.method: must be one of GET",
@@ -142,4 +145,20 @@ fn an_echo_is_at_a_json_pointer_or_in_a_header() {
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn a_name_that_the_journal_cannot_keep_and_a_reference_that_the_core_cannot_are_told() {
+    let build = |change: &str| {
+        let config = format!("{change}\n{}", CORE_SIM.replace("name: core-sim\n", ""));
+        let errors = HttpCore::build(serde_saphyr::from_str(&config).unwrap()).err().unwrap_or_default();
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(build(&format!("name: {}", "n".repeat(33))), ["name: must be 1 to 32 characters"]);
+    assert_eq!(build(&format!("name: {}", "n".repeat(32))), [""; 0]);
+    for good in ["{alphabet: uuid}", "{alphabet: digits, length: 16, prefix: \"77\"}", "{length: 20}", "{}"] {
+        assert_eq!(build(&format!("name: n\nreference: {good}")), [""; 0], "{good}");
+    }
+    let told = build("name: n\nreference: {alphabet: uuid, length: 32}");
+    assert_eq!(told, ["reference: a UUID has 36 characters and no prefix; leave `length` and `prefix` out"]);
 }

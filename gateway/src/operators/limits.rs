@@ -13,12 +13,15 @@ use standin::journal::JournalError;
 use standin::rules::{AgeBand, CurrencyLimits, Limits};
 
 use super::{Answer, order_from, unavailable};
+use crate::request::TRANSFER;
 use crate::submission::Gateway;
 
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;
     let (limits, version) = gateway.journal().limits().await.map_err(unavailable)?;
-    Ok(Json(json!({ "limits": limits, "version": version })).into_response())
+    let rules = gateway.journal().rules().await.map_err(unavailable)?;
+    let rules = json!({ TRANSFER: rules.of(TRANSFER) });
+    Ok(Json(json!({ "limits": limits, "version": version, "rules": rules })).into_response())
 }
 
 #[derive(Deserialize)]

@@ -63,6 +63,12 @@ impl Journal {
         .await
     }
 
+    /// The rules in force.
+    pub async fn rules(&self) -> Result<Rules, JournalError> {
+        let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![RULES]).await?;
+        rows.first().map_or(Ok(Rules::default()), |row| from_json(row.get("value")?))
+    }
+
     /// The limits in force, and their version.
     pub async fn limits(&self) -> Result<(Limits, i64), JournalError> {
         let rows = self.db.query("SELECT value, version FROM controls WHERE name = ?", params![LIMITS.name]).await?;

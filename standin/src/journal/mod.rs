@@ -130,7 +130,7 @@ pub struct AccountSheet {
 /// What the read model knows of some accounts, read inside the caller's transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FactSheet {
-    /// By account id; in neither = the bank has no such account.
+    /// By account id; in neither = our data show no such account.
     pub accounts: HashMap<String, AccountSheet>,
     /// Accounts of which nothing can be said: not loaded yet, or a row of theirs has not arrived.
     pub unclear: HashSet<String>,
