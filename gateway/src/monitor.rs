@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use standin::journal::{Backlog, Journal, JournalError, ModeOrder};
+use standin::journal::{Backlog, EntryId, Journal, JournalError, ModeOrder};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
@@ -138,16 +138,18 @@ impl Monitor {
 
     async fn count(&self) {
         let mut ticks = ticks(self.options.count_every);
+        let mut looked_up_to = None;
         loop {
             ticks.tick().await;
-            if let Err(err) = self.count_once().await {
+            if let Err(err) = self.count_once(&mut looked_up_to).await {
                 tracing::warn!(error = %err, "the journal's backlog cannot be counted");
             }
         }
     }
 
-    async fn count_once(&self) -> Result<(), JournalError> {
-        self.journal.find_unconfirmed(self.options.confirmed_within).await?;
+    async fn count_once(&self, looked_up_to: &mut Option<EntryId>) -> Result<(), JournalError> {
+        let unconfirmed = self.journal.find_unconfirmed(self.options.confirmed_within, looked_up_to.take()).await?;
+        *looked_up_to = unconfirmed.next_after;
         let Backlog { by_state, oldest_open, contradicted, breaks } = self.journal.backlog().await?;
         let gauge = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
         for (state, count) in by_state {

@@ -60,6 +60,12 @@ pub(super) async fn open_attempts(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeS
     tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await?.iter().map(read).collect()
 }
 
+/// How many attempts the entry has had; read with the entry locked.
+async fn attempts_made(tx: &mut Tx, id: &EntryId) -> Result<i64, JournalError> {
+    let row = tx.query_one("SELECT COUNT(*) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
+    Ok(row.get("n")?)
+}
+
 /// How long ago, by the SQL server's clock, the last of the entry's attempts ended; `None`: there was none.
 pub(super) async fn ended_for_ms(tx: &mut Tx, id: &EntryId) -> Result<Option<i64>, JournalError> {
     let sql = "SELECT MAX(ended_us) AS ended_us, {now_ms} AS now_ms FROM attempts WHERE entry_id = ?";
@@ -83,6 +89,11 @@ pub(super) async fn objection(tx: &mut Tx, change: &Change) -> Result<Option<Ver
         if !ended_now && change.evidence != Evidence::CorePosted {
             return Ok(Some(Verdict::Nothing));
         }
+    }
+    if let Some(n) = change.of_attempts
+        && attempts_made(tx, &change.id).await? != n
+    {
+        return Ok(Some(Verdict::Nothing));
     }
     let absent = change.evidence == Evidence::Absent;
     if absent && !open_attempts(tx, std::slice::from_ref(&change.id)).await?.is_empty() {

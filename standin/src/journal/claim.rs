@@ -33,6 +33,18 @@ pub struct Claimed {
     pub attempt: i64,
 }
 
+/// What became of a claim of several entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Ours to send now.
+    pub claimed: Vec<Claimed>,
+    /// Somebody else holds a lane of theirs.
+    pub locked: Vec<EntryId>,
+}
+
+/// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
+const LOCKED_MAX: usize = 2;
+
 /// An attempt nobody has ended yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenAttempt {
@@ -118,8 +130,36 @@ impl Journal {
         ids: Vec<EntryId>,
     ) -> Result<Vec<Claimed>, JournalError> {
         let (fence, instance, ids) = (fence.clone(), instance.clone(), Arc::new(ids));
-        // Not run again after an unknown commit: it would not recognise its own claim. The sweep of own attempts does.
+        // Not run again: a claim cannot find its own trace. The sweep of own attempts returns such entries to the queue.
         self.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
+    }
+
+    /// Claims those of `ids` that may be sent now. When a lane is locked the entries are claimed one by one: whoever holds that
+    /// lane keeps back the entries of that lane and no others.
+    pub async fn claim_free(
+        &self,
+        fence: &Fence,
+        instance: &Instance,
+        ids: Vec<EntryId>,
+    ) -> Result<Claims, JournalError> {
+        match self.claim(fence, instance, ids.clone()).await {
+            Err(err) if err.is_retryable() => tracing::debug!(error = %err, "entries are claimed one by one"),
+            outcome => return outcome.map(|claimed| Claims { claimed, locked: Vec::new() }),
+        }
+        let mut claims = Claims::default();
+        for id in ids {
+            match self.claim(fence, instance, vec![id.clone()]).await {
+                Ok(claimed) => claims.claimed.extend(claimed),
+                Err(err) if err.is_retryable() => claims.locked.push(id),
+                // What was claimed before is ours to send; the error comes again if it is one for good.
+                Err(err) if claims.claimed.is_empty() => return Err(err),
+                Err(_) => break,
+            }
+            if claims.locked.len() >= LOCKED_MAX {
+                break;
+            }
+        }
+        Ok(claims)
     }
 
     /// Records another attempt of an entry whose outcome is unknown; its state stays. `None`: it is resolved by now.
@@ -133,8 +173,8 @@ impl Journal {
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
-                    check_fence(tx, &fence).await?;
                     let work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
+                    check_fence(tx, &fence).await?;
                     let entry = work.entry(&id)?.clone();
                     if entry.state != EntryState::OutcomeUnknown {
                         return Ok(None);
@@ -215,9 +255,10 @@ fn age_ms(row: &Row, stamp: &str) -> Result<i64, JournalError> {
     Ok(stamp_us.map_or(0, |us| now_ms.saturating_sub(us / 1_000)))
 }
 
-/// Fails unless the fence's token is the newest; holds its row until the transaction ends, so that no newer holder appears before.
+/// Fails unless the fence's token is the newest. Asked with lanes and entries locked, as late as may be; the fence itself is not
+/// locked, so that transactions of different lanes do not wait for each other (R2).
 pub(super) async fn check_fence(tx: &mut Tx, fence: &Fence) -> Result<(), JournalError> {
-    let row = tx.query_opt("SELECT token FROM fences WHERE name = ? FOR UPDATE", params![&fence.name]).await?;
+    let row = tx.query_opt("SELECT token FROM fences WHERE name = ?", params![&fence.name]).await?;
     match row {
         Some(row) if row.get::<i64>("token")? == fence.token => Ok(()),
         _ => Err(JournalError::Fenced(fence.name.clone())),
@@ -230,7 +271,6 @@ async fn claim_in(
     instance: &Instance,
     ids: &[EntryId],
 ) -> Result<Vec<Claimed>, JournalError> {
-    check_fence(tx, fence).await?;
     let mut work = WorkSet::lock(tx, ids).await?;
     let mut before = lower_places(tx, ids).await?;
     let mut claimed = Vec::new();
@@ -251,6 +291,7 @@ async fn claim_in(
         let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
         out.push(Claimed { entry, attempt });
     }
+    check_fence(tx, fence).await?;
     Ok(out)
 }
 

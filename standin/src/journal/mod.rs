@@ -30,13 +30,13 @@ use tokio::sync::Semaphore;
 
 pub use admit::{Admitted, Write};
 pub use batch::{Admissions, AdmissionsTask};
-pub use claim::{Claimed, Fence, OpenAttempt, Unresolved};
+pub use claim::{Claimed, Claims, Fence, OpenAttempt, Unresolved};
 pub use confirm::{Confirmed, LegSeen};
 pub use controls::{AuditRecord, ModeOrder};
 pub use decide::Intervention;
 pub use instances::Instance;
 pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
-pub use overdue::Backlog;
+pub use overdue::{Backlog, Unconfirmed};
 pub use record::{Entry, EntryId, Transfer};
 pub use transitions::{Change, Moved};
 

@@ -8,7 +8,6 @@ use sql::params;
 
 use super::confirm::keep_break;
 use super::record::{COLUMNS, Entry, EntryId, state_of};
-use super::transitions::now_us;
 use super::{Journal, JournalError};
 
 /// What has not ended.
@@ -22,6 +21,15 @@ pub struct Backlog {
     pub contradicted: i64,
     /// Findings of the change data against the journal.
     pub breaks: i64,
+}
+
+/// What one look for unconfirmed postings came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// New breaks.
+    pub found: usize,
+    /// Where the next look goes on; `None`: at the beginning, all were looked at.
+    pub next_after: Option<EntryId>,
 }
 
 impl Backlog {
@@ -43,8 +51,8 @@ impl Journal {
         let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
              WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
         let waiting = EntryState::ALL.into_iter().filter(|state| !state.is_terminal());
+        let now_ms = self.server_now_ms().await?;
         let mut backlog = Backlog { by_state: waiting.map(|state| (state, 0)).collect(), ..Backlog::default() };
-        let now_ms = now_us() / 1_000;
         for row in self.db.query(sql, Vec::new()).await? {
             let state = state_of(&row)?;
             backlog.by_state.insert(state, row.get("n")?);
@@ -62,6 +70,11 @@ impl Journal {
         Ok(backlog)
     }
 
+    async fn server_now_ms(&self) -> Result<i64, JournalError> {
+        let rows = self.db.query("SELECT {now_ms} AS now_ms", Vec::new()).await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.get("now_ms")?))
+    }
+
     /// How many entries ended, and how. Reads an index over the whole history: for proofs, not for dashboards.
     pub async fn ended(&self) -> Result<BTreeMap<EntryState, i64>, JournalError> {
         let sql = "SELECT state, COUNT(*) AS n FROM entries \
@@ -71,26 +84,32 @@ impl Journal {
     }
 
     /// Finds entries that the core said it posted, although its change data are complete for `within` after that and do not show
-    /// them, and keeps each as a break. Answers how many were new.
-    pub async fn find_unconfirmed(&self, within: Duration) -> Result<usize, JournalError> {
+    /// them, and keeps each as a break. Looks at one page of them, from the first one after `after`: entries that cannot be judged
+    /// yet never hide those behind them.
+    pub async fn find_unconfirmed(
+        &self,
+        within: Duration,
+        after: Option<EntryId>,
+    ) -> Result<Unconfirmed, JournalError> {
         let facts = self.facts.clone();
         let within_us = i64::try_from(within.as_micros()).unwrap_or(i64::MAX);
         self.run(move |tx| {
-            let facts = facts.clone();
+            let (facts, after) = (facts.clone(), after.clone());
             Box::pin(async move {
                 let sql = format!(
-                    "SELECT {COLUMNS} FROM entries WHERE state = 'posted' AND updated_us < ? AND NOT EXISTS \
+                    "SELECT {COLUMNS} FROM entries WHERE state = 'posted' AND id > ? AND updated_us < ({{now_ms}} + 1) * 1000 - ? AND NOT EXISTS \
                      (SELECT id FROM breaks b WHERE b.core_ref = entries.core_ref AND b.finding = ?) ORDER BY id LIMIT ?"
                 );
-                let before_us = now_us().saturating_sub(within_us);
-                let rows = tx.query(&sql, params![before_us, NOT_CONFIRMED, PAGE]).await?;
+                let after = after.as_ref().map_or("", EntryId::as_str);
+                let rows = tx.query(&sql, params![after, within_us, NOT_CONFIRMED, PAGE]).await?;
                 let entries: Vec<Entry> = rows.iter().map(Entry::read).collect::<Result<_, _>>()?;
                 if entries.is_empty() {
-                    return Ok(0);
+                    return Ok(Unconfirmed::default());
                 }
                 let legs = entries.iter().flat_map(|entry| entry.command.legs());
                 let accounts: Vec<String> = legs.map(|(_, account)| account.to_owned()).collect();
                 let sheet = facts.read(tx, &accounts).await?;
+                let last = if entries.len() == PAGE as usize { entries.last().map(|entry| entry.id.clone()) } else { None };
                 let mut found = 0;
                 for entry in entries {
                     let complete_us = sheet.as_of_us(&entry.command);
@@ -98,7 +117,7 @@ impl Journal {
                         found += usize::from(keep_break(tx, &entry.core_ref, "", "", NOT_CONFIRMED).await?);
                     }
                 }
-                Ok(found)
+                Ok(Unconfirmed { found, next_after: last })
             })
         })
         .await

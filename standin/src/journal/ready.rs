@@ -6,14 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schemas::entry::EntryState;
-use sql::{Value, placeholders};
+use sql::{Row, Value, params, placeholders};
 
-use super::record::EntryId;
+use super::record::{Entry, EntryId};
 use super::transitions::now_us;
 use super::{Journal, JournalError};
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
+
+/// Lanes of one entry, and so most entries that can be next behind it.
+const HEADS_BEHIND: usize = 2;
 
 /// The lowest open sequence number of a lane.
 type Head = (String, i64);
@@ -38,6 +41,33 @@ impl Journal {
             }
         }
         Ok(ready.into_iter().take(limit).collect())
+    }
+
+    /// Entries that an ended entry may have kept back: the first open ones of its lanes, with nothing open before them in their
+    /// other lanes. A hint, as [`Journal::ready`].
+    pub async fn ready_behind(&self, ended: &Entry) -> Result<Vec<EntryId>, JournalError> {
+        // One short range of the index each, however long the lane.
+        let first = "SELECT entry_id AS id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT 1";
+        let mut next = BTreeSet::new();
+        for (_, account) in ended.command.legs() {
+            for row in self.db.query(first, params![account]).await? {
+                next.insert(id_of(&row)?);
+            }
+        }
+        if next.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT DISTINCT l.entry_id AS id FROM legs l JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq \
+             WHERE l.entry_id IN ({})",
+            placeholders(HEADS_BEHIND)
+        );
+        let candidates: Vec<&str> = next.iter().map(EntryId::as_str).collect();
+        let last = candidates.last().copied().into_iter().cycle();
+        let values = candidates.iter().copied().chain(last).take(HEADS_BEHIND).map(Value::from).collect();
+        let rows = self.db.query(&sql, values).await?;
+        let held_back = rows.iter().map(id_of).collect::<Result<BTreeSet<_>, _>>()?;
+        Ok(next.into_iter().filter(|id| !held_back.contains(id)).collect())
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
@@ -66,7 +96,7 @@ impl Journal {
         let rows = self.db.query(&sql, padded(&ids).map(Value::from).collect()).await?;
         let mut held_back: BTreeMap<EntryId, bool> = BTreeMap::new();
         for row in rows {
-            let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
+            let id = id_of(&row)?;
             let (account, seq): (String, i64) = (row.get("account")?, row.get("seq")?);
             let behind = lowest.get(&account).is_none_or(|head| *head != seq);
             let queued = row.get::<&str>("state")? == EntryState::Queued.as_str();
@@ -75,6 +105,10 @@ impl Journal {
         }
         Ok(held_back.into_iter().filter(|(_, held_back)| !held_back).map(|(id, _)| id).collect())
     }
+}
+
+fn id_of(row: &Row) -> Result<EntryId, JournalError> {
+    EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))
 }
 
 /// Always as many, the last one again and again: one statement to prepare and to plan, whatever the number.

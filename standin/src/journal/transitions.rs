@@ -26,12 +26,14 @@ pub struct Change {
     pub posting: Option<Posting>,
     /// The attempt that ended with this, its connection closed.
     pub ends_attempt: Option<i64>,
+    /// Proof about so many attempts; it proves nothing once there was another one.
+    pub of_attempts: Option<i64>,
 }
 
 impl Change {
     /// Bare evidence.
     pub fn new(id: EntryId, evidence: Evidence) -> Self {
-        Self { id, evidence, reason: None, posting: None, ends_attempt: None }
+        Self { id, evidence, reason: None, posting: None, ends_attempt: None, of_attempts: None }
     }
 
     /// With a code.
@@ -42,6 +44,11 @@ impl Change {
     /// With the core's posting.
     pub fn with_posting(self, posting: Posting) -> Self {
         Self { posting: Some(posting), ..self }
+    }
+
+    /// Taken only while the entry has had exactly `n` attempts.
+    pub fn of_attempts(self, n: i64) -> Self {
+        Self { of_attempts: Some(n), ..self }
     }
 
     /// Ends attempt number `n`.
@@ -75,12 +82,12 @@ impl Journal {
         self.run_outcome(move |tx| {
             let (facts, actor, fence, changes) = (facts.clone(), actor.clone(), fence.clone(), changes.clone());
             Box::pin(async move {
+                let moved = record_in(tx, &*facts, &actor, &changes).await?;
                 if let Some(fence) = &fence {
                     claim::check_fence(tx, fence).await?;
                 }
-                let moved = record_in(tx, &*facts, &actor, &changes).await;
                 reached(RECORD_BEFORE_COMMIT);
-                moved
+                Ok(moved)
             })
         })
         .await

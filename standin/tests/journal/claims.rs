@@ -173,6 +173,114 @@ on_every_engine! {
         assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None);
     }
 
+    async fn a_locked_lane_keeps_back_its_own_entries_and_no_others_of_the_same_claim(bank) {
+        if !bank.is_server() {
+            return;
+        }
+        for account in ["a", "b", "c", "d", "e", "f"] {
+            bank.account(account, 1_000).await;
+        }
+        let locked = bank.queued("a", "b", 1).await;
+        let others = [bank.queued("c", "d", 1).await, bank.queued("e", "f", 1).await];
+        let hurried = bank.hurried("replayer-2").await;
+        let fence = hurried.fence().await;
+        let (taken, holding) = tokio::sync::oneshot::channel();
+        let (go_on, gate) = tokio::sync::oneshot::channel::<()>();
+        let holder = tokio::spawn({
+            let db = bank.db.clone();
+            async move {
+                db.transaction(move |tx| {
+                    Box::pin(async move {
+                        tx.query("SELECT version FROM lanes WHERE account = 'b' FOR UPDATE", vec![]).await?;
+                        let _ = taken.send(());
+                        let _ = gate.await;
+                        Ok::<_, sql::Error>(())
+                    })
+                })
+                .await
+            }
+        });
+        holding.await.unwrap();
+        let all = ids(&[&locked, &others[0], &others[1]]);
+        let claims = hurried.journal.claim_free(&fence, &hurried.instance, all.clone()).await.unwrap();
+        let claimed: Vec<EntryId> = claims.claimed.iter().map(|claimed| claimed.entry.id.clone()).collect();
+        assert_eq!((claimed, claims.locked), (all[1..].to_vec(), vec![locked.id.clone()]));
+        go_on.send(()).unwrap();
+        holder.await.unwrap().unwrap();
+        let again = hurried.journal.claim_free(&fence, &hurried.instance, all).await.unwrap();
+        assert_eq!((again.claimed.len(), again.claimed[0].entry.id == locked.id, again.locked.len()), (1, true, 0));
+    }
+
+    async fn records_under_one_fence_do_not_wait_for_each_other(bank) {
+        if !bank.is_server() {
+            return;
+        }
+        for account in ["a", "b", "c", "d"] {
+            bank.account(account, 1_000).await;
+        }
+        let (slow, quick) = (bank.queued("a", "b", 1).await, bank.queued("c", "d", 1).await);
+        let fence = bank.fence().await;
+        assert_eq!(bank.claim(&fence, &[&slow, &quick]).await.len(), 2);
+        let other = bank.another("gateway-2").await;
+        let (reading, holding) = tokio::sync::oneshot::channel();
+        let (go_on, gate) = tokio::sync::oneshot::channel::<()>();
+        let told = std::sync::Mutex::new(Some((reading, gate)));
+        bank.books.interrupt(0, move |_| {
+            let (reading, gate) = told.lock().unwrap().take().unwrap();
+            Box::pin(async move {
+                let _ = reading.send(());
+                let _ = gate.await;
+                Ok(())
+            })
+        });
+        let recording = tokio::spawn({
+            let (bank, fence, change) = (bank.clone(), fence.clone(), posted(&slow, &[("a", 1)]).ending(1));
+            async move { bank.journal.record("replayer", Some(fence), vec![change]).await }
+        });
+        holding.await.unwrap();
+        // The first record is open, and still under the same fence another one commits.
+        let change = posted(&quick, &[]).ending(1);
+        other.journal.record("replayer", Some(fence.clone()), vec![change]).await.unwrap();
+        assert_eq!((bank.state(&slow).await, bank.state(&quick).await), (Submitting, Posted));
+        go_on.send(()).unwrap();
+        recording.await.unwrap().unwrap();
+        assert_eq!(bank.state(&slow).await, Posted);
+    }
+
+    async fn what_an_ended_entry_kept_back_is_found_at_once_unless_another_lane_keeps_it_back(bank) {
+        for account in ["a", "b", "c"] {
+            bank.account(account, 1_000).await;
+        }
+        let first = bank.queued("a", "b", 1).await;
+        let next = bank.queued("a", "b", 1).await;
+        let of_c = bank.queued("c", "a", 1).await;
+        let fence = bank.fence().await;
+        assert_eq!(bank.claim(&fence, &[&first]).await.len(), 1);
+        bank.record(posted(&first, &[]).ending(1)).await;
+        assert_eq!(bank.journal.ready_behind(&first).await.unwrap(), ids(&[&next]));
+        assert_eq!(bank.claim(&fence, &[&next]).await.len(), 1);
+        bank.record(posted(&next, &[]).ending(1)).await;
+        assert_eq!(bank.journal.ready_behind(&next).await.unwrap(), ids(&[&of_c]));
+        assert_eq!(bank.claim(&fence, &[&of_c]).await.len(), 1);
+        bank.record(posted(&of_c, &[]).ending(1)).await;
+        assert!(bank.journal.ready_behind(&of_c).await.unwrap().is_empty());
+        let blocked = bank.queued("b", "c", 1).await;
+        let behind_both = bank.queued("a", "c", 1).await;
+        assert_eq!(bank.journal.ready_behind(&first).await.unwrap(), ids(&[&blocked]), "{behind_both:?} waits in c");
+    }
+
+    async fn a_proof_of_absence_is_about_the_attempts_it_was_made_of(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        let fence = bank.fence().await;
+        let resend = bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap().unwrap();
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(resend.attempt)).await;
+        let absent = |attempts| Change::new(entry.id.clone(), Evidence::Absent).of_attempts(attempts);
+        assert_eq!(bank.record(absent(1)).await.entry.state, OutcomeUnknown, "the second one may have posted");
+        assert_eq!(bank.record(absent(2)).await.entry.state, Queued);
+    }
+
     async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;

@@ -14,7 +14,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         bank.record(posted(&entry, &[]).ending(1)).await;
-        let find = async || bank.journal.find_unconfirmed(Duration::from_micros(1)).await.unwrap();
+        let find = async || bank.journal.find_unconfirmed(Duration::from_micros(1), None).await.unwrap().found;
         assert_eq!(find().await, 0, "the change data may be late");
         let later = now_us() + 10_000_000;
         bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
@@ -24,6 +24,25 @@ on_every_engine! {
         bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
         assert_eq!(bank.state(&entry).await, Confirmed_, "late is still confirmed");
         assert_eq!(bank.journal.backlog().await.unwrap().by_state[&Posted], 0);
+    }
+
+    async fn entries_that_cannot_be_judged_yet_hide_no_break_behind_them(bank) {
+        bank.account("doubtful", 100_000).await;
+        bank.two_accounts().await;
+        bank.db.exec("UPDATE books SET in_doubt = 1 WHERE account = 'doubtful'", vec![]).await.unwrap();
+        for _ in 0..100 {
+            let entry = bank.direct("doubtful", "b", 1).await;
+            bank.record(posted(&entry, &[]).ending(1)).await;
+        }
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        let later = now_us() + 10_000_000;
+        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
+        let within = Duration::from_micros(1);
+        let first = bank.journal.find_unconfirmed(within, None).await.unwrap();
+        assert_eq!(first.found, 0);
+        let second = bank.journal.find_unconfirmed(within, first.next_after).await.unwrap();
+        assert_eq!((second.found, second.next_after), (1, None));
     }
 
     async fn the_backlog_tells_how_long_the_oldest_entry_has_waited(bank) {
