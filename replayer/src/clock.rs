@@ -23,14 +23,10 @@ struct Seen {
     attempts: i64,
     ended_ms: Option<u64>,
     not_found_asked_ms: Option<u64>,
-    not_understood: bool,
-    paused_until_ms: u64,
 }
 
-/// Between two resends of one entry.
-const RESEND_PAUSE_MS: u64 = 1_000;
-/// Between two enquiries about an entry of which the core says what we do not understand.
-const ODD_PAUSE_MS: u64 = 5_000;
+/// Entries observed at once; further ones wait until others have ended.
+const OBSERVED_MAX: usize = 65_536;
 
 impl Observations {
     pub(crate) fn new() -> Self {
@@ -54,13 +50,11 @@ impl Observations {
             attempts: entry.attempts,
             ended_ms: None,
             not_found_asked_ms: None,
-            not_understood: false,
-            paused_until_ms: 0,
         };
         let seen = self.seen.entry(entry.entry.id.clone()).or_insert(fresh);
         if seen.attempts != entry.attempts {
             // Sent again since, from the queue or by another replayer: what was seen of earlier attempts proves nothing any more.
-            *seen = Seen { since_ms: seen.since_ms, paused_until_ms: seen.paused_until_ms, ..fresh };
+            *seen = Seen { since_ms: seen.since_ms, ..fresh };
         }
         // Of two readings of one clock over a wire the earlier is the careful one.
         seen.first_attempt_ms = seen.first_attempt_ms.min(first_attempt_ms);
@@ -70,7 +64,7 @@ impl Observations {
             first_attempt_ms: seen.first_attempt_ms,
             ended_ms: seen.ended_ms,
             not_found_asked_ms: seen.not_found_asked_ms,
-            not_understood: seen.not_understood,
+            in_vain: false,
             since_ms: seen.since_ms,
         }
     }
@@ -79,38 +73,22 @@ impl Observations {
     pub(crate) fn not_found(&mut self, id: &EntryId, asked_ms: u64) {
         if let Some(seen) = self.seen.get_mut(id) {
             seen.not_found_asked_ms = Some(asked_ms);
-            seen.not_understood = false;
         }
     }
 
-    /// The core was asked, and its answer is none of the declared ones. It is asked again after a while.
-    pub(crate) fn not_understood(&mut self, id: &EntryId) {
-        let now_ms = self.now_ms();
-        if let Some(seen) = self.seen.get_mut(id) {
-            seen.not_understood = true;
-            seen.paused_until_ms = now_ms + ODD_PAUSE_MS;
-        }
-    }
-
-    /// A resend begins: the next one waits a while.
-    pub(crate) fn resend_begins(&mut self, id: &EntryId) {
-        let now_ms = self.now_ms();
-        if let Some(seen) = self.seen.get_mut(id) {
-            seen.paused_until_ms = now_ms + RESEND_PAUSE_MS;
-        }
-    }
-
-    /// Was this entry sent again, or asked about in vain, a moment ago?
-    pub(crate) fn is_paused(&self, id: &EntryId) -> bool {
-        self.seen.get(id).is_some_and(|seen| self.now_ms() < seen.paused_until_ms)
+    /// May this entry be observed? What is remembered is bounded.
+    pub(crate) fn has_room_for(&self, id: &EntryId) -> bool {
+        self.seen.len() < OBSERVED_MAX || self.seen.contains_key(id)
     }
 
     /// Forgets entries that are not unresolved any more.
-    pub(crate) fn keep_only(&mut self, entries: &[Unresolved]) {
-        let ids: std::collections::HashSet<&EntryId> = entries.iter().map(|e| &e.entry.id).collect();
-        self.seen.retain(|id, _| ids.contains(id));
+    pub(crate) fn keep(&mut self, unresolved: impl Fn(&EntryId) -> bool) {
+        self.seen.retain(|id, _| unresolved(id));
     }
 }
+
+#[cfg(test)]
+pub(crate) use tests::example;
 
 #[cfg(test)]
 mod tests {
@@ -120,8 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn unresolved(attempts: i64, first_attempt_age_ms: u64) -> Unresolved {
-        let id = EntryId::parse("0123456789abcdef0123456789abcdef").unwrap();
+    pub(crate) fn example(id: EntryId, attempts: i64, first_attempt_age_ms: u64) -> Unresolved {
         let entry = Entry {
             core_ref: id.to_string(),
             id,
@@ -150,6 +127,10 @@ mod tests {
         Unresolved { entry, first_attempt_age_ms, attempts, ended: true }
     }
 
+    fn unresolved(attempts: i64, first_attempt_age_ms: u64) -> Unresolved {
+        example(EntryId::parse("0123456789abcdef0123456789abcdef").unwrap(), attempts, first_attempt_age_ms)
+    }
+
     #[test]
     fn what_was_seen_of_earlier_attempts_proves_nothing_of_a_further_one() {
         let mut seen = Observations::new();
@@ -159,9 +140,8 @@ mod tests {
         assert_eq!(first.first_attempt_ms, start_ms - 500);
         seen.not_found(&id, start_ms + 9_000);
         assert_eq!(seen.observe(&unresolved(1, 500), start_ms).not_found_asked_ms, Some(start_ms + 9_000));
-        seen.not_understood(&id);
         let sent_again = seen.observe(&unresolved(2, 900), start_ms);
-        assert_eq!((sent_again.not_found_asked_ms, sent_again.not_understood), (None, false));
+        assert_eq!(sent_again.not_found_asked_ms, None);
         assert!(sent_again.ended_ms >= first.ended_ms, "its end counts from now");
         assert_eq!(sent_again.first_attempt_ms, start_ms - 900, "the first is the first");
     }

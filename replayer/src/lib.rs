@@ -1,11 +1,20 @@
 //! The replayer: after an outage it submits queued entries to the core, one by one in each lane, and finds out about
 //! unknown outcomes. One replayer schedules at a time; lane order and single claims hold however many believe that they do.
 
+mod backoff;
 mod clock;
+mod errands;
+mod inquiry;
+mod keeper;
 pub mod metrics;
+mod options;
 pub mod pace;
+mod presence;
+mod queue;
 mod resolver;
 mod sender;
 mod service;
 
-pub use service::{Options, Replayer};
+pub use options::Options;
+pub use sender::{CANNOT_BE_SENT, KEEPS_DECLINING};
+pub use service::Replayer;

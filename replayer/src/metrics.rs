@@ -4,5 +4,9 @@
 pub const REPLAYED_TOTAL: &str = "locum_replayer_replayed_total";
 /// Steps taken about unknown outcomes, by `step`.
 pub const RESOLUTION_STEPS_TOTAL: &str = "locum_replayer_resolution_steps_total";
+/// Unknown outcomes being worked on at once.
+pub const RESOLVING: &str = "locum_replayer_resolving";
+/// Queued entries that wait for their next try, because the core did not take them or a lane was locked.
+pub const SET_ASIDE: &str = "locum_replayer_set_aside";
 /// Entries being sent at once.
 pub const IN_FLIGHT: &str = "locum_replayer_in_flight";

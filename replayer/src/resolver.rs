@@ -1,212 +1,169 @@
-//! Unknown outcomes: asks, resends, requeues or parks, as `standin::resolution` decides.
+//! Unknown outcomes: which of them is worked on next, and how. Decides; `inquiry` acts.
+//!
+//! The unresolved entries are gone through page by page, from the lowest id to the highest and again from the lowest: each has
+//! its turn, and no more than a page of them is held. An entry that gets no usable answer waits longer each time, alone.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use connectors::CoreConnector;
-use schemas::core::{Enquiry, Outcome};
-use schemas::entry::{EntryState, Evidence};
-use standin::journal::{Change, Entry, EntryId, Fence, Instance, Journal, JournalError, Unresolved};
-use standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembered_until, resolve};
-use standin::settle::{self, UNRESOLVED};
+use schemas::core::Capabilities;
+use schemas::entry::EntryState;
+use standin::journal::{EntryId, Unresolved};
+use standin::resolution::{Patience, Step, UnknownOutcome, resolve};
+use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Waits};
 use crate::clock::Observations;
+use crate::inquiry::{Came, Work};
 use crate::metrics::RESOLUTION_STEPS_TOTAL;
-use crate::sender::Sender;
 
-/// Entries of one page, and of one round: one that waits for its time must not keep others from their turn.
-const PAGE: usize = 256;
-const ROUND_MAX: usize = 16_384;
+/// Entries of one page.
+pub(crate) const PAGE: usize = 256;
+/// After an answer that settles nothing, or none.
+const IN_VAIN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
 
-/// What one step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Done, or nothing to do yet.
-    Fine,
-    /// The core answered what nobody understands: it may be something else that answers in its place.
-    CoreOdd,
-    /// The core did not answer: no use in asking it about the others now.
-    CoreSilent,
-}
-
+/// What this replayer knows of unknown outcomes.
 pub(crate) struct Resolver {
-    journal: Journal,
-    core: Arc<dyn CoreConnector>,
-    instance: Instance,
-    core_timeout: Duration,
+    core: Capabilities,
     patience: Patience,
-    abandoned_after_us: i64,
     seen: Observations,
-    unrecorded: Vec<(EntryId, i64)>,
+    /// The core gave no usable answer.
+    waits: Waits,
+    /// The journal did not take what it gave.
+    blocked: Waits,
+    page: VecDeque<Unresolved>,
+    /// When the page was asked for.
+    read_from_ms: u64,
+    /// Where the next page begins; `None`: at the lowest id.
+    after: Option<EntryId>,
+    /// Met since the last beginning.
+    met: HashSet<EntryId>,
+    /// Since when entries may be worked on without a break: patience counts no time in which nobody could ask.
+    open_since_ms: u64,
 }
 
 impl Resolver {
-    pub(crate) fn new(
-        journal: Journal,
-        core: Arc<dyn CoreConnector>,
-        instance: Instance,
-        core_timeout: Duration,
-        patience: Patience,
-        abandoned_after: Duration,
-    ) -> Self {
-        let abandoned_after_us = i64::try_from(abandoned_after.as_micros()).unwrap_or(i64::MAX);
-        let (seen, unrecorded) = (Observations::new(), Vec::new());
-        Self { journal, core, instance, core_timeout, patience, abandoned_after_us, seen, unrecorded }
+    pub(crate) fn new(core: Capabilities, patience: Patience) -> Self {
+        let seen = Observations::new();
+        let open_since_ms = seen.now_ms();
+        Self {
+            core,
+            patience,
+            seen,
+            waits: Waits::new(IN_VAIN),
+            blocked: Waits::new(IN_VAIN),
+            page: VecDeque::new(),
+            read_from_ms: open_since_ms,
+            after: None,
+            met: HashSet::new(),
+            open_since_ms,
+        }
     }
 
-    /// Attempts that were sent and whose outcome could not be recorded, since the last call.
-    pub(crate) fn take_unrecorded(&mut self) -> Vec<(EntryId, i64)> {
-        std::mem::take(&mut self.unrecorded)
+    /// Now, on the clock of the observations.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.seen.now_ms()
     }
 
-    /// One look at everything unresolved, up to the first silence of the core.
-    pub(crate) async fn round(&mut self, fence: &Fence) -> Result<Progress, JournalError> {
-        let wall_us = jiff::Timestamp::now().as_microsecond();
-        let read_from_ms = self.seen.now_ms();
-        let unresolved = self.unresolved(wall_us - self.abandoned_after_us).await?;
-        self.seen.keep_only(&unresolved);
-        let mut came_to = Progress::Fine;
-        for entry in &unresolved {
-            match self.step(fence, entry, read_from_ms).await? {
-                Progress::Fine => {}
-                Progress::CoreOdd => came_to = Progress::CoreOdd,
-                Progress::CoreSilent => return Ok(Progress::CoreSilent),
+    /// Is the page worked off?
+    pub(crate) fn wants_page(&self) -> bool {
+        self.page.is_empty()
+    }
+
+    /// After which entry the next page begins.
+    pub(crate) fn page_after(&self) -> Option<EntryId> {
+        self.after.clone()
+    }
+
+    /// The page that was asked for at `read_from_ms`.
+    pub(crate) fn take_page(&mut self, page: Vec<Unresolved>, read_from_ms: u64) {
+        let was_last = page.len() < PAGE;
+        for unresolved in page {
+            let id = &unresolved.entry.id;
+            self.after = Some(id.clone());
+            if self.seen.has_room_for(id) {
+                self.met.insert(id.clone());
+                self.page.push_back(unresolved);
             }
         }
-        Ok(came_to)
+        self.read_from_ms = read_from_ms;
+        if was_last {
+            let met = std::mem::take(&mut self.met);
+            self.seen.keep(|id| met.contains(id));
+            self.waits.keep(|id| met.contains(id));
+            self.blocked.keep(|id| met.contains(id));
+            self.after = None;
+        }
     }
 
-    async fn unresolved(&self, submitting_before_us: i64) -> Result<Vec<Unresolved>, JournalError> {
-        let mut all: Vec<Unresolved> = Vec::new();
-        loop {
-            let after = all.last().map(|last| &last.entry.id);
-            let page = self.journal.unresolved(submitting_before_us, after, PAGE as i64).await?;
-            let whole = page.len() == PAGE;
-            all.extend(page);
-            if !whole || all.len() >= ROUND_MAX {
-                return Ok(all);
+    /// The next entry of the page with something to be done about it now.
+    pub(crate) fn next(&mut self, now: Instant, is_busy: impl Fn(&EntryId) -> bool) -> Option<Work> {
+        while let Some(unresolved) = self.page.pop_front() {
+            let id = &unresolved.entry.id;
+            if is_busy(id) || self.blocked.is_waiting(id, now) {
+                continue;
             }
-        }
-    }
-
-    async fn step(
-        &mut self,
-        fence: &Fence,
-        unresolved: &Unresolved,
-        read_from_ms: u64,
-    ) -> Result<Progress, JournalError> {
-        let entry = &unresolved.entry;
-        if entry.state == EntryState::Submitting {
-            // Its sender has been silent for longer than any sender takes. That proves nothing about what it sent.
-            return self.record(fence, vec![Change::new(entry.id.clone(), Evidence::NoAnswer)]).await;
-        }
-        let outcome = self.seen.observe(unresolved, read_from_ms);
-        let now_ms = self.seen.now_ms();
-        let step = resolve(&self.core.capabilities(), &outcome, &self.patience, now_ms);
-        if !matches!(step, Step::WaitUntil(_)) {
-            metrics::counter!(RESOLUTION_STEPS_TOTAL, "step" => name_of(step)).increment(1);
-        }
-        match step {
-            Step::Enquire | Step::Resend if self.seen.is_paused(&entry.id) => Ok(Progress::Fine),
-            Step::Enquire => self.enquire(fence, unresolved, &outcome).await,
-            Step::Resend => self.resend(fence, entry, &outcome).await,
-            Step::Requeue => self.record(fence, vec![Change::new(entry.id.clone(), Evidence::Absent)]).await,
-            Step::Park => {
-                tracing::error!(entry = %entry.id, "nothing resolves this entry; it waits for a person");
-                let park = Change::new(entry.id.clone(), Evidence::Unresolvable).because(UNRESOLVED);
-                self.record(fence, vec![park]).await
+            if unresolved.entry.state == EntryState::Submitting {
+                return Some(Work::Abandon(unresolved.entry));
             }
-            Step::WaitUntil(_) => Ok(Progress::Fine),
+            let known = self.known(&unresolved);
+            let step = resolve(&self.core, &known, &self.patience, self.seen.now_ms());
+            let waits = self.waits.is_waiting(&unresolved.entry.id, now);
+            let work = match step {
+                Step::Enquire | Step::Resend if waits => continue,
+                Step::WaitUntil(_) => continue,
+                Step::Enquire => Work::Enquire(unresolved, known),
+                Step::Resend => Work::Resend(unresolved.entry, known),
+                Step::Requeue => Work::Requeue(unresolved),
+                Step::Park => Work::Park(unresolved.entry),
+            };
+            metrics::counter!(RESOLUTION_STEPS_TOTAL, "step" => work.name()).increment(1);
+            return Some(work);
+        }
+        None
+    }
+
+    fn known(&mut self, unresolved: &Unresolved) -> UnknownOutcome {
+        let seen = self.seen.observe(unresolved, self.read_from_ms);
+        UnknownOutcome {
+            in_vain: self.waits.in_vain(&unresolved.entry.id).is_some(),
+            since_ms: seen.since_ms.max(self.open_since_ms),
+            ..seen
         }
     }
 
-    async fn enquire(
-        &mut self,
-        fence: &Fence,
-        unresolved: &Unresolved,
-        known: &UnknownOutcome,
-    ) -> Result<Progress, JournalError> {
-        let entry = &unresolved.entry;
-        let asked_ms = self.seen.now_ms();
-        let found = self.core.enquire(&entry.operation, &entry.core_ref, self.core_timeout).await;
-        match &found {
-            Enquiry::NotFound => {
-                self.seen.not_found(&entry.id, asked_ms);
-                return Ok(Progress::Fine);
+    /// What the work on an entry came to.
+    pub(crate) fn came(&mut self, id: &EntryId, came: &Came, now: Instant) {
+        match came {
+            Came::Settled => {
+                self.waits.forget(id);
+                self.blocked.forget(id);
             }
-            Enquiry::Unavailable { reason } => {
-                tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
-                return Ok(Progress::CoreSilent);
+            Came::NotFound { asked_ms } => {
+                self.waits.forget(id);
+                self.seen.not_found(id, *asked_ms);
             }
-            Enquiry::NotUnderstood { reason } => {
-                tracing::warn!(entry = %entry.id, reason, "the core answers an enquiry, and nothing that is declared");
-                self.seen.not_understood(&entry.id);
-                return Ok(Progress::CoreOdd);
-            }
-            Enquiry::Refused { .. } if unresolved.attempts > 1 && !self.settles(known, asked_ms) => {
-                return Ok(Progress::Fine);
-            }
-            Enquiry::Posted { .. } | Enquiry::Refused { .. } => {}
+            Came::InVain { .. } => self.waits.failed(id, 0, now),
+            Came::Unrecorded { .. } | Came::Failed(_) => self.blocked.failed(id, 0, now),
         }
-        self.record(fence, settle::after_enquiry(entry, &found, |code| self.reason(entry, code))).await
     }
 
-    /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
-    async fn resend(&mut self, fence: &Fence, entry: &Entry, known: &UnknownOutcome) -> Result<Progress, JournalError> {
-        let begun_ms = self.seen.now_ms();
-        self.seen.resend_begins(&entry.id);
-        let Some(claimed) = self.journal.begin_resend(fence, &self.instance, &entry.id).await? else {
-            return Ok(Progress::Fine);
-        };
-        let sender = Sender {
-            journal: self.journal.clone(),
-            core: self.core.clone(),
-            fence: fence.clone(),
-            timeout: self.core_timeout,
-        };
-        let (outcome, mut changes) = sender.post(entry, claimed.attempt, self.time_to_resend(known)).await;
-        if matches!(outcome, Outcome::Refused { .. }) && !self.settles(known, begun_ms) {
-            // A refusal is no answer while an earlier attempt may still post.
-            changes = vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(claimed.attempt)];
-        }
-        if let Err(err) = sender.record(&entry.id, claimed.attempt, changes).await {
-            self.unrecorded.push((entry.id.clone(), claimed.attempt));
-            return Err(err);
-        }
-        let silent = matches!(outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. });
-        Ok(if silent { Progress::CoreSilent } else { Progress::Fine })
+    /// From now on entries may be worked on again: the core returned, or the replay was resumed.
+    pub(crate) fn opened(&mut self) {
+        self.waits.clear();
+        self.open_since_ms = self.seen.now_ms();
     }
 
-    /// No byte leaves when the core may have forgotten the reference: this process may have been stopped since the resend was
-    /// decided, and the connector asks the time with a connection in hand.
-    fn time_to_resend(&self, known: &UnknownOutcome) -> Duration {
-        let until_ms = remembered_until(&self.core.capabilities(), known.first_attempt_ms, &self.patience);
-        self.core_timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.seen.now_ms())))
-    }
-
-    /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.
-    fn settles(&self, known: &UnknownOutcome, begun_ms: u64) -> bool {
-        refusal_settles(&self.core.capabilities(), begun_ms, [known.ended_ms])
-    }
-
-    fn reason(&self, entry: &Entry, code: &str) -> Option<String> {
-        self.core.refusal_reason(&entry.operation, code).map(str::to_owned)
-    }
-
-    async fn record(&self, fence: &Fence, changes: Vec<Change>) -> Result<Progress, JournalError> {
-        if !changes.is_empty() {
-            self.journal.record(&fence.owner, Some(fence.clone()), changes).await?;
-        }
-        Ok(Progress::Fine)
+    /// Another replayer may have acted: what was seen so far is forgotten.
+    pub(crate) fn clear(&mut self) {
+        self.seen.keep(|_| false);
+        self.met.clear();
+        self.page.clear();
+        self.blocked.clear();
+        self.after = None;
+        self.opened();
     }
 }
 
-fn name_of(step: Step) -> &'static str {
-    match step {
-        Step::Enquire => "enquire",
-        Step::Resend => "resend",
-        Step::Requeue => "requeue",
-        Step::Park => "park",
-        Step::WaitUntil(_) => "wait",
-    }
-}
+#[cfg(test)]
+mod tests;

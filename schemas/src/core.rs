@@ -44,6 +44,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Did the core answer about this request?
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => true,
+            Outcome::NotSent { why, .. } => *why == Unsent::NotDone,
+            Outcome::Unknown { .. } => false,
+        }
+    }
+
     /// The word in metrics and logs.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -14,8 +14,8 @@ pub struct UnknownOutcome {
     pub ended_ms: Option<u64>,
     /// When the last enquiry that found nothing was asked.
     pub not_found_asked_ms: Option<u64>,
-    /// The core was asked last and answered something that is not declared: asking alone will not end this.
-    pub not_understood: bool,
+    /// What was tried last got no usable answer: silence, something that is not declared, or an answer that settles nothing.
+    pub in_vain: bool,
     /// When the entry became unknown.
     pub since_ms: u64,
 }
@@ -48,19 +48,22 @@ pub struct Patience {
 pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: u64) -> Step {
     let absent_from = entry.ended_ms.map(|ended| ended.saturating_add(core.request_lifetime_ms_max));
     let park_at = entry.since_ms.saturating_add(patience.park_after_ms);
-    if core.enquiry {
-        match entry.not_found_asked_ms {
-            None if !entry.not_understood => return Step::Enquire,
-            Some(asked) if absent_from.is_some_and(|from| asked >= from) => return Step::Requeue,
-            _ => {}
-        }
+    if core.enquiry && entry.not_found_asked_ms.is_some_and(|asked| absent_from.is_some_and(|from| asked >= from)) {
+        return Step::Requeue;
+    }
+    // At least one try was in vain before a person is called, and nothing is tried for ever.
+    if entry.in_vain && now_ms >= park_at {
+        return Step::Park;
+    }
+    if core.enquiry && entry.not_found_asked_ms.is_none() && !entry.in_vain {
+        return Step::Enquire;
     }
     if remembers(core, entry.first_attempt_ms, patience, now_ms) {
         return Step::Resend;
     }
-    let hopeless = entry.not_understood && now_ms >= park_at;
     match absent_from {
-        Some(from) if core.enquiry && now_ms >= from && !hopeless => Step::Enquire,
+        Some(from) if core.enquiry && now_ms >= from => Step::Enquire,
+        _ if core.enquiry && entry.in_vain => Step::Enquire,
         _ if now_ms >= park_at => Step::Park,
         Some(from) if core.enquiry => Step::WaitUntil(from.min(park_at)),
         _ => Step::WaitUntil(park_at),
@@ -96,13 +99,8 @@ mod tests {
     use super::*;
 
     const PATIENCE: Patience = Patience { park_after_ms: 60_000, memory_margin_ms: 1_000 };
-    const FRESH: UnknownOutcome = UnknownOutcome {
-        first_attempt_ms: 0,
-        ended_ms: None,
-        not_found_asked_ms: None,
-        not_understood: false,
-        since_ms: 0,
-    };
+    const FRESH: UnknownOutcome =
+        UnknownOutcome { first_attempt_ms: 0, ended_ms: None, not_found_asked_ms: None, in_vain: false, since_ms: 0 };
 
     fn core(reference_memory_ms: Option<u64>, enquiry: bool) -> Capabilities {
         Capabilities { reference_memory_ms, enquiry, request_lifetime_ms_max: 5_000 }
@@ -131,11 +129,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_nobody_understands_is_asked_for_again_until_a_person_is_called() {
-        let entry = UnknownOutcome { ended_ms: Some(10), not_understood: true, ..FRESH };
-        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 5_009), Step::WaitUntil(5_010));
-        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::Enquire);
-        assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
+    fn a_core_that_gives_no_usable_answer_is_asked_again_until_a_person_is_called() {
+        for ended_ms in [None, Some(10)] {
+            let entry = UnknownOutcome { ended_ms, in_vain: true, ..FRESH };
+            assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::Enquire);
+            assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
+            let not_asked = UnknownOutcome { in_vain: false, ..entry };
+            assert_eq!(resolve(&core(None, true), &not_asked, &PATIENCE, 60_000), Step::Enquire, "once at least");
+        }
+        let entry = UnknownOutcome { ended_ms: Some(10), in_vain: true, ..FRESH };
+        let remembering = core(Some(3_600_000), false);
+        assert_eq!(resolve(&remembering, &entry, &PATIENCE, 59_999), Step::Resend);
+        assert_eq!(resolve(&remembering, &entry, &PATIENCE, 60_000), Step::Park, "not for as long as it remembers");
         assert_eq!(
             resolve(&core(Some(10_000), true), &entry, &PATIENCE, 20),
             Step::Resend,

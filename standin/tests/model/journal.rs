@@ -188,8 +188,7 @@ impl State {
             Asked::Early => absent_from.min(now) - 1,
             Asked::Late => absent_from,
         });
-        let outcome =
-            UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, not_understood: false, since_ms: 0 };
+        let outcome = UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, in_vain: false, since_ms: 0 };
         let patience = Patience { park_after_ms: if patient { u64::MAX } else { 0 }, ..self.patience() };
         resolve(&locum.capabilities(), &outcome, &patience, now)
     }

@@ -1,0 +1,174 @@
+//! One step about one unknown outcome: asks, resends, requeues or parks. Acts; `resolver` decides.
+
+use std::time::Duration;
+
+use schemas::core::Enquiry;
+use schemas::entry::Evidence;
+use standin::journal::{Change, Entry, EntryId, Instance, JournalError, Unresolved};
+use standin::resolution::{Patience, UnknownOutcome, refusal_settles, remembered_until};
+use standin::settle::{self, UNRESOLVED};
+use tokio::time::Instant;
+
+use crate::sender::{Sender, is_settled};
+
+/// What is to be done about an entry.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Its sender has been silent for longer than any sender takes: its outcome is unknown.
+    Abandon(Entry),
+    /// Ask the core.
+    Enquire(Unresolved, UnknownOutcome),
+    /// Send the same reference again.
+    Resend(Entry, UnknownOutcome),
+    /// Absence is proven.
+    Requeue(Unresolved),
+    /// A person decides.
+    Park(Entry),
+}
+
+/// What it came to.
+#[derive(Debug)]
+pub(crate) enum Came {
+    /// The journal has it, or something else settled the entry meanwhile.
+    Settled,
+    /// The core was asked at `asked_ms` and had nothing.
+    NotFound {
+        /// On the observer's clock.
+        asked_ms: u64,
+    },
+    /// No usable answer; `silent`: none at all.
+    InVain {
+        /// The core did not answer.
+        silent: bool,
+    },
+    /// This attempt was sent, and the journal could not take what it came to.
+    Unrecorded {
+        /// Its number.
+        attempt: i64,
+    },
+    /// The journal did not take it.
+    Failed(JournalError),
+}
+
+impl Work {
+    /// About which entry.
+    pub(crate) fn id(&self) -> &EntryId {
+        match self {
+            Self::Abandon(entry) | Self::Resend(entry, _) | Self::Park(entry) => &entry.id,
+            Self::Enquire(unresolved, _) | Self::Requeue(unresolved) => &unresolved.entry.id,
+        }
+    }
+
+    /// The word in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Abandon(_) => "abandon",
+            Self::Enquire(..) => "enquire",
+            Self::Resend(..) => "resend",
+            Self::Requeue(_) => "requeue",
+            Self::Park(_) => "park",
+        }
+    }
+
+    /// May it be broken off? A question may; an attempt and what is being recorded may not.
+    pub(crate) fn is_question(&self) -> bool {
+        matches!(self, Self::Enquire(..))
+    }
+}
+
+/// Works on one entry.
+pub(crate) struct Inquiry {
+    pub(crate) sender: Sender,
+    pub(crate) instance: Instance,
+    pub(crate) patience: Patience,
+    /// A moment on the observer's clock, and the same on the runtime's.
+    pub(crate) moment: (u64, Instant),
+}
+
+impl Inquiry {
+    /// Does the work.
+    pub(crate) async fn carry_out(self, work: &Work) -> Came {
+        let done = match work {
+            Work::Abandon(entry) => self.record(vec![Change::new(entry.id.clone(), Evidence::NoAnswer)]).await,
+            Work::Requeue(unresolved) => {
+                let absent = Change::new(unresolved.entry.id.clone(), Evidence::Absent);
+                self.record(vec![absent.of_attempts(unresolved.attempts)]).await
+            }
+            Work::Park(entry) => {
+                tracing::error!(entry = %entry.id, "nothing resolves this entry; it waits for a person");
+                let park = Change::new(entry.id.clone(), Evidence::Unresolvable).because(UNRESOLVED);
+                self.record(vec![park]).await
+            }
+            Work::Enquire(unresolved, known) => self.enquire(unresolved, known).await,
+            Work::Resend(entry, known) => self.resend(entry, known).await,
+        };
+        done.unwrap_or_else(Came::Failed)
+    }
+
+    async fn enquire(&self, unresolved: &Unresolved, known: &UnknownOutcome) -> Result<Came, JournalError> {
+        let entry = &unresolved.entry;
+        let asked_ms = self.now_ms();
+        let found = self.sender.enquire(entry).await;
+        match &found {
+            Enquiry::NotFound => return Ok(Came::NotFound { asked_ms }),
+            Enquiry::Unavailable { reason } => {
+                tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
+                return Ok(Came::InVain { silent: true });
+            }
+            Enquiry::NotUnderstood { reason } => {
+                tracing::warn!(entry = %entry.id, reason, "the core answers an enquiry, and nothing that is declared");
+                return Ok(Came::InVain { silent: true });
+            }
+            Enquiry::Refused { .. } if unresolved.attempts > 1 && !self.settles(known, asked_ms) => {
+                return Ok(Came::InVain { silent: false });
+            }
+            Enquiry::Posted { .. } | Enquiry::Refused { .. } => {}
+        }
+        let changes = settle::after_enquiry(entry, &found, |code| self.sender.reason(entry, code));
+        self.record(changes).await
+    }
+
+    /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
+    async fn resend(&self, entry: &Entry, known: &UnknownOutcome) -> Result<Came, JournalError> {
+        let begun_ms = self.now_ms();
+        let Some(claimed) = self.sender.journal.begin_resend(&self.sender.fence, &self.instance, &entry.id).await?
+        else {
+            return Ok(Came::Settled);
+        };
+        let attempt = claimed.attempt;
+        let (outcome, mut changes) = self.sender.post(entry, attempt, self.time_to_resend(known)).await;
+        if changes.iter().any(|change| change.evidence == Evidence::CoreRefused) && !self.settles(known, begun_ms) {
+            // A refusal is no answer while an earlier attempt may still post.
+            changes = vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(attempt)];
+        }
+        let settled = is_settled(&changes);
+        if let Err(err) = self.sender.record(&entry.id, attempt, changes).await {
+            tracing::warn!(entry = %entry.id, error = %err, "an outcome of a resend was not recorded; it will be found out");
+            return Ok(Came::Unrecorded { attempt });
+        }
+        Ok(if settled { Came::Settled } else { Came::InVain { silent: !outcome.is_answer() } })
+    }
+
+    /// No byte leaves when the core may have forgotten the reference: this process may have been stopped since the resend was
+    /// decided, and the connector asks the time with a connection in hand.
+    fn time_to_resend(&self, known: &UnknownOutcome) -> Duration {
+        let until_ms = remembered_until(&self.sender.core.capabilities(), known.first_attempt_ms, &self.patience);
+        self.sender.timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.now_ms())))
+    }
+
+    /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.
+    fn settles(&self, known: &UnknownOutcome, begun_ms: u64) -> bool {
+        refusal_settles(&self.sender.core.capabilities(), begun_ms, [known.ended_ms])
+    }
+
+    async fn record(&self, changes: Vec<Change>) -> Result<Came, JournalError> {
+        let fence = &self.sender.fence;
+        self.sender.journal.record(&fence.owner, Some(fence.clone()), changes).await?;
+        Ok(Came::Settled)
+    }
+
+    fn now_ms(&self) -> u64 {
+        let (ms, at) = self.moment;
+        ms.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}

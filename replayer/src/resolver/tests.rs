@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use schemas::core::Capabilities;
+use schemas::entry::EntryState;
+use standin::journal::{EntryId, Unresolved};
+use standin::resolution::Patience;
+use tokio::time::Instant;
+
+use super::*;
+use crate::clock::example;
+
+const ASKED: Capabilities = Capabilities { reference_memory_ms: None, enquiry: true, request_lifetime_ms_max: 0 };
+
+fn resolver(park_after_ms: u64) -> Resolver {
+    Resolver::new(ASKED, Patience { park_after_ms, memory_margin_ms: 0 })
+}
+
+fn unresolved() -> Unresolved {
+    Unresolved { ended: true, ..example(EntryId::generate(), 1, 0) }
+}
+
+fn page(resolver: &mut Resolver, entries: &[Unresolved]) {
+    let now_ms = resolver.now_ms();
+    resolver.take_page(entries.to_vec(), now_ms);
+}
+
+fn next(resolver: &mut Resolver, now: Instant) -> Option<(&'static str, EntryId)> {
+    resolver.next(now, |_| false).map(|work| (work.name(), work.id().clone()))
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_after_the_last_one_comes_the_first() {
+    let mut resolver = resolver(60_000);
+    let entries: Vec<Unresolved> = (0..PAGE + 1).map(|_| unresolved()).collect();
+    assert_eq!(resolver.page_after(), None);
+    page(&mut resolver, &entries[..PAGE]);
+    assert_eq!(resolver.page_after(), Some(entries[PAGE - 1].entry.id.clone()));
+    while next(&mut resolver, Instant::now()).is_some() {}
+    assert!(resolver.wants_page());
+    page(&mut resolver, &entries[PAGE..]);
+    assert_eq!(resolver.page_after(), None);
+}
+
+#[tokio::test]
+async fn an_entry_that_was_asked_about_in_vain_waits_and_the_others_have_their_turn() {
+    let (mut resolver, start) = (resolver(60_000), Instant::now());
+    let (silent, other) = (unresolved(), unresolved());
+    let mut pauses = Vec::new();
+    let mut now = start;
+    for _ in 0..9 {
+        while {
+            page(&mut resolver, &[silent.clone(), other.clone()]);
+            next(&mut resolver, now).is_some_and(|(_, id)| id != silent.entry.id)
+        } {
+            now += Duration::from_millis(500);
+        }
+        pauses.push(now.duration_since(start).as_millis());
+        resolver.came(&silent.entry.id, &Came::InVain { silent: true }, now);
+    }
+    assert_eq!(pauses, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500, 63_500, 123_500]);
+}
+
+#[tokio::test]
+async fn what_the_journal_did_not_take_waits_and_calls_nobody() {
+    let (mut resolver, now) = (resolver(0), Instant::now());
+    let entry = unresolved();
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("enquire", entry.entry.id.clone())));
+    resolver.came(&entry.entry.id, &Came::Unrecorded { attempt: 1 }, now);
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), None);
+    page(&mut resolver, std::slice::from_ref(&entry));
+    let later = now + Duration::from_millis(500);
+    assert_eq!(next(&mut resolver, later), Some(("enquire", entry.entry.id.clone())), "the core had answered");
+}
+
+#[tokio::test]
+async fn patience_begins_anew_when_the_core_returns() {
+    let (mut resolver, now) = (resolver(0), Instant::now());
+    let entry = unresolved();
+    let id = entry.entry.id.clone();
+    page(&mut resolver, std::slice::from_ref(&entry));
+    next(&mut resolver, now);
+    resolver.came(&id, &Came::InVain { silent: true }, now);
+    resolver.opened();
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("enquire", id.clone())), "asked again before a person is called");
+    resolver.came(&id, &Came::InVain { silent: true }, now);
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now + Duration::from_secs(1)), Some(("park", id)));
+}
+
+#[tokio::test]
+async fn not_found_after_every_attempt_ended_returns_the_entry_to_the_queue() {
+    let (mut resolver, now) = (resolver(60_000), Instant::now());
+    let entry = unresolved();
+    let id = entry.entry.id.clone();
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("enquire", id.clone())));
+    let asked_ms = resolver.now_ms();
+    resolver.came(&id, &Came::NotFound { asked_ms }, now);
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("requeue", id)));
+}
+
+#[tokio::test]
+async fn an_entry_whose_sender_fell_silent_is_unknown_from_now_on() {
+    let (mut resolver, now) = (resolver(60_000), Instant::now());
+    let mut entry = unresolved();
+    entry.entry.state = EntryState::Submitting;
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("abandon", entry.entry.id)));
+}

@@ -1,0 +1,129 @@
+//! What the replayer makes of its tasks' reports.
+
+use standin::journal::{EntryId, JournalError};
+use tokio::time::Instant;
+
+use super::Replayer;
+use crate::errands::{Errand, Report};
+use crate::inquiry::Came;
+use crate::presence::Turn;
+use crate::sender::{Fate, Sent};
+
+impl Replayer {
+    pub(super) fn hear(&mut self, report: Report) {
+        let now = Instant::now();
+        match report {
+            Report::Orders(paused) => self.hear_orders(paused),
+            Report::Probed(up) => self.hear_probe(up),
+            Report::Ready(Ok(ready)) => self.queue.offer(ready),
+            Report::Page { page: Ok(page), read_from_ms } => self.resolver.take_page(page, read_from_ms),
+            Report::OpenAttempts { open: Ok(open), asked } => self.end_idle(open, asked),
+            Report::Ready(Err(err))
+            | Report::Page { page: Err(err), .. }
+            | Report::OpenAttempts { open: Err(err), .. } => {
+                self.complain("the journal does not answer the replayer", &err);
+            }
+            Report::Claimed { asked, claimed: Ok(claims) } => {
+                self.let_go(&asked);
+                claims.locked.iter().for_each(|id| self.queue.passed_over(id, now));
+                let fence = self.fence.clone().filter(|_| self.may_work());
+                let Some(fence) = fence else {
+                    // Things have changed since: back to the queue, unsent.
+                    return claims.claimed.into_iter().for_each(|claimed| self.end(claimed.entry.id, claimed.attempt));
+                };
+                for claimed in claims.claimed {
+                    self.in_hand.insert(claimed.entry.id.clone());
+                    self.sending += 1;
+                    let last_try = self.queue.is_last_try(&claimed.entry.id, now);
+                    self.errands.send(self.sender(&fence), claimed, last_try);
+                }
+                self.due.insert(Errand::Ready);
+            }
+            Report::Claimed { asked, claimed: Err(err) } => {
+                self.let_go(&asked);
+                asked.iter().for_each(|id| self.queue.passed_over(id, now));
+                self.due.insert(Errand::Sweep);
+                self.complain("a claim of the replayer failed", &err);
+            }
+            Report::Sent(sent) => self.hear_sent(sent, now),
+            Report::Resolved { id, came } => self.hear_resolved(&id, came, now),
+            Report::Ended { id, attempt, ended } => {
+                self.in_hand.remove(&id);
+                match ended {
+                    Ok(()) => drop(self.unrecorded.remove(&id)),
+                    Err(err) => self.complain(&format!("attempt {attempt} of {id} could not be ended"), &err),
+                }
+            }
+        }
+    }
+
+    fn hear_orders(&mut self, paused: Result<bool, JournalError>) {
+        match paused {
+            Ok(paused) => {
+                if std::mem::replace(&mut self.paused, paused) && !paused {
+                    self.resolver.opened();
+                }
+            }
+            Err(err) => self.complain("the operators' orders cannot be read", &err),
+        }
+    }
+
+    fn hear_probe(&mut self, up: bool) {
+        match self.presence.probed(up) {
+            Turn::Returned => {
+                tracing::info!("the core is there again; the replay goes on");
+                self.queue.core_returned();
+                self.resolver.opened();
+            }
+            Turn::Fell => {
+                tracing::info!("the core is away; the replay waits");
+                self.pace.fell();
+            }
+            Turn::Same => {}
+        }
+    }
+
+    fn hear_sent(&mut self, sent: Sent, now: Instant) {
+        let Sent { id, attempt, fate, recorded, successors } = sent;
+        self.in_hand.remove(&id);
+        self.sending -= 1;
+        match fate {
+            Fate::Taken => self.queue.taken(&id, now),
+            Fate::Declined { parked: true } | Fate::Unanswered => self.queue.left(&id),
+            Fate::Declined { parked: false } => self.queue.declined(&id, attempt, now),
+            Fate::CoreAway | Fate::NotTried => self.queue.passed_over(&id, now),
+        }
+        match fate {
+            Fate::Taken => self.pace.answered(),
+            Fate::Unanswered => self.pace.silent(),
+            Fate::Declined { .. } | Fate::CoreAway | Fate::NotTried => {}
+        }
+        match fate {
+            Fate::CoreAway => self.presence.question(),
+            Fate::Declined { .. } | Fate::Unanswered => self.presence.doubt(),
+            Fate::Taken | Fate::NotTried => {}
+        }
+        if let Err(err) = recorded {
+            self.complain(&format!("what entry {id} came to was not recorded; it will be found out"), &err);
+            self.unrecorded.insert(id, (attempt, now));
+            self.due.insert(Errand::Sweep);
+        }
+        self.queue.follow(successors);
+        self.due.extend([Errand::Ready, Errand::Probe]);
+    }
+
+    fn hear_resolved(&mut self, id: &EntryId, came: Came, now: Instant) {
+        self.in_hand.remove(id);
+        self.resolving -= 1;
+        self.resolver.came(id, &came, now);
+        match came {
+            Came::InVain { silent: true } => {
+                self.presence.doubt();
+                self.due.insert(Errand::Probe);
+            }
+            Came::Unrecorded { attempt } => drop(self.unrecorded.insert(id.clone(), (attempt, now))),
+            Came::Failed(err) => self.complain(&format!("a step about entry {id} failed"), &err),
+            Came::Settled | Came::NotFound { .. } | Came::InVain { silent: false } => {}
+        }
+    }
+}
