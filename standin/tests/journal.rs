@@ -8,6 +8,8 @@ extern crate locum_standin as standin;
 #[path = "journal/support.rs"]
 #[macro_use]
 mod support;
+#[path = "journal/accounts.rs"]
+mod accounts;
 #[path = "journal/admission.rs"]
 mod admission;
 #[path = "journal/checker.rs"]

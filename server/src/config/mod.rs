@@ -2,6 +2,7 @@
 
 mod check;
 mod environment;
+mod reading;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -74,7 +75,7 @@ impl Config {
             tree = Value::Object(Default::default());
         }
         let mut faults = environment::overlay(&mut tree, environment);
-        let (mut config, unread) = sections::read(tree);
+        let (mut config, unread) = reading::read(tree);
         faults.extend(unread);
         config.resolve(folder);
         faults.extend(check::check(&config));
