@@ -190,6 +190,15 @@ pub fn not_loaded() -> Problem {
         .retry_after_s(5)
 }
 
+/// Only the core can say whether an account may be used, and earlier transfers are before this one.
+pub fn core_must_decide() -> Problem {
+    Problem::new(503, "account-undecided", "Earlier transfers of the account are still on their way")
+        .detail("Our data do not show an account as this transfer needs it; the core is asked once the earlier ones are through.")
+        .retryable(true)
+        .safe_to_use_new_key(true)
+        .retry_after_s(2)
+}
+
 /// The journal went away in the middle of it.
 pub fn acceptance_unknown(err: impl std::fmt::Display) -> Problem {
     Problem::unavailable("acceptance-unknown", "It is not known whether the transfer was accepted", err)

@@ -154,9 +154,7 @@ fn before_the_core(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRu
 
 /// Rules asked when stand-in takes the write: nobody else will say no before money is promised.
 fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules) -> Result<(), Reason> {
-    for leg in &proposal.legs {
-        fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules))?;
-    }
+    accounts_fit(proposal, rules)?;
     let of_currency = one_transfer(proposal, limits)?;
     let share = proposal.data_age_s.and_then(|age_s| limits.share_at(of_currency.per_day_minor, age_s));
     let per_day_minor = share.ok_or(Reason::DataTooOld)?;
@@ -177,7 +175,13 @@ fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules)
     Ok(())
 }
 
-/// Does our data show an account that may take this leg?
+/// Do our data show accounts that stand-in may touch so? Late data may be wrong: with the core there it must be asked instead.
+pub fn accounts_fit(proposal: &Proposal<'_>, rules: &OperationRules) -> Result<(), Reason> {
+    let fit = |leg| fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules));
+    proposal.legs.iter().try_for_each(fit)
+}
+
+/// Do our data show an account that may take this leg?
 fn fits(leg: &ProposedLeg<'_>, currency: Currency, rules: &OperationRules) -> Result<(), Reason> {
     let account = leg.account.ok_or(Reason::UnknownAccount)?;
     allowed(leg, account, rules, Path::StandIn)?;

@@ -19,7 +19,7 @@ use proposal::{decision_record, proposal};
 use super::lanes::LockedLanes;
 use super::record::{COLUMNS, Entry, EntryId, Transfer};
 use super::{FactSheet, Facts, Instance, Journal, JournalError, limits};
-use crate::admission::{CoreBelief, Decision, Path, decide, path};
+use crate::admission::{CoreBelief, Decision, Path, accounts_fit, decide, path};
 use crate::reference::reference;
 use crate::rules::{Reason, Rulebook};
 
@@ -66,6 +66,9 @@ pub enum Admitted {
     NoSuchAccount,
     /// Of one of its accounts nothing can be said yet: nothing can be decided. No key was consumed.
     NotLoaded,
+    /// Our data do not allow it, the core is there and might, and it cannot be asked before what is queued in the lanes. No key was
+    /// consumed.
+    CoreMustDecide,
 }
 
 type Key = (String, String, String);
@@ -201,7 +204,11 @@ fn decide_one(
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);
     }
-    let decision = decide(&proposal, &book.limits, &book.rules.of(&write.operation), path);
+    let rules = book.rules.of(&write.operation);
+    if path == Path::StandIn && write.belief == CoreBelief::Available && accounts_fit(&proposal, &rules).is_err() {
+        return Ok(Admitted::CoreMustDecide);
+    }
+    let decision = decide(&proposal, &book.limits, &rules, path);
     let kept = decision_record(&write.command, &proposal, facts, book, path, decision)?;
     let (state, ordered, reason) = match decision {
         Decision::Direct => (EntryState::Submitting, false, None),

@@ -4,7 +4,7 @@ use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use schemas::grant::Grant;
 use sql::params;
-use standin::journal::{Admitted, Write};
+use standin::journal::{Admitted, Intervention, Write};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -53,6 +53,21 @@ on_every_engine! {
             bank.direct(from, to, 1).await;
         }
         assert_eq!(bank.available("a").await, 99_995, "each of them holds");
+    }
+
+    async fn with_the_core_there_and_others_before_it_a_write_that_our_data_do_not_allow_waits_for_the_core(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 10).await;
+        let before = bank.queued("a", "c", 1).await;
+        let write = transfer("a", "opened-in-the-branch", 1).key("k");
+        assert_eq!(bank.submit(write.clone()).await, Admitted::CoreMustDecide);
+        bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'b'", vec![]).await.unwrap();
+        assert_eq!(bank.submit(transfer("a", "b", 1)).await, Admitted::CoreMustDecide);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 1, "no key was consumed");
+        bank.journal.decide("anna", &before.id, Intervention::Cancel, None).await.unwrap();
+        assert_eq!(bank.admit(write).await.state, Submitting);
+        let away = bank.admit(transfer("c", "b", 1).away()).await;
+        assert_eq!(away.reason.as_deref(), Some(Reason::AccountFrozen.code()), "without the core our data decide");
     }
 
     async fn what_the_core_did_not_get_after_all_is_decided_by_our_data(bank) {
