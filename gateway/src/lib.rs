@@ -16,7 +16,7 @@ mod submission;
 
 pub use calendar::Calendar;
 pub use monitor::{Monitor, MonitorOptions, Watch};
-pub use operators::{action_from, operators_router};
+pub use operators::{operators_router, order_from};
 pub use request::TRANSFER;
 pub use routes::router;
 pub use submission::{Gateway, Options};

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::confirm::{Confirm, ConfirmError};
 use crate::prepare::Prepared;
+use crate::swap;
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(20);
@@ -81,19 +82,33 @@ impl Applier {
         stopping: impl Fn() -> bool,
     ) -> Outcome {
         let started = Instant::now();
+        let sequence = advance.sequence;
+        let outcome = self.until_in(sequence, stopping, || self.once(prepared.clone(), advance.clone())).await;
+        if let Outcome::Committed(_) = outcome {
+            metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())
+                .record(started.elapsed());
+        }
+        outcome
+    }
+
+    /// Makes the shadow the served generation; as [`Applier::apply`], one transaction after `sequence`.
+    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> Outcome {
+        self.until_in(sequence, stopping, || swap::once(self, sequence)).await
+    }
+
+    async fn until_in<F>(&self, sequence: i64, stopping: impl Fn() -> bool, once: impl Fn() -> F) -> Outcome
+    where
+        F: Future<Output = Result<Applied, ApplyError>>,
+    {
         let (mut wait, mut refusals) = (WAIT_MIN, 0);
         loop {
-            let error = match self.once(prepared.clone(), advance.clone()).await {
-                Ok(applied) => {
-                    metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())
-                        .record(started.elapsed());
-                    return Outcome::Committed(applied);
-                }
+            let error = match once().await {
+                Ok(applied) => return Outcome::Committed(applied),
                 Err(error) => error,
             };
             if let ApplyError::Write(WriteError::Fenced { .. }) = error {
                 match status_of(&self.db, &self.lease.source).await {
-                    Ok(Some(status)) if self.is_ours(&status, &advance) => return Outcome::CommittedBefore,
+                    Ok(Some(status)) if self.is_ours(&status, sequence) => return Outcome::CommittedBefore,
                     Ok(_) => return Outcome::Fenced,
                     Err(err) => tracing::warn!(error = %err, "cannot read the source back"),
                 }
@@ -114,8 +129,8 @@ impl Applier {
     }
 
     /// An unknown commit runs again: locks wait the first one out, and then its traces fence the second.
-    fn is_ours(&self, status: &SourceStatus, advance: &Advance) -> bool {
-        status.token == self.lease.token && status.applied_seq == advance.sequence + 1
+    fn is_ours(&self, status: &SourceStatus, sequence: i64) -> bool {
+        status.token == self.lease.token && status.applied_seq == sequence + 1
     }
 
     async fn once(&self, prepared: Arc<Prepared>, advance: Arc<Advance>) -> Result<Applied, ApplyError> {
@@ -128,7 +143,10 @@ impl Applier {
                     writer.park(tx, &prepared.parked).await?;
                     let applied = writer.apply(tx, &prepared.changes).await?;
                     let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
-                    if !accounts.is_empty() {
+                    if writer.is_shadow() {
+                        let kept = confirm.unrecorded(tx, &prepared.evidence).await.map_err(ApplyError::Confirm)?;
+                        writer.keep_evidence(tx, &kept).await?;
+                    } else if !accounts.is_empty() {
                         let confirmed = confirm.confirm(tx, &prepared.evidence, &accounts).await;
                         confirmed.map_err(ApplyError::Confirm)?;
                     }

@@ -27,6 +27,21 @@ pub trait Confirm: Send + Sync + 'static {
         evidence: &'t [LegEvidence],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>>;
+
+    /// Those of `evidence` that would change something: the journal has not recorded that row on its leg. Reads only; what a
+    /// shadow sees is kept until the swap, and most of it is history.
+    fn unrecorded<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+    ) -> BoxFuture<'t, Result<Vec<LegEvidence>, ConfirmError>> {
+        Box::pin(async { Ok(evidence.to_vec()) })
+    }
+
+    /// Every account with a hold, in byte order: a swap changes the balance that is served of all of them.
+    fn holding<'t>(&'t self, _tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<String>, ConfirmError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// For installations without stand-in: nothing is confirmed.

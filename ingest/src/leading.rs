@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use read_model::{
-    Advance, Applied, Lease, Partition, Publication, SourceStatus, WriteError, Writer, offsets, parked_queues,
-    status_of,
+    Advance, Applied, Filling, Lease, Partition, Publication, SourceStatus, WriteError, filling, offsets, parked_queues,
 };
 use tokio::sync::watch;
 
 use crate::apply::{Applier, Outcome, REFUSALS_MAX};
 use crate::attest::{Attestation, Proven};
 use crate::feed::{Batch, Feed, FeedError, Polled};
-use crate::prepare::{Prepared, Preparer};
+use crate::prepare::{Prepared, Preparer, SnapshotSeen};
 use crate::service::{Service, pause};
 use crate::topics;
 
@@ -26,6 +25,8 @@ pub(crate) enum Ended {
     LeaseLost,
     /// The source waits for a person.
     Halted,
+    /// A new generation is served; begin again with it.
+    Swapped,
     /// SQL or the feed failed before anything was under way; begin again.
     Failed,
 }
@@ -42,7 +43,10 @@ struct State {
     applier: Applier,
     preparer: Preparer,
     attestation: Attestation,
+    /// Of the generation that is filled.
     status: SourceStatus,
+    /// Of the generation that is served meanwhile, while a shadow is filled.
+    served: Option<SourceStatus>,
     next: HashMap<Partition, i64>,
 }
 
@@ -71,7 +75,9 @@ impl<'s> Leading<'s> {
             tracing::warn!(error = %err, source, "cannot begin");
             None
         };
-        let mut status = status_of(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
+        let filling = filling(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
+        let writer = filling.writer();
+        let Filling { mut status, served, topic_prefix, snapshot_begun } = filling;
         // A time from the future would stand until the future is over.
         status.as_of_ms = status.as_of_ms.map(|ms| ms.min(now_ms()));
         if let Some(reason) = &status.halted {
@@ -82,17 +88,25 @@ impl<'s> Leading<'s> {
         metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(0.0);
         let next: HashMap<_, _> = offsets(db, source).await.map_err(|err| failed(&err))?.into_iter().collect();
         let parked = parked_queues(db, source, status.generation).await.map_err(|err| failed(&err))?;
-        let mut feed = (self.service.feed)().map_err(|err| failed(&err))?;
+        let mut feed = (self.service.feed)(topic_prefix.as_deref()).map_err(|err| failed(&err))?;
         if !next.is_empty() {
             feed.assign(next.clone().into_iter().collect()).await.map_err(|err| failed(&err))?;
         }
         let mapping = self.service.options.mapping.clone();
-        let preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
+        let mut preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
+        preparer.seen(SnapshotSeen { begun: snapshot_begun, whole: status.loaded });
         let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
-        let writer = Writer::new(source, status.generation);
+        if let Some(served) = &served {
+            tracing::info!(
+                source,
+                generation = status.generation,
+                served = served.generation,
+                "filling a new generation"
+            );
+        }
         let applier =
             Applier { db: db.clone(), writer, lease: self.lease.clone(), confirm: self.service.confirm.clone() };
-        let state = State { applier, preparer, attestation: Attestation::new(proven), status, next };
+        let state = State { applier, preparer, attestation: Attestation::new(proven), status, served, next };
         Ok((state, feed))
     }
 
@@ -165,8 +179,28 @@ impl<'s> Leading<'s> {
         }
         match halt {
             Some(reason) => Err(self.halt(state, &reason).await),
+            None if state.may_swap() => Err(self.swap(state).await),
             None => Ok(()),
         }
+    }
+
+    async fn swap(&self, state: &mut State) -> Ended {
+        let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
+        let stopping = move || *shutdown.borrow() || *lost.borrow();
+        match state.applier.swap(state.status.applied_seq, stopping).await {
+            Outcome::Committed(_) | Outcome::CommittedBefore => {}
+            Outcome::Fenced => return Ended::LeaseLost,
+            Outcome::Refused(why) => {
+                let reason = format!("the store refused the swap to the new generation {REFUSALS_MAX} times: {why}");
+                return self.halt(state, &reason).await;
+            }
+            Outcome::Abandoned if *self.shutdown.borrow() => return Ended::Shutdown,
+            Outcome::Abandoned => return Ended::LeaseLost,
+        }
+        state.status.applied_seq += 1;
+        tracing::info!(source = %self.lease.source, generation = state.status.generation, "a new generation is served");
+        self.service.tiers.publish(&state.afresh()).await;
+        Ended::Swapped
     }
 
     async fn apply(&mut self, state: &mut State, prepared: Prepared, advance: Advance) -> Result<(), Ended> {
@@ -223,6 +257,7 @@ impl State {
             as_of_ms: proven.as_of_ms,
             loaded: proven.loaded,
             identity: prepared.identity.clone(),
+            snapshot_begun: prepared.snapshot_begun,
             events: prepared.records as i64,
             events_behind: ends
                 .map_or(self.status.events_behind, |ends| Some(ends.iter().map(behind).fold(0, i64::saturating_add))),
@@ -234,6 +269,11 @@ impl State {
         advance.as_of_ms != self.status.as_of_ms || advance.loaded != self.status.loaded
     }
 
+    /// A shadow that is loaded and of known age can be served.
+    fn may_swap(&self) -> bool {
+        self.served.is_some() && self.status.loaded && self.status.as_of_ms.is_some()
+    }
+
     fn committed(&mut self, advance: &Advance) {
         self.status.applied_seq = advance.sequence + 1;
         self.status.watermark = advance.watermark;
@@ -243,12 +283,25 @@ impl State {
         self.status.events_applied += advance.events;
         self.status.events_behind = advance.events_behind;
         self.status.token = self.applier.lease.token;
+        self.preparer.seen(SnapshotSeen { begun: advance.snapshot_begun, whole: advance.loaded });
         for step in &advance.offsets {
             self.next.insert(step.partition.clone(), step.to);
         }
     }
 
+    /// Of a generation that was not served before, tiers have nothing.
+    fn afresh(&self) -> Publication {
+        let (documents, gone) = (Vec::new(), Vec::new());
+        let previous_seq = self.status.applied_seq - 1;
+        Publication { status: Arc::new(self.status.clone()), previous_seq, documents, gone, reset: true }
+    }
+
     fn publication(&self, prepared: &Prepared, applied: Option<Applied>) -> Publication {
+        if let Some(served) = &self.served {
+            let SourceStatus { applied_seq, token, .. } = self.status;
+            let status = SourceStatus { applied_seq, token, ..served.clone() };
+            return Publication { status: Arc::new(status), reset: false, ..self.afresh() };
+        }
         let doubtful = prepared.doubtful_accounts();
         let known = applied.is_some() && doubtful.is_some();
         let applied = applied.unwrap_or_default();

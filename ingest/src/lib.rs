@@ -16,6 +16,8 @@ pub mod metrics;
 mod options;
 mod prepare;
 mod service;
+mod swap;
+mod sweeping;
 mod topics;
 
 pub use attest::{Attestation, LATE_MS, Proven, Signs};
@@ -24,6 +26,6 @@ pub use confirm::{Confirm, ConfirmError, NoJournal};
 pub use feed::{Batch, BatchBounds, Feed, FeedError, Polled, RawRecord};
 pub use kafka::{KafkaFeed, KafkaOptions};
 pub use options::{FeedFactory, FeedOptions, Options};
-pub use prepare::{PARKED_IN_A_ROW_MAX, Prepared, Preparer};
+pub use prepare::{PARKED_IN_A_ROW_MAX, Prepared, Preparer, SnapshotSeen};
 pub use service::Service;
 pub use topics::TopicFilter;

@@ -14,8 +14,9 @@ use crate::kafka::{KafkaFeed, KafkaOptions};
 use crate::service::Service;
 use crate::topics::TopicFilter;
 
-/// Makes the feed anew whenever this process takes the source over.
-pub type FeedFactory = Arc<dyn Fn() -> Result<Box<dyn Feed>, FeedError> + Send + Sync>;
+/// Makes the feed anew whenever this process takes the source over. It is given the topic prefix that the generation was opened
+/// with; none = the configured one.
+pub type FeedFactory = Arc<dyn Fn(Option<&str>) -> Result<Box<dyn Feed>, FeedError> + Send + Sync>;
 
 /// Where a source's records come from.
 #[derive(Clone)]
@@ -66,8 +67,10 @@ impl Options {
         let (mapping, bounds) = (self.mapping.clone(), self.bounds);
         let feed: FeedFactory = match self.feed.clone() {
             FeedOptions::Made(factory) => factory,
-            FeedOptions::ChangeLog { url } => Arc::new(move || Ok(Box::new(HttpChangeLog::new(&url, bounds)) as _)),
-            FeedOptions::Kafka(options) => Arc::new(move || {
+            FeedOptions::ChangeLog { url } => Arc::new(move |_| Ok(Box::new(HttpChangeLog::new(&url, bounds)) as _)),
+            FeedOptions::Kafka(options) => Arc::new(move |prefix| {
+                let mut options = options.clone();
+                options.topic_prefix = prefix.unwrap_or(&options.topic_prefix).to_owned();
                 let topics = TopicFilter::new(&options.topic_prefix, mapping.tables());
                 Ok(Box::new(KafkaFeed::start(&options, topics, bounds)?) as _)
             }),

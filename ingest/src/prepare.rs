@@ -36,6 +36,8 @@ pub struct Prepared {
     pub watermark: Option<Version>,
     /// Identity of the log, merged with what was known.
     pub identity: Option<String>,
+    /// A snapshot began in this generation.
+    pub snapshot_begun: bool,
     /// What it says about time.
     pub signs: Signs,
     /// Records in it.
@@ -81,7 +83,32 @@ pub struct Preparer {
     /// The highest version seen in each partition since the start: an event sent again is not later than that.
     highest: HashMap<Arc<Partition>, Version>,
     parked_in_a_row: u32,
+    snapshot: SnapshotSeen,
 }
+
+/// What a generation has seen of snapshots. It may have one: a row that was deleted between two would stay for good, because
+/// neither the second nor the stream after it says anything of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnapshotSeen {
+    /// The first row of one.
+    pub begun: bool,
+    /// All of one: what is loaded is a whole.
+    pub whole: bool,
+}
+
+impl SnapshotSeen {
+    fn another(&mut self, row: Snapshot) -> bool {
+        if matches!(row, Snapshot::Streamed | Snapshot::Incremental) {
+            return false;
+        }
+        let another = self.whole || (self.begun && row == Snapshot::First);
+        self.begun |= row == Snapshot::First;
+        another
+    }
+}
+
+const ANOTHER_SNAPSHOT: &str = "the connector began another snapshot into topics that were read already: rows deleted in the \
+    meantime would stay; let it write a snapshot under a new topic.prefix and order `locum source rebuild` with that prefix";
 
 /// What becomes of one record.
 enum Fate {
@@ -110,7 +137,13 @@ impl Preparer {
     ) -> Self {
         let identity = identity.map(identity::parse);
         let (decoder, highest) = (Decoder::new(), HashMap::new());
-        Self { mapping, decoder, generation, identity, parked, highest, parked_in_a_row: 0 }
+        let snapshot = SnapshotSeen::default();
+        Self { mapping, decoder, generation, identity, parked, highest, parked_in_a_row: 0, snapshot }
+    }
+
+    /// What the generation has seen of snapshots so far.
+    pub fn seen(&mut self, snapshot: SnapshotSeen) {
+        self.snapshot = snapshot;
     }
 
     /// Prepares records; stops before the first that must halt the source. `next` = next offset of each partition before.
@@ -150,6 +183,7 @@ impl Preparer {
         }
         prepared.steps = steps.into_values().collect();
         prepared.steps.sort_by(|a, b| a.partition.cmp(&b.partition));
+        prepared.snapshot_begun = self.snapshot.begun;
         prepared.identity = self.identity.as_ref().map(identity::render);
         prepared
     }
@@ -223,6 +257,9 @@ impl Preparer {
         };
         if let Err(reason) = self.identify(&event.source.identity) {
             return Fate::Halt(reason);
+        }
+        if self.snapshot.another(event.source.snapshot) {
+            return Fate::Halt(ANOTHER_SNAPSHOT.into());
         }
         let version = Version::from_event(self.generation, &event);
         let waiting = (!self.parked.is_empty()).then(|| queue(record)).filter(|queue| self.parked.contains_key(queue));

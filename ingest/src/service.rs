@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::confirm::Confirm;
 use crate::leading::{Ended, Leading};
 use crate::options::{FeedFactory, Options};
+use crate::sweeping;
 
 /// An ingester of one source. Any number of processes may run one; one of them leads.
 pub struct Service {
@@ -42,8 +43,10 @@ impl Service {
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(1.0);
         let (lost, held) = watch::channel(false);
         let keeper = tokio::spawn(keep(self.db.clone(), lease.clone(), self.options.lease, lost));
+        let sweeper = tokio::spawn(sweeping::run(self.db.clone(), source.clone()));
         let ended = Leading::new(self, lease.clone(), shutdown.clone(), held).run().await;
         keeper.abort();
+        sweeper.abort();
         self.tiers.retire(&source);
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(0.0);
         tracing::info!(source, ended = ?ended, "not leading any more");

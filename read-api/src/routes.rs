@@ -135,7 +135,7 @@ impl ReadApi {
     }
 }
 
-/// A position of an older generation that the swap did not cover is never reached by waiting.
+/// A position of an older generation is never reached by waiting.
 fn refuse_superseded(floor: &Floor, source: &str, served: u32) -> Result<(), Problem> {
     let superseded = floor.0.iter().any(|(name, place)| name == source && place.generation < served);
     if superseded { Err(refusal::position_superseded()) } else { Ok(()) }

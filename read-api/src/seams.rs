@@ -115,7 +115,7 @@ impl Arrivals for Seen {
     }
 }
 
-/// A floor in a generation that is not served any more is never reached: whoever reads then says so.
+/// A floor in a generation that is not served any more is never reached: the read that follows says so.
 fn settled(floor: &Floor, status: &SourceStatus) -> bool {
     let superseded =
         |(source, place): &(String, Position)| *source == status.source && place.generation < status.generation;
@@ -211,6 +211,8 @@ mod tests {
         let never = Floor(vec![("core".into(), Position { generation: 1, sequence: i64::MAX })]);
         assert_eq!(seen.reached(&never).now_or_never(), None);
         sender.send_replace(status(2, 6));
-        assert_eq!(seen.reached(&never).now_or_never(), Some(()), "superseded");
+        for superseded in [&never, &floor] {
+            assert_eq!(seen.reached(superseded).now_or_never(), Some(()), "superseded");
+        }
     }
 }

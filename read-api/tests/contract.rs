@@ -113,6 +113,29 @@ async fn without_a_feed_of_its_own_a_process_looks_at_the_sources_for_all_waitin
 }
 
 #[tokio::test]
+async fn a_rebuilt_source_is_served_as_it_was_until_it_is_swapped_and_then_positions_are_superseded() {
+    let bank = Bank::loaded().await;
+    let path = "/v1/accounts/acc-1/balances";
+    let before = bank.get(path, &[]).await;
+    let token = before.header("data-position").to_owned();
+    let fresh = [account("acc-1", "c-1"), balance("acc-1", 1, 70_00)].map(|change| in_generation(2, change));
+    bank.rebuild(fresh.to_vec()).await;
+    let meanwhile = bank.get(path, &[("min-position", &token)]).await;
+    assert_eq!((meanwhile.status, meanwhile.header("data-quality")), (200, "rebuilding"));
+    assert_eq!((&meanwhile.json["booked"], &before.json["booked"]), (&"100.00".into(), &"100.00".into()));
+    bank.swap().await;
+    let after = bank.get(path, &[]).await;
+    assert_eq!((after.header("data-quality"), &after.json["booked"]), ("ok", &"70.00".into()));
+    for path in [path, "/v1/accounts/acc-1/transactions", "/v1/customers/c-1/accounts", "/v1/accounts/acc-9"] {
+        bank.get(path, &[("min-position", &token)]).await.is_problem(410, "position-superseded");
+    }
+    let token = after.header("data-position").to_owned();
+    assert_eq!(bank.get(path, &[("min-position", &token)]).await.status, 200);
+    // An account that only the old generation had.
+    assert_eq!(bank.get_as(BRANCH, "/v1/accounts/acc-2", &[]).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_lane_that_is_behind_the_position_is_not_shown() {
     let bank = Bank::loaded().await;
     let lanes = [("acc-1".to_owned(), 3)].into();

@@ -9,6 +9,7 @@
 
 mod digest;
 mod facts;
+mod generation;
 mod grant;
 mod hot;
 mod lease;
@@ -23,13 +24,16 @@ mod progress;
 mod publication;
 mod reader;
 mod rows;
+mod shadow_evidence;
 mod source;
 mod stored;
+mod sweep;
 mod table;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
 pub use facts::{Facts, every_source_loaded, facts, unclear};
+pub use generation::{Filling, filling, open_generation};
 pub use hot::{DOCUMENT_TTL_S, Hot};
 pub use lease::{Lease, release, renew, take};
 pub use link::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
@@ -45,7 +49,9 @@ pub use publication::{Publication, Tiers};
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
 pub use rows::{AccountDocument, RowError, Versioned};
 pub use schemas::grant::Grant;
+pub use shadow_evidence::EVIDENCE_PER_STEP;
 pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of, statuses};
+pub use sweep::{KEPT_AFTER_SWAP_MS, Sweep};
 pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
 pub use writer::{Applied, WriteError, Writer};
 

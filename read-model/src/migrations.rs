@@ -9,8 +9,29 @@ pub const COMPONENT: &str = "read-model";
 ///
 /// The key of a row is (its canonical key, source, generation), so that a new generation can be filled in the shadow of the
 /// one that is served. `sources.generation` names the one that is served.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, statements: FIRST }, Migration { version: 2, statements: PARKED_QUEUES }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, statements: FIRST },
+    Migration { version: 2, statements: PARKED_QUEUES },
+    Migration { version: 3, statements: GENERATIONS },
+];
+
+/// A source has at most one shadow, the generation `sources.rebuilding`. What the source's own row says is of the generation
+/// that is served; `served_at_ms` is set from a swap until the rows of earlier generations are deleted.
+const GENERATIONS: &[&str] = &[
+    "ALTER TABLE sources ADD COLUMN topic_prefix {text:249}",
+    "ALTER TABLE sources ADD COLUMN snapshot_begun {int} NOT NULL DEFAULT 0",
+    "ALTER TABLE sources ADD COLUMN served_at_ms {int}",
+    "CREATE TABLE shadows (
+       source {text:64} NOT NULL, generation {int} NOT NULL, topic_prefix {text:249}, opened_at_ms {int} NOT NULL,
+       loaded {int} NOT NULL, as_of_ms {int}, watermark {bytes:26} NOT NULL, identity {text:255},
+       events_applied {int} NOT NULL, events_behind {int}, snapshot_begun {int} NOT NULL,
+       PRIMARY KEY (source))",
+    "CREATE TABLE shadow_evidence (
+       source {text:64} NOT NULL, generation {int} NOT NULL, core_ref {text:64} NOT NULL, leg {text:8} NOT NULL,
+       row_hash {bytes:32} NOT NULL, row_key {text} NOT NULL, version {bytes:26} NOT NULL, verdict {text:16} NOT NULL, account_id {text:64} NOT NULL,
+       amount_minor {int} NOT NULL, currency {text:3} NOT NULL, posting_no {int},
+       PRIMARY KEY (source, generation, core_ref, leg, row_hash))",
+];
 
 /// Parked events by queue and generation; [`adopt`](crate::parked::adopt) moves those of `parked_events` over.
 /// A key is in doubt while a row of `parked_marks` names it.

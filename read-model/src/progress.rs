@@ -42,6 +42,8 @@ pub struct Advance {
     pub loaded: bool,
     /// Identity of the log, once known.
     pub identity: Option<String>,
+    /// A snapshot began in this batch or before it.
+    pub snapshot_begun: bool,
     /// Events in this batch.
     pub events: i64,
     /// Events that wait, where known.
@@ -104,26 +106,10 @@ impl Writer {
     /// ingester left it and on its token. Returns the new sequence.
     pub async fn advance(&self, tx: &mut Tx, token: i64, advance: &Advance) -> Result<i64, WriteError> {
         let next = advance.sequence + 1;
-        let moved = tx
-            .exec(
-                "UPDATE sources SET applied_seq = ?, watermark = ?, as_of_ms = COALESCE(?, as_of_ms), \
-                   loaded = CASE WHEN ? = 1 THEN 1 ELSE loaded END, identity = COALESCE(?, identity), \
-                   events_applied = events_applied + ?, events_behind = ? \
-                 WHERE source = ? AND token = ? AND applied_seq = ? AND halted IS NULL",
-                params![
-                    next,
-                    advance.watermark.as_bytes(),
-                    advance.as_of_ms,
-                    advance.loaded,
-                    advance.identity.as_deref(),
-                    advance.events,
-                    advance.events_behind,
-                    &*self.source,
-                    token,
-                    advance.sequence
-                ],
-            )
-            .await?;
+        let moved = match self.shadow {
+            false => self.advance_served(tx, token, advance).await?,
+            true => self.advance_shadow(tx, token, advance).await?,
+        };
         if moved != 1 {
             return Err(self.fenced("sequence or token"));
         }
@@ -142,6 +128,31 @@ impl Writer {
         if tx.batch_update(update).await? == wanted { Ok(next) } else { Err(self.fenced("offsets")) }
     }
 
+    async fn advance_served(&self, tx: &mut Tx, token: i64, advance: &Advance) -> Result<u64, sql::Error> {
+        let sql = format!(
+            "UPDATE sources SET applied_seq = ?, {PROGRESS} \
+             WHERE source = ? AND token = ? AND applied_seq = ? AND generation = ? AND rebuilding IS NULL AND halted IS NULL"
+        );
+        let mut values = params![advance.sequence + 1];
+        values.extend(progress(advance));
+        values.extend(params![&*self.source, token, advance.sequence, self.generation]);
+        tx.exec(&sql, values).await
+    }
+
+    /// The served generation stands still, but the source's apply transactions go on counting.
+    async fn advance_shadow(&self, tx: &mut Tx, token: i64, advance: &Advance) -> Result<u64, sql::Error> {
+        let sql = "UPDATE sources SET applied_seq = ? \
+             WHERE source = ? AND token = ? AND applied_seq = ? AND rebuilding = ? AND halted IS NULL";
+        let values = params![advance.sequence + 1, &*self.source, token, advance.sequence, self.generation];
+        if tx.exec(sql, values).await? != 1 {
+            return Ok(0);
+        }
+        let sql = format!("UPDATE shadows SET {PROGRESS} WHERE source = ? AND generation = ?");
+        let mut values = progress(advance);
+        values.extend(params![&*self.source, self.generation]);
+        tx.exec(&sql, values).await
+    }
+
     /// Halts the source until a person resumes it; serving goes on and says so. Fenced by the token.
     pub async fn halt(&self, db: &Db, lease: &Lease, reason: &str) -> Result<(), WriteError> {
         let reason: String = reason.chars().take(512).collect();
@@ -153,6 +164,24 @@ impl Writer {
             .await?;
         if halted == 1 { Ok(()) } else { Err(self.fenced("token")) }
     }
+}
+
+/// What [`progress`] gives values for, alike in `sources` and `shadows`.
+const PROGRESS: &str = "watermark = ?, as_of_ms = COALESCE(?, as_of_ms), \
+    loaded = CASE WHEN ? = 1 THEN 1 ELSE loaded END, identity = COALESCE(?, identity), \
+    snapshot_begun = CASE WHEN ? = 1 THEN 1 ELSE snapshot_begun END, \
+    events_applied = events_applied + ?, events_behind = ?";
+
+fn progress(advance: &Advance) -> Vec<sql::Value> {
+    params![
+        advance.watermark.as_bytes(),
+        advance.as_of_ms,
+        advance.loaded,
+        advance.identity.as_deref(),
+        advance.snapshot_begun,
+        advance.events,
+        advance.events_behind
+    ]
 }
 
 /// Lets a halted source go on from its offsets; for operators, after the cause was removed.

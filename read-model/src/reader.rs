@@ -64,12 +64,13 @@ impl Floor {
         Self::default()
     }
 
-    /// True when this status of its source contains what is asked for of it.
+    /// True when this status of its source contains what is asked for of it. A position of another generation never is: a core
+    /// that was restored to an earlier time looks like one that went on.
     pub fn reached_by(&self, status: &SourceStatus) -> bool {
         let of_source = self.0.iter().filter(|(source, _)| *source == status.source);
         of_source
             .map(|(_, wanted)| wanted)
-            .all(|wanted| status.generation >= wanted.generation && status.applied_seq >= wanted.sequence)
+            .all(|wanted| status.generation == wanted.generation && status.applied_seq >= wanted.sequence)
     }
 }
 

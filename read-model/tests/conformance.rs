@@ -40,6 +40,7 @@ on_every_engine! {
     an_event_of_any_size_can_be_parked => parked_large;
     facts_are_read_inside_a_transaction => facts_inside;
     a_halted_source_takes_nothing_until_resumed => halting;
+    rows_of_earlier_generations_are_deleted_a_while_after_the_swap => sweeping;
     what_does_not_fit_is_named_before_it_is_written => unfit;
 }
 
@@ -267,6 +268,64 @@ async fn parked(world: &mut World) {
         assert_eq!(read.freshness[0].quality, quality);
         assert_eq!(parked_events(&world.db, None, 10).await.unwrap().len(), parked);
     }
+}
+
+async fn sweeping(world: &mut World) {
+    let everything = |n: u64| {
+        let key = format!("a{n:05}");
+        vec![customer(&key, 1), account(&key, "c", 1), balance(&key, 1, 1), posting(&key, 1, 50, 5, "x", 2)]
+    };
+    world.apply((0..1_500).flat_map(everything).collect()).await;
+    let event = parked_event(vec![(Entity::Account, "a00001".into())]);
+    world.apply_with(vec![], vec![event.clone()]).await;
+    let kept = world.sequence;
+    assert_eq!(Sweep::due(&world.db, "bank", 0).await.unwrap(), None);
+    assert_eq!(open_generation(&world.db, "bank", Some("fresh")).await.unwrap(), Some(2));
+    let stale = world.try_apply(vec![], vec![], world.lease.token, world.advance(1), false).await;
+    assert!(matches!(stale, Err(WriteError::Fenced { .. })), "the leader of the old generation is fenced");
+    let other = open_generation(&world.db, "bank", None).await.unwrap();
+    assert_eq!(other, Some(3), "an abandoned shadow");
+    let seen = filling(&world.db, "bank").await.unwrap().unwrap();
+    assert_eq!((seen.topic_prefix.as_deref(), seen.status.generation, seen.status.loaded), (Some("fresh"), 3, false));
+    assert_eq!(seen.served.unwrap().rebuilding, Some(3));
+    world.lease = take(&world.db, "bank", "test", Duration::from_secs(60)).await.unwrap().unwrap();
+    let (lease, changes) = (world.lease.clone(), everything(7).into_iter().map(third).collect::<Vec<_>>());
+    let advance = Advance { offsets: vec![], sequence: kept, ..world.advance(1) };
+    let swap = world.db.transaction(move |tx| {
+        Box::pin(async move {
+            let writer = Writer::shadow("bank", 3);
+            writer.park(tx, &[event]).await?;
+            let applied = writer.apply(tx, &changes).await?;
+            assert_eq!((applied.documents.len(), applied.gone.len()), (0, 0), "nobody is served from a shadow");
+            let sequence = writer.advance(tx, lease.token, &advance).await?;
+            writer.swap(tx, &lease, sequence).await
+        })
+    });
+    swap.await.unwrap();
+    assert_eq!(booked(world, "a00007").await, Ok(1));
+    assert_eq!(booked(world, "a00008").await, Err(ReadError::NotFound));
+    assert_eq!(Sweep::due(&world.db, "bank", 60_000).await.unwrap(), None, "a read may be under way");
+    // The first is interrupted.
+    let mut first = Sweep::due(&world.db, "bank", 0).await.unwrap().unwrap();
+    for _ in 0..3 {
+        assert!(first.step(&world.db).await.unwrap());
+    }
+    let mut sweep = Sweep::due(&world.db, "bank", 0).await.unwrap().unwrap();
+    while sweep.step(&world.db).await.unwrap() {}
+    for table in ["customers", "accounts", "balances", "transactions", "parked", "parked_marks"] {
+        let sql = format!("SELECT COUNT(*) AS n, MIN(generation) AS low FROM {table}");
+        let row = world.db.query(&sql, vec![]).await.unwrap().remove(0);
+        assert_eq!((row.get::<i64>("n").unwrap(), row.get::<i64>("low").unwrap()), (1, 3), "{table}");
+    }
+    assert_eq!(Sweep::due(&world.db, "bank", 0).await.unwrap(), None, "swept");
+}
+
+/// The same change in generation 3.
+fn third(mut change: schemas::model::CanonicalChange) -> schemas::model::CanonicalChange {
+    let mut bytes = *change.version.as_bytes();
+    bytes[3] = 3;
+    change.version = schemas::position::Version::from_bytes(&bytes).unwrap();
+    change
 }
 
 /// Parked and trusted by a release that knew no queues.

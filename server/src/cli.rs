@@ -97,7 +97,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ReplayCommand,
     },
-    /// See where the core's data come from; let a halted source go on, or end the doubt about its accounts.
+    /// See where the core's data come from; let a halted source go on, rebuild it, or end the doubt about its accounts.
     Source {
         /// Where and how.
         #[command(flatten)]
@@ -242,11 +242,26 @@ pub enum SourceCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Trust accounts again that no parked event names: one that named none put them all in doubt, and you have looked at it.
+    /// After you have looked at a parked event that names no account and so put every account in doubt: trust all accounts again
+    /// that no parked event names.
     Trust {
         /// Its name.
         name: String,
         /// What it was; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Fill a new generation from a new snapshot while the old one is served, and swap it in whole when it is loaded.
+    ///
+    /// The way on when the log cannot be followed any more: topics recreated or truncated, offsets lost, the core restored or
+    /// moved, a table truncated. Point the connector at a new topic.prefix first; docs/operating.md has it step by step.
+    Rebuild {
+        /// Its name.
+        name: String,
+        /// The topic.prefix that the connector writes the new snapshot under; the last one if not given.
+        #[arg(long)]
+        topic_prefix: Option<String>,
+        /// What happened; goes into the audit.
         #[arg(long)]
         reason: String,
     },

@@ -59,13 +59,16 @@ struct Act<A> {
 }
 
 /// What an operator orders and why, from a request's body: only with the scope, only with a reason.
-pub async fn action_from<A: DeserializeOwned>(caller: &Caller, request: Request) -> Result<(A, String), Problem> {
+pub(crate) async fn action_from<A: DeserializeOwned>(
+    caller: &Caller,
+    request: Request,
+) -> Result<(A, String), Problem> {
     let Act { action, reason } = order_from(caller, request, |body: &Act<A>| &body.reason).await?;
     Ok((action, reason))
 }
 
 /// The body of an operator's order: only with the scope, only with a reason.
-async fn order_from<T: DeserializeOwned>(
+pub async fn order_from<T: DeserializeOwned>(
     caller: &Caller,
     request: Request,
     reason: impl Fn(&T) -> &String,

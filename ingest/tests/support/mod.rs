@@ -45,6 +45,7 @@ pub struct Core {
     news: Arc<Notify>,
     /// Which log the core writes: its name, as a number.
     pub log_name: Arc<AtomicU32>,
+    prefix: String,
 }
 
 pub fn partition(table: &str, number: i32) -> Partition {
@@ -70,14 +71,25 @@ impl Core {
         let core = Core::default();
         core.log_name.store(1, Ordering::SeqCst);
         core.log.lock().unwrap().batch = 100;
-        for table in ["accounts", "postings"] {
-            for number in 0..2 {
-                core.log.lock().unwrap().partitions.insert(partition(table, number), Vec::new());
-            }
+        core.under("core")
+    }
+
+    /// The same core through a connector with another topic prefix; its topics are made.
+    pub fn under(&self, prefix: &str) -> Core {
+        let core = Core { prefix: prefix.to_owned(), ..self.clone() };
+        let tables = ["accounts", "postings"].map(|table| [core.partition(table, 0), core.partition(table, 1)]);
+        for partition in tables.into_iter().flatten().chain([core.beats()]) {
+            core.log.lock().unwrap().partitions.insert(partition, Vec::new());
         }
-        let beat = Partition { topic: "__debezium-heartbeat.core".into(), partition: 0 };
-        core.log.lock().unwrap().partitions.insert(beat, Vec::new());
         core
+    }
+
+    fn partition(&self, table: &str, number: i32) -> Partition {
+        Partition { topic: format!("{}.corebank.{table}", self.prefix), partition: number }
+    }
+
+    fn beats(&self) -> Partition {
+        Partition { topic: format!("__debezium-heartbeat.{}", self.prefix), partition: 0 }
     }
 
     fn append(&self, partition: Partition, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -102,7 +114,7 @@ impl Core {
             "name": "core", "ts_ms": made, "snapshot": snapshot, "db": "corebank", "table": table,
             "server_id": 1, "gtid": null, "file": file, "pos": position, "row": 0}});
         let number = i32::from(key.to_string().bytes().fold(0u8, u8::wrapping_add) % 2);
-        self.append(partition(table, number), key.to_string().into_bytes(), Some(value.to_string().into_bytes()));
+        self.append(self.partition(table, number), key.to_string().into_bytes(), Some(value.to_string().into_bytes()));
     }
 
     pub fn account(&self, no: &str, balance_minor: i64, last_posting: i64) {
@@ -116,7 +128,12 @@ impl Core {
     }
 
     pub fn snapshot_account(&self, no: &str, balance_minor: i64) {
-        self.event("accounts", "r", json!({"account_no": no}), Json::Null, account_row(no, balance_minor, 0), "true");
+        self.snapshot_row(no, balance_minor, "true");
+    }
+
+    /// A row of a snapshot at this place of it: `first`, `true`, `last`.
+    pub fn snapshot_row(&self, no: &str, balance_minor: i64, place: &str) {
+        self.event("accounts", "r", json!({"account_no": no}), Json::Null, account_row(no, balance_minor, 0), place);
     }
 
     pub fn delete_account(&self, no: &str) {
@@ -135,7 +152,7 @@ impl Core {
     pub fn poison_row(&self, table: &str, key: Json) {
         let key = key.to_string();
         let number = i32::from(key.bytes().fold(0u8, u8::wrapping_add) % 2);
-        self.append(partition(table, number), key.into_bytes(), Some(b"{\"op\":\"u\",".to_vec()));
+        self.append(self.partition(table, number), key.into_bytes(), Some(b"{\"op\":\"u\",".to_vec()));
     }
 
     pub fn truncate(&self) {
@@ -147,9 +164,8 @@ impl Core {
     }
 
     pub fn heartbeat_at(&self, ts_ms: i64) {
-        let beat = Partition { topic: "__debezium-heartbeat.core".into(), partition: 0 };
         let value = json!({ "ts_ms": ts_ms }).to_string().into_bytes();
-        self.append(beat, br#"{"serverName":"core"}"#.to_vec(), Some(value));
+        self.append(self.beats(), br#"{"serverName":"core"}"#.to_vec(), Some(value));
     }
 
     pub fn lose(&self, reason: &str) {
@@ -160,17 +176,24 @@ impl Core {
 
 pub struct FakeFeed {
     core: Core,
+    prefix: String,
     next: HashMap<Partition, i64>,
     announced: bool,
 }
 
 impl FakeFeed {
+    fn reads(&self, partition: &Partition) -> bool {
+        let topic = partition.topic.trim_start_matches("__debezium-heartbeat.");
+        topic.split('.').next() == Some(&self.prefix)
+    }
+
     fn look(&mut self) -> Option<Result<Polled, FeedError>> {
         let mut log = self.core.log.lock().unwrap();
         if let Some(reason) = log.lost.take() {
             return Some(Err(FeedError::Lost(reason)));
         }
-        let new: Vec<_> = log.partitions.keys().filter(|p| !self.next.contains_key(*p)).cloned().collect();
+        let new: Vec<_> =
+            log.partitions.keys().filter(|p| self.reads(p) && !self.next.contains_key(*p)).cloned().collect();
         if !new.is_empty() {
             if std::mem::replace(&mut self.announced, true) {
                 return None;
@@ -181,7 +204,7 @@ impl FakeFeed {
         }
         let (mut records, mut budget) = (Vec::new(), log.batch);
         // Partitions in an order of their own: another one than the core's.
-        let mut names: Vec<_> = log.partitions.keys().cloned().collect();
+        let mut names: Vec<_> = log.partitions.keys().filter(|p| self.reads(p)).cloned().collect();
         names.sort_by(|a, b| b.cmp(a));
         for name in names {
             let all = &log.partitions[&name];
@@ -201,7 +224,8 @@ impl FakeFeed {
             }
             *next = to as i64;
         }
-        let ends = log.partitions.iter().map(|(p, all)| (p.clone(), all.len() as i64)).collect();
+        let read = log.partitions.iter().filter(|(p, _)| self.reads(p));
+        let ends = read.map(|(p, all)| (p.clone(), all.len() as i64)).collect();
         (budget < log.batch).then_some(Ok(Polled::Batch(Batch { records, ends: Some(ends) })))
     }
 }
@@ -270,8 +294,9 @@ impl Site {
 
     pub fn start_with(&self, owner: &str, confirm: Arc<dyn Confirm>) -> Running {
         let core = self.core.clone();
-        let factory = move || {
-            Ok(Box::new(FakeFeed { core: core.clone(), next: HashMap::new(), announced: false }) as Box<dyn Feed>)
+        let factory = move |prefix: Option<&str>| {
+            let (core, prefix) = (core.clone(), prefix.unwrap_or("core").to_owned());
+            Ok(Box::new(FakeFeed { core, prefix, next: HashMap::new(), announced: false }) as Box<dyn Feed>)
         };
         let mut options = Options::new(owner, mapping(), FeedOptions::Made(Arc::new(factory)));
         options.lease = Duration::from_millis(400);

@@ -59,6 +59,14 @@ pub fn version(step: u8) -> Version {
     Version::from_bytes(&bytes).unwrap()
 }
 
+/// The same change in another generation.
+pub fn in_generation(generation: u8, mut change: CanonicalChange) -> CanonicalChange {
+    let mut bytes = *change.version.as_bytes();
+    bytes[3] = generation;
+    change.version = Version::from_bytes(&bytes).unwrap();
+    change
+}
+
 fn eur() -> Currency {
     Currency::parse("EUR").unwrap()
 }
@@ -194,6 +202,7 @@ impl Bank {
                     as_of_ms: Some(as_of_ms),
                     loaded: true,
                     identity: None,
+                    snapshot_begun: false,
                     events: changes.len() as i64,
                     events_behind: Some(0),
                 };
@@ -201,6 +210,47 @@ impl Bank {
             })
         });
         *self.sequence.lock().unwrap() = next.await.unwrap();
+        self.arrived.send_replace(read_model::statuses(&self.db).await.unwrap());
+    }
+
+    /// Opens a generation in the shadow and fills it; it is served after [`Bank::swap`].
+    pub async fn rebuild(&self, changes: Vec<CanonicalChange>) {
+        read_model::open_generation(&self.db, "core", Some("fresh")).await.unwrap();
+        let lease = read_model::take(&self.db, "core", "bank", Duration::from_secs(60)).await.unwrap().unwrap();
+        let sequence = *self.sequence.lock().unwrap();
+        let next = self.db.transaction(move |tx| {
+            Box::pin(async move {
+                let writer = Writer::shadow("core", 2);
+                writer.apply(tx, &changes).await?;
+                let (offsets, identity, snapshot_begun) = (Vec::new(), None, true);
+                let (watermark, as_of_ms) = (changes[0].version, Some(NOW_MS - 500));
+                let (loaded, events, events_behind) = (true, 1, Some(0));
+                let advance = Advance {
+                    sequence,
+                    offsets,
+                    watermark,
+                    as_of_ms,
+                    loaded,
+                    identity,
+                    snapshot_begun,
+                    events,
+                    events_behind,
+                };
+                writer.advance(tx, lease.token, &advance).await
+            })
+        });
+        *self.sequence.lock().unwrap() = next.await.unwrap();
+    }
+
+    /// Serves the generation that [`Bank::rebuild`] filled.
+    pub async fn swap(&self) {
+        let lease = read_model::take(&self.db, "core", "bank", Duration::from_secs(60)).await.unwrap().unwrap();
+        let sequence = *self.sequence.lock().unwrap();
+        let swap = self
+            .db
+            .transaction(move |tx| Box::pin(async move { Writer::shadow("core", 2).swap(tx, &lease, sequence).await }));
+        swap.await.unwrap();
+        *self.sequence.lock().unwrap() += 1;
         self.arrived.send_replace(read_model::statuses(&self.db).await.unwrap());
     }
 

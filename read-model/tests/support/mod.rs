@@ -97,6 +97,7 @@ impl World {
             as_of_ms: Some(now_ms()),
             loaded: true,
             identity: None,
+            snapshot_begun: false,
             events,
             events_behind: Some(0),
         }

@@ -1,18 +1,19 @@
 //! `locum source`: where the core's data come from.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Failure, client, table};
 use crate::cli::{Admin, SourceCommand};
 
 const PATH: &str = "/admin/v1/sources";
-const COLUMNS: [&str; 5] = ["source", "loaded", "halted", "events_applied", "events_behind"];
+const COLUMNS: [&str; 7] =
+    ["source", "generation", "rebuilding", "loaded", "halted", "events_applied", "events_behind"];
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {
-    let order = async |name: &str, action: &str, reason: String| {
-        let body = json!({ "action": action, "reason": reason });
+    let order = async |name: &str, mut body: Value, reason: String| {
+        body["reason"] = reason.into();
         client::order(admin, Method::POST, &format!("{PATH}/{}/actions", client::encode(name)), body).await
     };
     let answer = match command {
@@ -24,8 +25,15 @@ pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {
             }
             return Ok(());
         }
-        SourceCommand::Resume { name, reason } => order(&name, "resume", reason).await?,
-        SourceCommand::Trust { name, reason } => order(&name, "trust", reason).await?,
+        SourceCommand::Resume { name, reason } => order(&name, json!({ "action": "resume" }), reason).await?,
+        SourceCommand::Trust { name, reason } => order(&name, json!({ "action": "trust" }), reason).await?,
+        SourceCommand::Rebuild { name, topic_prefix, reason } => {
+            let body = match topic_prefix {
+                Some(prefix) => json!({ "action": "rebuild", "topic_prefix": prefix }),
+                None => json!({ "action": "rebuild" }),
+            };
+            order(&name, body, reason).await?
+        }
     };
     table::show(admin.json, &answer);
     Ok(())

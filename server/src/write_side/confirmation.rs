@@ -17,12 +17,33 @@ impl Confirm for Confirmation {
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {
             let seen: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
-            match self.0.confirm(tx, &seen, accounts).await {
-                Ok(_) => Ok(()),
-                Err(JournalError::Sql(err)) => Err(ConfirmError::Sql(err)),
-                Err(err) => Err(ConfirmError::Other(err.to_string())),
-            }
+            self.0.confirm(tx, &seen, accounts).await.map(drop).map_err(told)
         })
+    }
+
+    fn unrecorded<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+    ) -> BoxFuture<'t, Result<Vec<LegEvidence>, ConfirmError>> {
+        Box::pin(async move {
+            let telling = evidence.iter().filter_map(|row| Some((row, leg_seen(row)?)));
+            let (rows, seen): (Vec<&LegEvidence>, Vec<LegSeen>) = telling.unzip();
+            let news = self.0.is_news(tx, &seen).await.map_err(told)?;
+            let kept = rows.into_iter().zip(news).filter(|(_, news)| *news);
+            Ok(kept.map(|(row, _)| row.clone()).collect())
+        })
+    }
+
+    fn holding<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<String>, ConfirmError>> {
+        Box::pin(async move { self.0.accounts_with_holds(tx).await.map_err(told) })
+    }
+}
+
+fn told(err: JournalError) -> ConfirmError {
+    match err {
+        JournalError::Sql(err) => ConfirmError::Sql(err),
+        err => ConfirmError::Other(err.to_string()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
+mod unrecorded;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, LegKind, Verdict, weigh};

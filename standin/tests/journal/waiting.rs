@@ -112,4 +112,25 @@ on_every_engine! {
         assert_eq!(bank.state(&entry).await, Posted);
         assert!(asked().await.is_empty(), "the number says which balance includes it");
     }
+
+    async fn a_row_is_news_until_it_is_recorded_on_its_leg_and_other_systems_rows_never_are(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        let strange = |core_ref: &str| standin::journal::LegSeen { core_ref: core_ref.into(), ..debit_row(&entry, 7) };
+        let unknown = strange("LC0123456789ABCDEF0123456789ABCDEF");
+        let rows = [debit_row(&entry, 1), credit_row(&entry, 1), strange("INVOICE 7"), unknown];
+        let ask = async || {
+            let (journal, rows) = (bank.journal.clone(), rows.clone());
+            let asked = bank.db.transaction(move |tx| Box::pin(async move {
+                Ok::<_, standin::journal::JournalError>((journal.is_news(tx, &rows).await?, journal.accounts_with_holds(tx).await?))
+            }));
+            asked.await.unwrap()
+        };
+        assert_eq!(ask().await, (vec![true, true, false, true], vec!["a".to_owned()]));
+        bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1)]).await;
+        assert_eq!(ask().await, (vec![false, true, false, true], vec![]));
+        bank.apply(&[], &[credit_row(&entry, 1)]).await;
+        assert_eq!(bank.state(&entry).await, Confirmed_);
+        assert_eq!(ask().await.0, [false, false, false, true], "a reference of ours that no entry has is a break each time");
+    }
 }

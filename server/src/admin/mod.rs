@@ -1,0 +1,109 @@
+//! The operators' listener: health, metrics, sources, freshness. Steering is added by the roles that have something to steer.
+
+mod parked;
+mod sources;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use metrics_exporter_prometheus::PrometheusHandle;
+use read_model::{Digest, Reader, Tier};
+use serde_json::{Value, json};
+use sql::Db;
+use standin::journal::Journal;
+
+use crate::signals::Drain;
+
+/// Longest time that readiness waits for the store.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// What the operators' routes look at.
+#[derive(Clone)]
+pub struct Tower {
+    /// The store.
+    pub db: Db,
+    /// The read model.
+    pub reader: Reader,
+    /// Keeps the audit.
+    pub journal: Journal,
+    /// Every metric of this process.
+    pub metrics: PrometheusHandle,
+    /// Whether the process is ending.
+    pub drain: Drain,
+}
+
+/// Health is open, everything else wants an operator. `steering` are the routes of the roles that run here.
+pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/admin/v1/sources", get(sources::list))
+        .route("/admin/v1/sources/{source}/actions", post(sources::act))
+        .route("/admin/v1/freshness", get(sources::freshness))
+        .route("/admin/v1/parked-events", get(parked::list))
+        .route("/admin/v1/tiers", get(tiers))
+        .with_state(tower.clone())
+        .merge(steering)
+        .layer(Authenticate(authenticator));
+    Router::new()
+        .route("/health/live", get(|| async { Json(json!({ "status": "live" })) }))
+        .route("/health/ready", get(ready))
+        .with_state(tower)
+        .merge(guarded)
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+}
+
+/// Ready to be sent requests: the store answers, and the process is not ending.
+async fn ready(State(tower): State<Tower>) -> Response {
+    let answer = |status: StatusCode, text: &str| (status, Json(json!({ "status": text }))).into_response();
+    if tower.drain.is_leaving() {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
+    }
+    match tokio::time::timeout(READY_TIMEOUT, tower.reader.sources()).await {
+        Ok(Ok(_)) => answer(StatusCode::OK, "ready"),
+        _ => answer(StatusCode::SERVICE_UNAVAILABLE, "store does not answer"),
+    }
+}
+
+async fn metrics(State(tower): State<Tower>, caller: Caller) -> Result<Response, Problem> {
+    if !caller.scopes.read {
+        caller.require(Scope::Operate)?;
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], tower.metrics.render()).into_response())
+}
+
+/// Every document of the fast tiers against SQL. Reads all of SQL: for proofs, not for dashboards.
+async fn tiers(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    caller.require(Scope::Operate)?;
+    let digest = |digest: Digest| json!({ "documents": digest.documents, "digest": format!("{:016x}", digest.sum) });
+    let mut views = Vec::new();
+    for (name, tier) in [("memory", Tier::Memory), ("redis", Tier::Redis)] {
+        let compared = read_model::compare(&tower.reader, tier).await;
+        let compared = compared.map_err(store_unavailable)?;
+        views.push(json!({
+            "tier": name,
+            "agrees": compared.shared == compared.tier,
+            "sql": digest(compared.sql),
+            "shared": digest(compared.shared),
+            "kept": digest(compared.tier),
+        }));
+    }
+    Ok(Json(json!({ "tiers": views })))
+}
+
+/// 503 `store-unavailable`.
+fn store_unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Problem {
+    Problem::unavailable("store-unavailable", "The store cannot be asked now", error)
+}
+
+/// Keeps an operator's order in the audit. Before it is done: an order without a trace must not exist, a trace without its
+/// effect may.
+async fn audit(tower: &Tower, caller: &Caller, name: &str, detail: Value) -> Result<(), Problem> {
+    let audited = tower.journal.audit_order(&caller.id, name, detail).await;
+    audited.map_err(|error| Problem::unavailable("journal-unavailable", "The journal does not answer", error))
+}

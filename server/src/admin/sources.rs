@@ -1,0 +1,135 @@
+//! Where the core's data come from: how far each source is, and what a person orders about it.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use edge::{Caller, Problem, Scope, Segment};
+use read_model::{Filling, SourceStatus};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Tower, audit, store_unavailable};
+
+/// Age from which data counts as stale, in milliseconds.
+const STALE_AFTER_MS: i64 = 10_000;
+/// Longest topic prefix, in characters: with a database and a table behind it, it still is a topic's name.
+const PREFIX_LEN_MAX: usize = 100;
+
+async fn statuses(tower: &Tower, caller: &Caller) -> Result<Vec<SourceStatus>, Problem> {
+    caller.require(Scope::Operate)?;
+    tower.reader.sources().await.map_err(store_unavailable)
+}
+
+/// `GET /admin/v1/sources`
+pub async fn list(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let mut views = Vec::new();
+    for status in statuses(&tower, &caller).await? {
+        let filling = read_model::filling(&tower.db, &status.source).await.map_err(store_unavailable)?;
+        views.push(view(&status, filling.as_ref()));
+    }
+    Ok(Json(json!({ "sources": views })))
+}
+
+fn view(s: &SourceStatus, filling: Option<&Filling>) -> Value {
+    let shadow = filling.filter(|filling| filling.served.is_some()).map(|filling| {
+        json!({
+            "generation": filling.status.generation,
+            "loaded": filling.status.loaded,
+            "events_applied": filling.status.events_applied,
+            "events_behind": filling.status.events_behind,
+        })
+    });
+    json!({
+        "source": s.source,
+        "generation": s.generation,
+        "rebuilding": s.rebuilding,
+        "shadow": shadow,
+        "topic_prefix": filling.and_then(|filling| filling.topic_prefix.as_deref()),
+        "loaded": s.loaded,
+        "halted": s.halted,
+        "identity": s.identity,
+        "applied_seq": s.applied_seq,
+        "events_applied": s.events_applied,
+        "events_behind": s.events_behind,
+    })
+}
+
+/// What a person orders about a source.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    /// A halted source goes on from its offsets: the cause was removed.
+    Resume,
+    /// Clears the doubt over the whole source. Accounts named by a parked event stay in doubt.
+    Trust,
+    /// Opens a new generation, to be filled from a new snapshot in the shadow of the one that is served.
+    Rebuild,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    action: Action,
+    reason: String,
+    topic_prefix: Option<String>,
+}
+
+/// `POST /admin/v1/sources/{source}/actions`
+pub async fn act(
+    State(tower): State<Tower>,
+    caller: Caller,
+    Segment(source): Segment,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
+    check_prefix(&order)?;
+    let known = statuses(&tower, &caller).await?;
+    known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
+    let name = match order.action {
+        Action::Resume => "source.resume",
+        Action::Trust => "source.trust",
+        Action::Rebuild => "source.rebuild",
+    };
+    let detail = json!({ "source": source, "topic_prefix": order.topic_prefix, "why": order.reason });
+    audit(&tower, &caller, name, detail).await?;
+    let changed = match order.action {
+        Action::Resume => read_model::resume(&tower.db, &source).await.map_err(store_unavailable)?,
+        Action::Trust => read_model::trust(&tower.db, &source).await.map_err(store_unavailable)?,
+        Action::Rebuild => {
+            let opened = read_model::open_generation(&tower.db, &source, order.topic_prefix.as_deref()).await;
+            let opened = opened.map_err(store_unavailable)?;
+            return Ok(Json(json!({ "source": source, "changed": opened.is_some(), "rebuilding": opened })));
+        }
+    };
+    Ok(Json(json!({ "source": source, "changed": changed })))
+}
+
+fn check_prefix(order: &Order) -> Result<(), Problem> {
+    let Some(prefix) = &order.topic_prefix else { return Ok(()) };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let detail = match prefix {
+        _ if order.action != Action::Rebuild => "only a rebuild is read from other topics",
+        prefix if !(1..=PREFIX_LEN_MAX).contains(&prefix.len()) || !prefix.chars().all(legal) => {
+            "1 to 100 letters, digits, dots, hyphens, underscores"
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::bad_request("The order is not valid").error("/topic_prefix", "invalid", detail))
+}
+
+/// `GET /admin/v1/freshness`
+pub async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let sources = statuses(&tower, &caller).await?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let view = |s: &SourceStatus| {
+        let freshness = s.freshness(false, now_ms - STALE_AFTER_MS);
+        let as_of = freshness.as_of_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        json!({
+            "source": s.source,
+            "quality": freshness.quality.as_str(),
+            "as_of": as_of.map(|at| at.to_string()),
+            "age_ms": freshness.as_of_ms.map(|ms| (now_ms - ms).max(0)),
+            "watermark": freshness.watermark.to_hex(),
+        })
+    };
+    Ok(Json(json!({ "freshness": sources.iter().map(view).collect::<Vec<_>>() })))
+}

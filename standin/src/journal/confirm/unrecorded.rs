@@ -1,0 +1,58 @@
+//! What a read model that is filled anew asks the journal: which rows are news, and where holds are.
+
+use std::collections::BTreeSet;
+
+use sql::{Tx, params, placeholders};
+
+use super::{LegSeen, texts};
+use crate::journal::record::KEYS_PER_STATEMENT;
+use crate::journal::{Journal, JournalError};
+
+impl Journal {
+    /// For each row whether telling it to [`Journal::confirm`] would change anything: it carries a reference of ours, and is
+    /// not recorded on its leg yet. Locks nothing.
+    pub async fn is_news(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Vec<bool>, JournalError> {
+        let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
+        let booked = self.entries_of(tx, &seen).await?;
+        let refs: BTreeSet<&str> = booked.keys().map(String::as_str).collect();
+        let refs: Vec<&str> = refs.into_iter().collect();
+        let mut recorded: BTreeSet<(String, String, String, i64)> = BTreeSet::new();
+        for refs in refs.chunks(KEYS_PER_STATEMENT) {
+            let sql = format!(
+                "SELECT e.core_ref AS core_ref, l.kind AS kind, l.row_key AS row_key, l.posting_no AS posting_no \
+                 FROM entries e JOIN legs l ON l.entry_id = e.id \
+                 WHERE e.core = ? AND e.core_ref IN ({}) AND l.row_key IS NOT NULL AND l.posting_no IS NOT NULL",
+                placeholders(refs.len())
+            );
+            let mut values = params![&*self.core];
+            values.extend(texts(refs));
+            for row in tx.query(&sql, values).await? {
+                recorded.insert((row.get("core_ref")?, row.get("kind")?, row.get("row_key")?, row.get("posting_no")?));
+            }
+        }
+        let news = |row: &LegSeen| {
+            let ours = booked.contains_key(&row.core_ref) || self.references.marks(&row.core_ref);
+            let leg = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone(), row.posting_no);
+            ours && !recorded.contains(&leg)
+        };
+        Ok(seen.iter().map(news).collect())
+    }
+
+    /// Every account on which a hold counts, in byte order.
+    pub async fn accounts_with_holds(&self, tx: &mut Tx) -> Result<Vec<String>, JournalError> {
+        let (mut accounts, mut after) = (Vec::new(), String::new());
+        loop {
+            let sql = "SELECT account, held_minor FROM lanes WHERE account > ? ORDER BY account LIMIT ?";
+            let rows = tx.query(sql, params![&after, KEYS_PER_STATEMENT as u32]).await?;
+            for row in &rows {
+                after = row.get("account")?;
+                if row.get::<i64>("held_minor")? != 0 {
+                    accounts.push(after.clone());
+                }
+            }
+            if rows.len() < KEYS_PER_STATEMENT {
+                return Ok(accounts);
+            }
+        }
+    }
+}
