@@ -5,6 +5,7 @@
 
 mod answer;
 mod calendar;
+mod counts;
 pub mod health;
 pub mod metrics;
 pub mod mode;

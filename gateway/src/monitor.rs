@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use standin::journal::{Backlog, EntryId, Journal, JournalError, ModeOrder};
+use standin::journal::{Journal, JournalError, ModeOrder};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use crate::counts::Counts;
 use crate::health::{CoreHealth, Health, Policy, Signal};
-use crate::metrics::{BREAKS, CONTRADICTED, ENTRIES, HEALTH_CHANGES_TOTAL, OLDEST_OPEN_SECONDS, STANDS_IN};
+use crate::metrics::{HEALTH_CHANGES_TOTAL, STANDS_IN};
 use crate::mode::{Mode, View};
 use crate::submission::Gateway;
 
@@ -107,7 +108,7 @@ impl Monitor {
     pub async fn run(self, gateway: Gateway, drain: impl Future<Output = ()>) {
         let probes = self.probe();
         let looks = self.look(&gateway);
-        let counts = self.count();
+        let counts = self.count(&gateway);
         tokio::select! {
             () = async { tokio::join!(probes, looks, counts); } => {}
             () = drain => {}
@@ -136,31 +137,19 @@ impl Monitor {
         }
     }
 
-    async fn count(&self) {
-        let mut ticks = ticks(self.options.count_every);
-        let mut looked_up_to = None;
+    async fn count(&self, gateway: &Gateway) {
+        let MonitorOptions { count_every, confirmed_within, .. } = self.options;
+        let instance = gateway.instance().clone();
+        let mut counts = Counts::new(self.journal.clone(), instance, count_every, confirmed_within);
+        let mut ticks = ticks(count_every);
         loop {
             ticks.tick().await;
-            if let Err(err) = self.count_once(&mut looked_up_to).await {
+            let stands_in = self.watch.view().mode() == Mode::StandIn;
+            metrics::gauge!(STANDS_IN).set(if stands_in { 1 } else { 0 });
+            if let Err(err) = counts.count().await {
                 tracing::warn!(error = %err, "the journal's backlog cannot be counted");
             }
         }
-    }
-
-    async fn count_once(&self, looked_up_to: &mut Option<EntryId>) -> Result<(), JournalError> {
-        let unconfirmed = self.journal.find_unconfirmed(self.options.confirmed_within, looked_up_to.take()).await?;
-        *looked_up_to = unconfirmed.next_after;
-        let Backlog { by_state, oldest_open, contradicted, breaks } = self.journal.backlog().await?;
-        let gauge = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-        for (state, count) in by_state {
-            metrics::gauge!(ENTRIES, "state" => state.as_str()).set(gauge(count));
-        }
-        metrics::gauge!(OLDEST_OPEN_SECONDS).set(oldest_open.as_secs_f64());
-        metrics::gauge!(CONTRADICTED).set(gauge(contradicted));
-        metrics::gauge!(BREAKS).set(gauge(breaks));
-        let stands_in = self.watch.view().mode() == Mode::StandIn;
-        metrics::gauge!(STANDS_IN).set(if stands_in { 1 } else { 0 });
-        Ok(())
     }
 
     async fn look_once(&self, gateway: &Gateway) -> Result<(), JournalError> {

@@ -87,6 +87,10 @@ impl Gateway {
         &self.shared.journal
     }
 
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.shared.instance
+    }
+
     pub(crate) fn core(&self) -> &dyn CoreConnector {
         &*self.shared.core
     }

@@ -38,7 +38,7 @@ pub struct Claimed {
 pub struct Claims {
     /// Ours to send now.
     pub claimed: Vec<Claimed>,
-    /// Somebody else holds a lane of theirs.
+    /// Somebody else holds a lane of theirs, or they cannot be read.
     pub locked: Vec<EntryId>,
 }
 
@@ -134,8 +134,8 @@ impl Journal {
         self.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
     }
 
-    /// Claims those of `ids` that may be sent now. When a lane is locked the entries are claimed one by one: whoever holds that
-    /// lane keeps back the entries of that lane and no others.
+    /// Claims those of `ids` that may be sent now. When a lane is locked, or an entry cannot be read, the entries are claimed one
+    /// by one: that keeps back the entries of that lane, or that entry, and no others.
     pub async fn claim_free(
         &self,
         fence: &Fence,
@@ -143,14 +143,14 @@ impl Journal {
         ids: Vec<EntryId>,
     ) -> Result<Claims, JournalError> {
         match self.claim(fence, instance, ids.clone()).await {
-            Err(err) if err.is_retryable() => tracing::debug!(error = %err, "entries are claimed one by one"),
+            Err(err) if keeps_back(&err) => tracing::warn!(error = %err, "entries are claimed one by one"),
             outcome => return outcome.map(|claimed| Claims { claimed, locked: Vec::new() }),
         }
         let mut claims = Claims::default();
         for id in ids {
             match self.claim(fence, instance, vec![id.clone()]).await {
                 Ok(claimed) => claims.claimed.extend(claimed),
-                Err(err) if err.is_retryable() => claims.locked.push(id),
+                Err(err) if keeps_back(&err) => claims.locked.push(id),
                 // What was claimed before is ours to send; the error comes again if it is one for good.
                 Err(err) if claims.claimed.is_empty() => return Err(err),
                 Err(_) => break,
@@ -219,7 +219,7 @@ impl Journal {
     }
 
     /// Entries to be found out about: unknown ones, and those Submitting since before `submitting_before_us`; a page of them,
-    /// in order of id.
+    /// in order of id. One that cannot be read is logged and left out.
     pub async fn unresolved(
         &self,
         submitting_before_us: i64,
@@ -236,10 +236,11 @@ impl Journal {
         );
         let after = after.map_or("", EntryId::as_str);
         let rows = self.db.query(&sql, params![after, submitting_before_us, limit]).await?;
-        rows.iter()
-            .map(|row| {
+        let readable = rows.iter().filter_map(|row| Entry::read_or_complain(row).map(|entry| (row, entry)));
+        readable
+            .map(|(row, entry)| {
                 Ok(Unresolved {
-                    entry: Entry::read(row)?,
+                    entry,
                     first_attempt_age_ms: u64::try_from(age_ms(row, "first_us")?).unwrap_or(0),
                     attempts: row.get("attempts")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
@@ -247,6 +248,11 @@ impl Journal {
             })
             .collect()
     }
+}
+
+/// Is it about one entry or lane, so that others can be claimed?
+fn keeps_back(err: &JournalError) -> bool {
+    err.is_retryable() || matches!(err, JournalError::Corrupt(_) | JournalError::NoSuchEntry)
 }
 
 /// Milliseconds from a stamp of the SQL server's to its `now_ms`; zero where there is none.

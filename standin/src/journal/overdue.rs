@@ -102,14 +102,16 @@ impl Journal {
                 );
                 let after = after.as_ref().map_or("", EntryId::as_str);
                 let rows = tx.query(&sql, params![after, within_us, NOT_CONFIRMED, PAGE]).await?;
-                let entries: Vec<Entry> = rows.iter().map(Entry::read).collect::<Result<_, _>>()?;
+                let whole = i64::try_from(rows.len()) == Ok(PAGE);
+                let last = rows.last().filter(|_| whole).map(|row| row.get::<String>("id")).transpose()?;
+                let next_after = last.and_then(|id| EntryId::parse(&id));
+                let entries: Vec<Entry> = rows.iter().filter_map(Entry::read_or_complain).collect();
                 if entries.is_empty() {
-                    return Ok(Unconfirmed::default());
+                    return Ok(Unconfirmed { found: 0, next_after });
                 }
                 let legs = entries.iter().flat_map(|entry| entry.command.legs());
                 let accounts: Vec<String> = legs.map(|(_, account)| account.to_owned()).collect();
                 let sheet = facts.read(tx, &accounts).await?;
-                let last = if entries.len() == PAGE as usize { entries.last().map(|entry| entry.id.clone()) } else { None };
                 let mut found = 0;
                 for entry in entries {
                     let complete_us = sheet.as_of_us(&entry.command);
@@ -117,7 +119,7 @@ impl Journal {
                         found += usize::from(keep_break(tx, &entry.core_ref, "", "", NOT_CONFIRMED).await?);
                     }
                 }
-                Ok(Unconfirmed { found, next_after: last })
+                Ok(Unconfirmed { found, next_after })
             })
         })
         .await

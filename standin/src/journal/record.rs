@@ -123,6 +123,15 @@ pub(super) fn state_of(row: &Row) -> Result<EntryState, JournalError> {
 }
 
 impl Entry {
+    /// Reads a row of a list in which one bad row must not hide the others.
+    pub(super) fn read_or_complain(row: &Row) -> Option<Self> {
+        let complain = |err: &JournalError| {
+            let id: &str = row.get("id").unwrap_or_default();
+            tracing::error!(entry = id, error = %err, "an entry of the journal cannot be read; it is passed over");
+        };
+        Self::read(row).inspect_err(complain).ok()
+    }
+
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let command: &[u8] = row.get("command")?;
         Ok(Self {

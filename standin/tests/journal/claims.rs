@@ -281,6 +281,34 @@ on_every_engine! {
         assert_eq!(bank.record(absent(2)).await.entry.state, Queued);
     }
 
+    async fn an_entry_that_cannot_be_read_hides_no_other_one(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 1_000).await;
+        bank.account("d", 0).await;
+        let [broken, good] = [bank.queued("a", "b", 1).await, bank.queued("c", "d", 1).await];
+        let command = async |command: Vec<u8>| {
+            let sql = "UPDATE entries SET command = ? WHERE id = ?";
+            bank.db.exec(sql, sql::params![command, broken.id.as_str()]).await.unwrap();
+        };
+        command(b"{".to_vec()).await;
+        let fence = bank.fence().await;
+        let claims = bank.journal.claim_free(&fence, &bank.instance, ids(&[&broken, &good])).await.unwrap();
+        assert_eq!((claims.claimed[0].entry.id.clone(), claims.locked), (good.id.clone(), ids(&[&broken])));
+        bank.db.exec("UPDATE entries SET state = 'outcome_unknown'", vec![]).await.unwrap();
+        let unresolved = bank.journal.unresolved(0, None, 10).await.unwrap();
+        assert_eq!(unresolved.into_iter().map(|u| u.entry.id).collect::<Vec<_>>(), ids(&[&good]));
+        bank.db.exec("UPDATE entries SET state = 'posted'", vec![]).await.unwrap();
+        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![now_us() + 10_000_000]).await.unwrap();
+        let found = bank.journal.find_unconfirmed(std::time::Duration::from_micros(1), None).await.unwrap();
+        assert_eq!(found.found, 1);
+        // As it was, so that the tables agree again.
+        command(serde_json::to_vec(&broken.command).unwrap()).await;
+        let restore = "UPDATE entries SET state = ? WHERE id = ?";
+        for (id, state) in [(&broken.id, "queued"), (&good.id, "submitting")] {
+            bank.db.exec(restore, sql::params![state, id.as_str()]).await.unwrap();
+        }
+    }
+
     async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
