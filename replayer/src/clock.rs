@@ -21,6 +21,8 @@ struct Seen {
     first_attempt_ms: u64,
     /// How many attempts there were when the rest was seen.
     attempts: i64,
+    /// How many of them might have posted when their end was seen.
+    doubtful: i64,
     ended_ms: Option<u64>,
     not_found_asked_ms: Option<u64>,
 }
@@ -48,13 +50,19 @@ impl Observations {
             since_ms: now_ms,
             first_attempt_ms,
             attempts: entry.attempts,
+            doubtful: entry.doubtful,
             ended_ms: None,
             not_found_asked_ms: None,
         };
         let seen = self.seen.entry(entry.entry.id.clone()).or_insert(fresh);
         if seen.attempts != entry.attempts {
             // Sent again since, from the queue or by another replayer: what was seen of earlier attempts proves nothing any more.
-            *seen = Seen { since_ms: seen.since_ms, ..fresh };
+            let Seen { since_ms, doubtful, ended_ms, .. } = *seen;
+            *seen = Seen { since_ms, doubtful, ended_ms, ..fresh };
+        }
+        if seen.doubtful != entry.doubtful {
+            // An attempt that posts nothing leaves the end of the others where it was. Any other has an end of its own.
+            (seen.doubtful, seen.ended_ms) = (entry.doubtful, None);
         }
         // Of two readings of one clock over a wire the earlier is the careful one.
         seen.first_attempt_ms = seen.first_attempt_ms.min(first_attempt_ms);
@@ -124,7 +132,7 @@ mod tests {
             business_day: 0,
             updated_us: 0,
         };
-        Unresolved { entry, first_attempt_age_ms, attempts, ended: true }
+        Unresolved { entry, first_attempt_age_ms, attempts, doubtful: attempts, ended: true }
     }
 
     fn unresolved(attempts: i64, first_attempt_age_ms: u64) -> Unresolved {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::core::Enquiry;
 use schemas::entry::Evidence;
 use standin::journal::{Change, Entry, EntryId, Instance, JournalError, Unresolved};
-use standin::resolution::{Patience, UnknownOutcome, refusal_settles, remembered_until};
+use standin::resolution::{Patience, UnknownOutcome, remembered_until};
 use standin::settle::{self, UNRESOLVED};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) enum Work {
     /// Ask the core.
     Enquire(Unresolved, UnknownOutcome),
     /// Send the same reference again.
-    Resend(Entry, UnknownOutcome),
+    Resend(Unresolved, UnknownOutcome),
     /// Absence is proven.
     Requeue(Unresolved),
     /// A person decides.
@@ -54,8 +54,10 @@ impl Work {
     /// About which entry.
     pub(crate) fn id(&self) -> &EntryId {
         match self {
-            Self::Abandon(entry) | Self::Resend(entry, _) | Self::Park(entry) => &entry.id,
-            Self::Enquire(unresolved, _) | Self::Requeue(unresolved) => &unresolved.entry.id,
+            Self::Abandon(entry) | Self::Park(entry) => &entry.id,
+            Self::Enquire(unresolved, _) | Self::Resend(unresolved, _) | Self::Requeue(unresolved) => {
+                &unresolved.entry.id
+            }
         }
     }
 
@@ -100,7 +102,7 @@ impl Inquiry {
                 self.record(vec![park]).await
             }
             Work::Enquire(unresolved, known) => self.enquire(unresolved, known).await,
-            Work::Resend(entry, known) => self.resend(entry, known).await,
+            Work::Resend(unresolved, known) => self.resend(unresolved, known).await,
         };
         done.unwrap_or_else(Came::Failed)
     }
@@ -119,29 +121,30 @@ impl Inquiry {
                 tracing::warn!(entry = %entry.id, reason, "the core answers an enquiry, and nothing that is declared");
                 return Ok(Came::InVain { silent: true });
             }
-            Enquiry::Refused { .. } if unresolved.attempts > 1 && !self.settles(known, asked_ms) => {
-                return Ok(Came::InVain { silent: false });
-            }
             Enquiry::Posted { .. } | Enquiry::Refused { .. } => {}
         }
-        let changes = settle::after_enquiry(entry, &found, |code| self.sender.reason(entry, code));
+        let quiet_up_to = self.quiet_up_to(unresolved, known, asked_ms);
+        if matches!(found, Enquiry::Refused { .. }) && unresolved.attempts > 1 && quiet_up_to == 0 {
+            // The journal would take it for no answer.
+            return Ok(Came::InVain { silent: false });
+        }
+        let changes = settle::after_enquiry(entry, &found, quiet_up_to, |code| self.sender.reason(entry, code));
         self.record(changes).await
     }
 
     /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
-    async fn resend(&self, entry: &Entry, known: &UnknownOutcome) -> Result<Came, JournalError> {
-        let begun_ms = self.now_ms();
-        let Some(claimed) = self.sender.journal.begin_resend(&self.sender.fence, &self.instance, &entry.id).await?
-        else {
+    async fn resend(&self, unresolved: &Unresolved, known: &UnknownOutcome) -> Result<Came, JournalError> {
+        let entry = &unresolved.entry;
+        let alone_after = self.quiet_up_to(unresolved, known, self.now_ms());
+        let (journal, fence) = (&self.sender.journal, &self.sender.fence);
+        let Some(claimed) = journal.begin_resend(fence, &self.instance, &entry.id, alone_after).await? else {
             return Ok(Came::Settled);
         };
         let attempt = claimed.attempt;
-        let (outcome, mut changes) = self.sender.post(entry, attempt, self.time_to_resend(known)).await;
-        if changes.iter().any(|change| change.evidence == Evidence::CoreRefused) && !self.settles(known, begun_ms) {
-            // A refusal is no answer while an earlier attempt may still post.
-            changes = vec![Change::new(entry.id.clone(), Evidence::NoAnswer).ending(attempt)];
-        }
-        let settled = is_settled(&changes);
+        let (outcome, changes) = self.sender.post(entry, attempt, self.time_to_resend(known)).await;
+        // The journal takes a refusal for no answer while an earlier attempt may still post.
+        let refused = changes.iter().any(|change| change.evidence == Evidence::CoreRefused);
+        let settled = is_settled(&changes) && (alone_after > 0 || !refused);
         if let Err(err) = self.sender.record(&entry.id, attempt, changes).await {
             tracing::warn!(entry = %entry.id, error = %err, "an outcome of a resend was not recorded; it will be found out");
             return Ok(Came::Unrecorded { attempt });
@@ -156,9 +159,9 @@ impl Inquiry {
         self.sender.timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.now_ms())))
     }
 
-    /// Does a refusal of something begun at `begun_ms` end the entry? `known` tells when the earlier attempts had ended.
-    fn settles(&self, known: &UnknownOutcome, begun_ms: u64) -> bool {
-        refusal_settles(&self.sender.core.capabilities(), begun_ms, [known.ended_ms])
+    /// Attempts up to this number can take no effect any more at `at_ms`; 0 = that is not known.
+    fn quiet_up_to(&self, unresolved: &Unresolved, known: &UnknownOutcome, at_ms: u64) -> i64 {
+        if known.is_quiet(&self.sender.core.capabilities(), at_ms) { unresolved.attempts } else { 0 }
     }
 
     async fn record(&self, changes: Vec<Change>) -> Result<Came, JournalError> {

@@ -114,7 +114,7 @@ impl Resolver {
                 Step::Enquire | Step::Resend if waits => continue,
                 Step::WaitUntil(_) => continue,
                 Step::Enquire => Work::Enquire(unresolved, known),
-                Step::Resend => Work::Resend(unresolved.entry, known),
+                Step::Resend => Work::Resend(unresolved, known),
                 Step::Requeue => Work::Requeue(unresolved),
                 Step::Park => Work::Park(unresolved.entry),
             };

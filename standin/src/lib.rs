@@ -1,8 +1,9 @@
 //! The stand-in: the journal of writes, the lanes that order them, the rules that admit them.
 //!
-//! `lane`, `rules`, `admission` and `resolution` decide and touch nothing; `journal` acts.
+//! `lane`, `rules`, `admission`, `resolution` and `clock` decide and touch nothing; `journal` acts.
 
 pub mod admission;
+pub mod clock;
 pub mod instance_lock;
 pub mod journal;
 pub mod lane;

@@ -84,14 +84,64 @@ pub fn remembered_until(core: &Capabilities, first_attempt_ms: u64, patience: &P
     Some(first_attempt_ms.saturating_add(for_ms.checked_sub(core.request_lifetime_ms_max)?))
 }
 
-/// May the refusal that answered one attempt end its entry?
+impl UnknownOutcome {
+    /// Can no attempt that was known at `at_ms` take effect any more? Then all have ended, and the longest lifetime is over.
+    pub fn is_quiet(&self, core: &Capabilities, at_ms: u64) -> bool {
+        self.ended_ms.is_some_and(|ended| ended.saturating_add(core.request_lifetime_ms_max) <= at_ms)
+    }
+}
+
+/// One recorded attempt, as far as the refusal of another one asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub n: i64,
+    /// No earlier attempt could take effect any more when this one was recorded. True of the first attempt, of every attempt from
+    /// the queue, and of a resend when its sender had seen it ([`UnknownOutcome::is_quiet`]).
+    pub alone: bool,
+    /// Whether it can still take effect.
+    pub end: AttemptEnd,
+}
+
+/// What is known of an attempt's effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptEnd {
+    /// Its sender has not ended it.
+    Open,
+    /// It ended, and has posted or may still post: it was answered so, or not at all.
+    MayPost,
+    /// The core refused it, or no byte of it left: it posts nothing.
+    Harmless,
+}
+
+/// What the core refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// This attempt: it was the answer to it.
+    Attempt(i64),
+    /// Some attempt with this reference: it was the answer to an enquiry.
+    Reference {
+        /// Attempts up to this number could take no effect any more when the core was asked; 0 = that is not known of any.
+        quiet_up_to: i64,
+    },
+}
+
+/// Does a refusal end its entry? Only when no other attempt can post. Otherwise it is no answer.
 ///
-/// Only when no other attempt can take effect: a core that keeps no refusals under their references may refuse a resend and then
-/// post the first attempt, which was late. `attempt_ms` is when the refused attempt was recorded; `others` are the ends of all
-/// other attempts that may have left bytes and got no answer, `None` for one that may still be under way. When it does not settle, it is no answer.
-pub fn refusal_settles(core: &Capabilities, attempt_ms: u64, others: impl IntoIterator<Item = Option<u64>>) -> bool {
-    let over = |ended: u64| ended.saturating_add(core.request_lifetime_ms_max) <= attempt_ms;
-    others.into_iter().all(|ended| ended.is_some_and(over))
+/// A core that keeps no refusals under their references may refuse one attempt and post another: an earlier one that was late, or a
+/// resend by another process. No clock is read here, because the attempts come from hosts with clocks of their own.
+pub fn refusal_settles(refused: Refused, attempts: &[Attempt]) -> bool {
+    let harmless = |attempt: &Attempt| attempt.end == AttemptEnd::Harmless;
+    match refused {
+        Refused::Attempt(n) => {
+            // What came before an attempt that was alone is over.
+            let since = attempts.iter().filter(|attempt| attempt.alone).map(|attempt| attempt.n).max().unwrap_or(0);
+            attempts.iter().filter(|attempt| attempt.n >= since && attempt.n != n).all(harmless)
+        }
+        Refused::Reference { quiet_up_to } => {
+            attempts.len() <= 1 || attempts.iter().all(|attempt| attempt.n <= quiet_up_to || harmless(attempt))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -156,14 +206,42 @@ mod tests {
         assert_eq!(resolve(&core, &entry, &PATIENCE, 4_000), Step::WaitUntil(60_000));
     }
 
+    fn attempts<const N: usize>(all: [(bool, AttemptEnd); N]) -> Vec<Attempt> {
+        (1..).zip(all).map(|(n, (alone, end))| Attempt { n, alone, end }).collect()
+    }
+
     #[test]
-    fn a_refusal_settles_only_when_no_other_attempt_can_still_post() {
-        let core = core(Some(10_000), false);
-        assert!(refusal_settles(&core, 100, []));
-        assert!(!refusal_settles(&core, 100, [None]), "one may still be under way");
-        assert!(!refusal_settles(&core, 5_099, [Some(100)]), "one may still be in the core's hands");
-        assert!(refusal_settles(&core, 5_100, [Some(100)]));
-        assert!(!refusal_settles(&core, 5_100, [Some(100), Some(101)]));
+    fn the_refusal_of_an_attempt_settles_only_when_no_other_can_still_post() {
+        use AttemptEnd::{Harmless, MayPost, Open};
+        let settles = |n, all: &[Attempt]| refusal_settles(Refused::Attempt(n), all);
+        assert!(settles(1, &attempts([(true, Harmless)])));
+        assert!(!settles(2, &attempts([(true, Open), (false, Harmless)])), "the first may still be under way");
+        assert!(!settles(2, &attempts([(true, MayPost), (false, Harmless)])), "the first may be in the core's hands");
+        assert!(settles(2, &attempts([(true, MayPost), (true, Harmless)])), "the first was over before");
+        assert!(!settles(1, &attempts([(true, Harmless), (false, Open)])), "it was sent again, and that may post");
+        assert!(!settles(1, &attempts([(true, Harmless), (false, MayPost)])));
+        assert!(settles(1, &attempts([(true, Harmless), (false, Harmless)])), "both were refused");
+        assert!(!settles(3, &attempts([(true, MayPost), (true, MayPost), (false, Harmless)])));
+    }
+
+    #[test]
+    fn a_refusal_found_by_an_enquiry_may_be_that_of_any_attempt() {
+        use AttemptEnd::{Harmless, MayPost};
+        let settles = |quiet_up_to, all: &[Attempt]| refusal_settles(Refused::Reference { quiet_up_to }, all);
+        assert!(settles(0, &attempts([(true, MayPost)])), "there was only one");
+        let resent = attempts([(true, MayPost), (true, MayPost)]);
+        assert!(!settles(0, &resent), "it may be the first that was refused, and the second that posts");
+        assert!(!settles(1, &resent), "sent again since the core was asked");
+        assert!(settles(2, &resent));
+        assert!(settles(0, &attempts([(true, Harmless), (false, Harmless)])));
+    }
+
+    #[test]
+    fn nothing_comes_any_more_a_lifetime_after_the_last_end() {
+        let core = core(None, true);
+        assert!(!FRESH.is_quiet(&core, u64::MAX));
+        let ended = UnknownOutcome { ended_ms: Some(100), ..FRESH };
+        assert!(!ended.is_quiet(&core, 5_099) && ended.is_quiet(&core, 5_100));
     }
 
     #[test]

@@ -79,7 +79,16 @@ pub fn after_post(
 }
 
 /// The changes that an enquiry about an unknown outcome makes; none for *not found* and for no answer, which prove nothing by themselves.
-pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Option<String>) -> Vec<Change> {
+///
+/// `quiet_up_to`: attempts up to this number could take no effect any more when the core was asked ([`Refused::Reference`]).
+///
+/// [`Refused::Reference`]: crate::resolution::Refused::Reference
+pub fn after_enquiry(
+    entry: &Entry,
+    found: &Enquiry,
+    quiet_up_to: i64,
+    reason: impl Fn(&str) -> Option<String>,
+) -> Vec<Change> {
     let change = |evidence| Change::new(entry.id.clone(), evidence);
     match found {
         Enquiry::Posted { posting, .. } => match same_legs(&legs(entry), found) {
@@ -87,7 +96,8 @@ pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Op
             LegsMatch::Same | LegsMatch::Untold => vec![change(Evidence::CorePosted).with_posting(posting.clone())],
         },
         Enquiry::Refused { code } => {
-            vec![change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))]
+            let refused = change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()));
+            vec![refused.asked_when_quiet(quiet_up_to)]
         }
         Enquiry::NotFound | Enquiry::Unavailable { .. } | Enquiry::NotUnderstood { .. } => Vec::new(),
     }
@@ -96,7 +106,7 @@ pub fn after_enquiry(entry: &Entry, found: &Enquiry, reason: impl Fn(&str) -> Op
 /// The changes after a duplicate-reference answer to attempt `n`: its outcome is unknown until the enquiry says the same legs.
 pub fn after_duplicate(entry: &Entry, n: i64, found: &Enquiry, reason: impl Fn(&str) -> Option<String>) -> Vec<Change> {
     let unknown = Change::new(entry.id.clone(), Evidence::NoAnswer).ending(n);
-    std::iter::once(unknown).chain(after_enquiry(entry, found, reason)).collect()
+    std::iter::once(unknown).chain(after_enquiry(entry, found, 0, reason)).collect()
 }
 
 fn legs(entry: &Entry) -> Vec<CoreLeg> {

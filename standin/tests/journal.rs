@@ -38,5 +38,7 @@ mod pressure;
 mod proxy;
 #[path = "journal/references.rs"]
 mod references;
+#[path = "journal/refusals.rs"]
+mod refusals;
 #[path = "journal/waiting.rs"]
 mod waiting;

@@ -1,13 +1,16 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
 //! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
-//! `may_go_direct`, `may_replay`, `releases`, `resolve`, `remembers`, `refusal_settles`); what it adds is who calls them when, and
+//! `may_go_direct`, `may_replay`, `releases`, `resolve`, `remembers`, `refusal_settles`, `Ages`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!
 //! **One action is one atomic step of one party**: an SQL transaction, the bytes leaving, the core taking a request up, a record, an
 //! applied core transaction. Parties run in any order, so *pausing* a process (SIGSTOP, a full run queue, a slow network) needs no
 //! action: it is a party that takes no step for a while and then goes on from where it was. A lease can therefore run out under any
 //! holder at any time. *Crashing* is an action, bounded; the identity of an instance is taken over only after its process died.
+//!
+//! **Clocks.** Every host has its own (`Locum::clocks`), and the SQL server's may be set back. No step of the protocol as it is reads
+//! the difference of two of them; the variants that do are caught.
 //!
 //! **Abstractions.** A write is its key and its id. Time is two facts per entry, *the lifetime has passed since every attempt ended* and
 //! *the declared memory less the margin is over*, that become numbers only when handed to `resolve` and `remembers`. A message belongs to
@@ -39,7 +42,9 @@ mod model {
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use model::compositions::{NO_FAULTS, balance_first, one_write, retries, row_by_row, takeover, three_writes};
+use model::compositions::{
+    NO_FAULTS, abandoned, balance_first, one_write, retries, row_by_row, takeover, three_writes,
+};
 use model::properties::{AGREE, M2, ONWARD, R1, R2, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
 use model::variants::Class::{self, Both, Enquiry, Memory, Neither};
@@ -108,6 +113,15 @@ const LOSS: Budget = Budget { losses: 1, ..NO_FAULTS };
 fn one_write_survives_every_fault_at_once() {
     for class in classes() {
         holds("one write", one_write(class));
+    }
+}
+
+#[test]
+fn a_submission_given_up_for_abandoned_while_its_sender_lives_ends_as_the_core_says() {
+    for class in classes() {
+        holds("abandoned", abandoned(class));
+        let more = Budget { abandons: 1, refusals: 2, ..LOSS };
+        holds("abandoned, two refusals", abandoned(class).with(more));
     }
 }
 
@@ -262,6 +276,25 @@ fn a_refusal_of_one_attempt_is_no_failure_while_another_may_post() {
     let faults = Budget { refusals: 1, ..LOSS };
     caught(Variant::AnyRefusalSettles, one_write(Memory).with(faults), &[W4, AGREE]);
     caught(Variant::AnyRefusalSettles, one_write(Both).with(faults), &[W4]);
+}
+
+#[test]
+fn a_gateways_late_refusal_is_no_failure_while_a_resend_may_post() {
+    let faults = Budget { abandons: 1, refusals: 1, ..NO_FAULTS };
+    for class in [Memory, Both] {
+        caught(Variant::GatewayRefusalSettles, abandoned(class).with(faults), &[W4, AGREE]);
+    }
+}
+
+#[test]
+fn the_stamp_of_another_host_says_nothing_on_ones_own_clock() {
+    caught(Variant::StampsCompared, abandoned(Enquiry).with(LOSS), &[W2, W5]);
+}
+
+#[test]
+fn one_clock_that_is_set_back_makes_an_attempt_younger_than_the_cores_memory() {
+    let faults = Budget { set_backs: 1, ..LOSS };
+    caught(Variant::AgeByOneClock, abandoned(Memory).with(faults), &[W2, W5]);
 }
 
 #[test]

@@ -11,9 +11,19 @@ use super::claim::Fence;
 use super::record::EntryId;
 use super::transitions::Change;
 use super::{Instance, JournalError};
+use crate::resolution::{Attempt, AttemptEnd, Refused, refusal_settles};
 
 /// An attempt: the entry and its number.
-pub(super) type Attempt = (EntryId, i64);
+pub(super) type AttemptKey = (EntryId, i64);
+
+/// Why no earlier attempt can take effect any more when a new one is recorded.
+#[derive(Clone, Copy)]
+pub(super) enum Alone {
+    /// It comes from the queue: what leads there has ended every earlier attempt for good.
+    Queued,
+    /// The sender has seen it of the attempts up to this number; it is true if there are no others.
+    After(i64),
+}
 
 /// Records the next attempt of a locked entry.
 pub(super) async fn begin_attempt(
@@ -21,13 +31,18 @@ pub(super) async fn begin_attempt(
     fence: &Fence,
     instance: &Instance,
     id: &EntryId,
+    alone: Alone,
 ) -> Result<i64, JournalError> {
     let row =
         tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
-    let n = row.get::<i64>("n")? + 1;
+    let last: i64 = row.get("n")?;
+    let (n, alone) = match alone {
+        Alone::Queued => (last + 1, true),
+        Alone::After(known) => (last + 1, known == last),
+    };
     tx.exec(
-        "INSERT INTO attempts (entry_id, n, owner, boot, token, started_us) VALUES (?, ?, ?, ?, ?, {now_ms} * 1000)",
-        params![id.as_str(), n, &instance.id, instance.boot, fence.token],
+        "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_us) VALUES (?, ?, ?, ?, ?, ?, {now_ms} * 1000)",
+        params![id.as_str(), n, &instance.id, instance.boot, fence.token, alone],
     )
     .await?;
     Ok(n)
@@ -45,13 +60,13 @@ pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str)
 }
 
 /// The open attempts of earlier holders of this identity: whoever asks holds what only one process can hold.
-pub(super) async fn predecessors_attempts(tx: &mut Tx, instance: &Instance) -> Result<Vec<Attempt>, JournalError> {
+pub(super) async fn predecessors_attempts(tx: &mut Tx, instance: &Instance) -> Result<Vec<AttemptKey>, JournalError> {
     let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?";
     tx.query(sql, params![&instance.id, instance.boot]).await?.iter().map(read).collect()
 }
 
 /// Attempts of these entries that nobody has ended; read with the entries locked.
-pub(super) async fn open_attempts(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeSet<Attempt>, JournalError> {
+pub(super) async fn open_attempts(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeSet<AttemptKey>, JournalError> {
     if ids.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -74,31 +89,78 @@ pub(super) async fn ended_for_ms(tx: &mut Tx, id: &EntryId) -> Result<Option<i64
     Ok(row.get::<Option<i64>>("ended_us")?.map(|ended_us| now_ms.saturating_sub(ended_us / 1_000)))
 }
 
-fn read(row: &Row) -> Result<Attempt, JournalError> {
+fn read(row: &Row) -> Result<AttemptKey, JournalError> {
     Ok((EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?, row.get("n")?))
 }
 
-/// Ends the change's attempt, and answers what the attempts say against its evidence; `None`: nothing.
+/// The results of ended attempts that post nothing: no byte left, or the core refused it. SQL for a list.
+pub(super) const HARMLESS: &str = "'not_sent', 'core_refused'";
+
+/// Every attempt of an entry, as a refusal asks about them.
+async fn attempts_of(tx: &mut Tx, id: &EntryId) -> Result<Vec<Attempt>, JournalError> {
+    let sql = format!(
+        "SELECT n, alone, CASE WHEN ended_us IS NULL THEN 1 ELSE 0 END AS open, \
+         CASE WHEN result IN ({HARMLESS}) THEN 1 ELSE 0 END AS harmless FROM attempts WHERE entry_id = ? ORDER BY n"
+    );
+    let rows = tx.query(&sql, params![id.as_str()]).await?;
+    rows.iter()
+        .map(|row| {
+            let (n, open, harmless): (i64, bool, bool) = (row.get("n")?, row.get("open")?, row.get("harmless")?);
+            let end = match (open, harmless) {
+                (true, _) => AttemptEnd::Open,
+                (false, true) => AttemptEnd::Harmless,
+                (false, false) => AttemptEnd::MayPost,
+            };
+            // The first is alone. Of a later one that does not say so it is not known.
+            let alone = n == 1 || row.get::<Option<bool>>("alone")?.unwrap_or(false);
+            Ok(Attempt { n, alone, end })
+        })
+        .collect()
+}
+
+/// What remains of a change's evidence once the entry's attempts were asked.
+pub(super) enum Heard {
+    /// This is weighed.
+    Evidence(Evidence),
+    /// Nothing is weighed; this is the answer.
+    Verdict(Verdict),
+}
+
+/// Ends the change's attempt, and says what of its evidence counts.
 ///
-/// What an attempt came to counts only while that attempt is open: a record may run again after its commit had landed, a dead
-/// sender's last COMMIT may land, or a sweep act on what it read before, when the entry has gone on and a replayer has it under
-/// way once more. That the core posted is true whoever says it. And nothing is absent while an attempt may be under way.
-pub(super) async fn objection(tx: &mut Tx, change: &Change) -> Result<Option<Verdict>, JournalError> {
+/// - A result counts only for an attempt that is still open. Otherwise a late or repeated COMMIT could move an entry that is under
+///   way again. *Posted* is the exception: it is true whoever says it.
+/// - A refusal counts as no answer while another attempt may post.
+/// - Nothing is absent while an attempt is open.
+pub(super) async fn hear(tx: &mut Tx, change: &Change) -> Result<Heard, JournalError> {
+    let (id, evidence) = (&change.id, change.evidence);
     if let Some(n) = change.ends_attempt {
-        let ended_now = end_attempt(tx, &change.id, n, change.evidence.as_str()).await?;
-        if !ended_now && change.evidence != Evidence::CorePosted {
-            return Ok(Some(Verdict::Nothing));
+        let ended_now = end_attempt(tx, id, n, evidence.as_str()).await?;
+        if !ended_now && evidence != Evidence::CorePosted {
+            return Ok(Heard::Verdict(Verdict::Nothing));
         }
     }
     if let Some(n) = change.of_attempts
-        && attempts_made(tx, &change.id).await? != n
+        && attempts_made(tx, id).await? != n
     {
-        return Ok(Some(Verdict::Nothing));
+        return Ok(Heard::Verdict(Verdict::Nothing));
     }
-    let absent = change.evidence == Evidence::Absent;
-    if absent && !open_attempts(tx, std::slice::from_ref(&change.id)).await?.is_empty() {
-        tracing::error!(entry = %change.id, "absence claimed while an attempt may be under way; not taken");
-        return Ok(Some(Verdict::Forbidden));
+    match evidence {
+        Evidence::Absent if !open_attempts(tx, std::slice::from_ref(id)).await?.is_empty() => {
+            tracing::error!(entry = %id, "absence claimed while an attempt may be under way; not taken");
+            Ok(Heard::Verdict(Verdict::Forbidden))
+        }
+        Evidence::CoreRefused => {
+            let refused = match change.ends_attempt {
+                Some(n) => Refused::Attempt(n),
+                None => Refused::Reference { quiet_up_to: change.quiet_up_to },
+            };
+            if refusal_settles(refused, &attempts_of(tx, id).await?) {
+                return Ok(Heard::Evidence(evidence));
+            }
+            tracing::info!(entry = %id, "a refusal does not end an entry of which another attempt may post");
+            Ok(Heard::Evidence(Evidence::NoAnswer))
+        }
+        _ => Ok(Heard::Evidence(evidence)),
     }
-    Ok(None)
 }

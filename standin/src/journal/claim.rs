@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemas::entry::{EntryState, Evidence, Verdict};
 use sql::{Row, Tx, params, placeholders};
 
-use super::attempts::{begin_attempt, end_attempt};
+use super::attempts::{Alone, HARMLESS, begin_attempt, end_attempt};
 use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::transitions::now_us;
 use super::workset::WorkSet;
@@ -67,6 +67,8 @@ pub struct Unresolved {
     pub first_attempt_age_ms: u64,
     /// How many attempts there were.
     pub attempts: i64,
+    /// How many of them may have posted: all but those that the core refused or of which no byte left.
+    pub doubtful: i64,
     /// Every attempt has ended: its sender said so, or was proven gone.
     pub ended: bool,
 }
@@ -163,11 +165,15 @@ impl Journal {
     }
 
     /// Records another attempt of an entry whose outcome is unknown; its state stays. `None`: it is resolved by now.
+    ///
+    /// `alone_after`: attempts up to this number can take no effect any more, as the caller has seen on its own clock; 0 = that is
+    /// not known. If there are no others, the refusal of the new attempt ends the entry.
     pub async fn begin_resend(
         &self,
         fence: &Fence,
         instance: &Instance,
         id: &EntryId,
+        alone_after: i64,
     ) -> Result<Option<Claimed>, JournalError> {
         let (fence, instance, id) = (fence.clone(), instance.clone(), id.clone());
         self.db
@@ -179,7 +185,7 @@ impl Journal {
                     if entry.state != EntryState::OutcomeUnknown {
                         return Ok(None);
                     }
-                    let attempt = begin_attempt(tx, &fence, &instance, &id).await?;
+                    let attempt = begin_attempt(tx, &fence, &instance, &id, Alone::After(alone_after)).await?;
                     Ok(Some(Claimed { entry, attempt }))
                 })
             })
@@ -230,6 +236,8 @@ impl Journal {
             "SELECT {COLUMNS}, {{now_ms}} AS now_ms, \
              (SELECT MIN(started_us) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
+             (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND (a.result IS NULL OR a.result NOT IN ({HARMLESS}))) \
+             AS doubtful, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
              FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
              AND (state = 'outcome_unknown' OR updated_us < ?) ORDER BY id LIMIT ?"
@@ -243,6 +251,7 @@ impl Journal {
                     entry,
                     first_attempt_age_ms: u64::try_from(age_ms(row, "first_us")?).unwrap_or(0),
                     attempts: row.get("attempts")?,
+                    doubtful: row.get("doubtful")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
                 })
             })
@@ -293,7 +302,7 @@ async fn claim_in(
     let entries = work.store(tx, &fence.owner, now_us()).await?;
     let mut out = Vec::with_capacity(claimed.len());
     for id in claimed {
-        let attempt = begin_attempt(tx, fence, instance, &id).await?;
+        let attempt = begin_attempt(tx, fence, instance, &id, Alone::Queued).await?;
         let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
         out.push(Claimed { entry, attempt });
     }

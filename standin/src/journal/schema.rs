@@ -11,6 +11,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, statements: SECOND },
     Migration { version: 3, statements: THIRD },
     Migration { version: 4, statements: FOURTH },
+    Migration { version: 5, statements: FIFTH },
 ];
 
 /// What alerts count, without reading every entry there ever was.
@@ -29,6 +30,14 @@ const FOURTH: &[&str] = &[
      (SELECT DISTINCT principal AS p, operation AS o, idempotency_key AS k FROM entries) kept \
      WHERE kept.p = entries.principal AND kept.o = entries.operation \
      AND kept.k = SUBSTR(entries.idempotency_key, 2, LENGTH(entries.idempotency_key) - 2))",
+];
+
+/// Whether an attempt was the only one that could take effect, and its stamps by its own host's clock beside the SQL server's. Null:
+/// recorded by an older version, so that it is not known.
+const FIFTH: &[&str] = &[
+    "ALTER TABLE attempts ADD COLUMN alone {int}",
+    "ALTER TABLE attempts ADD COLUMN started_host_us {int}",
+    "ALTER TABLE attempts ADD COLUMN ended_host_us {int}",
 ];
 
 const FIRST: &[&str] = &[

@@ -7,7 +7,7 @@ use schemas::core::Posting;
 use schemas::entry::{Evidence, Verdict};
 use sql::Tx;
 
-use super::attempts::objection;
+use super::attempts::{Heard, hear};
 use super::claim::{self, Fence};
 use super::record::{Entry, EntryId};
 use super::workset::WorkSet;
@@ -28,12 +28,14 @@ pub struct Change {
     pub ends_attempt: Option<i64>,
     /// Proof about so many attempts; it proves nothing once there was another one.
     pub of_attempts: Option<i64>,
+    /// Of a refusal that an enquiry found: attempts up to this number could take no effect any more when the core was asked.
+    pub quiet_up_to: i64,
 }
 
 impl Change {
     /// Bare evidence.
     pub fn new(id: EntryId, evidence: Evidence) -> Self {
-        Self { id, evidence, reason: None, posting: None, ends_attempt: None, of_attempts: None }
+        Self { id, evidence, reason: None, posting: None, ends_attempt: None, of_attempts: None, quiet_up_to: 0 }
     }
 
     /// With a code.
@@ -55,6 +57,11 @@ impl Change {
     pub fn ending(self, n: i64) -> Self {
         Self { ends_attempt: Some(n), ..self }
     }
+
+    /// The core was asked when attempts up to number `n` could take no effect any more.
+    pub fn asked_when_quiet(self, n: i64) -> Self {
+        Self { quiet_up_to: n, ..self }
+    }
 }
 
 /// What a change came to.
@@ -70,7 +77,8 @@ impl Journal {
     /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
     ///
     /// Repeating it is harmless: the second time the evidence is known already, and what was said of an attempt that has
-    /// ended since is no news. `Absent` is [`Verdict::Forbidden`] while an attempt is open.
+    /// ended since is no news. `Absent` is [`Verdict::Forbidden`] while an attempt is open. A refusal counts as no answer while
+    /// another attempt may post.
     pub async fn record(
         &self,
         actor: &str,
@@ -122,12 +130,17 @@ async fn record_in(
     let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
     let mut verdicts = Vec::with_capacity(changes.len());
     for change in changes {
-        if let Some(objection) = objection(tx, change).await? {
-            verdicts.push(objection);
-            continue;
-        }
-        let (evidence, reason) = match (&sheet, change.evidence) {
+        let heard = match hear(tx, change).await? {
+            Heard::Evidence(evidence) => evidence,
+            Heard::Verdict(verdict) => {
+                verdicts.push(verdict);
+                continue;
+            }
+        };
+        let (evidence, reason) = match (&sheet, heard) {
             (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, now_us())?,
+            // The code of a refusal that does not settle the entry is no reason of the entry's.
+            (_, evidence) if evidence != change.evidence => (evidence, None),
             (_, evidence) => (evidence, change.reason.clone()),
         };
         let verdict = work.weigh_in(&change.id, evidence)?;

@@ -71,7 +71,7 @@ on_every_engine! {
         let marking = Change::new(entry.id.clone(), Evidence::CorePosted);
         let stale = bank.journal.record("stale", Some(first.clone()), vec![marking]).await;
         assert!(matches!(stale, Err(JournalError::Fenced(_))));
-        assert!(matches!(bank.journal.begin_resend(&first, &mine, &entry.id).await, Err(JournalError::Fenced(_))));
+        assert!(matches!(bank.journal.begin_resend(&first, &mine, &entry.id, 0).await, Err(JournalError::Fenced(_))));
         assert_eq!(bank.state(&entry).await, Queued);
 
         bank.journal.release_fence(&first).await.unwrap();
@@ -149,7 +149,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         let fence = bank.fence().await;
-        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None, "still Submitting");
+        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None, "still Submitting");
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
         let look = async || bank.journal.unresolved(0, None, 10).await.unwrap().pop().unwrap();
         assert!(!look().await.ended, "nobody ended attempt 1");
@@ -159,7 +159,7 @@ on_every_engine! {
         assert_eq!((&unresolved.entry.id, unresolved.attempts), (&entry.id, 1));
         assert!(unresolved.first_attempt_age_ms < 60_000, "by the server's clock, whatever the sender's says");
 
-        let claimed = bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap().unwrap();
+        let claimed = bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
         assert_eq!((claimed.attempt, claimed.entry.state), (2, OutcomeUnknown));
         assert!(!look().await.ended);
         let forbidden = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
@@ -170,7 +170,7 @@ on_every_engine! {
         assert!(look().await.ended);
         bank.record(posted(&entry, &[])).await;
         assert!(bank.journal.unresolved(0, None, 10).await.unwrap().is_empty());
-        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap(), None);
+        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None);
     }
 
     async fn a_locked_lane_keeps_back_its_own_entries_and_no_others_of_the_same_claim(bank) {
@@ -274,7 +274,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        let resend = bank.journal.begin_resend(&fence, &bank.instance, &entry.id).await.unwrap().unwrap();
+        let resend = bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(resend.attempt)).await;
         let absent = |attempts| Change::new(entry.id.clone(), Evidence::Absent).of_attempts(attempts);
         assert_eq!(bank.record(absent(1)).await.entry.state, OutcomeUnknown, "the second one may have posted");

@@ -43,6 +43,10 @@ pub enum Action {
     Claim { slot: u8 },
     /// A replayer takes the next step on an unknown outcome.
     Resolve { slot: u8, patient: bool },
+    /// A replayer gives a submission up for abandoned. Its sender may be alive.
+    Abandon { write: u8 },
+    /// The SQL server's clock is set back, or another node's answers.
+    SetBack,
     /// A replayer records that the core had nothing.
     RecordNotFound { slot: u8 },
     /// A gateway dies while the record that it sent nothing is on its way.
@@ -89,6 +93,7 @@ impl Model for Locum {
             alive: (1 << INSTANCES) - 1,
             core: Core::default(),
             strays: Default::default(),
+            set_back: false,
             budget: self.budget,
             told: Told::default(),
         }]
@@ -103,6 +108,9 @@ impl Model for Locum {
         }
         for instance in 0..self.replayers.end {
             self.instance_actions(state, instance, actions);
+        }
+        if state.budget.set_backs > 0 && self.class.remembers() {
+            actions.push(Action::SetBack);
         }
         let rows = rows(self, state.core.postings());
         let applied = usize::from(state.offset);
@@ -148,7 +156,8 @@ impl Locum {
             let idle =
                 |s: usize| state.attempts[s] == Attempt::None && matches!(state.tasks[s], Task::Idle | Task::Done);
             if self.about(write).all(idle) && state.strays[write] == 0 {
-                (entry.quiet, entry.sole, entry.memory_over, entry.late_bytes) = (true, true, false, false);
+                (entry.quiet, entry.may_post, entry.memory_over, entry.late_bytes) = (true, false, false, false);
+                (entry.attempts, entry.stamped_by) = (0, None);
                 state.core.refused &= !(1 << write);
                 state.core.forgot &= !(1 << write);
             }
@@ -248,13 +257,17 @@ impl Locum {
         if unsettled && all_ended && !entry.quiet && lifetime_matters {
             actions.push(Action::LifetimePasses { write: id });
         }
-        let resending = self.about(write).any(|s| state.tasks[s] == Task::ToSend { resend: true });
+        let resending = self.about(write).any(|s| state.tasks[s] == Task::ToSend { within_memory: true });
         if self.class.remembers() && !entry.memory_over && (unsettled || resending) {
             actions.push(Action::MemoryOver { write: id });
         }
         let posted = state.core.count(write) > 0 && state.core.forgot & (1 << write) == 0;
         if entry.memory_over && posted && (at_work || state.strays[write] > 0) {
             actions.push(Action::Forget { write: id });
+        }
+        let observed = state.lease.is_some_and(|holder| state.alive & (1 << holder) != 0);
+        if entry.state == EntryState::Submitting && observed && state.budget.abandons > 0 {
+            actions.push(Action::Abandon { write: id });
         }
         if entry.state == EntryState::Queued && state.budget.cancels > 0 {
             actions.push(Action::Cancel { write: id });
@@ -324,7 +337,7 @@ impl Locum {
                 let slot = usize::from(slot);
                 state.evidence(self, self.slots[slot].write.into(), Evidence::ReplayAttempt);
                 state.attempt(self, slot, Attempt::Open);
-                state.tasks[slot] = Task::ToSend { resend: false };
+                state.tasks[slot] = Task::ToSend { within_memory: false };
             }
             Action::Resolve { slot, patient } => self.resolve(state, slot.into(), patient),
             Action::RecordNotFound { slot } => self.record_not_found(state, slot.into()),
@@ -349,8 +362,14 @@ impl Locum {
                 state.strays[write] = 0;
                 state.journal[write].as_mut().expect("journalled").quiet = true;
             }
-            Action::MemoryOver { write } => {
-                state.journal[usize::from(write)].as_mut().expect("journalled").memory_over = true;
+            Action::MemoryOver { write } => self.memory_over(state, write.into()),
+            Action::Abandon { write } => {
+                state.budget.abandons -= 1;
+                state.evidence(self, write.into(), Evidence::NoAnswer);
+            }
+            Action::SetBack => {
+                state.budget.set_backs -= 1;
+                state.set_back = true;
             }
             Action::Forget { write } => self.forget(state, write.into()),
             Action::Cancel { write } => {

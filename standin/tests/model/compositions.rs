@@ -3,6 +3,7 @@
 //! | composition | parties | covers |
 //! |---|---|---|
 //! | [`one_write`] | 1 gateway, 2 replayers, 1 write | every fault at once around one entry: takeovers, stale senders, resends, refusals, cancels |
+//! | [`abandoned`] | the same, with fewer other faults | a submission given up for abandoned while its sender lives, late refusals, clocks of several hosts |
 //! | [`retries`] | 2 gateways, 1 replayer, 2 writes on one account, one key sent to both gateways | keys, lost commits, 202 while submitting, order behind it |
 //! | [`three_writes`] | 2 gateways, 1 replayer, 3 writes over two accounts, one key sent to both gateways | order through a transfer that joins two lanes |
 //! | [`takeover`] | 1 gateway, 2 replayers, 2 writes on one account | order and absence across a lost lease |
@@ -19,12 +20,19 @@ const FROM_FIRST: Write = Write { debit: 0, credit: None, amount: 2 };
 const FROM_SECOND: Write = Write { debit: 1, credit: None, amount: 4 };
 
 /// No fault at all.
-pub const NO_FAULTS: Budget = Budget { crashes: 0, losses: 0, commits: 0, takeovers: 0, refusals: 0, cancels: 0 };
+pub const NO_FAULTS: Budget =
+    Budget { crashes: 0, losses: 0, commits: 0, takeovers: 0, refusals: 0, cancels: 0, abandons: 0, set_backs: 0 };
 
 /// Everything that can befall one entry.
 pub fn one_write(class: Class) -> Locum {
-    let budget = Budget { crashes: 2, losses: 2, commits: 1, takeovers: 2, refusals: 1, cancels: 1 };
+    let budget = Budget { crashes: 2, losses: 2, commits: 1, takeovers: 2, refusals: 1, cancels: 1, ..NO_FAULTS };
     Locum::new(class, &[FROM_FIRST], 1, &[(0, 0)], 2).with(budget)
+}
+
+/// An entry that a replayer resolves while the gateway is still at work on it. Every host has a clock of its own.
+pub fn abandoned(class: Class) -> Locum {
+    let budget = Budget { abandons: 1, refusals: 1, losses: 1, takeovers: 1, set_backs: 1, ..NO_FAULTS };
+    one_write(class).with(budget).with_clocks([0, 1, -1, 0])
 }
 
 /// One key through two gateways, a second write behind it.

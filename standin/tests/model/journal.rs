@@ -1,10 +1,13 @@
 //! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
 
+use locum_standin::clock::Ages;
 use locum_standin::lane::{LanePlace, delta, may_go_direct, may_replay, releases, serves};
-use locum_standin::resolution::{Patience, Step, UnknownOutcome, refusal_settles, remembers, resolve};
+use locum_standin::resolution::{
+    Attempt as Sending, AttemptEnd, Patience, Refused, Step, UnknownOutcome, refusal_settles, remembers, resolve,
+};
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 
-use super::state::{ACCOUNTS, Asked, Attempt, Entry, State, Task};
+use super::state::{ACCOUNTS, Asked, Attempt, Entry, INSTANCES, State, Task};
 use super::variants::{LIFETIME_MS, Locum, MARGIN_MS, Variant};
 
 /// A moment well within the core's memory.
@@ -51,7 +54,9 @@ impl State {
             rows: [None; 2],
             not_found: None,
             quiet: true,
-            sole: true,
+            attempts: 0,
+            may_post: false,
+            stamped_by: None,
             memory_over: false,
             late_bytes: false,
             contradicted: false,
@@ -59,7 +64,7 @@ impl State {
         self.count(locum, write, None, (state, ordered));
         if direct {
             self.attempt(locum, slot, owner);
-            self.tasks[slot] = Task::ToSend { resend: false };
+            self.tasks[slot] = Task::ToSend { within_memory: false };
         } else {
             self.answer(locum, slot);
         }
@@ -95,7 +100,8 @@ impl State {
             }
         }
         let entry = self.entry_mut(write);
-        entry.sole = alone && entry.quiet;
+        entry.may_post &= !(alone && entry.quiet);
+        entry.attempts = (entry.attempts + 1).min(2);
         if !outlives {
             entry.not_found = entry.not_found.map(|_| Asked::Early);
         }
@@ -106,7 +112,10 @@ impl State {
     pub fn end(&mut self, locum: &Locum, slot: usize, silent: bool) {
         self.attempts[slot] = Attempt::None;
         if silent {
-            self.entry_mut(usize::from(locum.slots[slot].write)).quiet = false;
+            let instance = locum.slots[slot].instance;
+            let entry = self.entry_mut(usize::from(locum.slots[slot].write));
+            (entry.quiet, entry.may_post) = (false, true);
+            entry.stamped_by = (locum.clocks != [0; INSTANCES]).then_some(instance);
         }
     }
 
@@ -173,14 +182,14 @@ impl State {
     }
 
     /// What the real function says of an unknown outcome. The model's marks become moments on one scale.
-    pub fn step(&self, locum: &Locum, write: usize, patient: bool) -> Step {
+    pub fn step(&self, locum: &Locum, observer: u8, write: usize, patient: bool) -> Step {
         let entry = self.entry(write);
         if locum.breaks(Variant::BlindResend) {
             return Step::Resend;
         }
         let now = self.now(locum, write);
         let all_ended = locum.about(write).all(|slot| self.attempts[slot] == Attempt::None);
-        let quiet = entry.quiet;
+        let quiet = entry.quiet || self.by_stamps(locum, observer, write);
         let ended_ms = all_ended.then_some(if quiet { now - LIFETIME_MS } else { now - LIFETIME_MS / 2 });
         let absent_from = if quiet { now } else { now + LIFETIME_MS / 2 };
         let not_found_asked_ms = entry.not_found.map(|asked| match asked {
@@ -193,15 +202,26 @@ impl State {
         resolve(&locum.capabilities(), &outcome, &patience, now)
     }
 
+    /// Would the observer take the lifetime for over if it compared the stamp of the end with its own clock?
+    pub fn by_stamps(&self, locum: &Locum, observer: u8, write: usize) -> bool {
+        let clock = |instance: u8| locum.clocks[usize::from(instance)];
+        let ahead = self.entry(write).stamped_by.is_some_and(|by| clock(observer) > clock(by));
+        let all_ended = locum.about(write).all(|slot| self.attempts[slot] == Attempt::None);
+        ahead && all_ended && locum.breaks(Variant::StampsCompared)
+    }
+
     fn patience(&self) -> Patience {
         Patience { park_after_ms: 0, memory_margin_ms: MARGIN_MS }
     }
 
     fn now(&self, locum: &Locum, write: usize) -> u64 {
-        match self.entry(write).memory_over && !locum.breaks(Variant::ResendPastMemory) {
+        let age_ms = match self.entry(write).memory_over && !locum.breaks(Variant::ResendPastMemory) {
             true => OVER_MS,
             false => EARLY_MS,
-        }
+        };
+        let by_sql_ms = if self.set_back { EARLY_MS } else { age_ms };
+        let by_host_ms = if locum.breaks(Variant::AgeByOneClock) { 0 } else { age_ms };
+        Ages { by_sql_ms, by_host_ms }.longest()
     }
 
     /// Does a resend still reach a core that remembers the first attempt? Asked again when its bytes are about to leave.
@@ -211,10 +231,26 @@ impl State {
             || remembers(&locum.capabilities(), 0, &self.patience(), self.now(locum, write))
     }
 
-    /// May a refusal that one attempt got end the entry?
-    pub fn settles(&self, locum: &Locum, write: usize) -> bool {
-        let other = (!self.entry(write).sole).then_some(None);
-        locum.breaks(Variant::AnyRefusalSettles) || refusal_settles(&locum.capabilities(), EARLY_MS, other)
+    /// May the refusal of this task's attempt end the entry?
+    pub fn settles(&self, locum: &Locum, slot: usize) -> bool {
+        let write = usize::from(locum.slots[slot].write);
+        let own = Sending { n: 1, alone: true, end: AttemptEnd::Harmless };
+        let open = locum.about(write).filter(|s| *s != slot && self.attempts[*s] != Attempt::None);
+        let others = open.map(|_| AttemptEnd::Open).chain(self.entry(write).may_post.then_some(AttemptEnd::MayPost));
+        let others = (2..).zip(others).map(|(n, end)| Sending { n, alone: false, end });
+        let attempts: Vec<Sending> = std::iter::once(own).chain(others).collect();
+        locum.breaks(Variant::AnyRefusalSettles)
+            || (locum.breaks(Variant::GatewayRefusalSettles) && !locum.slots[slot].replayer)
+            || refusal_settles(Refused::Attempt(1), &attempts)
+    }
+
+    /// May a refusal that the core keeps under the reference end the entry? That every attempt is known to be harmless is left out.
+    pub fn enquired_refusal_settles(&self, locum: &Locum, write: usize) -> bool {
+        let count = i64::from(self.entry(write).attempts);
+        let attempts: Vec<Sending> =
+            (1..=count).map(|n| Sending { n, alone: n == 1, end: AttemptEnd::MayPost }).collect();
+        let quiet_up_to = if self.nothing_comes(locum, write) { count } else { 0 };
+        locum.breaks(Variant::AnyRefusalSettles) || refusal_settles(Refused::Reference { quiet_up_to }, &attempts)
     }
 
     /// No attempt of this write can take effect any more, by what the journal knows.

@@ -120,11 +120,16 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
         some.push(sometimes("an outcome is parked", parked));
     }
     if locum.class.remembers() {
-        some.push(sometimes("an outcome is sent again", |_, s| s.tasks.contains(&Task::ToSend { resend: true })));
+        some.push(sometimes("an outcome is sent again", |locum, s| {
+            entries(s).any(|(w, e)| {
+                let to_send = |slot: usize| matches!(s.tasks[slot], Task::ToSend { .. }) && locum.slots[slot].replayer;
+                e.state == EntryState::OutcomeUnknown && locum.about(w).any(to_send)
+            })
+        }));
         some.push(sometimes("the core answers a second request with the first posting", |locum, s| {
             (0..locum.writes.len()).any(|w| {
                 locum.about(w).filter(|slot| s.tasks[*slot] == Task::Sent(Reply::Posted)).count() > 0
-                    && entries(s).any(|(x, e)| x == w && !e.sole)
+                    && entries(s).any(|(x, e)| x == w && e.attempts > 1)
             })
         }));
     }
@@ -148,6 +153,16 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
     }
     if locum.budget.refusals > 0 {
         some.push(sometimes("a write is refused", |_, s| entries(s).any(|(_, e)| e.state == EntryState::Refused)));
+    }
+    if locum.budget.abandons > 0 {
+        some.push(sometimes("a sender is at work on what was given up for abandoned", |locum, s| {
+            entries(s).any(|(w, e)| {
+                e.state == EntryState::OutcomeUnknown
+                    && locum.about(w).any(|slot| {
+                        !locum.slots[slot].replayer && s.attempts[slot] == Attempt::Open && s.alive & 1 != 0
+                    })
+            })
+        }));
     }
     if locum.budget.cancels > 0 {
         some.push(sometimes("a write is cancelled", |_, s| entries(s).any(|(_, e)| e.state == EntryState::Cancelled)));

@@ -44,6 +44,8 @@ pub struct State {
     pub core: Core,
     /// Requests in the core's hands whose sender ended, by write.
     pub strays: [u8; WRITES],
+    /// The SQL server's clock was set back.
+    pub set_back: bool,
     /// Faults still allowed.
     pub budget: Budget,
     /// What clients were told, as far as a property needs it.
@@ -67,8 +69,12 @@ pub struct Entry {
     pub not_found: Option<Asked>,
     /// Every ended attempt that may have left bytes is past the core's longest lifetime.
     pub quiet: bool,
-    /// The latest attempt is the only one that can ever have taken effect unanswered.
-    pub sole: bool,
+    /// How many attempts there were; 2 = two or more.
+    pub attempts: u8,
+    /// Since the last attempt that was alone, one ended that has posted or may.
+    pub may_post: bool,
+    /// Whose clock stamped the last such end; only where clocks differ.
+    pub stamped_by: Option<u8>,
     /// The declared memory, counted from the first attempt and less the margin, is over.
     pub memory_over: bool,
     /// Bytes left after that moment, so they may outlive the memory.
@@ -134,8 +140,8 @@ pub enum Task {
     GhostRecord,
     /// The attempt is recorded; no byte has left.
     ToSend {
-        /// An attempt on an outcome that is unknown.
-        resend: bool,
+        /// No byte may leave once the declared memory is over: of a resend, and of an attempt whose time-out ended before that.
+        within_memory: bool,
     },
     /// Bytes left.
     Sent(Reply),
@@ -198,6 +204,10 @@ pub struct Budget {
     pub refusals: u8,
     /// Cancellations.
     pub cancels: u8,
+    /// Submissions given up for abandoned while their sender lives.
+    pub abandons: u8,
+    /// Steps back of the SQL server's clock.
+    pub set_backs: u8,
 }
 
 /// What clients were told and saw.

@@ -37,7 +37,7 @@ impl Locum {
 
     pub(super) fn send(&self, state: &mut State, slot: usize) {
         let write = usize::from(self.slots[slot].write);
-        if matches!(state.tasks[slot], Task::ToSend { resend: true }) && !state.remembered(self, write) {
+        if matches!(state.tasks[slot], Task::ToSend { within_memory: true }) && !state.remembered(self, write) {
             return self.settle(state, slot, Evidence::NotSent, false);
         }
         state.told.no_intent |= state.attempts[slot] == Attempt::None;
@@ -72,7 +72,7 @@ impl Locum {
         let write = usize::from(self.slots[slot].write);
         let evidence = match state.tasks[slot] {
             Task::Sent(Reply::Posted) => Evidence::CorePosted,
-            Task::Sent(Reply::Refused) if state.journal[write].is_none() || state.settles(self, write) => {
+            Task::Sent(Reply::Refused) if state.journal[write].is_none() || state.settles(self, slot) => {
                 Evidence::CoreRefused
             }
             _ => Evidence::NoAnswer,
@@ -116,6 +116,7 @@ impl Locum {
         };
         let owned = state.attempts[slot] == Attempt::Open;
         state.end(self, slot, silent);
+        state.journal[write].as_mut().expect("journalled").may_post |= evidence == Evidence::CorePosted;
         // The compare-and-set includes the attempt: whoever's attempt was ended by proof has nothing to say.
         if owned || self.breaks(Variant::NoFencing) {
             let verdict = state.evidence(self, write, evidence);
@@ -142,11 +143,11 @@ impl Locum {
 
     pub(super) fn resolve(&self, state: &mut State, slot: usize, patient: bool) {
         let write = usize::from(self.slots[slot].write);
-        match state.step(self, write, patient) {
+        match state.step(self, self.slots[slot].instance, write, patient) {
             Step::Enquire => self.enquire(state, slot, write),
             Step::Resend => {
                 state.attempt(self, slot, Attempt::Open);
-                state.tasks[slot] = Task::ToSend { resend: true };
+                state.tasks[slot] = Task::ToSend { within_memory: true };
             }
             Step::Requeue => drop(state.evidence(self, write, Evidence::Absent)),
             Step::Park => drop(state.evidence(self, write, Evidence::Unresolvable)),
@@ -156,10 +157,10 @@ impl Locum {
 
     /// The core is asked; *posted* never changes again, so only *nothing* can be recorded too late to be true.
     pub(super) fn enquire(&self, state: &mut State, slot: usize, write: usize) {
-        let over = state.nothing_comes(self, write);
+        let over = state.nothing_comes(self, write) || state.by_stamps(self, self.slots[slot].instance, write);
         if state.core.count(write) > 0 {
             state.evidence(self, write, Evidence::CorePosted);
-        } else if state.core.refused & (1 << write) != 0 && (over || state.settles(self, write)) {
+        } else if state.core.refused & (1 << write) != 0 && state.enquired_refusal_settles(self, write) {
             state.evidence(self, write, Evidence::CoreRefused);
         } else {
             state.tasks[slot] = Task::Heard(if over { Asked::Late } else { Asked::Early });
@@ -215,6 +216,16 @@ impl Locum {
             state.offset += 1;
             if !self.whole_transactions {
                 break;
+            }
+        }
+    }
+
+    /// The time of every attempt recorded before is over too: its sender, should it wake, sends nothing any more.
+    pub(super) fn memory_over(&self, state: &mut State, write: usize) {
+        state.journal[write].as_mut().expect("journalled").memory_over = true;
+        for slot in self.about(write) {
+            if let Task::ToSend { within_memory } = &mut state.tasks[slot] {
+                *within_memory = true;
             }
         }
     }

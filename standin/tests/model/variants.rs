@@ -2,7 +2,8 @@
 
 use schemas::core::Capabilities;
 
-use super::state::{Budget, SLOTS};
+use super::compositions::NO_FAULTS;
+use super::state::{Budget, INSTANCES, SLOTS};
 
 /// What the core promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,12 @@ pub enum Variant {
     RetryLeavesDirect,
     /// A refusal ends the entry although another attempt may still post.
     AnyRefusalSettles,
+    /// The same, by a gateway only: it does not ask for other attempts, since it has made the first.
+    GatewayRefusalSettles,
+    /// An observer takes the stamp of an attempt's end for a moment of its own clock.
+    StampsCompared,
+    /// The age of the first attempt is read from the SQL server's clock alone.
+    AgeByOneClock,
     /// The next holder of an identity ends its predecessor's attempts once, at its start.
     ProofOnce,
     /// A sender with a lost lease records nothing, not even the end of its own attempt.
@@ -133,6 +140,8 @@ pub struct Locum {
     pub whole_transactions: bool,
     /// The core writes balances before the postings they include.
     pub balance_first: bool,
+    /// How far each host's clock is ahead, in request lifetimes.
+    pub clocks: [i8; INSTANCES],
     /// Faults.
     pub budget: Budget,
 }
@@ -147,7 +156,7 @@ impl Locum {
             slots.extend((0..writes.len()).map(|w| Slot { instance, write: w as u8, replayer: true }));
         }
         assert!(slots.len() <= SLOTS);
-        let budget = Budget { crashes: 1, losses: 1, commits: 0, takeovers: 0, refusals: 0, cancels: 0 };
+        let budget = Budget { crashes: 1, losses: 1, ..NO_FAULTS };
         Locum {
             class,
             variant: Variant::Correct,
@@ -156,6 +165,7 @@ impl Locum {
             replayers,
             whole_transactions: true,
             balance_first: false,
+            clocks: [0; INSTANCES],
             budget,
         }
     }
@@ -168,6 +178,11 @@ impl Locum {
     /// With these faults.
     pub fn with(self, budget: Budget) -> Self {
         Locum { budget, ..self }
+    }
+
+    /// With hosts whose clocks differ.
+    pub fn with_clocks(self, clocks: [i8; INSTANCES]) -> Self {
+        Locum { clocks, ..self }
     }
 
     /// Is this rule left out?

@@ -1,0 +1,103 @@
+//! A refusal ends its entry only when no other attempt can post.
+
+use schemas::core::Enquiry;
+use schemas::entry::EntryState::*;
+use schemas::entry::{Evidence, Verdict};
+use standin::journal::{Change, Entry};
+use standin::settle::after_enquiry;
+
+use crate::support::*;
+
+/// A gateway's entry that a replayer gave up for abandoned and sends again: attempt 1 is open, and so is 2.
+async fn sent_again(bank: &Bank, alone_after: i64) -> Entry {
+    let entry = bank.direct("a", "b", 500).await;
+    bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
+    resend(bank, &entry, alone_after).await;
+    entry
+}
+
+async fn resend(bank: &Bank, entry: &Entry, alone_after: i64) -> i64 {
+    let fence = bank.fence().await;
+    bank.journal.begin_resend(&fence, &bank.instance, &entry.id, alone_after).await.unwrap().unwrap().attempt
+}
+
+fn refused(entry: &Entry, n: i64) -> Change {
+    Change::new(entry.id.clone(), Evidence::CoreRefused).because("funds").ending(n)
+}
+
+on_every_engine! {
+    async fn a_late_refusal_does_not_end_an_entry_of_which_a_resend_may_post(bank) {
+        bank.two_accounts().await;
+        let entry = sent_again(&bank, 0).await;
+        let moved = bank.record(refused(&entry, 1)).await;
+        assert_eq!((moved.verdict, moved.entry.state, moved.entry.reason), (Verdict::Nothing, OutcomeUnknown, None));
+        assert_eq!(bank.available("a").await, 99_500, "its hold stands");
+        assert_eq!(bank.record(posted(&entry, &[]).ending(2)).await.entry.state, Posted);
+        assert!(!bank.now(&entry).await.contradicted);
+    }
+
+    async fn a_late_refusal_does_not_contradict_what_a_resend_has_posted(bank) {
+        bank.two_accounts().await;
+        let entry = sent_again(&bank, 0).await;
+        bank.record(posted(&entry, &[]).ending(2)).await;
+        let moved = bank.record(refused(&entry, 1)).await;
+        assert_eq!((moved.verdict, moved.entry.state, moved.entry.contradicted), (Verdict::Nothing, Posted, false));
+        assert!(!bank.lane_is_stopped("a").await);
+    }
+
+    async fn a_late_refusal_before_anybody_sent_again_still_ends_the_entry(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
+        let moved = bank.record(refused(&entry, 1)).await;
+        assert_eq!((moved.entry.state, moved.entry.reason.as_deref()), (Refused, Some("funds")));
+    }
+
+    async fn an_entry_of_which_every_attempt_was_refused_is_refused(bank) {
+        bank.two_accounts().await;
+        for order in [[1, 2], [2, 1]] {
+            let entry = sent_again(&bank, 0).await;
+            let states = [bank.record(refused(&entry, order[0])).await, bank.record(refused(&entry, order[1])).await];
+            assert_eq!(states.map(|moved| moved.entry.state), [OutcomeUnknown, Refused]);
+        }
+    }
+
+    async fn the_refusal_of_a_resend_counts_once_the_first_attempt_can_post_no_more(bank) {
+        bank.two_accounts().await;
+        for (alone_after, state) in [(1, Refused), (0, OutcomeUnknown)] {
+            let entry = bank.direct("a", "b", 500).await;
+            bank.first_attempt(&entry, Evidence::NoAnswer).await;
+            assert_eq!(resend(&bank, &entry, alone_after).await, 2);
+            assert_eq!(bank.record(refused(&entry, 2)).await.entry.state, state);
+        }
+    }
+
+    async fn what_was_seen_of_one_attempt_says_nothing_of_another_that_came_meanwhile(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        resend(&bank, &entry, 1).await;
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(2)).await;
+        assert_eq!(resend(&bank, &entry, 1).await, 3, "by an observer who knows of the first only");
+        assert_eq!(bank.record(refused(&entry, 3)).await.entry.state, OutcomeUnknown);
+        let look = bank.journal.unresolved(i64::MAX, None, 10).await.unwrap().pop().unwrap();
+        assert_eq!((look.attempts, look.doubtful, look.ended), (3, 2, true), "the refused one posts nothing");
+    }
+
+    async fn a_refusal_found_by_an_enquiry_settles_the_only_attempt_or_those_that_are_over(bank) {
+        bank.two_accounts().await;
+        let found = Enquiry::Refused { code: "funds".into() };
+        let enquired = |entry: &Entry, quiet_up_to| after_enquiry(entry, &found, quiet_up_to, |_| None).remove(0);
+        let only = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&only, Evidence::NoAnswer).await;
+        assert_eq!(bank.record(enquired(&only, 0)).await.entry.state, Refused);
+
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        resend(&bank, &entry, 1).await;
+        bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(2)).await;
+        assert_eq!(bank.record(enquired(&entry, 0)).await.entry.state, OutcomeUnknown);
+        assert_eq!(bank.record(enquired(&entry, 1)).await.entry.state, OutcomeUnknown, "the second may have posted since");
+        assert_eq!(bank.record(enquired(&entry, 2)).await.entry.state, Refused);
+    }
+}
