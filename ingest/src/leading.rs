@@ -62,7 +62,12 @@ impl<'s> Leading<'s> {
 
     pub(crate) async fn run(mut self) -> Ended {
         match self.begin().await {
-            Ok((state, feed)) => self.work(state, feed).await.unwrap_or_else(|ended| ended),
+            Ok((state, feed)) => {
+                let ended = self.work(state, feed).await.unwrap_or_else(|ended| ended);
+                // Of a source that was not led, this process has kept nothing.
+                self.service.tiers.retire(&self.lease.source);
+                ended
+            }
             Err(Some(ended)) => ended,
             Err(None) => Ended::Failed,
         }

@@ -47,7 +47,6 @@ impl Service {
         let ended = Leading::new(self, lease.clone(), shutdown.clone(), held).run().await;
         keeper.abort();
         sweeper.abort();
-        self.tiers.retire(&source);
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(0.0);
         tracing::info!(source, ended = ?ended, "not leading any more");
         if ended != Ended::LeaseLost

@@ -48,7 +48,7 @@ impl Memory {
         (mark.fed_at.elapsed() <= PATIENCE).then(|| (document, mark.status.clone()))
     }
 
-    /// What the ingester committed. A publication that does not follow the last one empties the tier first.
+    /// What the ingester committed. A publication that does not follow the last one empties the tier of its source first.
     pub fn feed(&self, publication: &Publication) {
         let _feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
         let status = &publication.status;
@@ -85,10 +85,9 @@ impl Memory {
         self.empty(source);
     }
 
-    /// Documents of other sources go too: they come back with the next misses.
     fn empty(&self, source: &str) {
         self.mark(source, None);
-        self.documents.clear();
+        self.documents.retain(|_, document| document.source != source);
     }
 
     fn mark(&self, source: &str, mark: Option<Mark>) {

@@ -50,6 +50,88 @@ async fn memory_serves_what_was_committed_and_forgets_when_told() {
 }
 
 #[tokio::test]
+async fn a_source_that_retires_or_starts_anew_takes_nothing_of_the_others_with_it() {
+    let mut world = World::open("memory").await;
+    world.tiers = memory();
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let tiers = world.tiers.clone();
+    world.new_source("cards").await;
+    world.tiers = tiers;
+    world.apply(vec![account("k", "c", 1), balance("k", 7, 1)]).await;
+    let reader = world.reader();
+    assert_eq!((read(&reader, "a").await.1, read(&reader, "k").await.1), (Tier::Memory, Tier::Memory));
+    world.tiers.retire("cards");
+    assert_eq!((read(&reader, "a").await.1, read(&reader, "k").await.1), (Tier::Memory, Tier::Sql));
+}
+
+/// Redis behind a proxy that holds everything back while it is told to.
+async fn redis_that_may_hang() -> Option<(String, tokio::sync::watch::Sender<bool>)> {
+    let url = redis_url()?;
+    let (address, database) =
+        url.strip_prefix("redis://")?.split_once('/').unwrap_or((url.strip_prefix("redis://")?, ""));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxied = format!("redis://{}/{database}", listener.local_addr().unwrap());
+    let (hangs, held) = tokio::sync::watch::channel(false);
+    let address = address.to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            tokio::spawn(relay(from_client, to_server, held.clone()));
+            tokio::spawn(relay(from_server, to_client, held.clone()));
+        }
+    });
+    Some((proxied, hangs))
+}
+
+async fn relay(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut held: tokio::sync::watch::Receiver<bool>,
+) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut bytes = vec![0; 65_536];
+    while let Ok(n @ 1..) = from.read(&mut bytes).await {
+        if held.wait_for(|held| !held).await.is_err() || to.write_all(&bytes[..n]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_for_a_moment_keeps_its_documents() {
+    let Some((url, hangs)) = redis_that_may_hang().await else { return };
+    let mut world = World::open("memory").await;
+    let hot = Arc::new(Hot::new(&url, &format!("locum-test-hang-{}-{}", std::process::id(), now_ms())).unwrap());
+    hot.connect().await.unwrap();
+    world.tiers = Tiers { memory: None, hot: Some(hot) };
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    world.apply(vec![account("b", "c", 2), balance("b", 2, 2)]).await;
+    let reader = world.reader();
+    wait_for("redis", async || (read(&reader, "b").await == (2, Tier::Redis), ())).await;
+    hangs.send_replace(true);
+    let goes_on = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        hangs.send_replace(false);
+        hangs
+    });
+    world.apply(vec![balance("a", 3, 3)]).await;
+    let _hangs = goes_on.await.unwrap();
+    // In a new epoch it would be gone, and nobody fills it but this read.
+    let mut tiers = Vec::new();
+    wait_for("redis again", async || {
+        let seen = read(&reader, "b").await;
+        assert_eq!(seen.0, 2);
+        tiers.push(seen.1);
+        (seen.1 == Tier::Redis, ())
+    })
+    .await;
+    let floor = Floor(vec![("bank".into(), Position { generation: 1, sequence: world.sequence })]);
+    let read = reader.account(&Grant::Any, "a", &floor).await.unwrap();
+    assert_eq!((read.value.balance.as_ref().unwrap().row.booked_minor, read.tier), (3, Tier::Redis), "{tiers:?}");
+}
+
+#[tokio::test]
 async fn a_slow_reader_cannot_put_back_what_it_saw_before_a_feeding() {
     let mut world = World::open("memory").await;
     world.tiers = memory();
