@@ -214,7 +214,7 @@ impl ReferenceFormat {
 
     /// Does this text carry our mark? `false` for every text where references have no prefix: others may write the same.
     pub fn marks(&self, reference: &str) -> bool {
-        let body = reference.strip_prefix(self.prefix()).unwrap_or_default();
+        let Some(body) = reference.strip_prefix(self.prefix()) else { return false };
         !self.prefix().is_empty()
             && reference.len() == self.length()
             && body.bytes().all(|b| self.alphabet.chars().contains(&b))

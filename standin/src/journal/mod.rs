@@ -38,6 +38,7 @@ pub use instances::Instance;
 pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
 pub use overdue::{Backlog, Unconfirmed};
 pub use record::{Entry, EntryId, Transfer};
+pub use schema::MIGRATIONS;
 pub use transitions::{Change, Moved};
 
 use crate::admission::AccountFacts;
