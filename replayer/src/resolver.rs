@@ -145,7 +145,7 @@ impl Resolver {
                 self.seen.not_found(id, *asked_ms);
             }
             Came::InVain { .. } => self.waits.failed(id, 0, now),
-            Came::Unrecorded { .. } | Came::Failed(_) => self.blocked.failed(id, 0, now),
+            Came::Unrecorded { .. } | Came::Lost(_) | Came::Failed(_) => self.blocked.failed(id, 0, now),
         }
     }
 

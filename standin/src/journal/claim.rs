@@ -40,6 +40,8 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// Somebody else holds a lane of theirs, or they cannot be read.
     pub locked: Vec<EntryId>,
+    /// The answer to their claim was lost: they are ours or not, and nothing of them was sent.
+    pub lost: Vec<EntryId>,
 }
 
 /// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
@@ -146,16 +148,19 @@ impl Journal {
     ) -> Result<Claims, JournalError> {
         match self.claim(fence, instance, ids.clone()).await {
             Err(err) if keeps_back(&err) => tracing::warn!(error = %err, "entries are claimed one by one"),
-            outcome => return outcome.map(|claimed| Claims { claimed, locked: Vec::new() }),
+            outcome => return outcome.map(|claimed| Claims { claimed, ..Claims::default() }),
         }
         let mut claims = Claims::default();
         for id in ids {
             match self.claim(fence, instance, vec![id.clone()]).await {
                 Ok(claimed) => claims.claimed.extend(claimed),
                 Err(err) if keeps_back(&err) => claims.locked.push(id),
-                // What was claimed before is ours to send; the error comes again if it is one for good.
                 Err(err) if claims.claimed.is_empty() => return Err(err),
-                Err(_) => break,
+                // What was claimed before is ours to send. The error comes again if it is one for good.
+                Err(_) => {
+                    claims.lost.push(id);
+                    break;
+                }
             }
             if claims.locked.len() >= LOCKED_MAX {
                 break;
