@@ -140,6 +140,7 @@ impl Applier {
             .transaction(move |tx| {
                 Box::pin(async move {
                     writer.forget_queues(tx, &prepared.healed).await?;
+                    writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
                     let applied = writer.apply(tx, &prepared.changes).await?;
                     let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use read_model::{
-    Advance, Applied, Filling, Lease, Partition, Publication, SourceStatus, WriteError, filling, offsets, parked_queues,
+    Advance, Applied, Filling, Lease, Partition, Publication, SourceStatus, WriteError, filling, offsets,
+    ordered_queues, parked_queues, waiting_in,
 };
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::apply::{Applier, Outcome, REFUSALS_MAX};
 use crate::attest::{Attestation, Proven};
@@ -15,6 +17,9 @@ use crate::feed::{Batch, Feed, FeedError, Polled};
 use crate::prepare::{Prepared, Preparer, SnapshotSeen};
 use crate::service::{Service, pause};
 use crate::topics;
+
+/// How often orders about parked events are looked for.
+const LOOK_FOR_ORDERS: Duration = Duration::from_millis(500);
 
 /// Why leading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,13 +122,22 @@ impl<'s> Leading<'s> {
 
     /// Always ends by `Err`.
     async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Result<Ended, Ended> {
+        let mut look = tokio::time::interval(LOOK_FOR_ORDERS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            let polled = tokio::select! {
-                biased;
-                _ = self.shutdown.wait_for(|stop| *stop) => return Ok(Ended::Shutdown),
-                _ = self.lost.wait_for(|lost| *lost) => return Ok(Ended::LeaseLost),
-                polled = feed.poll() => polled,
+            let mut polling = feed.poll();
+            let polled = loop {
+                tokio::select! {
+                    biased;
+                    _ = self.shutdown.wait_for(|stop| *stop) => return Ok(Ended::Shutdown),
+                    _ = self.lost.wait_for(|lost| *lost) => return Ok(Ended::LeaseLost),
+                    _ = look.tick() => {}
+                    polled = &mut polling => break polled,
+                }
+                // Never instead of a poll: one that is dropped and begun anew might never end.
+                self.orders(&mut state).await?;
             };
+            drop(polling);
             match polled {
                 Ok(Polled::Batch(batch)) => self.batch(&mut state, batch).await?,
                 Ok(Polled::Discovered(found)) => self.discovered(&mut state, &mut *feed, found).await?,
@@ -134,6 +148,34 @@ impl<'s> Leading<'s> {
                 }
             }
         }
+    }
+
+    /// Carries out what people ordered about parked events, each queue in an apply transaction of its own.
+    async fn orders(&mut self, state: &mut State) -> Result<(), Ended> {
+        let (db, source, generation) = (&self.service.db, self.lease.source.clone(), state.status.generation);
+        let failed = |err: &dyn std::fmt::Display| tracing::warn!(error = %err, source, "cannot look for orders");
+        let queues = match ordered_queues(db, &source, generation).await {
+            Ok(queues) => queues,
+            Err(err) => {
+                failed(&err);
+                return Ok(());
+            }
+        };
+        for queue in queues {
+            let waiting = match waiting_in(db, &source, generation, &queue).await {
+                Ok(waiting) => waiting,
+                Err(err) => {
+                    failed(&err);
+                    return Ok(());
+                }
+            };
+            let prepared = state.preparer.again(queue, &waiting);
+            let (left, failed) = (prepared.worked.left.len(), prepared.worked.failed.is_some());
+            let advance = state.advance(&prepared, None);
+            self.apply(state, prepared, advance).await?;
+            tracing::info!(source, left, failed, "parked events worked on, as ordered");
+        }
+        Ok(())
     }
 
     /// Registers partitions before the first record of theirs is read.

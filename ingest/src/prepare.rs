@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, Queue, marks_of};
+use read_model::{
+    OffsetStep, ParkedEvent, ParkedOrder, ParkedQueue, Partition, Queue, RETRIED_AT_ONCE, Waiting, Worked, marks_of,
+};
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
 use schemas::mapping::{Mapping, Touched};
 use schemas::model::{CanonicalChange, Entity, LegEvidence};
@@ -30,6 +32,8 @@ pub struct Prepared {
     pub parked: Vec<ParkedEvent>,
     /// Queues of earlier parked events that a later whole row superseded.
     pub healed: BTreeSet<Queue>,
+    /// What became of a queue that a person ordered something about.
+    pub worked: Worked,
     /// Where each partition goes.
     pub steps: Vec<OffsetStep>,
     /// Highest version seen, if any row was.
@@ -215,6 +219,48 @@ impl Preparer {
     fn unread(&mut self, record: &RawRecord, reason: String) -> Fate {
         let touches = self.touched_by_key(record);
         Fate::Parked { reason, touches, version: self.highest.get(&record.partition).copied() }
+    }
+
+    /// Carries out what was ordered about the events of one queue: discards those named, and tries the others again, oldest
+    /// first, until one fails. Rows are written by their versions, so trying an event twice changes nothing.
+    pub fn again(&mut self, queue: Queue, waiting: &[Waiting]) -> Prepared {
+        let mut prepared = Prepared::default();
+        let mut worked = Worked { queue: Some(queue), ..Worked::default() };
+        let retry = waiting.iter().any(|event| event.order == Some(ParkedOrder::Retry));
+        for event in waiting {
+            if event.order == Some(ParkedOrder::Discard) {
+                worked.left.push(event.at.clone());
+            } else if retry && worked.failed.is_none() {
+                match self.once_more(event, &mut prepared) {
+                    Ok(()) => worked.left.push(event.at.clone()),
+                    Err(reason) => worked.failed = Some((event.at.clone(), reason)),
+                }
+            }
+        }
+        let whole = waiting.len() < RETRIED_AT_ONCE as usize;
+        worked.more = !whole && retry && worked.failed.is_none();
+        if whole && worked.left.len() == waiting.len() {
+            self.parked.remove(&queue);
+        }
+        prepared.snapshot_begun = self.snapshot.begun;
+        prepared.identity = self.identity.as_ref().map(identity::render);
+        prepared.worked = worked;
+        prepared
+    }
+
+    fn once_more(&mut self, event: &Waiting, prepared: &mut Prepared) -> Result<(), String> {
+        let decoded = self.decoder.decode(&event.topic, event.key.as_deref(), event.value.as_deref());
+        let event = match decoded {
+            Ok(Record::Change(event)) => event,
+            Ok(Record::Tombstone { .. } | Record::Transaction(_) | Record::Ignored(_)) => return Ok(()),
+            Ok(Record::Heartbeat { .. }) => return Err("a heartbeat outside the heartbeat topic".into()),
+            Ok(Record::Truncate { .. }) => return Err("the table was truncated".into()),
+            Err(err) => return Err(err.to_string()),
+        };
+        if self.identity.as_ref().is_some_and(|known| *known != event.source.identity) {
+            return Err("of another log than the one that is followed".into());
+        }
+        self.map(&event, prepared)
     }
 
     /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches

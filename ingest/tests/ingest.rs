@@ -115,6 +115,69 @@ async fn postings_wait_behind_a_parked_event_of_their_key() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn ordered_events_are_tried_again_in_order_and_confirm_as_live_ones_do() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    let strange = MAPPING.replace("{D: debit", "{X: debit");
+    assert_ne!(strange, MAPPING, "a mapping that does not know the code of a debit");
+    let running = site.start_mapped("one", hook.clone(), &strange);
+    site.core.account("A1", 100, 1);
+    site.core.posting("A1", 2, "D", 10, "REF1");
+    site.core.posting("A1", 2, "D", 10, "REF1");
+    site.core.posting("A1", 3, "?", 10, "");
+    site.core.heartbeat();
+    until_parked(&site, 3).await;
+    let retry = async |which| order_parked(&site.db, "corebank", &which, ParkedOrder::Retry).await.unwrap();
+    // Nothing was mended: the first fails again and the one behind it waits on.
+    let first = parked_events(&site.db, None, 10).await.unwrap().remove(0);
+    let first = ParkedRef { partition: first.partition, offset: first.offset };
+    assert_eq!(retry(WhichParked::One(first)).await, 1);
+    let done = async || parked_events(&site.db, None, 10).await.unwrap().iter().all(|event| !event.ordered);
+    wait_for("the order to be done with", async || (done().await, ())).await;
+    until_parked(&site, 3).await;
+    running.stop().await;
+    assert!(hook.seen.lock().unwrap().iter().all(|(evidence, _)| evidence.is_empty()));
+
+    let running = site.start_with("one", hook.clone());
+    assert_eq!(retry(WhichParked::All).await, 3);
+    until_parked(&site, 1).await;
+    wait_for("the order to be done with", async || (done().await, ())).await;
+    assert_eq!(quality(&site, "A1").await, Quality::Degraded, "one of its postings is parked still");
+    let told: Vec<String> = {
+        let seen = hook.seen.lock().unwrap();
+        seen.iter().flat_map(|(evidence, _)| evidence).map(|seen| seen.core_ref.clone()).collect()
+    };
+    assert_eq!(told, ["REF1", "REF1"], "one queue, one transaction");
+    let page = site.reader.transactions(&Grant::Any, "A1", &TransactionFilter::default(), &Floor::none()).await;
+    assert_eq!(page.unwrap().value.transactions.len(), 1);
+    // The other one will never be good.
+    let left = parked_events(&site.db, Some("corebank"), 10).await.unwrap().remove(0);
+    let discard = WhichParked::Reason(left.reason.clone());
+    assert_eq!(order_parked(&site.db, "corebank", &discard, ParkedOrder::Discard).await.unwrap(), 1);
+    until_parked(&site, 0).await;
+    assert_eq!(quality(&site, "A1").await, Quality::Ok);
+    // Its key is an ordinary one again.
+    site.core.posting("A1", 3, "D", 5, "");
+    wait_for("the posting", async || {
+        let page = site.reader.transactions(&Grant::Any, "A1", &TransactionFilter::default(), &Floor::none()).await;
+        let count = page.unwrap().value.transactions.len();
+        (count == 2, count)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[test]
+fn the_place_of_a_parked_event_reads_back_as_it_is_written() {
+    for text in ["core.bank.accounts/0@7", "a/b/12@0"] {
+        assert_eq!(text.parse::<ParkedRef>().unwrap().to_string(), text);
+    }
+    for text in ["", "t/0", "t@7", "t/x@7", "t/0@x"] {
+        assert_eq!(text.parse::<ParkedRef>(), Err(NoParkedRef), "{text}");
+    }
+}
+
 /// An update of account A1 at this place of the log.
 fn row_at(offset: i64, pos: i64, text: &str) -> RawRecord {
     let mut record = update(pos, 1, 1);

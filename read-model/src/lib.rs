@@ -41,8 +41,9 @@ pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
 pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
 pub use parked::{
-    EVERY_KEY, Mark, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedQueue, ParkedRef, ParkedSummary, Queue,
-    kept_of_parked, marks_of, parked_events, parked_queues, trust,
+    EVERY_KEY, Mark, NoParkedRef, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedOrder, ParkedQueue,
+    ParkedRef, ParkedSummary, Queue, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
+    order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
 pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};

@@ -106,6 +106,15 @@ pub enum Command {
         #[command(subcommand)]
         command: SourceCommand,
     },
+    /// See change events that could not be applied; try them again after the cause was mended, or discard them.
+    ParkedEvents {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
     /// See or change what stand-in may accept.
     Limits {
         /// Where and how.
@@ -265,6 +274,63 @@ pub enum SourceCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+/// `locum parked-events …`
+#[derive(Subcommand)]
+pub enum ParkedCommand {
+    /// The oldest 1,000: where they stand, what they touch, and why they are parked.
+    List {
+        /// Only those of this source.
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// One of them.
+    Show {
+        /// Its source.
+        source: String,
+        /// Its place, TOPIC/PARTITION@OFFSET.
+        event: String,
+        /// With its key and value, which are customers' data. Needs the scopes operate and read, and goes into the audit.
+        #[arg(long)]
+        content: bool,
+    },
+    /// Try events again, oldest first in each row; the ingester of the source does it within a second.
+    ///
+    /// An event that fails again stays parked with the new reason, and so do those of its row behind it.
+    Retry {
+        /// Which.
+        #[command(flatten)]
+        which: WhichParked,
+        /// What was mended; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Forget events. What they would have changed may stay missing or old until a later change of the row, or a rebuild.
+    Discard {
+        /// Which.
+        #[command(flatten)]
+        which: WhichParked,
+        /// Why this is right; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Which parked events are meant.
+#[derive(Args)]
+pub struct WhichParked {
+    /// Their source.
+    pub source: String,
+    /// This one, TOPIC/PARTITION@OFFSET.
+    #[arg(required_unless_present_any = ["with_reason", "all"], conflicts_with_all = ["with_reason", "all"])]
+    pub event: Option<String>,
+    /// All that are parked for this reason, word by word as the list shows it.
+    #[arg(long, conflicts_with = "all")]
+    pub with_reason: Option<String>,
+    /// All of the source.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `locum limits …`

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat};
-use crate::commands::{Failure, check_config, limits, mode, queue, replay, serve, source};
+use crate::commands::{Failure, check_config, limits, mode, parked, queue, replay, serve, source};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -81,6 +81,7 @@ async fn run(cli: Cli, folder: &Path) -> Result<(), Failure> {
         Command::Queue { admin, command } => queue::run(&admin, command).await,
         Command::Mode { admin, command } => mode::run(&admin, command).await,
         Command::Replay { admin, command } => replay::run(&admin, command).await,
+        Command::ParkedEvents { admin, command } => parked::run(&admin, command).await,
         Command::Source { admin, command } => source::run(&admin, command).await,
         Command::Limits { admin, command } => limits::run(&admin, command).await,
     }

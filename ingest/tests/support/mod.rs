@@ -293,12 +293,17 @@ impl Site {
     }
 
     pub fn start_with(&self, owner: &str, confirm: Arc<dyn Confirm>) -> Running {
+        self.start_mapped(owner, confirm, MAPPING)
+    }
+
+    pub fn start_mapped(&self, owner: &str, confirm: Arc<dyn Confirm>, mapping: &str) -> Running {
+        let mapping = Arc::new(Mapping::from_yaml(mapping).unwrap());
         let core = self.core.clone();
         let factory = move |prefix: Option<&str>| {
             let (core, prefix) = (core.clone(), prefix.unwrap_or("core").to_owned());
             Ok(Box::new(FakeFeed { core, prefix, next: HashMap::new(), announced: false }) as Box<dyn Feed>)
         };
-        let mut options = Options::new(owner, mapping(), FeedOptions::Made(Arc::new(factory)));
+        let mut options = Options::new(owner, mapping, FeedOptions::Made(Arc::new(factory)));
         options.lease = Duration::from_millis(400);
         options.retry = Duration::from_millis(20);
         let (shutdown, stop) = watch::channel(false);

@@ -4,6 +4,7 @@ pub mod check_config;
 mod client;
 pub mod limits;
 pub mod mode;
+pub mod parked;
 pub mod queue;
 pub mod replay;
 pub mod serve;
