@@ -138,11 +138,14 @@ async fn what_is_parked_in_the_shadow_degrades_nothing_before_the_swap() {
     running.stop().await;
 }
 
+/// References, accounts, and the balance of A1 that was served then.
+type Told = (Vec<String>, Vec<String>, i64);
+
 /// A journal that has one hold, and notes what it is told and which balance is served then.
 #[derive(Default)]
 struct Ledger {
     failures: AtomicU32,
-    told: Mutex<Vec<(Vec<String>, Vec<String>, i64)>>,
+    told: Mutex<Vec<Told>>,
 }
 
 impl Confirm for Ledger {
