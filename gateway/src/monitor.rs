@@ -149,6 +149,9 @@ impl Monitor {
             if let Err(err) = counts.count().await {
                 tracing::warn!(error = %err, "the journal's backlog cannot be counted");
             }
+            if let Err(err) = gateway.follow_up_orders().await {
+                tracing::warn!(error = %err, "what people ordered cannot be followed up");
+            }
         }
     }
 

@@ -18,9 +18,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
 use crate::calendar::Calendar;
+use crate::four_eyes::FourEyes;
 use crate::health::Signal;
 use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::monitor::Watch;
+use crate::silence::Silences;
 
 /// How long things may take, and whose day it is.
 #[derive(Debug, Clone)]
@@ -31,13 +33,15 @@ pub struct Options {
     pub journal_budget: Duration,
     /// The bank's days.
     pub calendar: Calendar,
+    /// Which of people's orders want a second person.
+    pub four_eyes: FourEyes,
 }
 
 impl Default for Options {
     /// An answer within 2 s, of which 500 ms are the journal's; days of UTC.
     fn default() -> Self {
         let (write_deadline, journal_budget) = (Duration::from_secs(2), Duration::from_millis(500));
-        Self { write_deadline, journal_budget, calendar: Calendar::default() }
+        Self { write_deadline, journal_budget, calendar: Calendar::default(), four_eyes: FourEyes::default() }
     }
 }
 
@@ -64,6 +68,7 @@ struct Shared {
     watch: Watch,
     options: Options,
     in_flight: Mutex<HashSet<EntryId>>,
+    silences: Silences,
 }
 
 /// An entry and whether its key had been used before.
@@ -80,7 +85,18 @@ impl Gateway {
         options: Options,
     ) -> Self {
         let in_flight = Mutex::new(HashSet::new());
-        Self { shared: Arc::new(Shared { journal, admissions, instance, core, watch, options, in_flight }) }
+        Self {
+            shared: Arc::new(Shared {
+                journal,
+                admissions,
+                instance,
+                core,
+                watch,
+                options,
+                in_flight,
+                silences: Silences::default(),
+            }),
+        }
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -97,6 +113,21 @@ impl Gateway {
 
     pub(crate) fn calendar(&self) -> &Calendar {
         &self.shared.options.calendar
+    }
+
+    pub(crate) fn four_eyes(&self) -> &FourEyes {
+        &self.shared.options.four_eyes
+    }
+
+    pub(crate) fn silences(&self) -> &Silences {
+        &self.shared.silences
+    }
+
+    /// Ends what instances left open that people declared gone, and confirms what was keyed by hand: seldom there, so seldom
+    /// looked for.
+    pub(crate) async fn follow_up_orders(&self) -> Result<(), standin::journal::JournalError> {
+        self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
+        self.shared.journal.confirm_linked().await.map(drop)
     }
 
     pub(crate) fn watch(&self) -> &Watch {

@@ -20,6 +20,7 @@ pub mod metrics;
 mod migrations;
 mod page;
 mod parked;
+mod postings;
 mod progress;
 mod publication;
 mod reader;
@@ -45,6 +46,7 @@ pub use parked::{
     ParkedRef, ParkedSummary, Queue, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
     order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
+pub use postings::{PostingFound, postings};
 pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
 pub use publication::{Publication, Tiers};
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};

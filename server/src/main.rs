@@ -19,7 +19,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat};
-use crate::commands::{Failure, check_config, limits, mode, parked, queue, replay, serve, source};
+use crate::commands::{
+    Failure, approvals, check_config, instance, lane, limits, mode, parked, queue, replay, serve, source,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -79,6 +81,9 @@ async fn run(cli: Cli, folder: &Path) -> Result<(), Failure> {
         Command::CoreSim(options) => Ok(demo::be_the_core(options).await?),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::Queue { admin, command } => queue::run(&admin, command).await,
+        Command::Lane { admin, command } => lane::run(&admin, command).await,
+        Command::Instance { admin, command } => instance::run(&admin, command).await,
+        Command::Approvals { admin, command } => approvals::run(&admin, command).await,
         Command::Mode { admin, command } => mode::run(&admin, command).await,
         Command::Replay { admin, command } => replay::run(&admin, command).await,
         Command::ParkedEvents { admin, command } => parked::run(&admin, command).await,

@@ -4,6 +4,7 @@
 
 mod confirmation;
 mod facts;
+mod life;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub async fn start(
     }
     let instance = journal.register_instance(instance_lock.id()).await.context("registering this instance")?;
     tracing::info!(%instance, "this instance holds its lock");
+    // Until the process ends, while it drains too.
+    tokio::spawn(life::keep(journal.clone(), instance.clone()));
     let core = core(config)?;
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
@@ -56,6 +59,7 @@ pub async fn start(
     let options = gateway::Options {
         write_deadline: Duration::from_millis(config.write_deadline_ms),
         calendar: config.business_day.clone(),
+        four_eyes: config.operators.four_eyes(),
         ..gateway::Options::default()
     };
     let gateway = Gateway::new(journal.clone(), admissions, instance.clone(), core.clone(), watch.clone(), options);

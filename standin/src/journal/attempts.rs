@@ -19,10 +19,17 @@ pub(super) type AttemptKey = (EntryId, i64);
 /// Why no earlier attempt can take effect any more when a new one is recorded.
 #[derive(Clone, Copy)]
 pub(super) enum Alone {
-    /// It comes from the queue: what leads there has ended every earlier attempt for good.
+    /// It comes from the queue: what leads there has ended every earlier attempt for good, unless a person forced it.
     Queued,
     /// The sender has seen it of the attempts up to this number; it is true if there are no others.
     After(i64),
+}
+
+/// Did a person ever send it again without a proof? Then no refusal of a later attempt says that an earlier one did not post.
+async fn was_forced(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
+    let sql = "SELECT COUNT(*) AS n FROM transitions WHERE entry_id = ? AND evidence = ?";
+    let row = tx.query_one(sql, params![id.as_str(), Evidence::Forced.as_str()]).await?;
+    Ok(row.get::<i64>("n")? > 0)
 }
 
 /// Records the next attempt of a locked entry.
@@ -37,14 +44,20 @@ pub(super) async fn begin_attempt(
         tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
     let last: i64 = row.get("n")?;
     let (n, alone) = match alone {
-        Alone::Queued => (last + 1, true),
+        Alone::Queued => (last + 1, last == 0 || !was_forced(tx, id).await?),
         Alone::After(known) => (last + 1, known == last),
     };
-    tx.exec(
-        "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_us) VALUES (?, ?, ?, ?, ?, ?, {now_ms} * 1000)",
-        params![id.as_str(), n, &instance.id, instance.boot, fence.token, alone],
-    )
-    .await?;
+    let begun = tx
+        .exec(
+            "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_us) \
+             SELECT ?, ?, id, ?, ?, ?, {now_ms} * 1000 FROM instances WHERE id = ? AND gone_boot < ?",
+            params![id.as_str(), n, instance.boot, fence.token, alone, &instance.id, instance.boot],
+        )
+        .await?;
+    // Others take its attempts for ended: it must begin none.
+    if begun != 1 {
+        return Err(JournalError::DeclaredGone);
+    }
     Ok(n)
 }
 
@@ -63,6 +76,12 @@ pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str)
 pub(super) async fn predecessors_attempts(tx: &mut Tx, instance: &Instance) -> Result<Vec<AttemptKey>, JournalError> {
     let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?";
     tx.query(sql, params![&instance.id, instance.boot]).await?.iter().map(read).collect()
+}
+
+/// The open attempts of an identity's holders up to `boot`.
+pub(super) async fn attempts_of_gone(tx: &mut Tx, owner: &str, boot: i64) -> Result<Vec<AttemptKey>, JournalError> {
+    let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot <= ?";
+    tx.query(sql, params![owner, boot]).await?.iter().map(read).collect()
 }
 
 /// Attempts of these entries that nobody has ended; read with the entries locked.

@@ -2,9 +2,9 @@
 
 use sql::{Policy, Tx, Upsert, params};
 
-use super::controls::{Control, SEEDED, audit_as, from_json, to_json};
+use super::controls::{Control, SEEDED, from_json, to_json};
 use super::record::EntryId;
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, audit};
 use crate::rules::{Limits, Rulebook, Rules};
 
 /// The limits in force.
@@ -105,5 +105,5 @@ async fn supersede_outdated(tx: &mut Tx, limits: &[u8], supersede: Option<i64>) 
     }
     let detail = serde_json::json!({ "from": from_json::<serde_json::Value>(&value)?,
         "to": from_json::<serde_json::Value>(limits)? });
-    audit_as(tx, &EntryId::generate(), "configuration", "limits.supersede", detail).await
+    audit::keep(tx, &EntryId::generate(), "configuration", "limits.supersede", "", detail).await
 }

@@ -1,5 +1,6 @@
 //! The entries, legs and lanes that one transaction changes: locked in order, changed in memory by the pure functions, written once.
 
+mod people;
 mod release;
 mod store;
 
@@ -21,8 +22,8 @@ pub(super) struct WorkSet {
     lanes: LockedLanes,
     entries: BTreeMap<EntryId, Touched<Entry>>,
     legs: BTreeMap<EntryId, Vec<Touched<Leg>>>,
-    /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting.
-    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+    /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting, `None` = it counts again.
+    released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
     log: Vec<(EntryId, i64, EntryState, &'static str)>,
     /// What new decisions about entries rested on.
     decisions: BTreeMap<EntryId, Vec<u8>>,
@@ -123,7 +124,7 @@ impl WorkSet {
             }
             if !to.0.holds() && !leg.released {
                 leg.released = true;
-                self.released.insert((id.clone(), leg.leg), Vec::new());
+                self.released.insert((id.clone(), leg.leg), Some(Vec::new()));
             }
         }
         Ok(())
@@ -231,7 +232,7 @@ fn despite_booked_leg(evidence: Evidence, verdict: Verdict) -> Verdict {
         // "It was not posted": the books say otherwise.
         Evidence::NotSent | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => Verdict::Contradicts,
         // What is booked is neither sent nor taken back.
-        Evidence::ReplayAttempt | Evidence::Cancel => Verdict::Forbidden,
+        Evidence::ReplayAttempt | Evidence::Cancel | Evidence::Forced | Evidence::Linked => Verdict::Forbidden,
         _ => verdict,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Change, Entry, EntryId, Fence, Instance, Intervention, JournalError};
+use standin::journal::{Act, Change, Entry, EntryId, Fence, Grounds, Instance, JournalError};
 
 use crate::support::*;
 
@@ -110,7 +110,7 @@ on_every_engine! {
             let entry = bank.queued("a", "b", 100).await;
             let (canceller, replayer, fence) = (bank.clone(), bank.clone(), fence.clone());
             let id = entry.id.clone();
-            let cancel = tokio::spawn(async move { canceller.journal.decide("anna", &id, Intervention::Cancel, None).await });
+            let cancel = tokio::spawn(async move { canceller.journal.cancel("anna", &id).await });
             let id = entry.id.clone();
             let claim = tokio::spawn(async move {
                 if round % 2 == 0 {
@@ -138,11 +138,11 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 100).await;
         for _ in 0..2 {
-            let cancelled = bank.journal.decide("op", &entry.id, Intervention::Cancel, Some("asked by phone".into())).await.unwrap();
+            let cancelled = bank.order(Act::Cancel { entry: entry.id.clone() }, Grounds::because("asked by phone")).await.unwrap();
             assert_eq!(cancelled.state, Cancelled);
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
-        assert!(matches!(bank.journal.decide("op", &EntryId::generate(), Intervention::Cancel, None).await, Err(JournalError::NoSuchEntry)));
+        assert!(matches!(bank.journal.cancel("op", &EntryId::generate()).await, Err(JournalError::NoSuchEntry)));
     }
 
     async fn a_resend_is_another_attempt_and_its_end_says_when_all_have_ended(bank) {

@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Entry, Intervention, JournalError};
+use standin::journal::{Act, Change, Entry, Grounds, JournalError};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -132,13 +132,14 @@ on_every_engine! {
         let behind = bank.queued("a", "c", 1).await;
         let elsewhere = bank.queued("c", "d", 1).await;
         assert_eq!(bank.ready().await, Vec::<standin::journal::EntryId>::new(), "c is behind a's entry");
-        let why = || Some("settled at the branch".to_owned());
+        let write_off = || Act::WriteOff { entry: entry.id.clone() };
+        let grounds = Grounds { risk_accepted_by: Some("the branch".into()), ..Grounds::because("settled at the branch") };
         for _ in 0..2 {
-            let gone = bank.journal.decide("op", &entry.id, Intervention::WriteOff, why()).await.unwrap();
+            let gone = bank.order(write_off(), grounds.clone()).await.unwrap();
             assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
-        let again = bank.journal.decide("op", &entry.id, Intervention::Retry { request_lifetime_ms: 0 }, why()).await;
+        let again = bank.order(Act::Retry { entry: entry.id.clone() }, grounds).await;
         assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         let attempt = taken(&bank, &behind).await;
@@ -148,9 +149,9 @@ on_every_engine! {
     async fn a_parked_entry_is_sent_again_only_by_a_person_and_only_when_no_attempt_is_open(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        let retry_after = |request_lifetime_ms| {
-            let retry = Intervention::Retry { request_lifetime_ms };
-            bank.journal.decide("op", &entry.id, retry, Some("not in the core's books".into()))
+        let retry_after = async |request_lifetime_ms| {
+            let act = Act::Retry { entry: entry.id.clone() };
+            bank.order_within(act, Grounds::because("not in the core's books"), request_lifetime_ms).await
         };
         let retry = || retry_after(0);
         assert!(matches!(retry().await, Err(JournalError::Forbidden(Submitting))));

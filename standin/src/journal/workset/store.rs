@@ -75,7 +75,7 @@ async fn store_legs(
     tx: &mut Tx,
     entries: &BTreeMap<EntryId, Touched<Entry>>,
     legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
-    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+    released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
 ) -> Result<(), JournalError> {
     let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
     let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");
