@@ -46,6 +46,12 @@ impl Mapping {
         self.tables.iter().map(Table::full_name)
     }
 
+    /// Those of [`Mapping::tables`] whose rows are accounts or customers: only they say which there are.
+    pub fn master_tables(&self) -> impl Iterator<Item = String> {
+        let masters = self.tables.iter().filter(|table| table.account.is_some() || table.customer.is_some());
+        masters.map(Table::full_name)
+    }
+
     fn table(&self, source: &Source<'_>) -> Option<&Table> {
         let here = |table: &&Table| {
             table.name == source.table && table.database.as_ref().is_none_or(|database| *database == source.database)
