@@ -8,6 +8,8 @@ mod limits;
 mod mode;
 mod orders;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
