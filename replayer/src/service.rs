@@ -63,7 +63,7 @@ impl Replayer {
         Self {
             errands: Errands::new(journal.clone(), core.clone(), instance.clone(), &options),
             queue: Queue::new(Duration::from_millis(options.patience.park_after_ms)),
-            resolver: Resolver::new(core.capabilities(), options.patience),
+            resolver: Resolver::new(core.capabilities(), options.patience, options.abandoned_after / 2),
             pace: Pace::new(options.concurrency_max),
             presence: Presence::Unclear,
             fence: None,

@@ -11,7 +11,6 @@ use sql::{Tx, Value, params, placeholders};
 
 use super::breaks::{FREED, FreedRow, keep_break};
 use super::record::{COLUMNS, Entry, EntryId, KEYS_PER_STATEMENT, Leg, legs_of};
-use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{FactSheet, Journal, JournalError};
 
@@ -114,7 +113,7 @@ impl Journal {
         }
         // The numbers that this batch brought, by the balances of every account that is concerned.
         work.release_absorbed(&facts)?;
-        work.store(tx, ACTOR, now_us()).await?;
+        work.store(tx, ACTOR).await?;
         Ok(confirmed)
     }
 

@@ -180,7 +180,7 @@ pub(super) async fn end_abandoned(
     for (id, _) in &abandoned {
         work.weigh_in(id, Evidence::NoAnswer)?;
     }
-    work.store(tx, actor, now_us()).await?;
+    work.store(tx, actor).await?;
     // After lanes and entries, as everywhere.
     for (id, n) in &abandoned {
         end_attempt(tx, id, *n, result).await?;

@@ -14,12 +14,14 @@ const RULES: &str = "rules";
 const LIMITS_BEFORE_CURRENCIES: &str = "limits";
 const COLUMNS: &[&str] = &["name", "value", "version"];
 
-/// What is in force, read inside an admission's own transaction. Without limits nothing is accepted.
-pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
-    let sql = "SELECT name, value, version FROM controls WHERE name IN (?, ?)";
-    let mut book = Rulebook::default();
+/// What is in force, and the SQL server's now in microseconds, read inside an admission's own transaction. Without limits nothing is
+/// accepted.
+pub(super) async fn rulebook(tx: &mut Tx) -> Result<(Rulebook, i64), JournalError> {
+    let sql = "SELECT name, value, version, {now_ms} AS now_ms FROM controls WHERE name IN (?, ?)";
+    let (mut book, mut now_us) = (Rulebook::default(), 0);
     for row in tx.query(sql, params![LIMITS.name, RULES]).await? {
         let name: &str = row.get("name")?;
+        now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
         if name == RULES {
             book.rules = from_json(row.get("value")?)?;
         } else {
@@ -27,7 +29,7 @@ pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
             book.limits_version = row.get("version")?;
         }
     }
-    Ok(book)
+    Ok((book, now_us))
 }
 
 impl Journal {

@@ -127,7 +127,7 @@ impl Journal {
             }
         }
         work.release_by(tx, &*self.facts).await?;
-        work.store(tx, ACTOR, now_us()).await?;
+        work.store(tx, ACTOR).await?;
         Ok(came)
     }
 }

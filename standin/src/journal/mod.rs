@@ -119,6 +119,11 @@ impl JournalError {
         }
     }
 
+    /// The same will fail however often it is tried: what is stored, or what was asked, is wrong.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, JournalError::Corrupt(_) | JournalError::Malformed(_) | JournalError::NoSuchEntry)
+    }
+
     /// COMMIT was sent and its answer is lost.
     pub fn is_commit_unknown(&self) -> bool {
         matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)))

@@ -1,5 +1,7 @@
 //! Who sent what, and the proof that a sender is gone.
 
+use std::time::Duration;
+
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use standin::journal::{
@@ -22,7 +24,7 @@ on_every_engine! {
         assert_eq!(next.boot, 2);
         let now = bank.now(&direct).await;
         assert_eq!((now.state, now.ordered), (OutcomeUnknown, true));
-        let unresolved = bank.journal.unresolved(0, None, 10).await.unwrap();
+        let unresolved = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!((unresolved.len(), unresolved[0].ended), (1, true));
         assert_eq!(bank.state(&theirs).await, Submitting, "another identity's attempt goes on");
         assert!(bank.journal.own_open_attempts(&next).await.unwrap().is_empty());
@@ -100,7 +102,7 @@ on_every_engine! {
         let done = bank.give(declaration(&bank).await, proof()).await.unwrap();
         assert_eq!(done, Done::AttemptsEnded(vec![entry.id.clone()]));
         assert_eq!(bank.state(&entry).await, OutcomeUnknown);
-        assert!(bank.journal.unresolved(0, None, 10).await.unwrap()[0].ended, "the usual resolution may begin");
+        assert!(bank.journal.unresolved(std::time::Duration::MAX, None, 10).await.unwrap()[0].ended, "the usual resolution may begin");
         // It comes back: it gives no sign of life, begins no attempt, and its late word changes nothing.
         assert_eq!(lost.journal.beat(&lost.instance).await.unwrap(), Life::Over);
         let direct = lost.admissions.submit(transfer("c", "d", 1)).await;

@@ -34,7 +34,7 @@ on_every_engine! {
 
     async fn whoever_was_told_accepted_is_not_declined_any_more(bank) {
         bank.two_accounts().await;
-        let entry = bank.direct("a", "b", 100_001).await;
+        let entry = bank.direct("a", "b", 100_000).await;
         let promised = bank.journal.mark_answered("test", &entry.id).await.unwrap();
         assert_eq!((promised.state, promised.ordered), (Submitting, true));
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
@@ -42,7 +42,28 @@ on_every_engine! {
         assert_eq!(again.version, promised.version);
         let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
         assert_eq!(moved.entry.state, Queued);
-        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_001, "used once");
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_000, "used once");
+    }
+
+    async fn what_stand_in_would_decline_is_not_promised_while_the_core_is_asked(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        let asked = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        assert_eq!((asked.state, asked.ordered, asked.version), (Submitting, false, entry.version));
+        assert_eq!(bank.first_attempt(&entry, Evidence::NotSent).await.entry.state, Declined, "nobody was told accepted");
+    }
+
+    async fn data_are_as_old_as_the_sql_server_says_whatever_the_gateways_clock(bank) {
+        bank.two_accounts().await;
+        const DAY_US: i64 = 86_400_000_000;
+        for as_of in [now_us() - 5 * DAY_US, now_us() + 5 * DAY_US] {
+            bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![as_of]).await.unwrap();
+            for slow_us in [0, 5 * DAY_US, -5 * DAY_US] {
+                let write = transfer("a", "b", 1).away();
+                let entry = bank.admit(standin::journal::Write { accepted_us: write.accepted_us - slow_us, ..write }).await;
+                assert_eq!((entry.state, entry.reason.as_deref()), (Declined, Some(Reason::DataTooOld.code())));
+            }
+        }
     }
 
     async fn two_that_were_not_sent_are_decided_one_after_the_other(bank) {

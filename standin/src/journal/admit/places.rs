@@ -103,7 +103,8 @@ async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instan
         return Ok(());
     }
     let sql = format!(
-        "INSERT INTO attempts (entry_id, n, owner, boot, started_us) SELECT e.id, 1, i.id, ?, {{now_ms}} * 1000 \
+        "INSERT INTO attempts (entry_id, n, owner, boot, started_host_us, started_us) \
+         SELECT e.id, 1, i.id, ?, e.accepted_us, {{now_ms}} * 1000 \
          FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
         placeholders(direct.len())
     );

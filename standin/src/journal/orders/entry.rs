@@ -4,11 +4,10 @@ use schemas::entry::{EntryState, Evidence, LegKind, Verdict};
 use sql::{Tx, params, placeholders};
 
 use super::{Act, Carrying, Objection, Order};
-use crate::journal::attempts::{ended_for_ms, open_attempts};
+use crate::journal::attempts::{ended_for, open_attempts};
 use crate::journal::breaks::{ADOPTED, FREED, settle_breaks};
 use crate::journal::confirm::difference;
 use crate::journal::record::{Entry, EntryId};
-use crate::journal::transitions::now_us;
 use crate::journal::workset::WorkSet;
 use crate::journal::{Facts, JournalError, audit, links};
 
@@ -75,7 +74,7 @@ pub(super) async fn carry_out(
 }
 
 async fn stored(tx: &mut Tx, work: WorkSet, by: &str, id: &EntryId) -> Result<Entry, JournalError> {
-    let mut entries = work.store(tx, by, now_us()).await?;
+    let mut entries = work.store(tx, by).await?;
     entries.remove(id).ok_or(JournalError::NoSuchEntry)
 }
 
@@ -105,10 +104,8 @@ async fn nobody_is_sending(tx: &mut Tx, id: &EntryId) -> Result<(), JournalError
 /// A person vouches that the core does not have it; that it can no longer take effect there is for us to see.
 async fn nothing_may_come(tx: &mut Tx, id: &EntryId, request_lifetime_ms: u64) -> Result<(), JournalError> {
     nobody_is_sending(tx, id).await?;
-    let ended_for_ms = ended_for_ms(tx, id).await?;
-    // A stamp ahead of the server's clock has not been for any time.
-    let over = |ms: i64| u64::try_from(ms).is_ok_and(|ms| ms >= request_lifetime_ms);
-    if ended_for_ms.is_some_and(|ms| !over(ms)) { Err(JournalError::AttemptRecent) } else { Ok(()) }
+    let is_recent = ended_for(tx, id).await?.is_some_and(|ages| ages.shortest() < request_lifetime_ms);
+    if is_recent { Err(JournalError::AttemptRecent) } else { Ok(()) }
 }
 
 /// The books have it. Legs that were not seen there want a proof; a posted entry whose change events do not come is confirmed by it.

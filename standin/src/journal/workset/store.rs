@@ -14,9 +14,8 @@ impl WorkSet {
         self,
         tx: &mut Tx,
         actor: &str,
-        now_us: i64,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log, decisions } = self;
+        let Self { lanes, mut entries, legs, released, log, decisions, now_us } = self;
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
