@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, Queue, marks_of};
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
-use schemas::mapping::{Mapping, Touched};
+use schemas::mapping::{Mapped, Mapping, Touched};
 use schemas::model::Entity;
 use schemas::position::{Continuity, LogIdentity, SourcePosition, Version};
 
@@ -73,6 +73,16 @@ struct Walk<'r> {
     step: OffsetStep,
     reached: Continuity,
     last: Option<&'r RawRecord>,
+}
+
+/// Why an event gives no rows.
+enum NotMapped {
+    /// No table of the mapping takes it.
+    NoTable,
+    /// It cannot be applied.
+    Event(String),
+    /// It differs from the mapping in a way that puts all events of its table in doubt.
+    Contradiction(String),
 }
 
 impl Preparer {
@@ -304,9 +314,10 @@ impl Preparer {
         let fate = match self.waiting(&queue, &prepared.lessons) {
             Some(_) => self.behind(queue, event, version, prepared),
             None => match self.map(event, prepared) {
-                Ok(true) => Fate::Done,
-                Ok(false) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
-                Err(reason) => {
+                Ok(()) => Fate::Done,
+                Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
+                Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
+                Err(NotMapped::Event(reason)) => {
                     Fate::Parked { reason, touches: touches(self.mapping.touched(event)), version: Some(version) }
                 }
             },
@@ -321,19 +332,25 @@ impl Preparer {
         fate
     }
 
-    /// Adds the event's rows; `false` when no mapped table takes it.
-    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<bool, String> {
-        let applied = self.mapping.apply(event, self.generation).map_err(|err| err.to_string())?;
-        applied.changes.iter().try_for_each(read_model::check).map_err(|err| err.to_string())?;
-        let mapped = !applied.changes.is_empty() || !applied.evidence.is_empty();
+    /// Adds the event's rows.
+    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), NotMapped> {
+        let applied = match self.mapping.apply(event, self.generation) {
+            Ok(Mapped::Rows(applied)) => applied,
+            Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
+            Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
+            Err(err) => return Err(NotMapped::Event(err.to_string())),
+        };
+        let fits = applied.changes.iter().try_for_each(read_model::check);
+        fits.map_err(|err| NotMapped::Event(err.to_string()))?;
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
-        Ok(mapped)
+        Ok(())
     }
 
     /// What an undecodable value touches, by its record key, if that at least can be read.
     fn touched_by_key(&mut self, record: &RawRecord) -> Vec<(Entity, String)> {
-        let Ok(Record::Tombstone { key }) = self.decoder.decode(&record.topic, record.key.as_deref(), None) else {
+        let Ok(Record::Tombstone { key, schema }) = self.decoder.decode(&record.topic, record.key.as_deref(), None)
+        else {
             return Vec::new();
         };
         let mut names = record.topic.rsplit('.');
@@ -348,8 +365,8 @@ impl Preparer {
             snapshot: Snapshot::Streamed,
             ts_source_ms: 0,
         };
-        let (op, before, after, transaction, schema) = (Op::Delete, None, None, None, None);
-        touches(self.mapping.touched(&ChangeEvent { source, op, key, before, after, transaction, schema }))
+        let (topic, op, before, after, transaction) = (&*record.topic, Op::Delete, None, None, None);
+        touches(self.mapping.touched(&ChangeEvent { topic, source, op, key, before, after, transaction, schema }))
     }
 }
 

@@ -3,7 +3,7 @@
 use read_model::{ParkedOrder, Queue, RETRIED_AT_ONCE, Waiting, Worked};
 use schemas::debezium::Record;
 
-use super::Preparer;
+use super::{NotMapped, Preparer};
 use crate::identity;
 use crate::isolation::isolated;
 use crate::prepared::Prepared;
@@ -57,6 +57,9 @@ impl Preparer {
         if self.identity.as_ref().is_some_and(|known| known.log != event.source.identity.log) {
             return Err("of another log than the one that is followed".into());
         }
-        self.map(&event, prepared).map(drop)
+        self.map(&event, prepared).map_err(|err| match err {
+            NotMapped::NoTable => "no table of the mapping takes it".into(),
+            NotMapped::Event(reason) | NotMapped::Contradiction(reason) => reason,
+        })
     }
 }

@@ -38,12 +38,35 @@ fn a_record_that_makes_us_panic_is_parked_and_the_others_are_applied() {
     assert_eq!(parked.touches, [(Entity::Customer, "C2".to_owned())]);
 }
 
+/// A posting of a table without a primary key.
+fn posting(offset: i64, amount: &str) -> RawRecord {
+    let value = format!(
+        r#"{{"before":null,"after":{{"account_no":"A1","posting_no":{offset},"ext_ref":null,"leg":"C","amount":{amount},"ccy":"EUR",
+        "booked_at":1700000000000000,"value_date":19676,"text":null}},"op":"c","source":{{"connector":"mariadb","name":"core",
+        "ts_ms":1700000000000,"snapshot":"false","db":"corebank","table":"postings","file":"bin.000001","pos":{offset},"row":0}}}}"#
+    );
+    RawRecord { topic: "core.corebank.postings".into(), ..record(offset, None, &value) }
+}
+
 #[test]
 fn events_without_a_key_do_not_queue_behind_a_parked_one() {
     let mut preparer = preparer();
-    let records = [record(1, None, "{"), customer(2, None), customer(3, None)];
+    let records = [record(1, None, "{"), posting(2, "\"AZoo\""), posting(3, "\"AZoo\""), customer(4, None)];
     let prepared = preparer.prepare(&records, &HashMap::new());
-    assert_eq!((prepared.parked.len(), prepared.changes.len()), (1, 2));
+    assert_eq!((prepared.parked.len(), prepared.changes.len()), (2, 2));
+    let state = &prepared.parked[1].reason;
+    assert!(state.contains("message.key.columns"), "{state}");
+}
+
+#[test]
+fn a_column_in_another_form_halts_the_source_at_the_first_event() {
+    for amount in ["\"1000\"", "\"1000.00\"", "1000.0"] {
+        let records = [posting(1, "\"AZoo\""), posting(2, amount), posting(3, "\"AZoo\"")];
+        let prepared = preparer().prepare(&records, &HashMap::new());
+        let halt = prepared.halt.as_ref().expect("a halt").text("corebank");
+        assert!(halt.contains("postings.amount") && halt.ends_with("locum source resume corebank"), "{halt}");
+        assert_eq!((prepared.changes.len(), prepared.parked.len(), prepared.records), (1, 0, 1));
+    }
 }
 
 #[test]
@@ -84,6 +107,7 @@ fn events_of_tables_that_the_mapping_does_not_name_are_counted() {
     let mut stranger = customer(1, Some("{}"));
     let value = String::from_utf8(stranger.value.unwrap()).unwrap();
     stranger.value = Some(value.replace(r#""table":"customers""#, r#""table":"customers_2026""#).into_bytes());
+    stranger.topic = "core.corebank.customers_2026".into();
     let prepared = preparer().prepare(&[stranger], &HashMap::new());
     assert_eq!(prepared.unmapped, [("corebank.customers_2026".to_owned(), 1)].into());
 }
