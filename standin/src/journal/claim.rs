@@ -48,6 +48,9 @@ pub struct Claims {
 /// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
 const LOCKED_MAX: usize = 2;
 
+/// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
+const UNEVEN_MS: i64 = 1_000;
+
 /// Thirty years: the engine adds it to a stamp.
 const SUBMITTING_US_MAX: i64 = 1_000_000_000_000_000;
 
@@ -106,7 +109,8 @@ impl Journal {
                 let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
                 let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
                 // Further ahead than anybody holds it: the SQL server's clock was set back since.
-                let runs = until_ms > now_ms && until_ms <= now_ms.saturating_add(ttl_ms);
+                let furthest_ms = now_ms.saturating_add(ttl_ms).saturating_add(UNEVEN_MS);
+                let runs = until_ms > now_ms && until_ms <= furthest_ms;
                 if holder != owner && runs {
                     return Ok(None);
                 }
