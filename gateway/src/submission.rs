@@ -24,6 +24,9 @@ use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::monitor::Watch;
 use crate::silence::Silences;
 
+#[cfg(test)]
+mod tests;
+
 /// How long things may take, and whose day it is.
 #[derive(Debug, Clone)]
 pub struct Options {
