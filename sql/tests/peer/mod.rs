@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 
+/// How a result becomes packets: names of its columns, and its rows.
+type Encode = fn(&[&str], &[Vec<Cell>]) -> Vec<Vec<u8>>;
+
 /// A statement that the peer was sent, and on which of its connections, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
@@ -103,12 +106,7 @@ impl Connection {
         }
     }
 
-    async fn answer(
-        &self,
-        packets: &mut Packets,
-        statement: &str,
-        rows: fn(&[&str], &[Vec<Cell>]) -> Vec<Vec<u8>>,
-    ) -> Option<()> {
+    async fn answer(&self, packets: &mut Packets, statement: &str, rows: Encode) -> Option<()> {
         self.heard.lock().unwrap().push(Heard { connection: self.number, statement: statement.to_owned() });
         let say = self.script.lock().unwrap().answer_to(statement);
         match say {
