@@ -104,8 +104,8 @@ impl Monitor {
         (Self { watch: watch.clone(), journal, core, options }, watch)
     }
 
-    /// Watches until `drain` resolves.
-    pub async fn run(self, gateway: Gateway, drain: impl Future<Output = ()>) {
+    /// Watches until `drain` resolves. It may be run again after a panic.
+    pub async fn run(&self, gateway: Gateway, drain: impl Future<Output = ()>) {
         let probes = self.probe();
         let looks = self.look(&gateway);
         let counts = self.count(&gateway);

@@ -7,6 +7,8 @@ mod config;
 mod demo;
 mod roles;
 mod signals;
+mod supervisor;
+mod telemetry;
 mod write_side;
 
 use std::fs::File;
@@ -37,7 +39,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
     };
-    match runtime.block_on(run(cli, &folder)) {
+    let outcome = runtime.block_on(run(cli, &folder));
+    // Whatever still runs is not waited for: a thread that hangs would keep the process, and with it the instance lock.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
