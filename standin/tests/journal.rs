@@ -12,8 +12,6 @@ mod support;
 mod accounts;
 #[path = "journal/admission.rs"]
 mod admission;
-#[path = "journal/approvals.rs"]
-mod approvals;
 #[path = "journal/checker.rs"]
 mod checker;
 #[path = "journal/claims.rs"]
@@ -32,8 +30,6 @@ mod funds;
 mod instances;
 #[path = "journal/ledger.rs"]
 mod ledger;
-#[path = "journal/orders.rs"]
-mod orders;
 #[path = "journal/outcomes.rs"]
 mod outcomes;
 #[path = "journal/pressure.rs"]

@@ -18,10 +18,7 @@ use sql::{Db, Policy, Tx, Upsert, params, placeholders};
 
 pub(crate) use adopt::adopt;
 pub use queue::{Mark, ParkedQueue, Queue, marks_of, parked_queues};
-pub use work::{
-    NoParkedRef, ParkedOrder, ParkedRef, ParkedSummary, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, order_parked,
-    ordered_queues, parked_event, parked_events, waiting_in,
-};
+pub use work::{ParkedRef, ParkedSummary, parked_events};
 
 use crate::progress::Partition;
 use crate::writer::{WriteError, Writer};
