@@ -86,6 +86,11 @@ impl Listener {
         self.tcp.local_addr()
     }
 
+    /// What it lets through.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Serves a router until `drain` is done, then finishes what is open. `name` goes into the access log.
     pub async fn serve(self, name: &'static str, router: Router, drain: impl Future<Output = ()>) -> Drained {
         let labelled = router.layer(exchange::Label);

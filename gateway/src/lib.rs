@@ -6,6 +6,7 @@
 mod answer;
 mod calendar;
 mod counts;
+mod four_eyes;
 pub mod health;
 pub mod metrics;
 pub mod mode;
@@ -13,9 +14,11 @@ mod monitor;
 mod operators;
 mod request;
 mod routes;
+mod silence;
 mod submission;
 
 pub use calendar::Calendar;
+pub use four_eyes::FourEyes;
 pub use monitor::{Monitor, MonitorOptions, Watch};
 pub use operators::{operators_router, order_from};
 pub use request::TRANSFER;

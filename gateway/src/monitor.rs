@@ -104,8 +104,8 @@ impl Monitor {
         (Self { watch: watch.clone(), journal, core, options }, watch)
     }
 
-    /// Watches until `drain` resolves.
-    pub async fn run(self, gateway: Gateway, drain: impl Future<Output = ()>) {
+    /// Watches until `drain` resolves. It may be run again after a panic.
+    pub async fn run(&self, gateway: Gateway, drain: impl Future<Output = ()>) {
         let probes = self.probe();
         let looks = self.look(&gateway);
         let counts = self.count(&gateway);
@@ -148,6 +148,9 @@ impl Monitor {
             metrics::gauge!(STANDS_IN).set(if stands_in { 1 } else { 0 });
             if let Err(err) = counts.count().await {
                 tracing::warn!(error = %err, "the journal's backlog cannot be counted");
+            }
+            if let Err(err) = gateway.follow_up_orders().await {
+                tracing::warn!(error = %err, "what people ordered cannot be followed up");
             }
         }
     }

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use schemas::data_position::DataPosition;
 use schemas::entry::{AcceptedBy, EntryState};
 use serde::Deserialize;
-use standin::journal::{Entry, EntryId, Intervention, JournalError, Write};
+use standin::journal::{Entry, EntryId, JournalError, Write};
 use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by};
@@ -112,8 +112,7 @@ async fn cancel(State(gateway): State<Gateway>, caller: Caller, Segment(id): Seg
     caller.require(Scope::Write)?;
     let entry = own_entry(&gateway, &caller, &id).await?;
     let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());
-    let cancelled =
-        edge::request::spawn(async move { journal.decide(&actor, &id, Intervention::Cancel, None).await }).await;
+    let cancelled = edge::request::spawn(async move { journal.cancel(&actor, &id).await }).await;
     match cancelled.map_err(Problem::internal)? {
         Ok(entry) => Ok(positioned(&gateway, &entry, answer::shown(&entry)?).await),
         Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),

@@ -1,7 +1,7 @@
 //! One write through journal and core: admit, send, record, answer.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connectors::CoreConnector;
@@ -10,7 +10,7 @@ use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
-use standin::journal::{Admissions, Admitted, Change, Entry, EntryId, Instance, Journal, Write};
+use standin::journal::{Admissions, Admitted, Change, Entry, EntryId, Instance, Journal, JournalError, Write};
 use standin::lane::{LanePlace, lane_place};
 use standin::settle;
 use tokio::sync::oneshot;
@@ -18,9 +18,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
 use crate::calendar::Calendar;
+use crate::four_eyes::FourEyes;
 use crate::health::Signal;
 use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::monitor::Watch;
+use crate::silence::Silences;
+
+#[cfg(test)]
+mod tests;
 
 /// How long things may take, and whose day it is.
 #[derive(Debug, Clone)]
@@ -31,13 +36,15 @@ pub struct Options {
     pub journal_budget: Duration,
     /// The bank's days.
     pub calendar: Calendar,
+    /// Which of people's orders want a second person.
+    pub four_eyes: FourEyes,
 }
 
 impl Default for Options {
     /// An answer within 2 s, of which 500 ms are the journal's; days of UTC.
     fn default() -> Self {
         let (write_deadline, journal_budget) = (Duration::from_secs(2), Duration::from_millis(500));
-        Self { write_deadline, journal_budget, calendar: Calendar::default() }
+        Self { write_deadline, journal_budget, calendar: Calendar::default(), four_eyes: FourEyes::default() }
     }
 }
 
@@ -63,7 +70,8 @@ struct Shared {
     core: Arc<dyn CoreConnector>,
     watch: Watch,
     options: Options,
-    in_flight: Mutex<HashSet<EntryId>>,
+    in_flight: Mutex<HashMap<EntryId, Carried>>,
+    silences: Silences,
 }
 
 /// An entry and whether its key had been used before.
@@ -79,8 +87,19 @@ impl Gateway {
         watch: Watch,
         options: Options,
     ) -> Self {
-        let in_flight = Mutex::new(HashSet::new());
-        Self { shared: Arc::new(Shared { journal, admissions, instance, core, watch, options, in_flight }) }
+        let in_flight = Mutex::new(HashMap::new());
+        Self {
+            shared: Arc::new(Shared {
+                journal,
+                admissions,
+                instance,
+                core,
+                watch,
+                options,
+                in_flight,
+                silences: Silences::default(),
+            }),
+        }
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -99,6 +118,21 @@ impl Gateway {
         &self.shared.options.calendar
     }
 
+    pub(crate) fn four_eyes(&self) -> &FourEyes {
+        &self.shared.options.four_eyes
+    }
+
+    pub(crate) fn silences(&self) -> &Silences {
+        &self.shared.silences
+    }
+
+    /// Ends what instances left open that people declared gone, and confirms what was keyed by hand: seldom there, so seldom
+    /// looked for.
+    pub(crate) async fn follow_up_orders(&self) -> Result<(), standin::journal::JournalError> {
+        self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
+        self.shared.journal.confirm_linked().await.map(drop)
+    }
+
     pub(crate) fn watch(&self) -> &Watch {
         &self.shared.watch
     }
@@ -107,25 +141,29 @@ impl Gateway {
     pub async fn submit(&self, write: Write) -> Result<Submitted, Problem> {
         let deadline = Instant::now() + self.shared.options.write_deadline;
         let (told, answer) = oneshot::channel();
-        let submission = Submission { shared: self.shared.clone(), deadline, told: Some(told) };
+        let hold = Hold::new(&self.shared, &write.id);
+        let submission = Submission { shared: self.shared.clone(), hold, deadline, told: Some(told) };
         edge::request::spawn(submission.run(write));
         match timeout_at(deadline + JOURNAL_GRACE, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Problem::internal("a submission ended without an answer")),
+            Ok(Err(lost)) => Err(answer::acceptance_unknown(lost)),
             Err(late) => Err(answer::acceptance_unknown(late)),
         }
     }
 
     /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: they come from an
     /// admission whose COMMIT went unanswered and landed after all. So may the last COMMIT of a dead holder of our identity.
-    pub async fn end_what_nobody_carries(&self) -> Result<(), standin::journal::JournalError> {
+    pub async fn end_what_nobody_carries(&self) -> Result<(), JournalError> {
         let shared = &self.shared;
         shared.journal.end_predecessors(&shared.instance).await?;
         let open = shared.journal.own_open_attempts(&shared.instance).await?;
+        for lost in open.iter().filter(|attempt| shared.carried(&attempt.id) == Some(Carried::Lost)) {
+            shared.end_lost(&lost.id, lost.n).await?;
+        }
         let orphans: Vec<_> = open
             .into_iter()
             .filter(|attempt| attempt.token.is_none() && attempt.age_ms > ORPHAN_AFTER_MS)
-            .filter(|attempt| !shared.holds(&attempt.id))
+            .filter(|attempt| shared.carried(&attempt.id).is_none())
             .collect();
         let changes: Vec<Change> =
             orphans.iter().map(|o| Change::new(o.id.clone(), Evidence::NotSent).ending(o.n)).collect();
@@ -137,31 +175,79 @@ impl Gateway {
     }
 }
 
+/// Who is at work on an entry of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    /// A task.
+    AtWork,
+    /// Nobody any more. Its attempt may have been sent, and what came of it could not be recorded.
+    Lost,
+}
+
 impl Shared {
-    fn holds(&self, id: &EntryId) -> bool {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    fn carried(&self, id: &EntryId) -> Option<Carried> {
+        self.in_flight().get(id).copied()
     }
 
-    fn hold(&self, id: EntryId) {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<EntryId, Carried>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn let_go(&self, id: &EntryId) {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// Ends an attempt whose task was lost: its outcome is unknown. An entry that cannot be read is left to the replayer, which
+    /// finds it abandoned.
+    async fn end_lost(&self, id: &EntryId, n: i64) -> Result<(), JournalError> {
+        tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
+        let unknown = Change::new(id.clone(), Evidence::NoAnswer).ending(n);
+        if let Err(err) = self.journal.record(&self.instance.to_string(), None, vec![unknown]).await {
+            tracing::error!(entry = %id, error = %err, "the outcome of a lost task cannot be recorded; its attempt merely ends");
+            self.journal.end_own_attempt(id, n, Evidence::NoAnswer.as_str()).await?;
+        }
+        self.in_flight().remove(id);
+        Ok(())
+    }
+}
+
+/// Says that a task is at work on an entry, for as long as it lives. A task that panics loses it.
+struct Hold {
+    shared: Arc<Shared>,
+    id: EntryId,
+}
+
+impl Hold {
+    fn new(shared: &Arc<Shared>, id: &EntryId) -> Self {
+        shared.in_flight().insert(id.clone(), Carried::AtWork);
+        Self { shared: shared.clone(), id: id.clone() }
+    }
+
+    /// This task gives up what it sent.
+    fn lose(&self) {
+        self.shared.in_flight().insert(self.id.clone(), Carried::Lost);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.lose();
+        }
+        let mut in_flight = self.shared.in_flight();
+        if in_flight.get(&self.id) == Some(&Carried::AtWork) {
+            in_flight.remove(&self.id);
+        }
     }
 }
 
 /// One write on its way.
 struct Submission {
     shared: Arc<Shared>,
+    hold: Hold,
     deadline: Instant,
     told: Option<oneshot::Sender<Result<Submitted, Problem>>>,
 }
 
 impl Submission {
     async fn run(mut self, write: Write) {
-        let (id, belief) = (write.id.clone(), write.belief);
-        self.shared.hold(id.clone());
+        let belief = write.belief;
         let admitted = self.shared.admissions.submit_by(write, self.deadline).await;
         match admitted {
             Ok(Admitted::Fresh(entry)) => self.carry_on(*entry, belief).await,
@@ -172,7 +258,6 @@ impl Submission {
             Ok(Admitted::CoreMustDecide) => self.tell(Err(answer::core_must_decide())),
             Err(err) => self.tell(Err(answer::journal_problem(&err))),
         }
-        self.shared.let_go(&id);
     }
 
     async fn carry_on(&mut self, entry: Entry, belief: CoreBelief) {
@@ -225,7 +310,7 @@ impl Submission {
         self.deadline.saturating_duration_since(Instant::now() + self.shared.options.journal_budget)
     }
 
-    /// Records until it is recorded. The client is told at its deadline at the latest.
+    /// Records until it is recorded, or can never be. The client is told at its deadline at the latest.
     ///
     /// "Processing" is a place in the order of the account, which only the journal can give: while it is away the answer is that
     /// the acceptance is unknown, unless the core has posted it.
@@ -238,6 +323,11 @@ impl Submission {
                     reached(RECORD_AFTER_COMMIT);
                     let entry = moved.into_iter().next_back().map_or(entry, |moved| moved.entry);
                     return self.tell(Ok((entry, false)));
+                }
+                Err(err) if err.is_permanent() => {
+                    tracing::error!(entry = %entry.id, error = %err, "an outcome can never be recorded; it is unknown from now on");
+                    self.hold.lose();
+                    return self.tell(Err(answer::acceptance_unknown(&err)));
                 }
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
@@ -282,6 +372,10 @@ impl Submission {
             Err(_) => self.shared.journal.mark_answered(&self.shared.instance.to_string(), &entry.id).await,
         };
         match latest {
+            // Stand-in would decline it: nothing is promised while the core decides.
+            Ok(latest) if lane_place(latest.state, latest.ordered) == LanePlace::Direct => {
+                self.tell(Err(answer::acceptance_unknown("the core has not answered, and stand-in would decline")));
+            }
             Ok(latest) => self.tell(Ok((latest, replayed))),
             // Its place was durable before.
             Err(_) if entry.ordered => self.tell(Ok((entry, replayed))),
@@ -304,8 +398,8 @@ fn has_outcome(entry: &Entry) -> bool {
     entry.state.is_terminal() || entry.state == EntryState::Posted
 }
 
-/// Did the core say that it posted? Then nothing of it can be posted after a later write. A refusal that is not recorded can be:
-/// a core that keeps none would be sent it again.
+/// Did the core say that it posted? A posting cannot be overtaken any more, so 201 or 202 is safe. A refusal that is not recorded
+/// may be sent again and post later: it is answered `acceptance-unknown`.
 fn is_posted(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.evidence == Evidence::CorePosted)
 }

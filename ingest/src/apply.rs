@@ -8,15 +8,16 @@ use sql::Db;
 use tokio::time::Instant;
 
 use crate::confirm::{Confirm, ConfirmError};
-use crate::prepare::Prepared;
+use crate::prepared::Prepared;
 use crate::swap;
+use crate::waiting::{Settled, settle};
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(20);
 /// Longest wait between tries.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Tries in a row that the store refused after which the batch counts as one that it will never take.
+/// Tries in a row that were refused after which a record counts as one that will never be taken.
 pub(crate) const REFUSALS_MAX: u32 = 8;
 
 /// Why one try failed.
@@ -29,12 +30,17 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
-    /// True when the store refused a statement itself: trying again helps only while somebody mends the store.
-    fn is_refusal(&self) -> bool {
+    /// What to do about it.
+    fn remedy(&self) -> Remedy {
         let (ApplyError::Write(WriteError::Sql(error)) | ApplyError::Confirm(ConfirmError::Sql(error))) = self else {
-            return false;
+            // A stored row that cannot be read, or what the journal says: time does not mend it.
+            return Remedy::Less { refused: true };
         };
-        matches!(error, sql::Error::Statement { .. })
+        match error {
+            sql::Error::CommitUnknown(_) => Remedy::Same,
+            sql::Error::Retryable { .. } | sql::Error::Unavailable(_) => Remedy::Less { refused: false },
+            _ => Remedy::Less { refused: true },
+        }
     }
 
     /// The whole chain, for a person.
@@ -44,6 +50,16 @@ impl ApplyError {
     }
 }
 
+/// What follows a failed try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The same batch again: whether it was committed is not known.
+    Same,
+    /// Fewer records: they may have been too many for the store or for the locks of others. One that was `refused` by itself
+    /// again and again is never taken.
+    Less { refused: bool },
+}
+
 impl From<sql::Error> for ApplyError {
     fn from(error: sql::Error) -> Self {
         ApplyError::Write(WriteError::Sql(error))
@@ -51,17 +67,43 @@ impl From<sql::Error> for ApplyError {
 }
 
 /// What an apply came to.
-pub(crate) enum Outcome {
-    /// Committed by this try; what became visible.
-    Committed(Applied),
+pub(crate) enum Outcome<T> {
+    /// Committed by this try.
+    Committed(T),
     /// Committed by an earlier try whose answer was lost: what became visible is not known.
     CommittedBefore,
     /// Another ingester works on the source.
     Fenced,
-    /// Refused again and again by the store itself; why.
+    /// Failed, and may succeed in parts. Nothing was kept.
+    TooMuch,
+    /// A single record was refused again and again; why.
     Refused(String),
     /// Told to stop before it could be committed; nothing was kept, or an unknown commit, which the next start reads back.
     Abandoned,
+}
+
+/// What a committed batch did.
+#[derive(Debug, Clone)]
+pub(crate) struct Committed {
+    /// What became visible.
+    pub(crate) applied: Applied,
+    /// Source time up to which everything is applied.
+    pub(crate) as_of_ms: Option<i64>,
+    /// A balance waits for its posting.
+    pub(crate) any_waiting: bool,
+    /// For so long lanes may have been held.
+    pub(crate) held: Duration,
+}
+
+/// One try of one batch.
+#[derive(Clone)]
+pub(crate) struct Try {
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) advance: Arc<Advance>,
+    /// Source time up to which everything was applied before.
+    pub(crate) as_of_before_ms: Option<i64>,
+    /// A balance may wait for its posting from before.
+    pub(crate) any_waiting: bool,
 }
 
 /// What every apply of a source needs.
@@ -73,17 +115,12 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Tries until the batch is in, somebody else owns the source, the store refuses it for good, or `stopping` says so. The
-    /// same batch every time.
-    pub(crate) async fn apply(
-        &self,
-        prepared: Arc<Prepared>,
-        advance: Arc<Advance>,
-        stopping: impl Fn() -> bool,
-    ) -> Outcome {
+    /// Tries until the batch is in, is known to need another size, somebody else owns the source, it is refused for good, or
+    /// `stopping` says so.
+    pub(crate) async fn apply(&self, batch: Try, stopping: impl Fn() -> bool) -> Outcome<Committed> {
         let started = Instant::now();
-        let sequence = advance.sequence;
-        let outcome = self.until_in(sequence, stopping, || self.once(prepared.clone(), advance.clone())).await;
+        let (sequence, records) = (batch.advance.sequence, batch.prepared.records);
+        let outcome = self.until_in(sequence, records, stopping, || self.once(batch.clone())).await;
         if let Outcome::Committed(_) = outcome {
             metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())
                 .record(started.elapsed());
@@ -92,18 +129,25 @@ impl Applier {
     }
 
     /// Makes the shadow the served generation; as [`Applier::apply`], one transaction after `sequence`.
-    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> Outcome {
-        self.until_in(sequence, stopping, || swap::once(self, sequence)).await
+    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> Outcome<Applied> {
+        self.until_in(sequence, 0, stopping, || swap::once(self, sequence)).await
     }
 
-    async fn until_in<F>(&self, sequence: i64, stopping: impl Fn() -> bool, once: impl Fn() -> F) -> Outcome
+    /// `records` = what can be taken less of.
+    async fn until_in<T, F>(
+        &self,
+        sequence: i64,
+        records: usize,
+        stopping: impl Fn() -> bool,
+        once: impl Fn() -> F,
+    ) -> Outcome<T>
     where
-        F: Future<Output = Result<Applied, ApplyError>>,
+        F: Future<Output = Result<T, ApplyError>>,
     {
         let (mut wait, mut refusals) = (WAIT_MIN, 0);
         loop {
             let error = match once().await {
-                Ok(applied) => return Outcome::Committed(applied),
+                Ok(committed) => return Outcome::Committed(committed),
                 Err(error) => error,
             };
             if let ApplyError::Write(WriteError::Fenced { .. }) = error {
@@ -115,15 +159,19 @@ impl Applier {
             }
             metrics::counter!(crate::metrics::APPLY_FAILURES_TOTAL, "source" => self.lease.source.clone()).increment(1);
             tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), source = %self.lease.source,
-                "batch not applied, trying again");
-            refusals = if error.is_refusal() { refusals + 1 } else { 0 };
-            if refusals == REFUSALS_MAX {
+                records, "batch not applied, trying again");
+            let remedy = error.remedy();
+            refusals = if remedy == (Remedy::Less { refused: true }) { refusals + 1 } else { 0 };
+            if refusals == REFUSALS_MAX && records <= 1 {
                 return Outcome::Refused(error.explained());
             }
             if stopping() {
                 return Outcome::Abandoned;
             }
             tokio::time::sleep(wait).await;
+            if remedy != Remedy::Same && records > 1 {
+                return Outcome::TooMuch;
+            }
             wait = (wait * 2).min(WAIT_MAX);
         }
     }
@@ -133,16 +181,25 @@ impl Applier {
         status.token == self.lease.token && status.applied_seq == sequence + 1
     }
 
-    async fn once(&self, prepared: Arc<Prepared>, advance: Arc<Advance>) -> Result<Applied, ApplyError> {
+    async fn once(&self, batch: Try) -> Result<Committed, ApplyError> {
         let (writer, token, confirm) = (self.writer.clone(), self.lease.token, self.confirm.clone());
-        let applied = self
+        let (applied, as_of_ms, any_waiting, held_from) = self
             .db
             .transaction(move |tx| {
                 Box::pin(async move {
+                    let Try { prepared, advance, as_of_before_ms, any_waiting } = batch;
                     writer.forget_queues(tx, &prepared.healed).await?;
+                    writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
-                    let applied = writer.apply(tx, &prepared.changes).await?;
+                    let before = (any_waiting, advance.as_of_ms);
+                    let settled = match writer.is_shadow() {
+                        // Nobody is served from it, so no hold is counted beside it.
+                        true => Settled { changes: prepared.changes.clone(), waiting_since_ms: None },
+                        false => settle(tx, &writer, &*confirm, &prepared, before).await?,
+                    };
+                    let applied = writer.apply(tx, &settled.changes).await?;
                     let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
+                    let held_from = (!accounts.is_empty()).then(Instant::now);
                     if writer.is_shadow() {
                         let kept = confirm.unrecorded(tx, &prepared.evidence).await.map_err(ApplyError::Confirm)?;
                         writer.keep_evidence(tx, &kept).await?;
@@ -150,13 +207,49 @@ impl Applier {
                         let confirmed = confirm.confirm(tx, &prepared.evidence, &accounts).await;
                         confirmed.map_err(ApplyError::Confirm)?;
                     }
+                    writer.count_unmapped(tx, &prepared.unmapped).await?;
+                    let as_of_ms = complete_until(advance.as_of_ms, as_of_before_ms, settled.waiting_since_ms);
+                    let advance = Advance { as_of_ms, ..Advance::clone(&advance) };
                     writer.advance(tx, token, &advance).await?;
                     failpoints::reached(failpoints::APPLY_BEFORE_COMMIT);
-                    Ok::<_, ApplyError>(applied)
+                    Ok::<_, ApplyError>((applied, as_of_ms, settled.waiting_since_ms.is_some(), held_from))
                 })
             })
             .await?;
         failpoints::reached(failpoints::APPLY_AFTER_COMMIT);
-        Ok(applied)
+        let held = held_from.map_or(Duration::ZERO, |from| from.elapsed());
+        Ok(Committed { applied, as_of_ms, any_waiting, held })
+    }
+}
+
+/// Nothing is complete beyond a balance that waits; what was said before stays said.
+fn complete_until(attested_ms: Option<i64>, before_ms: Option<i64>, waiting_since_ms: Option<i64>) -> Option<i64> {
+    let bounded = match (attested_ms, waiting_since_ms) {
+        (Some(attested_ms), Some(since_ms)) => Some(attested_ms.min(since_ms)),
+        (attested_ms, _) => attested_ms,
+    };
+    before_ms.max(bounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_data_stops_at_a_balance_that_waits_and_never_goes_back() {
+        assert_eq!(complete_until(Some(9), Some(1), None), Some(9));
+        assert_eq!(complete_until(Some(9), Some(1), Some(5)), Some(5));
+        assert_eq!(complete_until(Some(9), Some(7), Some(5)), Some(7));
+        assert_eq!(complete_until(None, None, Some(5)), None);
+    }
+
+    #[test]
+    fn only_an_unknown_commit_is_tried_again_whole() {
+        let sql = |error: sql::Error| ApplyError::from(error).remedy();
+        assert_eq!(sql(sql::Error::CommitUnknown(String::new())), Remedy::Same);
+        assert_eq!(sql(sql::Error::Retryable { code: 1205 }), Remedy::Less { refused: false });
+        assert_eq!(sql(sql::Error::Unavailable(String::new())), Remedy::Less { refused: false });
+        let told = ApplyError::Confirm(ConfirmError::Other("a row of the journal".into()));
+        assert_eq!(told.remedy(), Remedy::Less { refused: true });
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! A topic's partitions are read side by side, so an event proves nothing about other partitions. A heartbeat does, once
 //! **every partition was applied up to an end offset asked for after the heartbeat was in hand**: the connector had sent
-//! everything older before it. (The brokers had acknowledged the heartbeat by then; that they had acknowledged everything
-//! before it is the connector's producer's order, which we trust.) The same proof says that the snapshot is complete.
+//! everything older before it. The same proof says that the snapshot is complete.
+//!
+//! One broker acknowledges in the order of sending. Several do not: a record for one may wait for a new leader while another
+//! has acknowledged the heartbeat that was sent after it, until the producer gives it up (`held_back_ms_max`). Then a
+//! heartbeat attests only the time that much before its own, and the snapshot is complete once such a time has passed its end.
 //!
 //! A connector that is catching up sends heartbeats with today's time while it reads yesterday's log. So a heartbeat that
 //! follows a late event (made more than [`LATE_MS`] before it was sent) attests only that event's time.
@@ -15,6 +18,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use read_model::Partition;
+
+use crate::feed::Ends;
 
 /// An event sent this much later than it was made shows a connector that is catching up, in milliseconds.
 pub const LATE_MS: i64 = 5_000;
@@ -58,8 +63,23 @@ pub struct Proven {
 #[derive(Debug, Clone, Default)]
 struct Claim {
     as_of_ms: Option<i64>,
-    loaded: bool,
+    /// What only comes after the snapshot's last row was seen by then.
+    snapshot_over_ms: Option<i64>,
+    held_back_ms_max: i64,
     ends: Option<HashMap<Partition, i64>>,
+}
+
+impl Claim {
+    /// What it proves of time.
+    fn attested_ms(&self) -> Option<i64> {
+        self.as_of_ms.map(|ms| ms.saturating_sub(self.held_back_ms_max).max(0))
+    }
+
+    /// Does it prove that the snapshot is complete?
+    fn is_loaded(&self) -> bool {
+        let complete = |over_ms| self.held_back_ms_max == 0 || self.attested_ms().is_some_and(|ms| ms >= over_ms);
+        self.snapshot_over_ms.is_some_and(complete)
+    }
 }
 
 /// The ingester's memory of claims. Two are enough: the one whose ends are known, and the one that collects.
@@ -69,6 +89,8 @@ pub struct Attestation {
     waiting: Option<Claim>,
     next: Option<Claim>,
     last: Option<(i64, i64)>,
+    /// The first time at which a sign said that the snapshot was over.
+    snapshot_over_ms: Option<i64>,
 }
 
 impl Attestation {
@@ -78,22 +100,34 @@ impl Attestation {
     }
 
     /// A batch was polled until `now_ms`, with its signs and the ends asked for after it.
-    pub fn polled(&mut self, signs: Signs, ends: Option<&[(Partition, i64)]>, now_ms: i64) {
+    pub fn polled(&mut self, signs: Signs, ends: Option<&Ends>, now_ms: i64) {
         if let Some((sent_ms, made_ms)) = signs.event {
             self.last = last_sent(self.last, (sent_ms.min(now_ms), made_ms));
+        }
+        if signs.snapshot_over {
+            self.snapshot_over_ms.get_or_insert(signs.heartbeat_ms.map_or(now_ms, |ms| ms.min(now_ms)));
         }
         if signs.heartbeat_ms.is_some() || signs.snapshot_over {
             let attested_ms = signs.heartbeat_ms.map(|ms| self.believable(ms.min(now_ms).max(0)));
             let claim = self.next.get_or_insert_default();
             claim.as_of_ms = claim.as_of_ms.max(attested_ms);
-            claim.loaded |= signs.snapshot_over;
+            claim.snapshot_over_ms = self.snapshot_over_ms;
         }
         if let Some(ends) = ends
             && self.waiting.is_none()
             && let Some(mut claim) = self.next.take()
         {
-            claim.ends = Some(ends.iter().cloned().collect());
+            claim.held_back_ms_max = ends.held_back_ms_max;
+            claim.ends = Some(ends.offsets.iter().cloned().collect());
             self.waiting = Some(claim);
+        }
+    }
+
+    /// A table came to light before the first load was complete: it is complete when a later sign proves it.
+    pub(crate) fn load_again(&mut self) {
+        (self.proven.loaded, self.snapshot_over_ms) = (false, None);
+        for claim in self.waiting.iter_mut().chain(&mut self.next) {
+            claim.snapshot_over_ms = None;
         }
     }
 
@@ -110,8 +144,8 @@ impl Attestation {
             claim.ends.iter().flatten().all(|(partition, end)| next.get(partition).copied().unwrap_or(0) >= *end)
         });
         if reached && let Some(claim) = self.waiting.take() {
-            self.proven.as_of_ms = self.proven.as_of_ms.max(claim.as_of_ms);
-            self.proven.loaded |= claim.loaded;
+            self.proven.as_of_ms = self.proven.as_of_ms.max(claim.attested_ms());
+            self.proven.loaded |= claim.is_loaded();
         }
         self.proven
     }
@@ -122,6 +156,10 @@ mod tests {
     use super::*;
 
     const NOW_MS: i64 = 1_000_000;
+
+    fn ends<const N: usize>(offsets: [(Partition, i64); N]) -> Option<Ends> {
+        Some(offsets.to_vec().into())
+    }
 
     fn partition(n: i32) -> Partition {
         Partition { topic: "t".into(), partition: n }
@@ -137,7 +175,7 @@ mod tests {
         let mut next = HashMap::from([(partition(0), 5), (partition(1), 0)]);
         attestation.polled(heartbeat(1_000), None, NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, None, "no end is known");
-        attestation.polled(Signs::default(), Some(&[(partition(0), 5), (partition(1), 2)]), NOW_MS);
+        attestation.polled(Signs::default(), ends([(partition(0), 5), (partition(1), 2)]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, None, "partition 1 is unread");
         next.insert(partition(1), 2);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
@@ -146,11 +184,11 @@ mod tests {
     #[test]
     fn heartbeats_while_waiting_are_proven_later_not_dropped() {
         let mut attestation = Attestation::default();
-        attestation.polled(heartbeat(1_000), Some(&[(partition(0), 9)]), NOW_MS);
-        attestation.polled(heartbeat(2_000), Some(&[(partition(0), 12)]), NOW_MS);
+        attestation.polled(heartbeat(1_000), ends([(partition(0), 9)]).as_ref(), NOW_MS);
+        attestation.polled(heartbeat(2_000), ends([(partition(0), 12)]).as_ref(), NOW_MS);
         let mut next = HashMap::from([(partition(0), 9)]);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
-        attestation.polled(Signs::default(), Some(&[(partition(0), 12)]), NOW_MS);
+        attestation.polled(Signs::default(), ends([(partition(0), 12)]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(1_000));
         next.insert(partition(0), 12);
         assert_eq!(attestation.applied(&next).as_of_ms, Some(2_000));
@@ -160,9 +198,13 @@ mod tests {
     fn a_connector_that_catches_up_attests_no_more_than_what_it_reads() {
         let mut attestation = Attestation::default();
         let event = Some((100_000, 40_000));
-        attestation.polled(Signs { heartbeat_ms: Some(100_500), event, snapshot_over: false }, Some(&[]), NOW_MS);
+        attestation.polled(
+            Signs { heartbeat_ms: Some(100_500), event, snapshot_over: false },
+            ends([]).as_ref(),
+            NOW_MS,
+        );
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
-        attestation.polled(heartbeat(104_000), Some(&[]), NOW_MS);
+        attestation.polled(heartbeat(104_000), ends([]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(104_000), "quiet since: caught up");
     }
 
@@ -170,21 +212,21 @@ mod tests {
     fn an_older_event_of_another_partition_does_not_hide_that_the_connector_catches_up() {
         let mut attestation = Attestation::default();
         let event = |sent_ms, made_ms| Signs { event: Some((sent_ms, made_ms)), ..Signs::default() };
-        attestation.polled(event(100_000, 40_000), Some(&[]), NOW_MS);
-        attestation.polled(event(50_000, 49_900), Some(&[]), NOW_MS);
-        attestation.polled(heartbeat(100_500), Some(&[]), NOW_MS);
+        attestation.polled(event(100_000, 40_000), ends([]).as_ref(), NOW_MS);
+        attestation.polled(event(50_000, 49_900), ends([]).as_ref(), NOW_MS);
+        attestation.polled(heartbeat(100_500), ends([]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(40_000));
     }
 
     #[test]
     fn nothing_is_attested_beyond_the_moment_of_the_poll() {
         let mut attestation = Attestation::default();
-        attestation.polled(heartbeat(NOW_MS + 3_600_000), Some(&[]), NOW_MS);
+        attestation.polled(heartbeat(NOW_MS + 3_600_000), ends([]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(NOW_MS));
         // An event sent in the future says nothing about heartbeats from then on.
         let signs = Signs { event: Some((i64::MAX, 0)), ..Signs::default() };
-        attestation.polled(signs, Some(&[]), NOW_MS);
-        attestation.polled(heartbeat(NOW_MS + 10_000), Some(&[]), NOW_MS + 10_000);
+        attestation.polled(signs, ends([]).as_ref(), NOW_MS);
+        attestation.polled(heartbeat(NOW_MS + 10_000), ends([]).as_ref(), NOW_MS + 10_000);
         assert_eq!(attestation.applied(&HashMap::new()).as_of_ms, Some(NOW_MS + 10_000));
     }
 
@@ -193,7 +235,7 @@ mod tests {
         for event in [(i64::MAX, i64::MIN), (i64::MIN, i64::MAX), (i64::MAX, 0)] {
             let mut attestation = Attestation::default();
             let signs = Signs { heartbeat_ms: Some(i64::MIN), event: Some(event), snapshot_over: false };
-            attestation.polled(signs, Some(&[]), NOW_MS);
+            attestation.polled(signs, ends([]).as_ref(), NOW_MS);
             attestation.applied(&HashMap::new());
         }
     }
@@ -201,15 +243,31 @@ mod tests {
     #[test]
     fn the_first_load_is_complete_only_when_everything_before_the_sign_is_applied() {
         let mut attestation = Attestation::default();
-        attestation.polled(Signs { snapshot_over: true, ..Signs::default() }, Some(&[(partition(1), 3)]), NOW_MS);
+        attestation.polled(
+            Signs { snapshot_over: true, ..Signs::default() },
+            ends([(partition(1), 3)]).as_ref(),
+            NOW_MS,
+        );
         assert!(!attestation.applied(&HashMap::from([(partition(1), 2)])).loaded);
         assert!(attestation.applied(&HashMap::from([(partition(1), 3)])).loaded);
     }
 
     #[test]
+    fn with_several_brokers_a_heartbeat_attests_what_was_sent_before_any_record_may_still_wait() {
+        let mut attestation = Attestation::default();
+        let several = || Some(Ends { held_back_ms_max: 120_000, ..Ends::default() });
+        attestation.polled(Signs { snapshot_over: true, ..heartbeat(500_000) }, several().as_ref(), NOW_MS);
+        assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(380_000), loaded: false });
+        attestation.polled(heartbeat(619_999), several().as_ref(), NOW_MS);
+        assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(499_999), loaded: false });
+        attestation.polled(heartbeat(620_000), several().as_ref(), NOW_MS);
+        assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(500_000), loaded: true });
+    }
+
+    #[test]
     fn time_never_goes_back() {
         let mut attestation = Attestation::new(Proven { as_of_ms: Some(5_000), loaded: true });
-        attestation.polled(heartbeat(4_000), Some(&[]), NOW_MS);
+        attestation.polled(heartbeat(4_000), ends([]).as_ref(), NOW_MS);
         assert_eq!(attestation.applied(&HashMap::new()), Proven { as_of_ms: Some(5_000), loaded: true });
     }
 }

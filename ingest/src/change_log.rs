@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use read_model::Partition;
+use read_model::{Partition, Place};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sql::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::feed::{Batch, BatchBounds, Feed, FeedError, Polled, RawRecord};
+use crate::feed::{Batch, BatchBounds, Ends, Feed, FeedError, Polled, RawRecord};
 
 /// The one partition's name in `offsets`.
 pub const CHANGE_LOG_TOPIC: &str = "change-log";
@@ -66,7 +66,7 @@ impl HttpChangeLog {
         let partition = Arc::new(Partition { topic: CHANGE_LOG_TOPIC.to_owned(), partition: 0 });
         let records = records.into_iter().map(|record| raw(&partition, record)).collect();
         // One partition in the order of the log: nothing older is unread anywhere.
-        Ok(Polled::Batch(Batch { records, ends: Some(Vec::new()) }))
+        Ok(Polled::Batch(Batch { records, ends: Some(Ends::default()) }))
     }
 }
 
@@ -113,13 +113,13 @@ fn unavailable(reason: &str) -> FeedError {
 }
 
 impl Feed for HttpChangeLog {
-    fn assign(&mut self, partitions: Vec<(Partition, i64)>) -> BoxFuture<'_, Result<(), FeedError>> {
+    fn assign(&mut self, partitions: Vec<(Partition, Place)>) -> BoxFuture<'_, Result<(), FeedError>> {
         Box::pin(async move {
-            for (partition, next) in partitions {
+            for (partition, place) in partitions {
                 if partition.topic != CHANGE_LOG_TOPIC {
                     return Err(FeedError::Lost(format!("{} is no change log", partition.topic)));
                 }
-                self.after = Some((next - 1).max(0));
+                self.after = Some((place.next - 1).max(0));
             }
             Ok(())
         })

@@ -1,5 +1,7 @@
 //! The seam to the journal: what happens to entries in the transaction that applies the rows.
 
+use std::collections::BTreeSet;
+
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
 
@@ -9,7 +11,7 @@ pub enum ConfirmError {
     /// The engine; decides whether the transaction runs again.
     #[error(transparent)]
     Sql(#[from] sql::Error),
-    /// Anything else: the batch is tried again, visibly, until a person helps.
+    /// Anything else: the batch is tried again in parts, and at last the source halts with this reason.
     #[error("{0}")]
     Other(String),
 }
@@ -41,6 +43,22 @@ pub trait Confirm: Send + Sync + 'static {
     /// Every account with a hold, in byte order: a swap changes the balance that is served of all of them.
     fn holding<'t>(&'t self, _tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<String>, ConfirmError>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Which of these accounts have a debit of ours that was sent and whose posting number is not known yet. Asked before the
+    /// rows are written; locks nothing.
+    fn without_numbers<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        _accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
+
+    /// May a balance of such an account be served that includes the postings up to `last_posting`, when those up to `seen` were
+    /// applied?
+    fn serves(&self, last_posting: i64, seen: i64) -> bool {
+        seen >= last_posting
     }
 }
 

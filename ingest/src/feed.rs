@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use read_model::Partition;
+use read_model::{Partition, Place};
 use sql::BoxFuture;
 
 /// One record as it came.
@@ -34,8 +34,26 @@ impl std::fmt::Debug for RawRecord {
 pub struct Batch {
     /// In the order of each partition; empty when nothing came.
     pub records: Vec<RawRecord>,
-    /// End offsets of every assigned partition, asked for *after* the last of the records was in hand.
-    pub ends: Option<Vec<(Partition, i64)>>,
+    /// The partitions' ends, asked for *after* the last of the records was in hand.
+    pub ends: Option<Ends>,
+}
+
+/// Where the partitions end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// End offsets of every assigned partition.
+    pub offsets: Vec<(Partition, i64)>,
+    /// Partitions that were read further than their last record: a broker's own records, which nobody is given, follow it.
+    pub reached: Vec<(Partition, i64)>,
+    /// For so long a record may be kept back that was sent before another one of these partitions, in milliseconds.
+    pub held_back_ms_max: i64,
+}
+
+impl From<Vec<(Partition, i64)>> for Ends {
+    /// Ends of partitions that are filled in the order of sending.
+    fn from(offsets: Vec<(Partition, i64)>) -> Self {
+        Self { offsets, ..Self::default() }
+    }
 }
 
 /// What a poll came to.
@@ -53,6 +71,9 @@ pub enum FeedError {
     /// Not now; ask again.
     #[error("feed unavailable: {0}")]
     Unavailable(String),
+    /// This feed is over; another one goes on from the offsets in SQL.
+    #[error("feed ended: {0}")]
+    Ended(String),
     /// What we should read next is gone or is something else: a person decides. Never reset.
     #[error("feed lost its place: {0}")]
     Lost(String),
@@ -78,8 +99,9 @@ impl Default for BatchBounds {
 
 /// A source of records. Dropping it ends it.
 pub trait Feed: Send {
-    /// Adds partitions and the offset each is to be read from. Partitions read already are not repeated.
-    fn assign(&mut self, partitions: Vec<(Partition, i64)>) -> BoxFuture<'_, Result<(), FeedError>>;
+    /// Adds partitions and the place each is to be read from. Partitions read already are not repeated. A partition that does
+    /// not hold what was read from it is lost.
+    fn assign(&mut self, partitions: Vec<(Partition, Place)>) -> BoxFuture<'_, Result<(), FeedError>>;
 
     /// The next batch, waiting a moment for the first record. Dropping the future loses no record.
     fn poll(&mut self) -> BoxFuture<'_, Result<Polled, FeedError>>;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
-use read_model::Partition;
+use read_model::{Partition, Place};
 use sql::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::feed::{BatchBounds, Feed, FeedError, Polled};
-use crate::kafka_thread::Worker;
+use crate::kafka_thread::{Consumers, Worker};
 use crate::topics::TopicFilter;
 
 /// How a Kafka feed reads.
@@ -25,6 +25,10 @@ pub struct KafkaOptions {
     pub queued_kbytes_max: u32,
     /// How often new partitions are looked for and end offsets asked for. 500 ms.
     pub ends_every: Duration,
+    /// The connector's producer gives a record up after so long. In a cluster of several brokers a record may wait for so long
+    /// while later ones are acknowledged, so a heartbeat attests no more than what was sent this much earlier. 120 s, the
+    /// producer's `delivery.timeout.ms`.
+    pub delivery_timeout: Duration,
     /// Further librdkafka settings, such as TLS; they cannot override those that correctness needs.
     pub further: Vec<(String, String)>,
 }
@@ -37,37 +41,62 @@ impl KafkaOptions {
             topic_prefix: topic_prefix.to_owned(),
             queued_kbytes_max: 65_536,
             ends_every: Duration::from_millis(500),
+            delivery_timeout: Duration::from_secs(120),
             further: Vec::new(),
         }
     }
 
-    /// Offsets live in SQL: no group, no commits, and never a reset.
-    fn consumer(&self) -> Result<BaseConsumer, FeedError> {
-        let mut config = ClientConfig::new();
-        for (name, value) in &self.further {
-            config.set(name, value);
-        }
-        config
-            .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("group.id", format!("locum.{}", self.topic_prefix))
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
-            .set("allow.auto.create.topics", "false")
-            .set("fetch.wait.max.ms", "50")
-            .set("fetch.message.max.bytes", "8388608")
-            .set("queued.min.messages", "100000")
-            .set("queued.max.messages.kbytes", self.queued_kbytes_max.to_string())
-            .set("socket.keepalive.enable", "true")
-            .set("topic.metadata.refresh.interval.ms", "30000");
-        config.create().map_err(|err| FeedError::Configuration(err.to_string()))
+    /// A consumer that reads single records of single partitions.
+    fn prober(&self) -> Result<BaseConsumer, FeedError> {
+        let config = self.settings();
+        let config = config.into_iter().chain([
+            ("enable.partition.eof".to_owned(), "true".to_owned()),
+            ("queued.min.messages".to_owned(), "1".to_owned()),
+            ("fetch.message.max.bytes".to_owned(), "65536".to_owned()),
+        ]);
+        created(config.collect())
     }
+
+    fn consumer(&self) -> Result<BaseConsumer, FeedError> {
+        created(self.settings())
+    }
+
+    /// Offsets live in SQL: no group, no commits, and never a reset.
+    fn settings(&self) -> Vec<(String, String)> {
+        let (bootstrap, prefix) = (self.bootstrap_servers.as_str(), format!("locum.{}", self.topic_prefix));
+        let kbytes_max = self.queued_kbytes_max.to_string();
+        let own = [
+            ("bootstrap.servers", bootstrap),
+            ("group.id", &prefix),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_committed"),
+            ("allow.auto.create.topics", "false"),
+            ("fetch.wait.max.ms", "50"),
+            ("fetch.message.max.bytes", "8388608"),
+            ("queued.min.messages", "100000"),
+            ("queued.max.messages.kbytes", &kbytes_max),
+            ("socket.keepalive.enable", "true"),
+            ("topic.metadata.refresh.interval.ms", "30000"),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.further.iter().cloned().chain(own).collect()
+    }
+}
+
+/// Later settings override earlier ones.
+fn created(settings: Vec<(String, String)>) -> Result<BaseConsumer, FeedError> {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings {
+        config.set(name, value);
+    }
+    config.create().map_err(|err| FeedError::Configuration(err.to_string()))
 }
 
 /// All topics of one connector.
 pub struct KafkaFeed {
-    commands: std::sync::mpsc::Sender<Vec<(Partition, i64)>>,
+    commands: std::sync::mpsc::Sender<Vec<(Partition, Place)>>,
     polled: mpsc::Receiver<Result<Polled, FeedError>>,
 }
 
@@ -76,7 +105,9 @@ impl KafkaFeed {
     pub fn start(options: &KafkaOptions, topics: TopicFilter, bounds: BatchBounds) -> Result<Self, FeedError> {
         let (commands, inbox) = std::sync::mpsc::channel();
         let (outbox, polled) = mpsc::channel(1);
-        let worker = Worker::new((options.consumer()?, options.consumer()?), topics, bounds, options, inbox, outbox);
+        let consumers =
+            Consumers { reader: options.consumer()?, asker: options.consumer()?, prober: options.prober()? };
+        let worker = Worker::new(consumers, topics, bounds, options, inbox, outbox);
         let started = thread::Builder::new().name("ingest-kafka".into()).spawn(move || worker.run());
         started.map_err(|err| FeedError::Configuration(format!("cannot start a thread: {err}")))?;
         Ok(Self { commands, polled })
@@ -84,11 +115,11 @@ impl KafkaFeed {
 }
 
 fn gone() -> FeedError {
-    FeedError::Unavailable("the consumer's thread is gone".into())
+    FeedError::Ended("the consumer's thread is gone".into())
 }
 
 impl Feed for KafkaFeed {
-    fn assign(&mut self, partitions: Vec<(Partition, i64)>) -> BoxFuture<'_, Result<(), FeedError>> {
+    fn assign(&mut self, partitions: Vec<(Partition, Place)>) -> BoxFuture<'_, Result<(), FeedError>> {
         // The thread assigns before its next read; what goes wrong there comes out of a later poll.
         let sent = self.commands.send(partitions).map_err(|_| gone());
         Box::pin(async move { sent })

@@ -1,4 +1,4 @@
-//! The thread that owns the consumer.
+//! The thread that owns the consumers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,33 +9,46 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use read_model::Partition;
+use read_model::{Partition, Place, RecordMark};
 use tokio::sync::mpsc;
 
-use crate::feed::{Batch, BatchBounds, FeedError, Polled, RawRecord};
+use crate::feed::{Batch, BatchBounds, Ends, FeedError, Polled, RawRecord};
 use crate::kafka::KafkaOptions;
+use crate::kafka_probe::first_from;
+use crate::marks::{self, Reread};
 use crate::topics::TopicFilter;
 
 /// Longest wait for the first record of a batch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait for an answer about metadata or offsets.
-const ASK_MAX: Duration = Duration::from_secs(5);
+pub(crate) const ASK_MAX: Duration = Duration::from_secs(5);
+/// A topic that the brokers do not know for so long is gone; a broker that starts or a new leader knows it sooner.
+const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// Names shared by all records of a partition.
 type Names = HashMap<(String, i32), (Arc<str>, Arc<Partition>)>;
 
+/// Each with connections of its own: a broker answers one connection in order, so that on the reader's every question would
+/// wait for a fetch to time out.
+pub(crate) struct Consumers {
+    /// Reads records.
+    pub(crate) reader: BaseConsumer,
+    /// Asks for metadata and offsets.
+    pub(crate) asker: BaseConsumer,
+    /// Reads single records again.
+    pub(crate) prober: BaseConsumer,
+}
+
 pub(crate) struct Worker {
-    consumer: BaseConsumer,
-    /// Asks for metadata and offsets on connections of its own: a broker answers one connection in order, so that on the
-    /// consumer's every question would wait for a fetch to time out.
-    asker: BaseConsumer,
+    consumers: Consumers,
     topics: TopicFilter,
     bounds: BatchBounds,
     ends_every: Duration,
-    inbox: Receiver<Vec<(Partition, i64)>>,
+    delivery_timeout: Duration,
+    inbox: Receiver<Vec<(Partition, Place)>>,
     outbox: mpsc::Sender<Result<Polled, FeedError>>,
     /// Asked for and not assigned yet.
-    wanted: Vec<(Partition, i64)>,
+    wanted: Vec<(Partition, Place)>,
     /// Found, and the feed was told; it assigns them when they are registered.
     announced: HashSet<Partition>,
     found: Vec<(Partition, i64)>,
@@ -43,23 +56,25 @@ pub(crate) struct Worker {
     assigned: HashMap<Arc<Partition>, i64>,
     names: Names,
     ends_at: Option<Instant>,
+    /// Since when the brokers do not know a topic that we read.
+    unknown_since: Option<Instant>,
 }
 
 impl Worker {
     pub(crate) fn new(
-        (consumer, asker): (BaseConsumer, BaseConsumer),
+        consumers: Consumers,
         topics: TopicFilter,
         bounds: BatchBounds,
         options: &KafkaOptions,
-        inbox: Receiver<Vec<(Partition, i64)>>,
+        inbox: Receiver<Vec<(Partition, Place)>>,
         outbox: mpsc::Sender<Result<Polled, FeedError>>,
     ) -> Self {
         Self {
-            consumer,
-            asker,
+            consumers,
             topics,
             bounds,
             ends_every: options.ends_every,
+            delivery_timeout: options.delivery_timeout,
             inbox,
             outbox,
             wanted: Vec::new(),
@@ -68,10 +83,11 @@ impl Worker {
             assigned: HashMap::new(),
             names: HashMap::new(),
             ends_at: None,
+            unknown_since: None,
         }
     }
 
-    /// Until the feed is dropped. A lost place is told once; then there is nothing more to read.
+    /// Until the feed is dropped. A lost place and an end are told once; then there is nothing more to read.
     pub(crate) fn run(mut self) {
         loop {
             loop {
@@ -82,8 +98,8 @@ impl Worker {
                 }
             }
             let polled = self.assign().and_then(|()| self.next());
-            let lost = matches!(polled, Err(FeedError::Lost(_)));
-            if self.outbox.blocking_send(polled).is_err() || lost {
+            let over = matches!(polled, Err(FeedError::Lost(_) | FeedError::Ended(_)));
+            if self.outbox.blocking_send(polled).is_err() || over {
                 return;
             }
         }
@@ -102,17 +118,16 @@ impl Worker {
 
     fn records(&mut self) -> Result<Vec<RawRecord>, FeedError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
-        let consumer = &self.consumer;
+        let consumer = &self.consumers.reader;
         while records.len() < self.bounds.records_max && bytes < self.bounds.bytes_max {
             let wait = if records.is_empty() { FIRST_WAIT } else { Duration::ZERO };
             let message = match consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => message,
-                // What was read before is delivered first; the error comes again, or is gone by itself.
+                // What was read before is read again by the next feed.
                 Some(Err(err)) => match explained(&err) {
                     None => continue,
                     Some(FeedError::Lost(reason)) => return Err(FeedError::Lost(reason)),
-                    Some(_) if !records.is_empty() => break,
                     Some(other) => return Err(other),
                 },
             };
@@ -124,65 +139,129 @@ impl Worker {
         Ok(records)
     }
 
-    /// Partitions of admitted topics that are not assigned, with their first offsets.
-    fn discover(&self) -> Result<Vec<(Partition, i64)>, FeedError> {
-        let metadata = self.asker.fetch_metadata(None, ASK_MAX).map_err(|err| unavailable("metadata", &err))?;
-        let mut found = Vec::new();
-        for topic in metadata.topics().iter().filter(|topic| self.topics.admits(topic.name())) {
-            for partition in topic.partitions() {
-                let partition = Partition { topic: topic.name().to_owned(), partition: partition.id() };
-                if !self.announced.contains(&partition) && !self.assigned.contains_key(&partition) {
-                    let (low, _) = self.watermarks(&partition)?;
-                    found.push((partition, low));
-                }
-            }
+    /// Partitions of admitted topics that are not assigned, with their first offsets, and the number of brokers.
+    fn discover(&mut self) -> Result<(Vec<(Partition, i64)>, usize), FeedError> {
+        let metadata = self.consumers.asker.fetch_metadata(None, ASK_MAX);
+        let metadata = metadata.map_err(|err| unavailable("metadata", &err))?;
+        let admitted = metadata.topics().iter().filter(|topic| self.topics.admits(topic.name()));
+        let there =
+            admitted.flat_map(|topic| topic.partitions().iter().map(|partition| (topic.name(), partition.id())));
+        let there = there.map(|(topic, partition)| Partition { topic: topic.to_owned(), partition });
+        let new = |partition: &Partition| !self.announced.contains(partition) && !self.assigned.contains_key(partition);
+        let new: Vec<Partition> = there.filter(new).collect();
+        let mut found = Vec::with_capacity(new.len());
+        for partition in new {
+            let (low, _) = self.watermarks(&partition)?;
+            found.push((partition, low));
         }
-        Ok(found)
+        Ok((found, metadata.brokers().len()))
     }
 
-    fn watermarks(&self, partition: &Partition) -> Result<(i64, i64), FeedError> {
-        let asked = self.asker.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX);
-        asked.map_err(|err| unavailable("offsets", &err))
+    /// First and end offset. A topic that nobody knows may be known again in a moment; one that stays unknown is gone (C6).
+    fn watermarks(&mut self, partition: &Partition) -> Result<(i64, i64), FeedError> {
+        let asked = self.consumers.asker.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX);
+        match asked {
+            Ok(found) => {
+                self.unknown_since = None;
+                Ok(found)
+            }
+            Err(err) if err.rdkafka_error_code().is_some_and(is_unknown) => {
+                let since = *self.unknown_since.get_or_insert_with(Instant::now);
+                let name = format!("{}/{}", partition.topic, partition.partition);
+                if since.elapsed() > GONE_AFTER {
+                    return Err(FeedError::Lost(format!("{name}: the topic or partition is gone")));
+                }
+                Err(FeedError::Unavailable(format!("{name}: unknown to the brokers ({err})")))
+            }
+            Err(err) => Err(unavailable("offsets", &err)),
+        }
     }
 
     /// End offsets of all partitions there are; none while some are not assigned, for then nobody reads all.
     /// A partition that ends before our place belongs to another topic of this name (C6).
-    fn ends(&mut self) -> Result<Option<Vec<(Partition, i64)>>, FeedError> {
-        self.found = self.discover()?;
+    fn ends(&mut self) -> Result<Option<Ends>, FeedError> {
+        let (found, brokers) = self.discover()?;
+        self.found = found;
         self.announced.extend(self.found.iter().map(|(partition, _)| partition.clone()));
         self.ends_at = Some(Instant::now());
         if !self.announced.iter().all(|partition| self.assigned.contains_key(partition)) {
             return Ok(None);
         }
-        let mut ends = Vec::with_capacity(self.assigned.len());
-        for (partition, next) in &self.assigned {
-            let (_, end) = self.watermarks(partition)?;
-            if end < *next {
-                return Err(recreated(partition, *next, end));
+        let places: Vec<_> = self.assigned.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+        let mut offsets = Vec::with_capacity(places.len());
+        for (partition, next) in places {
+            let (_, end) = self.watermarks(&partition)?;
+            if end < next {
+                return Err(recreated(&partition, next, end));
             }
-            ends.push((Partition::clone(partition), end));
+            offsets.push((Partition::clone(&partition), end));
         }
-        Ok(Some(ends))
+        let delivery_ms = i64::try_from(self.delivery_timeout.as_millis()).unwrap_or(i64::MAX);
+        let held_back_ms_max = if brokers > 1 { delivery_ms } else { 0 };
+        Ok(Some(Ends { offsets, reached: self.reached()?, held_back_ms_max }))
     }
 
-    /// Assigns what was asked for. The first record to be read must still be there (C6).
+    /// Partitions read further than their last record: a transactional producer's markers come behind it, take an offset and
+    /// are never delivered.
+    fn reached(&mut self) -> Result<Vec<(Partition, i64)>, FeedError> {
+        let positions = self.consumers.reader.position().map_err(|err| unavailable("positions", &err))?;
+        let mut reached = Vec::new();
+        for element in positions.elements() {
+            let Offset::Offset(position) = element.offset() else { continue };
+            let partition = Partition { topic: element.topic().to_owned(), partition: element.partition() };
+            if let Some(next) = self.assigned.get_mut(&partition).filter(|next| **next < position) {
+                *next = position;
+                reached.push((partition, position));
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Assigns what was asked for. The first record to be read must still be there, and the last one that was read too (C6).
     fn assign(&mut self) -> Result<(), FeedError> {
         let mut list = TopicPartitionList::new();
-        for (partition, next) in &self.wanted {
-            let (low, end) = self.watermarks(partition)?;
-            let name = format!("{}/{}", partition.topic, partition.partition);
-            if *next < low {
-                return Err(FeedError::Lost(format!("{name}: retention passed offset {next}, the first is {low}")));
-            }
-            if *next > end {
-                return Err(recreated(partition, *next, end));
-            }
-            let added = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*next));
-            added.map_err(|err| unavailable("assignment", &err))?;
+        let wanted = std::mem::take(&mut self.wanted);
+        let checked = wanted.iter().try_for_each(|(partition, place)| {
+            self.check(partition, place)?;
+            let added = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(place.next));
+            added.map_err(|err| unavailable("assignment", &err))
+        });
+        if let Err(err) = checked {
+            self.wanted = wanted;
+            return Err(err);
         }
         if list.count() > 0 {
-            self.consumer.incremental_assign(&list).map_err(|err| unavailable("assignment", &err))?;
-            self.assigned.extend(self.wanted.drain(..).map(|(partition, next)| (Arc::new(partition), next)));
+            self.consumers.reader.incremental_assign(&list).map_err(|err| unavailable("assignment", &err))?;
+            self.assigned.extend(wanted.into_iter().map(|(partition, place)| (Arc::new(partition), place.next)));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, partition: &Partition, place: &Place) -> Result<(), FeedError> {
+        let (low, end) = self.watermarks(partition)?;
+        let name = format!("{}/{}", partition.topic, partition.partition);
+        if place.next < low {
+            return Err(FeedError::Lost(format!("{name}: retention passed offset {}, the first is {low}", place.next)));
+        }
+        if place.next > end {
+            return Err(recreated(partition, place.next, end));
+        }
+        match &place.marks.record {
+            Some(known) if known.offset >= low => self.recognise(partition, known, low),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the last record again that was read before: a topic made anew holds another one there, or none.
+    fn recognise(&self, partition: &Partition, known: &RecordMark, low: i64) -> Result<(), FeedError> {
+        let there = first_from(&self.consumers.prober, partition, known.offset)?;
+        let gone = there.as_ref().is_none_or(|there| there.offset != known.offset);
+        let first = if gone { first_from(&self.consumers.prober, partition, low)? } else { None };
+        if marks::is_another(known, &Reread { there, first }) {
+            let Partition { topic, partition } = partition;
+            let offset = known.offset;
+            let reason = format!("{topic}/{partition}: another record than we read stands at offset {offset}");
+            return Err(FeedError::Lost(format!("{reason}: topic recreated")));
         }
         Ok(())
     }
@@ -193,8 +272,13 @@ fn recreated(partition: &Partition, next: i64, end: i64) -> FeedError {
     FeedError::Lost(format!("{topic}/{partition}: ends at {end}, before offset {next}: topic recreated or truncated"))
 }
 
-fn unavailable(what: &str, err: &KafkaError) -> FeedError {
+pub(crate) fn unavailable(what: &str, err: &KafkaError) -> FeedError {
     FeedError::Unavailable(format!("{what}: {err}"))
+}
+
+fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
 }
 
 /// What a consumer's error means; `None` = librdkafka heals it by itself and says so only for information.
@@ -203,9 +287,8 @@ fn explained(err: &KafkaError) -> Option<FeedError> {
     let code = err.rdkafka_error_code()?;
     match code {
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Some(FeedError::Lost(format!("offset out of range ({err})"))),
-        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-            Some(FeedError::Lost(format!("a topic or partition is gone ({err})")))
-        }
+        // Gone, made anew, or only its leader: the next feed finds out, from what SQL remembers.
+        code if is_unknown(code) => Some(FeedError::Ended(format!("a topic or partition is unknown ({err})"))),
         _ => {
             tracing::warn!(error = %err, "kafka");
             None

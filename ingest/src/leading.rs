@@ -1,19 +1,27 @@
 //! Leading a source: poll, prepare, apply, publish, until told otherwise.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use read_model::{
-    Advance, Applied, Filling, Lease, Partition, Publication, SourceStatus, WriteError, filling, offsets, parked_queues,
+    Advance, Applied, Filling, Lease, Partition, Place, SourceStatus, WriteError, filling, ordered_queues,
+    parked_queues, places, waiting_in,
 };
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::apply::{Applier, Outcome, REFUSALS_MAX};
+use crate::apply::{Applier, Outcome, REFUSALS_MAX, Try};
 use crate::attest::{Attestation, Proven};
-use crate::feed::{Batch, Feed, FeedError, Polled};
-use crate::prepare::{Prepared, Preparer, SnapshotSeen};
+use crate::feed::{Batch, Ends, Feed, FeedError, Polled, RawRecord};
+use crate::halt::Halt;
+use crate::pace::Pace;
+use crate::prepare::Preparer;
+use crate::prepared::{Prepared, SnapshotSeen};
 use crate::service::{Service, pause};
+use crate::state::State;
+use crate::tables::Tables;
 use crate::topics;
 
 /// Why leading ended.
@@ -27,9 +35,12 @@ pub(crate) enum Ended {
     Halted,
     /// A new generation is served; begin again with it.
     Swapped,
-    /// SQL or the feed failed before anything was under way; begin again.
+    /// SQL or the feed failed; begin again from what SQL remembers.
     Failed,
 }
+
+/// Goes on, or ends leading.
+type Flow = ControlFlow<Ended>;
 
 pub(crate) struct Leading<'s> {
     service: &'s Service,
@@ -38,17 +49,10 @@ pub(crate) struct Leading<'s> {
     lost: watch::Receiver<bool>,
 }
 
-/// What a leader knows of its source between two batches.
-struct State {
-    applier: Applier,
-    preparer: Preparer,
-    attestation: Attestation,
-    /// Of the generation that is filled.
-    status: SourceStatus,
-    /// Of the generation that is served meanwhile, while a shadow is filled.
-    served: Option<SourceStatus>,
-    next: HashMap<Partition, i64>,
-}
+/// How long a connector may take to make its first topics before their absence is told.
+const TOPICS_AFTER: Duration = Duration::from_secs(20);
+/// How often orders about parked events are looked for.
+const LOOK_FOR_ORDERS: Duration = Duration::from_millis(500);
 
 impl<'s> Leading<'s> {
     pub(crate) fn new(
@@ -61,77 +65,118 @@ impl<'s> Leading<'s> {
     }
 
     pub(crate) async fn run(mut self) -> Ended {
-        match self.begin().await {
+        let filling = match filling(&self.service.db, &self.lease.source).await {
+            Ok(Some(filling)) => filling,
+            Ok(None) => return Ended::Failed,
+            Err(err) => return self.cannot_begin(&err),
+        };
+        let halted = || metrics::gauge!(crate::metrics::HALTED, "source" => self.lease.source.clone());
+        if let Some(reason) = &filling.status.halted {
+            tracing::warn!(source = %self.lease.source, reason, "source is halted");
+            halted().set(1.0);
+            return Ended::Halted;
+        }
+        halted().set(0.0);
+        match self.begin(filling).await {
             Ok((state, feed)) => {
-                let ended = self.work(state, feed).await.unwrap_or_else(|ended| ended);
+                let ended = self.work(state, feed).await;
                 // Of a source that was not led, this process has kept nothing.
                 self.service.tiers.retire(&self.lease.source);
                 ended
             }
-            Err(Some(ended)) => ended,
-            Err(None) => Ended::Failed,
+            Err(err) => self.cannot_begin(&err),
         }
     }
 
-    /// Reads where the source is. `Err(None)` = a failure, logged.
-    async fn begin(&mut self) -> Result<(State, Box<dyn Feed>), Option<Ended>> {
+    fn cannot_begin(&self, err: &dyn std::fmt::Display) -> Ended {
+        tracing::warn!(error = %err, source = %self.lease.source, "cannot begin");
+        Ended::Failed
+    }
+
+    /// Reads where the source is.
+    async fn begin(&self, filling: Filling) -> Result<(State, Box<dyn Feed>), BeginError> {
         let (db, source) = (&self.service.db, self.lease.source.as_str());
-        let failed = |err: &dyn std::fmt::Display| {
-            tracing::warn!(error = %err, source, "cannot begin");
-            None
-        };
-        let filling = filling(db, source).await.map_err(|err| failed(&err))?.ok_or(None)?;
         let writer = filling.writer();
         let Filling { mut status, served, topic_prefix, snapshot_begun } = filling;
         // A time from the future would stand until the future is over.
         status.as_of_ms = status.as_of_ms.map(|ms| ms.min(now_ms()));
-        if let Some(reason) = &status.halted {
-            tracing::warn!(source, reason, "source is halted");
-            metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(1.0);
-            return Err(Some(Ended::Halted));
-        }
-        metrics::gauge!(crate::metrics::HALTED, "source" => source.to_owned()).set(0.0);
-        let next: HashMap<_, _> = offsets(db, source).await.map_err(|err| failed(&err))?.into_iter().collect();
-        let parked = parked_queues(db, source, status.generation).await.map_err(|err| failed(&err))?;
-        let mut feed = (self.service.feed)(topic_prefix.as_deref()).map_err(|err| failed(&err))?;
-        if !next.is_empty() {
-            feed.assign(next.clone().into_iter().collect()).await.map_err(|err| failed(&err))?;
+        let places: HashMap<_, _> = places(db, source).await?.into_iter().collect();
+        let parked = parked_queues(db, source, status.generation).await?;
+        let mut feed = (self.service.feed)(topic_prefix.as_deref())?;
+        if !places.is_empty() {
+            feed.assign(places.clone().into_iter().collect()).await?;
         }
         let mapping = self.service.options.mapping.clone();
+        let mut tables = Tables::new(&mapping);
+        tables.found(places.keys());
         let mut preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
         preparer.seen(SnapshotSeen { begun: snapshot_begun, whole: status.loaded });
-        let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
         if let Some(served) = &served {
-            tracing::info!(
-                source,
-                generation = status.generation,
-                served = served.generation,
-                "filling a new generation"
-            );
+            let (generation, served) = (status.generation, served.generation);
+            tracing::info!(source, generation, served, "filling a new generation");
         }
+        let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
         let applier =
             Applier { db: db.clone(), writer, lease: self.lease.clone(), confirm: self.service.confirm.clone() };
-        let state = State { applier, preparer, attestation: Attestation::new(proven), status, served, next };
+        let (attestation, pace) = (Attestation::new(proven), Pace::new(self.service.options.bounds.records_max));
+        let state = State { applier, preparer, attestation, status, served, places, pace, tables, any_waiting: true };
         Ok((state, feed))
     }
 
-    /// Always ends by `Err`.
-    async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Result<Ended, Ended> {
+    async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Ended {
+        let begun = Instant::now();
+        if state.may_swap() {
+            // Loaded by a leader that ended before it could.
+            return self.swap(&mut state).await;
+        }
+        let mut look = tokio::time::interval(LOOK_FOR_ORDERS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            let polled = tokio::select! {
-                biased;
-                _ = self.shutdown.wait_for(|stop| *stop) => return Ok(Ended::Shutdown),
-                _ = self.lost.wait_for(|lost| *lost) => return Ok(Ended::LeaseLost),
-                polled = feed.poll() => polled,
-            };
-            match polled {
-                Ok(Polled::Batch(batch)) => self.batch(&mut state, batch).await?,
-                Ok(Polled::Discovered(found)) => self.discovered(&mut state, &mut *feed, found).await?,
-                Err(FeedError::Lost(reason)) => return Err(self.halt(&state, &reason).await),
-                Err(err) => {
-                    tracing::warn!(error = %err, source = %self.lease.source, "nothing polled");
-                    pause(self.service.options.retry, &mut self.shutdown).await;
+            let mut polling = feed.poll();
+            let polled = loop {
+                tokio::select! {
+                    biased;
+                    _ = self.shutdown.wait_for(|stop| *stop) => return Ended::Shutdown,
+                    _ = self.lost.wait_for(|lost| *lost) => return Ended::LeaseLost,
+                    _ = look.tick() => {}
+                    polled = &mut polling => break polled,
                 }
+                // Never instead of a poll: one that is dropped and begun anew might never end.
+                if let Break(ended) = self.orders(&mut state).await {
+                    return ended;
+                }
+            };
+            drop(polling);
+            let flow = match polled {
+                Ok(Polled::Batch(batch)) => {
+                    self.tell_of_tables(&mut state, begun).await;
+                    self.batch(&mut state, batch).await
+                }
+                Ok(Polled::Discovered(found)) => self.discovered(&mut state, &mut *feed, found).await,
+                Err(err) => self.not_polled(&state, err).await,
+            };
+            if let Break(ended) = flow {
+                return ended;
+            }
+        }
+    }
+
+    async fn not_polled(&mut self, state: &State, err: FeedError) -> Flow {
+        let source = &self.lease.source;
+        match err {
+            FeedError::Lost(reason) => Break(self.halt(state, &Halt::rebuild(reason)).await),
+            FeedError::Unavailable(_) => {
+                tracing::warn!(error = %err, source, "nothing polled");
+                pause(self.service.options.retry, &mut self.shutdown).await;
+                Continue(())
+            }
+            FeedError::Ended(_) => {
+                tracing::warn!(error = %err, source, "the feed is over; another one begins");
+                Break(Ended::Failed)
+            }
+            FeedError::Configuration(_) => {
+                tracing::error!(error = %err, source, "the feed cannot work as it is configured");
+                Break(Ended::Failed)
             }
         }
     }
@@ -141,52 +186,153 @@ impl<'s> Leading<'s> {
     /// A partition of a table that is new to us must be there from its first record. Compaction keeps that offset, so a later
     /// one means that records were deleted: the snapshot's rows, or changes that no later record repeats. What they told would
     /// be called absent for good, so the source halts (C6), whether or not the connector takes snapshots at all.
-    async fn discovered(
-        &mut self,
-        state: &mut State,
-        feed: &mut dyn Feed,
-        found: Vec<(Partition, i64)>,
-    ) -> Result<(), Ended> {
-        let new: Vec<_> = found.into_iter().filter(|(partition, _)| !state.next.contains_key(partition)).collect();
+    async fn discovered(&self, state: &mut State, feed: &mut dyn Feed, found: Vec<(Partition, i64)>) -> Flow {
+        let new: Vec<_> = found.into_iter().filter(|(partition, _)| !state.places.contains_key(partition)).collect();
         if new.is_empty() {
-            return Ok(());
+            return Continue(());
         }
         let mapping = &self.service.options.mapping;
         let begun = |(p, first): &&(Partition, i64)| *first > 0 && topics::is_table(&p.topic, mapping.tables());
         if let Some((partition, first)) = new.iter().find(begun) {
-            return Err(self.halt(state, &beginning_gone(partition, *first)).await);
+            return Break(self.halt(state, &beginning_gone(partition, *first)).await);
         }
         match state.applier.writer.add_partitions(&self.service.db, &self.lease, new.clone()).await {
             Ok(()) => {}
-            Err(WriteError::Fenced { .. }) => return Err(Ended::LeaseLost),
+            Err(WriteError::Fenced { .. }) => return Break(Ended::LeaseLost),
             Err(err) => {
                 // Written or not: beginning again reads it back.
                 tracing::warn!(error = %err, source = %self.lease.source, "partitions not registered");
-                return Err(Ended::Failed);
+                return Break(Ended::Failed);
             }
         }
-        state.next.extend(new.iter().cloned());
-        feed.assign(new).await.map_err(|err| {
-            tracing::warn!(error = %err, source = %self.lease.source, "partitions not assigned");
-            Ended::Failed
-        })
+        state.tables.found(new.iter().map(|(partition, _)| partition));
+        if !state.status.loaded {
+            state.attestation.load_again();
+        }
+        let place = |(partition, next)| (partition, Place { next, ..Place::default() });
+        let new: Vec<_> = new.into_iter().map(place).collect();
+        state.places.extend(new.iter().cloned());
+        match feed.assign(new).await {
+            Ok(()) => Continue(()),
+            Err(err) => {
+                tracing::warn!(error = %err, source = %self.lease.source, "partitions not assigned");
+                Break(Ended::Failed)
+            }
+        }
     }
 
-    async fn batch(&mut self, state: &mut State, batch: Batch) -> Result<(), Ended> {
-        let mut prepared = state.preparer.prepare(&batch.records, &state.next);
+    /// Writes down which mapped tables were seen, and says which were not.
+    async fn tell_of_tables(&self, state: &mut State, begun: Instant) {
+        let Some(news) = state.tables.news() else { return };
+        if begun.elapsed() < TOPICS_AFTER && !state.tables.never_seen().is_empty() {
+            return;
+        }
+        if let Err(err) = state.applier.writer.note_tables(&self.service.db, news).await {
+            tracing::warn!(error = %err, source = %self.lease.source, "tables not noted");
+            return;
+        }
+        let never_seen = state.tables.never_seen();
+        if !never_seen.is_empty() {
+            tracing::warn!(source = %self.lease.source, tables = ?never_seen,
+                "these mapped tables have no topic: their names or the topic prefix are wrong, or they have no row yet");
+        }
+        state.tables.noted();
+    }
+
+    /// Applies a batch in pieces of the size that the store takes.
+    async fn batch(&self, state: &mut State, batch: Batch) -> Flow {
+        let mut rest = &batch.records[..];
+        loop {
+            let size = rest.len().min(state.pace.records());
+            let (piece, later) = rest.split_at(size);
+            let ends = if later.is_empty() { batch.ends.as_ref() } else { None };
+            match self.piece(state, piece, ends).await? {
+                Piece::TooMuch => state.pace.failed(size),
+                Piece::Done if later.is_empty() => return Continue(()),
+                Piece::Done => rest = later,
+            }
+        }
+    }
+
+    async fn piece(&self, state: &mut State, records: &[RawRecord], ends: Option<&Ends>) -> ControlFlow<Ended, Piece> {
+        let mut prepared = state.preparer.prepare(records, &state.places);
         let halt = prepared.halt.take();
-        // What is known of the ends came after all records, also those behind a halt.
-        let ends = if halt.is_none() { batch.ends.as_deref() } else { None };
-        state.attestation.polled(prepared.signs, ends, now_ms());
-        let advance = state.advance(&prepared, batch.ends.as_deref());
-        if !prepared.steps.is_empty() || state.differs(&advance) {
-            self.apply(state, prepared, advance).await?;
+        let mut attestation = state.attestation.clone();
+        let ends = ends.filter(|_| halt.is_none());
+        let advance = state.advance(&mut prepared, ends, &mut attestation, now_ms());
+        if prepared.steps.is_empty() && !state.differs(&advance) {
+            // Nothing to commit, and nothing that a later batch could contradict.
+            state.attestation = attestation;
+        } else if let Piece::TooMuch = self.commit(state, prepared, advance, attestation, records).await? {
+            return Continue(Piece::TooMuch);
         }
         match halt {
-            Some(reason) => Err(self.halt(state, &reason).await),
-            None if state.may_swap() => Err(self.swap(state).await),
-            None => Ok(()),
+            Some(halt) => Break(self.halt(state, &halt).await),
+            None if state.may_swap() => Break(self.swap(state).await),
+            None => Continue(Piece::Done),
         }
+    }
+
+    /// Commits, keeps what was learned, and tells the tiers.
+    async fn commit(
+        &self,
+        state: &mut State,
+        prepared: Prepared,
+        advance: Advance,
+        attestation: Attestation,
+        records: &[RawRecord],
+    ) -> ControlFlow<Ended, Piece> {
+        let (prepared, advance) = (Arc::new(prepared), Arc::new(advance));
+        let (as_of_before_ms, any_waiting) = (state.status.as_of_ms, state.any_waiting);
+        let batch = Try { prepared: prepared.clone(), advance: advance.clone(), as_of_before_ms, any_waiting };
+        let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
+        let committed = match state.applier.apply(batch, move || *shutdown.borrow() || *lost.borrow()).await {
+            Outcome::Committed(committed) => committed,
+            Outcome::CommittedBefore => {
+                tracing::info!(source = %self.lease.source, "committed by a try whose answer was lost; reading it back");
+                return Break(Ended::Failed);
+            }
+            Outcome::TooMuch => return Continue(Piece::TooMuch),
+            Outcome::Fenced => return Break(Ended::LeaseLost),
+            Outcome::Refused(why) => return Break(self.halt(state, &refused(records, &why)).await),
+            Outcome::Abandoned if *self.shutdown.borrow() => return Break(Ended::Shutdown),
+            Outcome::Abandoned => return Break(Ended::LeaseLost),
+        };
+        state.committed(&prepared, &advance, attestation);
+        state.applied(&committed);
+        count(&self.lease.source, &prepared, &committed.applied, &state.status);
+        warn_of_parked(&self.lease.source, &prepared);
+        self.service.tiers.publish(&state.publication(&prepared, committed.applied)).await;
+        Continue(Piece::Done)
+    }
+
+    /// Carries out what people ordered about parked events, each queue in an apply transaction of its own.
+    async fn orders(&self, state: &mut State) -> Flow {
+        let (db, source, generation) = (&self.service.db, self.lease.source.clone(), state.status.generation);
+        let failed = |err: &dyn std::fmt::Display| tracing::warn!(error = %err, source, "cannot look for orders");
+        let queues = match ordered_queues(db, &source, generation).await {
+            Ok(queues) => queues,
+            Err(err) => {
+                failed(&err);
+                return Continue(());
+            }
+        };
+        for queue in queues {
+            let waiting = match waiting_in(db, &source, generation, &queue).await {
+                Ok(waiting) => waiting,
+                Err(err) => {
+                    failed(&err);
+                    return Continue(());
+                }
+            };
+            let mut prepared = state.preparer.again(queue, &waiting);
+            let (left, failed) = (prepared.worked.left.len(), prepared.worked.failed.is_some());
+            let mut attestation = state.attestation.clone();
+            let advance = state.advance(&mut prepared, None, &mut attestation, now_ms());
+            self.commit(state, prepared, advance, attestation, &[]).await?;
+            tracing::info!(source, left, failed, "parked events worked on, as ordered");
+        }
+        Continue(())
     }
 
     async fn swap(&self, state: &mut State) -> Ended {
@@ -196,9 +342,10 @@ impl<'s> Leading<'s> {
             Outcome::Committed(_) | Outcome::CommittedBefore => {}
             Outcome::Fenced => return Ended::LeaseLost,
             Outcome::Refused(why) => {
-                let reason = format!("the store refused the swap to the new generation {REFUSALS_MAX} times: {why}");
-                return self.halt(state, &reason).await;
+                let reason = format!("the swap to the new generation was refused {REFUSALS_MAX} times: {why}");
+                return self.halt(state, &Halt::resumable(reason)).await;
             }
+            Outcome::TooMuch => return Ended::Failed,
             Outcome::Abandoned if *self.shutdown.borrow() => return Ended::Shutdown,
             Outcome::Abandoned => return Ended::LeaseLost,
         }
@@ -208,33 +355,11 @@ impl<'s> Leading<'s> {
         Ended::Swapped
     }
 
-    async fn apply(&mut self, state: &mut State, prepared: Prepared, advance: Advance) -> Result<(), Ended> {
-        let (prepared, advance) = (Arc::new(prepared), Arc::new(advance));
-        let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
-        let stopping = move || *shutdown.borrow() || *lost.borrow();
-        let applied = match state.applier.apply(prepared.clone(), advance.clone(), stopping).await {
-            Outcome::Committed(applied) => Some(applied),
-            Outcome::CommittedBefore => None,
-            Outcome::Fenced => return Err(Ended::LeaseLost),
-            Outcome::Refused(why) => {
-                let reason = format!("the store refused the next batch {REFUSALS_MAX} times: {why}");
-                return Err(self.halt(state, &reason).await);
-            }
-            Outcome::Abandoned if *self.shutdown.borrow() => return Err(Ended::Shutdown),
-            Outcome::Abandoned => return Err(Ended::LeaseLost),
-        };
-        state.committed(&advance);
-        count(&self.lease.source, &prepared, applied.as_ref(), &state.status);
-        warn_of_parked(&self.lease.source, &prepared);
-        let publication = state.publication(&prepared, applied);
-        self.service.tiers.publish(&publication).await;
-        Ok(())
-    }
-
-    async fn halt(&self, state: &State, reason: &str) -> Ended {
+    async fn halt(&self, state: &State, halt: &Halt) -> Ended {
+        let reason = halt.text(&self.lease.source);
         tracing::error!(source = %self.lease.source, reason, "source halted");
         metrics::gauge!(crate::metrics::HALTED, "source" => self.lease.source.clone()).set(1.0);
-        match state.applier.writer.halt(&self.service.db, &self.lease, reason).await {
+        match state.applier.writer.halt(&self.service.db, &self.lease, &reason).await {
             Ok(()) => Ended::Halted,
             Err(WriteError::Fenced { .. }) => Ended::LeaseLost,
             Err(err) => {
@@ -245,89 +370,33 @@ impl<'s> Leading<'s> {
     }
 }
 
-impl State {
-    /// What this batch makes of the source.
-    fn advance(&mut self, prepared: &Prepared, ends: Option<&[(Partition, i64)]>) -> Advance {
-        let mut next = self.next.clone();
-        for step in &prepared.steps {
-            next.insert(step.partition.clone(), step.to);
-        }
-        let proven = self.attestation.applied(&next);
-        let behind =
-            |(partition, end): &(Partition, i64)| end.saturating_sub(next.get(partition).copied().unwrap_or(0)).max(0);
-        Advance {
-            sequence: self.status.applied_seq,
-            offsets: prepared.steps.clone(),
-            watermark: prepared.watermark.unwrap_or(self.status.watermark).max(self.status.watermark),
-            as_of_ms: proven.as_of_ms,
-            loaded: proven.loaded,
-            identity: prepared.identity.clone(),
-            snapshot_begun: prepared.snapshot_begun,
-            events: prepared.records as i64,
-            events_behind: ends
-                .map_or(self.status.events_behind, |ends| Some(ends.iter().map(behind).fold(0, i64::saturating_add))),
-        }
-    }
-
-    /// Something to say although no offset moved.
-    fn differs(&self, advance: &Advance) -> bool {
-        advance.as_of_ms != self.status.as_of_ms || advance.loaded != self.status.loaded
-    }
-
-    /// A shadow that is loaded and of known age can be served.
-    fn may_swap(&self) -> bool {
-        self.served.is_some() && self.status.loaded && self.status.as_of_ms.is_some()
-    }
-
-    fn committed(&mut self, advance: &Advance) {
-        self.status.applied_seq = advance.sequence + 1;
-        self.status.watermark = advance.watermark;
-        self.status.as_of_ms = advance.as_of_ms;
-        self.status.loaded = advance.loaded;
-        self.status.identity.clone_from(&advance.identity);
-        self.status.events_applied += advance.events;
-        self.status.events_behind = advance.events_behind;
-        self.status.token = self.applier.lease.token;
-        self.preparer.seen(SnapshotSeen { begun: advance.snapshot_begun, whole: advance.loaded });
-        for step in &advance.offsets {
-            self.next.insert(step.partition.clone(), step.to);
-        }
-    }
-
-    /// Of a generation that was not served before, tiers have nothing.
-    fn afresh(&self) -> Publication {
-        let (documents, gone) = (Vec::new(), Vec::new());
-        let previous_seq = self.status.applied_seq - 1;
-        Publication { status: Arc::new(self.status.clone()), previous_seq, documents, gone, reset: true }
-    }
-
-    fn publication(&self, prepared: &Prepared, applied: Option<Applied>) -> Publication {
-        if let Some(served) = &self.served {
-            let SourceStatus { applied_seq, token, .. } = self.status;
-            let status = SourceStatus { applied_seq, token, ..served.clone() };
-            return Publication { status: Arc::new(status), reset: false, ..self.afresh() };
-        }
-        let doubtful = prepared.doubtful_accounts();
-        let known = applied.is_some() && doubtful.is_some();
-        let applied = applied.unwrap_or_default();
-        let mut gone = applied.gone;
-        gone.extend(doubtful.unwrap_or_default());
-        Publication {
-            status: Arc::new(self.status.clone()),
-            previous_seq: self.status.applied_seq - 1,
-            documents: applied.documents,
-            gone,
-            reset: !known,
-        }
-    }
+/// What became of a piece of a batch.
+enum Piece {
+    Done,
+    /// Nothing was kept; a smaller one may succeed.
+    TooMuch,
 }
 
-fn beginning_gone(partition: &Partition, first: i64) -> String {
+/// Why leading did not begin.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error(transparent)]
+    Store(#[from] read_model::RowError),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+fn refused(records: &[RawRecord], why: &str) -> Halt {
+    let place = records.first().map(|record| format!("{record:?}")).unwrap_or_default();
+    Halt::resumable(format!("record {place} was refused {REFUSALS_MAX} times: {why}"))
+}
+
+fn beginning_gone(partition: &Partition, first: i64) -> Halt {
     let Partition { topic, partition } = partition;
-    format!(
+    Halt::resumable(format!(
         "{topic}/{partition}: begins at offset {first}, so its snapshot is not complete any more; delete the topic, keep it \
-         from losing records (retention.ms=-1), let the connector take a new snapshot into it, and resume the source"
-    )
+         from losing records (retention.ms=-1) and let the connector take a new snapshot into it"
+    ))
 }
 
 /// This process's wall clock, milliseconds since 1970.
@@ -353,12 +422,16 @@ fn warn_of_parked(source: &str, prepared: &Prepared) {
     }
 }
 
-fn count(source: &str, prepared: &Prepared, applied: Option<&Applied>, status: &SourceStatus) {
+fn count(source: &str, prepared: &Prepared, applied: &Applied, status: &SourceStatus) {
     let label = || source.to_owned();
     metrics::counter!(crate::metrics::RECORDS_TOTAL, "source" => label()).increment(prepared.records as u64);
     metrics::counter!(crate::metrics::IGNORED_TOTAL, "source" => label()).increment(prepared.ignored as u64);
     metrics::counter!(crate::metrics::PARKED_TOTAL, "source" => label()).increment(prepared.parked.len() as u64);
-    metrics::counter!(crate::metrics::ROWS_TOTAL, "source" => label()).increment(applied.map_or(0, |a| a.rows) as u64);
+    metrics::counter!(crate::metrics::ROWS_TOTAL, "source" => label()).increment(applied.rows as u64);
+    for (table, events) in &prepared.unmapped {
+        let label = [("source", label()), ("table", table.clone())];
+        metrics::counter!(crate::metrics::UNMAPPED_TOTAL, &label).increment(events.unsigned_abs());
+    }
     metrics::gauge!(crate::metrics::BEHIND_RECORDS, "source" => label()).set(status.events_behind.unwrap_or(0) as f64);
     metrics::gauge!(crate::metrics::AS_OF_MS, "source" => label()).set(status.as_of_ms.unwrap_or(0) as f64);
 }

@@ -1,6 +1,6 @@
 //! Kafka → read model. One fenced ingester per source; rows, confirmations and offsets commit together.
 //!
-//! `prepare` and `attest` decide and touch nothing; `apply` is one SQL transaction; `leading` turns the wheel; `service`
+//! `prepare`, `attest`, `pace` and `marks` decide and touch nothing; `apply` is one SQL transaction; `leading` turns the wheel; `service`
 //! takes and gives back the lease. A [`Feed`] delivers records: Kafka, or the embedded core's change log.
 
 mod apply;
@@ -8,24 +8,35 @@ mod attest;
 mod change_log;
 mod confirm;
 mod feed;
+mod halt;
 pub mod identity;
+mod isolation;
 mod kafka;
+mod kafka_probe;
 mod kafka_thread;
 mod leading;
+mod marks;
 pub mod metrics;
 mod options;
+mod pace;
 mod prepare;
+mod prepared;
 mod service;
+mod state;
 mod swap;
 mod sweeping;
+mod tables;
 mod topics;
+mod waiting;
 
 pub use attest::{Attestation, LATE_MS, Proven, Signs};
 pub use change_log::{CHANGE_LOG_TOPIC, HttpChangeLog};
 pub use confirm::{Confirm, ConfirmError, NoJournal};
-pub use feed::{Batch, BatchBounds, Feed, FeedError, Polled, RawRecord};
+pub use feed::{Batch, BatchBounds, Ends, Feed, FeedError, Polled, RawRecord};
+pub use halt::{Halt, Way, needs_rebuild};
 pub use kafka::{KafkaFeed, KafkaOptions};
 pub use options::{FeedFactory, FeedOptions, Options};
-pub use prepare::{PARKED_IN_A_ROW_MAX, Prepared, Preparer, SnapshotSeen};
+pub use prepare::{PARKED_IN_A_ROW_MAX, Preparer};
+pub use prepared::{Prepared, SnapshotSeen, Times};
 pub use service::Service;
 pub use topics::TopicFilter;

@@ -1,77 +1,35 @@
 //! Turns raw records into one apply transaction's worth of work. Pure: no IO, no clock.
+//!
+//! Nothing that a batch teaches is kept before the batch is committed ([`Preparer::learn`]): one that fails is prepared again,
+//! in parts, from what was known before.
+
+mod again;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, Queue, marks_of};
+use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, Queue, marks_of};
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
-use schemas::mapping::{Mapping, Touched};
-use schemas::model::{CanonicalChange, Entity, LegEvidence};
-use schemas::position::{LogIdentity, SourcePosition, Version};
+use schemas::mapping::{Mapped, Mapping, Touched};
+use schemas::model::Entity;
+use schemas::position::{Continuity, LogIdentity, SourcePosition, Version};
 
-use crate::attest::Signs;
 use crate::feed::RawRecord;
-use crate::{identity, topics};
+use crate::halt::Halt;
+use crate::isolation::isolated;
+use crate::prepared::{Lessons, Prepared, SnapshotSeen};
+use crate::{identity, marks, topics};
 
 /// Why an event is parked that may be good itself.
 const QUEUED: &str = "queued behind a parked event of its key";
-/// Events parked in a row after which the source is stopped instead: then it is not the events. Those that only queue behind
-/// a parked event of their key do not count.
+/// Events parked in a row after which the source halts: more in a row means a broken mapping, not broken events. Those that
+/// only queue behind a parked event of their key do not count.
 pub const PARKED_IN_A_ROW_MAX: u32 = 100;
 
-/// What one batch comes to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Prepared {
-    /// Changes of canonical rows.
-    pub changes: Vec<CanonicalChange>,
-    /// Evidence about entries.
-    pub evidence: Vec<LegEvidence>,
-    /// Events that cannot be applied.
-    pub parked: Vec<ParkedEvent>,
-    /// Queues of earlier parked events that a later whole row superseded.
-    pub healed: BTreeSet<Queue>,
-    /// Where each partition goes.
-    pub steps: Vec<OffsetStep>,
-    /// Highest version seen, if any row was.
-    pub watermark: Option<Version>,
-    /// Identity of the log, merged with what was known.
-    pub identity: Option<String>,
-    /// A snapshot began in this generation.
-    pub snapshot_begun: bool,
-    /// What it says about time.
-    pub signs: Signs,
-    /// Records in it.
-    pub records: usize,
-    /// Records that carried nothing for the read model.
-    pub ignored: usize,
-    /// Why nothing behind these records may be read.
-    pub halt: Option<String>,
-}
-
-impl Prepared {
-    /// Accounts whose served balance the confirmation needs, whether or not a row of this batch changes it.
-    pub fn evidence_accounts(&self) -> BTreeSet<String> {
-        self.evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
-    }
-
-    /// True when every change is of a table whose rows say all there is, so that a later one makes earlier ones needless.
-    fn is_state(&self) -> bool {
-        self.evidence.is_empty() && self.changes.iter().all(|change| change.entity != Entity::Transaction)
-    }
-
-    /// Accounts that parked events touch; `None` = an event did not tell, so any.
-    pub fn doubtful_accounts(&self) -> Option<BTreeSet<String>> {
-        let mut accounts = BTreeSet::new();
-        for event in &self.parked {
-            if event.touches.is_empty() {
-                return None;
-            }
-            let of_accounts = event.touches.iter().filter(|(entity, _)| *entity == Entity::Account);
-            accounts.extend(of_accounts.map(|(_, key)| key.clone()));
-        }
-        Some(accounts)
-    }
-}
+const ANOTHER_SNAPSHOT: &str = "the connector began another snapshot into topics that were read already: rows deleted in the \
+    meantime would stay; let it write a snapshot under a new topic.prefix and rebuild with --topic-prefix";
 
 /// Decodes, maps and parks. Each source has its own.
 pub struct Preparer {
@@ -82,38 +40,21 @@ pub struct Preparer {
     parked: BTreeMap<Queue, ParkedQueue>,
     /// The highest version seen in each partition since the start: an event sent again is not later than that.
     highest: HashMap<Arc<Partition>, Version>,
+    /// How far the core's log has come in each partition: one that goes back is noticed by it.
+    reached: HashMap<Arc<Partition>, Continuity>,
     parked_in_a_row: u32,
     snapshot: SnapshotSeen,
+    /// Called for each record before it is decoded.
+    #[cfg(test)]
+    trip: fn(&RawRecord),
 }
-
-/// What a generation has seen of snapshots. It may have one: a row that was deleted between two would stay for good, because
-/// neither the second nor the stream after it says anything of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SnapshotSeen {
-    /// The first row of one.
-    pub begun: bool,
-    /// All of one: what is loaded is a whole.
-    pub whole: bool,
-}
-
-impl SnapshotSeen {
-    fn another(&mut self, row: Snapshot) -> bool {
-        if matches!(row, Snapshot::Streamed | Snapshot::Incremental) {
-            return false;
-        }
-        let another = self.whole || (self.begun && row == Snapshot::First);
-        self.begun |= row == Snapshot::First;
-        another
-    }
-}
-
-const ANOTHER_SNAPSHOT: &str = "the connector began another snapshot into topics that were read already: rows deleted in the \
-    meantime would stay; let it write a snapshot under a new topic.prefix and order `locum source rebuild` with that prefix";
 
 /// What becomes of one record.
 enum Fate {
     Done,
     Ignored,
+    /// An event of a table that the mapping does not name.
+    Unmapped(String),
     Parked {
         reason: String,
         touches: Vec<(Entity, String)>,
@@ -124,7 +65,24 @@ enum Fate {
         touches: Vec<(Entity, String)>,
         version: Version,
     },
-    Halt(String),
+    Halt(Halt),
+}
+
+/// Where a partition stands inside a batch.
+struct Walk<'r> {
+    step: OffsetStep,
+    reached: Continuity,
+    last: Option<&'r RawRecord>,
+}
+
+/// Why an event gives no rows.
+enum NotMapped {
+    /// No table of the mapping takes it.
+    NoTable,
+    /// It cannot be applied.
+    Event(String),
+    /// It differs from the mapping in a way that puts all events of its table in doubt.
+    Contradiction(String),
 }
 
 impl Preparer {
@@ -135,10 +93,19 @@ impl Preparer {
         identity: Option<&str>,
         parked: BTreeMap<Queue, ParkedQueue>,
     ) -> Self {
-        let identity = identity.map(identity::parse);
-        let (decoder, highest) = (Decoder::new(), HashMap::new());
-        let snapshot = SnapshotSeen::default();
-        Self { mapping, decoder, generation, identity, parked, highest, parked_in_a_row: 0, snapshot }
+        Self {
+            mapping,
+            decoder: Decoder::new(),
+            generation,
+            identity: identity.map(identity::parse),
+            parked,
+            highest: HashMap::new(),
+            reached: HashMap::new(),
+            parked_in_a_row: 0,
+            snapshot: SnapshotSeen::default(),
+            #[cfg(test)]
+            trip: |_| (),
+        }
     }
 
     /// What the generation has seen of snapshots so far.
@@ -146,24 +113,26 @@ impl Preparer {
         self.snapshot = snapshot;
     }
 
-    /// Prepares records; stops before the first that must halt the source. `next` = next offset of each partition before.
-    pub fn prepare(&mut self, records: &[RawRecord], next: &HashMap<Partition, i64>) -> Prepared {
-        let mut prepared = Prepared::default();
-        let mut steps: HashMap<&Partition, OffsetStep> = HashMap::new();
+    /// Prepares records; stops before the first that must halt the source. `places` = where each partition was before.
+    pub fn prepare(&mut self, records: &[RawRecord], places: &HashMap<Partition, Place>) -> Prepared {
+        let mut prepared = self.blank();
+        let mut walks: HashMap<&Partition, Walk<'_>> = HashMap::new();
         for record in records {
-            let from = next.get(&*record.partition).copied().unwrap_or(0);
-            if record.offset < steps.get(&*record.partition).map_or(from, |step| step.to) {
+            let walk = walks.entry(&*record.partition).or_insert_with(|| self.walk(record, places));
+            if record.offset < walk.step.to {
                 // Delivered again: it is applied already, and the offsets may only go forward.
                 prepared.ignored += 1;
                 continue;
             }
-            match self.one(record, &mut prepared) {
-                Fate::Done => self.parked_in_a_row = 0,
+            match self.isolated(record, &mut walk.reached, &mut prepared) {
+                Fate::Done => prepared.lessons.parked_in_a_row = 0,
                 Fate::Ignored => prepared.ignored += 1,
+                Fate::Unmapped(table) => *prepared.unmapped.entry(table).or_default() += 1,
                 Fate::Parked { reason, touches, version } => {
-                    self.parked_in_a_row += 1;
-                    if self.parked_in_a_row > PARKED_IN_A_ROW_MAX {
-                        prepared.halt = Some(format!("{PARKED_IN_A_ROW_MAX} events in a row parked, last: {reason}"));
+                    prepared.lessons.parked_in_a_row += 1;
+                    if prepared.lessons.parked_in_a_row > PARKED_IN_A_ROW_MAX {
+                        let reason = format!("{PARKED_IN_A_ROW_MAX} events in a row parked, last: {reason}");
+                        prepared.halt = Some(Halt::resumable(reason));
                         break;
                     }
                     self.park(record, reason, touches, version, &mut prepared);
@@ -171,34 +140,79 @@ impl Preparer {
                 Fate::Queued { touches, version } => {
                     self.park(record, QUEUED.into(), touches, Some(version), &mut prepared);
                 }
-                Fate::Halt(reason) => {
-                    prepared.halt = Some(reason);
+                Fate::Halt(halt) => {
+                    prepared.halt = Some(halt);
                     break;
                 }
             }
             prepared.records += 1;
-            let to = record.offset.saturating_add(1);
-            let new = || OffsetStep { partition: Partition::clone(&record.partition), from, to };
-            steps.entry(&record.partition).or_insert_with(new).to = to;
+            walk.step.to = record.offset.saturating_add(1);
+            walk.last = Some(record);
         }
-        prepared.steps = steps.into_values().collect();
+        for walk in walks.into_values() {
+            let Some(last) = walk.last else { continue };
+            let marks = Marks { record: Some(marks::of(last)), log: walk.reached.to_text() };
+            prepared.lessons.reached.insert(last.partition.clone(), walk.reached);
+            prepared.steps.push(OffsetStep { marks, ..walk.step });
+        }
         prepared.steps.sort_by(|a, b| a.partition.cmp(&b.partition));
-        prepared.snapshot_begun = self.snapshot.begun;
-        prepared.identity = self.identity.as_ref().map(identity::render);
+        prepared.snapshot_begun = prepared.lessons.snapshot.begun;
+        prepared.identity = prepared.lessons.identity.as_ref().map(identity::render);
         prepared
     }
 
+    /// A batch that has taught nothing yet.
+    fn blank(&self) -> Prepared {
+        let mut prepared = Prepared::default();
+        prepared.lessons.identity.clone_from(&self.identity);
+        prepared.lessons.parked_in_a_row = self.parked_in_a_row;
+        prepared.lessons.snapshot = self.snapshot;
+        prepared
+    }
+
+    /// Where a record's partition stands before the batch.
+    fn walk<'r>(&self, record: &'r RawRecord, places: &HashMap<Partition, Place>) -> Walk<'r> {
+        let Place { next, marks } = places.get(&*record.partition).cloned().unwrap_or_default();
+        let stored = || marks.log.as_deref().and_then(Continuity::parse).unwrap_or_default();
+        let reached = self.reached.get(&record.partition).cloned().unwrap_or_else(stored);
+        let step = OffsetStep { partition: Partition::clone(&record.partition), from: next, to: next, marks };
+        Walk { step, reached, last: None }
+    }
+
+    /// Keeps what a batch taught: it is committed.
+    pub fn learn(&mut self, prepared: &Prepared) {
+        let Lessons { identity, parked, highest, reached, parked_in_a_row, snapshot } = &prepared.lessons;
+        self.snapshot = *snapshot;
+        self.identity.clone_from(identity);
+        self.parked_in_a_row = *parked_in_a_row;
+        self.highest.extend(highest.iter().map(|(partition, version)| (partition.clone(), *version)));
+        self.reached.extend(reached.iter().map(|(partition, reached)| (partition.clone(), reached.clone())));
+        for (queue, waiting) in parked {
+            match waiting {
+                Some(waiting) => drop(self.parked.insert(*queue, waiting.clone())),
+                None => drop(self.parked.remove(queue)),
+            }
+        }
+    }
+
+    /// What waits in a queue, as far as this batch.
+    fn waiting<'a>(&'a self, queue: &Queue, lessons: &'a Lessons) -> Option<&'a ParkedQueue> {
+        lessons.parked.get(queue).map_or_else(|| self.parked.get(queue), Option::as_ref)
+    }
+
     fn park(
-        &mut self,
+        &self,
         record: &RawRecord,
         reason: String,
         touches: Vec<(Entity, String)>,
         version: Option<Version>,
         prepared: &mut Prepared,
     ) {
-        let queue = self.parked.entry(queue(record)).or_default();
-        queue.marks.extend(marks_of(&touches));
-        queue.version = queue.version.max(version);
+        let queue = queue(record);
+        let mut waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();
+        waiting.marks.extend(marks_of(&touches));
+        waiting.version = waiting.version.max(version);
+        prepared.lessons.parked.insert(queue, Some(waiting));
         prepared.parked.push(ParkedEvent {
             partition: Partition::clone(&record.partition),
             offset: record.offset,
@@ -212,16 +226,17 @@ impl Preparer {
     }
 
     /// A parked event that could not be read far enough to tell its version is not older than what its partition held before.
-    fn unread(&mut self, record: &RawRecord, reason: String) -> Fate {
+    fn unread(&mut self, record: &RawRecord, reason: String, lessons: &Lessons) -> Fate {
         let touches = self.touched_by_key(record);
-        Fate::Parked { reason, touches, version: self.highest.get(&record.partition).copied() }
+        let highest = lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
+        Fate::Parked { reason, touches, version: highest.copied() }
     }
 
     /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches
     /// everything that they do; of transactions, each counts.
-    fn behind(&mut self, queue: Queue, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
+    fn behind(&self, queue: Queue, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
         let touches = touches(self.mapping.touched(event));
-        let waiting = &self.parked[&queue];
+        let waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();
         let later = waiting.version.is_none_or(|parked| version > parked);
         let covers = !touches.is_empty() && waiting.marks.is_subset(&marks_of(&touches));
         let mut alone = Prepared::default();
@@ -229,19 +244,35 @@ impl Preparer {
         if !heals {
             return Fate::Queued { touches, version };
         }
-        self.parked.remove(&queue);
+        prepared.lessons.parked.insert(queue, None);
         prepared.parked.retain(|event| event.queue() != queue);
         prepared.healed.insert(queue);
         prepared.changes.append(&mut alone.changes);
         Fate::Done
     }
 
-    fn one(&mut self, record: &RawRecord, prepared: &mut Prepared) -> Fate {
+    /// One record whose panic parks it: nothing of it is in `prepared` then.
+    fn isolated(&mut self, record: &RawRecord, reached: &mut Continuity, prepared: &mut Prepared) -> Fate {
+        let (changes, evidence) = (prepared.changes.len(), prepared.evidence.len());
+        let outcome = isolated(|| self.one(record, reached, prepared));
+        outcome.unwrap_or_else(|panicked| {
+            self.decoder = Decoder::new();
+            prepared.changes.truncate(changes);
+            prepared.evidence.truncate(evidence);
+            let unread = || self.unread(record, panicked.to_string(), &prepared.lessons);
+            let whole = |_| Fate::Parked { reason: panicked.to_string(), touches: Vec::new(), version: None };
+            isolated(unread).unwrap_or_else(whole)
+        })
+    }
+
+    fn one(&mut self, record: &RawRecord, reached: &mut Continuity, prepared: &mut Prepared) -> Fate {
+        #[cfg(test)]
+        (self.trip)(record);
         let decoded = self.decoder.decode(&record.topic, record.key.as_deref(), record.value.as_deref());
         let event = match decoded {
             Ok(Record::Change(event)) => event,
             Ok(Record::Heartbeat { .. }) if !topics::is_heartbeat(&record.topic) => {
-                return self.unread(record, "a heartbeat outside the heartbeat topic".into());
+                return self.unread(record, "a heartbeat outside the heartbeat topic".into(), &prepared.lessons);
             }
             Ok(Record::Heartbeat { ts_ms }) => {
                 prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
@@ -250,72 +281,76 @@ impl Preparer {
                 return Fate::Done;
             }
             Ok(Record::Truncate { source }) => {
-                return Fate::Halt(format!("table {}.{} was truncated: re-snapshot", source.database, source.table));
+                let table = format!("{}.{}", source.database, source.table);
+                return Fate::Halt(Halt::rebuild(format!(
+                    "table {table} was truncated: its rows ended without an event"
+                )));
             }
             Ok(Record::Tombstone { .. } | Record::Transaction(_) | Record::Ignored(_)) => return Fate::Ignored,
-            Err(err) => return self.unread(record, err.to_string()),
+            Err(err) => return self.unread(record, err.to_string(), &prepared.lessons),
         };
-        if let Err(reason) = self.identify(&event.source.identity) {
-            return Fate::Halt(reason);
+        self.event(record, &event, reached, prepared)
+    }
+
+    fn event(
+        &self,
+        record: &RawRecord,
+        event: &ChangeEvent<'_>,
+        reached: &mut Continuity,
+        prepared: &mut Prepared,
+    ) -> Fate {
+        if let Err(reason) = identify(&mut prepared.lessons.identity, &event.source.identity) {
+            return Fate::Halt(Halt::rebuild(reason));
         }
-        if self.snapshot.another(event.source.snapshot) {
-            return Fate::Halt(ANOTHER_SNAPSHOT.into());
+        if prepared.lessons.snapshot.another(event.source.snapshot) {
+            return Fate::Halt(Halt::rebuild(ANOTHER_SNAPSHOT));
         }
-        let version = Version::from_event(self.generation, &event);
-        let waiting = (!self.parked.is_empty()).then(|| queue(record)).filter(|queue| self.parked.contains_key(queue));
-        let fate = match waiting {
-            Some(queue) => self.behind(queue, &event, version, prepared),
-            None => match self.map(&event, prepared) {
+        if let Err(err) = reached.observe(self.generation, event) {
+            let Partition { topic, partition } = &*record.partition;
+            return Fate::Halt(Halt::rebuild(format!("{topic}/{partition} at offset {}: {err}", record.offset)));
+        }
+        let version = Version::from_event(self.generation, event);
+        let queue = queue(record);
+        let fate = match self.waiting(&queue, &prepared.lessons) {
+            Some(_) => self.behind(queue, event, version, prepared),
+            None => match self.map(event, prepared) {
                 Ok(()) => Fate::Done,
-                Err(reason) => {
-                    Fate::Parked { reason, touches: touches(self.mapping.touched(&event)), version: Some(version) }
+                Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
+                Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
+                Err(NotMapped::Event(reason)) => {
+                    Fate::Parked { reason, touches: touches(self.mapping.touched(event)), version: Some(version) }
                 }
             },
         };
-        match self.highest.get_mut(&record.partition) {
-            Some(highest) => *highest = version.max(*highest),
-            None => drop(self.highest.insert(record.partition.clone(), version)),
-        }
-        if let Fate::Done = fate {
-            self.sign(record, &event, &mut prepared.signs);
+        let before = prepared.lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
+        let highest = before.map_or(version, |before| version.max(*before));
+        prepared.lessons.highest.insert(record.partition.clone(), highest);
+        if matches!(fate, Fate::Done | Fate::Unmapped(_)) {
+            sign(record, event, prepared);
             prepared.watermark = prepared.watermark.max(Some(version));
         }
         fate
     }
 
-    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), String> {
-        let applied = self.mapping.apply(event, self.generation).map_err(|err| err.to_string())?;
-        applied.changes.iter().try_for_each(read_model::check).map_err(|err| err.to_string())?;
+    /// Adds the event's rows.
+    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), NotMapped> {
+        let applied = match self.mapping.apply(event, self.generation) {
+            Ok(Mapped::Rows(applied)) => applied,
+            Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
+            Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
+            Err(err) => return Err(NotMapped::Event(err.to_string())),
+        };
+        let fits = applied.changes.iter().try_for_each(read_model::check);
+        fits.map_err(|err| NotMapped::Event(err.to_string()))?;
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
         Ok(())
     }
 
-    fn sign(&self, record: &RawRecord, event: &ChangeEvent<'_>, signs: &mut Signs) {
-        let source = &event.source;
-        if !source.snapshot.is_snapshot() {
-            signs.saw(record.timestamp_ms.unwrap_or(source.ts_source_ms), source.ts_source_ms);
-        }
-        signs.snapshot_over |= source.snapshot == Snapshot::Last;
-    }
-
-    fn identify(&mut self, seen: &LogIdentity<'_>) -> Result<(), String> {
-        match &self.identity {
-            Some(known) if known != seen => {
-                let (was, is) = (identity::render(known), identity::render(seen));
-                Err(format!("the core's log changed its identity from {was} to {is}: open a new generation"))
-            }
-            Some(_) => Ok(()),
-            None => {
-                self.identity = Some(seen.clone().into_owned());
-                Ok(())
-            }
-        }
-    }
-
     /// What an undecodable value touches, by its record key, if that at least can be read.
     fn touched_by_key(&mut self, record: &RawRecord) -> Vec<(Entity, String)> {
-        let Ok(Record::Tombstone { key }) = self.decoder.decode(&record.topic, record.key.as_deref(), None) else {
+        let Ok(Record::Tombstone { key, schema }) = self.decoder.decode(&record.topic, record.key.as_deref(), None)
+        else {
             return Vec::new();
         };
         let mut names = record.topic.rsplit('.');
@@ -330,8 +365,32 @@ impl Preparer {
             snapshot: Snapshot::Streamed,
             ts_source_ms: 0,
         };
-        let (op, before, after, transaction, schema) = (Op::Delete, None, None, None, None);
-        touches(self.mapping.touched(&ChangeEvent { source, op, key, before, after, transaction, schema }))
+        let (topic, op, before, after, transaction) = (&*record.topic, Op::Delete, None, None, None);
+        touches(self.mapping.touched(&ChangeEvent { topic, source, op, key, before, after, transaction, schema }))
+    }
+}
+
+fn sign(record: &RawRecord, event: &ChangeEvent<'_>, prepared: &mut Prepared) {
+    let (source, signs) = (&event.source, &mut prepared.signs);
+    let sent_ms = record.timestamp_ms.unwrap_or(source.ts_source_ms);
+    if !source.snapshot.is_snapshot() {
+        signs.saw(sent_ms, source.ts_source_ms);
+    }
+    signs.snapshot_over |= source.snapshot == Snapshot::Last;
+    prepared.covers(sent_ms, source.ts_source_ms);
+}
+
+fn identify(known: &mut Option<LogIdentity<'static>>, seen: &LogIdentity<'_>) -> Result<(), String> {
+    match known {
+        Some(known) if known.log != seen.log => {
+            let (was, is) = (identity::render(known), identity::render(seen));
+            Err(format!("the core's log changed its identity from {was} to {is}"))
+        }
+        Some(_) => Ok(()),
+        none => {
+            *none = Some(seen.clone().into_owned());
+            Ok(())
+        }
     }
 }
 

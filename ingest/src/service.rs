@@ -14,6 +14,7 @@ use crate::options::{FeedFactory, Options};
 use crate::sweeping;
 
 /// An ingester of one source. Any number of processes may run one; one of them leads.
+#[derive(Clone)]
 pub struct Service {
     pub(crate) options: Options,
     pub(crate) db: Db,

@@ -61,6 +61,14 @@ async fn a_halted_source_comes_back_by_a_generation_filled_in_the_shadow() {
     }
     assert_eq!(site.booked("NEW").await, Err(ReadError::NotFound));
 
+    // Loaded, but older than what is served: it would go back.
+    fresh.heartbeat_at(shown.as_of_ms.unwrap() - 1);
+    wait_for("the load of the shadow", async || {
+        let seen = filling(&site.db, "corebank").await.unwrap().unwrap();
+        (seen.status.loaded && seen.status.as_of_ms.is_some(), seen)
+    })
+    .await;
+    assert_eq!((site.booked("A1").await, site.status().await.unwrap().generation), (Ok(1), 1));
     fresh.heartbeat();
     site.until_booked("A1", 50).await;
     assert_eq!(site.booked("GHOST").await, Err(ReadError::NotFound), "what only the old generation has is gone");
@@ -138,7 +146,7 @@ async fn what_is_parked_in_the_shadow_degrades_nothing_before_the_swap() {
     running.stop().await;
 }
 
-/// References of the evidence, changed accounts, and the balance that is served then.
+/// References, accounts, and the balance of A1 that was served then.
 type Told = (Vec<String>, Vec<String>, i64);
 
 /// A journal that has one hold, and notes what it is told and which balance is served then.

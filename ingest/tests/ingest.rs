@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -113,6 +113,69 @@ async fn postings_wait_behind_a_parked_event_of_their_key() {
     assert_eq!(page.value.transactions.iter().map(|t| t.row.posting_no).collect::<Vec<_>>(), [Some(8)]);
     assert_eq!(page.freshness[0].quality, Quality::Degraded);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn ordered_events_are_tried_again_in_order_and_confirm_as_live_ones_do() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    let strange = MAPPING.replace("{D: debit", "{X: debit");
+    assert_ne!(strange, MAPPING, "a mapping that does not know the code of a debit");
+    let running = site.start_mapped("one", hook.clone(), &strange);
+    site.core.account("A1", 100, 1);
+    site.core.posting("A1", 2, "D", 10, "REF1");
+    site.core.posting("A1", 2, "D", 10, "REF1");
+    site.core.posting("A1", 3, "?", 10, "");
+    site.core.heartbeat();
+    until_parked(&site, 3).await;
+    let retry = async |which| order_parked(&site.db, "corebank", &which, ParkedOrder::Retry).await.unwrap();
+    // Nothing was mended: the first fails again and the one behind it waits on.
+    let first = parked_events(&site.db, None, 10).await.unwrap().remove(0);
+    let first = ParkedRef { partition: first.partition, offset: first.offset };
+    assert_eq!(retry(WhichParked::One(first)).await, 1);
+    let done = async || parked_events(&site.db, None, 10).await.unwrap().iter().all(|event| !event.ordered);
+    wait_for("the order to be done with", async || (done().await, ())).await;
+    until_parked(&site, 3).await;
+    running.stop().await;
+    assert!(hook.seen.lock().unwrap().iter().all(|(evidence, _)| evidence.is_empty()));
+
+    let running = site.start_with("one", hook.clone());
+    assert_eq!(retry(WhichParked::All).await, 3);
+    until_parked(&site, 1).await;
+    wait_for("the order to be done with", async || (done().await, ())).await;
+    assert_eq!(quality(&site, "A1").await, Quality::Degraded, "one of its postings is parked still");
+    let told: Vec<String> = {
+        let seen = hook.seen.lock().unwrap();
+        seen.iter().flat_map(|(evidence, _)| evidence).map(|seen| seen.core_ref.clone()).collect()
+    };
+    assert_eq!(told, ["REF1", "REF1"], "one queue, one transaction");
+    let page = site.reader.transactions(&Grant::Any, "A1", &TransactionFilter::default(), &Floor::none()).await;
+    assert_eq!(page.unwrap().value.transactions.len(), 1);
+    // The other one will never be good.
+    let left = parked_events(&site.db, Some("corebank"), 10).await.unwrap().remove(0);
+    let discard = WhichParked::Reason(left.reason.clone());
+    assert_eq!(order_parked(&site.db, "corebank", &discard, ParkedOrder::Discard).await.unwrap(), 1);
+    until_parked(&site, 0).await;
+    assert_eq!(quality(&site, "A1").await, Quality::Ok);
+    // Its key is an ordinary one again.
+    site.core.posting("A1", 3, "D", 5, "");
+    wait_for("the posting", async || {
+        let page = site.reader.transactions(&Grant::Any, "A1", &TransactionFilter::default(), &Floor::none()).await;
+        let count = page.unwrap().value.transactions.len();
+        (count == 2, count)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[test]
+fn the_place_of_a_parked_event_reads_back_as_it_is_written() {
+    for text in ["core.bank.accounts/0@7", "a/b/12@0"] {
+        assert_eq!(text.parse::<ParkedRef>().unwrap().to_string(), text);
+    }
+    for text in ["", "t/0", "t@7", "t/x@7", "t/0@x"] {
+        assert_eq!(text.parse::<ParkedRef>(), Err(NoParkedRef), "{text}");
+    }
 }
 
 /// An update of account A1 at this place of the log.
@@ -431,6 +494,8 @@ struct Hook {
     failures: AtomicU32,
     refuses: AtomicBool,
     seen: Mutex<Vec<(Vec<LegEvidence>, Vec<String>)>>,
+    /// Accounts with a debit whose posting number is not known.
+    without_numbers: Mutex<BTreeSet<String>>,
 }
 
 impl Confirm for Hook {
@@ -452,6 +517,19 @@ impl Confirm for Hook {
             self.seen.lock().unwrap().push((evidence.to_vec(), accounts.to_vec()));
             Ok(())
         })
+    }
+
+    fn without_numbers<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+        let unknown = self.without_numbers.lock().unwrap().clone();
+        Box::pin(async move { Ok(accounts.iter().filter(|account| unknown.contains(*account)).cloned().collect()) })
+    }
+
+    fn serves(&self, last_posting: i64, seen: i64) -> bool {
+        seen >= last_posting
     }
 }
 
@@ -478,4 +556,87 @@ async fn confirmations_are_told_every_account_concerned_and_fail_the_whole_batch
     assert_eq!((evidence[0].core_ref.as_str(), evidence[0].amount_minor), ("REF1", -10));
     // Its row came in an earlier batch and it is told nevertheless.
     assert_eq!(*accounts, ["A1"]);
+}
+
+#[tokio::test]
+async fn a_balance_ahead_of_a_debit_that_nobody_can_number_waits_for_its_posting() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    hook.without_numbers.lock().unwrap().insert("A1".into());
+    let running = site.start_with("one", hook.clone());
+    site.core.account("A1", 100, 4);
+    site.until_booked("A1", 100).await;
+    // The balances include postings 5 and 6, which come later, over a restart; other accounts do not wait.
+    site.core.account("A1", 90, 5);
+    site.core.account("A1", 70, 6);
+    site.core.account("A2", 1, 9);
+    site.until_booked("A2", 1).await;
+    let waiting = async || site.db.query("SELECT version FROM waiting_balances", vec![]).await.unwrap().len();
+    wait_for("both wait", async || (waiting().await == 2, waiting().await)).await;
+    assert_eq!(site.booked("A1").await, Ok(100));
+    running.kill().await;
+    let running = site.start_with("one", hook.clone());
+    site.core.posting("A1", 6, "D", 20, "REF6");
+    site.core.account("A2", 2, 10);
+    site.until_booked("A2", 2).await;
+    assert_eq!(site.booked("A1").await, Ok(100), "5 may be ours");
+    site.core.posting("A1", 5, "D", 10, "REF5");
+    site.until_booked("A1", 70).await;
+    assert_eq!(waiting().await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_balance_that_waits_is_applied_once_the_number_is_known() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    hook.without_numbers.lock().unwrap().insert("A1".into());
+    let running = site.start_with("one", hook.clone());
+    site.core.account("A1", 100, 4);
+    site.until_booked("A1", 100).await;
+    site.core.account("A1", 90, 5);
+    site.core.account("A2", 1, 1);
+    site.until_booked("A2", 1).await;
+    assert_eq!(site.booked("A1").await, Ok(100));
+    hook.without_numbers.lock().unwrap().clear();
+    site.core.heartbeat();
+    site.until_booked("A1", 90).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_journal_cannot_do_ends_in_a_halt_that_names_the_record() {
+    let site = Site::open().await;
+    let hook = Arc::new(Hook::default());
+    hook.failures.store(u32::MAX, Ordering::SeqCst);
+    let running = site.start_with("one", hook.clone());
+    site.core.account("A1", 1, 1);
+    let reason = site.until_halted().await;
+    assert!(reason.contains("core.corebank.accounts") && reason.contains("not today"), "{reason}");
+    assert!(reason.ends_with("locum source resume corebank") && !ingest::needs_rebuild(&reason), "{reason}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_mapped_table_without_a_topic_is_not_loaded() {
+    let site = Site::open().await;
+    site.core.log.lock().unwrap().partitions.retain(|partition, _| !partition.topic.ends_with("customers"));
+    let running = site.start("one");
+    site.core.account("A1", 1, 1);
+    site.core.heartbeat();
+    wait_for("an age", async || {
+        let as_of_ms = site.status().await.and_then(|status| status.as_of_ms);
+        (as_of_ms.is_some(), as_of_ms)
+    })
+    .await;
+    assert!(matches!(site.booked("nobody").await, Err(ReadError::NotLoaded { .. })));
+    let customers = partition("customers", 0);
+    site.core.log.lock().unwrap().partitions.insert(customers, Vec::new());
+    wait_for("loaded", async || {
+        site.core.heartbeat();
+        let seen = site.booked("nobody").await;
+        (seen == Err(ReadError::NotFound), seen)
+    })
+    .await;
+    running.stop().await;
 }

@@ -91,6 +91,15 @@ async fn until(reader: &Reader, no: &str, cents: i64) {
     .await;
 }
 
+async fn until_halted(reader: &Reader, why: &str) {
+    wait_for(why, async || {
+        let halted = reader.sources().await.unwrap()[0].halted.clone();
+        let told = |reason: &String| reason.contains(why) && ingest::needs_rebuild(reason);
+        (halted.as_ref().is_some_and(told), halted)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
     let (Some(kafka), Some(core_url)) = (given::address("LOCUM_TEST_KAFKA"), given::address("CORE_DB_URL")) else {
@@ -159,12 +168,31 @@ async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
     task.await.unwrap();
     let sql = "UPDATE offsets SET next_offset = next_offset + 1000 WHERE topic LIKE '%.accounts'";
     db.exec(sql, vec![]).await.unwrap();
-    let (shutdown, task) = start(&db, &tiers, kafka);
+    let (shutdown, task) = start(&db, &tiers, kafka.clone());
     wait_for("halt", async || {
         let halted = reader.sources().await.unwrap()[0].halted.clone();
         (halted.as_ref().is_some_and(|reason| reason.contains("recreated or truncated")), halted)
     })
     .await;
+    shutdown.send(true).unwrap();
+    task.await.unwrap();
+
+    // A truncated table ends rows without an event for each; the connector lets it through.
+    let sql = "UPDATE offsets SET next_offset = next_offset - 1000 WHERE topic LIKE '%.accounts'";
+    db.exec(sql, vec![]).await.unwrap();
+    assert!(resume(&db, "corebank").await.unwrap());
+    let (shutdown, task) = start(&db, &tiers, kafka.clone());
+    core.db.exec("TRUNCATE TABLE postings", vec![]).await.unwrap();
+    until_halted(&reader, "was truncated").await;
+    shutdown.send(true).unwrap();
+    task.await.unwrap();
+
+    // A topic made anew holds other records at our offsets, even when it has outgrown them.
+    let sql = "UPDATE offsets SET last_digest = X'00' WHERE topic LIKE '%.accounts' AND last_digest IS NOT NULL";
+    db.exec(sql, vec![]).await.unwrap();
+    assert!(resume(&db, "corebank").await.unwrap());
+    let (shutdown, task) = start(&db, &tiers, kafka);
+    until_halted(&reader, "topic recreated").await;
     shutdown.send(true).unwrap();
     task.await.unwrap();
     core.close().await;

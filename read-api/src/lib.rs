@@ -19,4 +19,6 @@ mod transactions;
 
 pub use cursor::CursorKey;
 pub use routes::{Options, ReadApi, routes};
-pub use seams::{AccountHolds, Arrivals, Asked, Clock, Hold, Holds, HoldsError, Mode, ModeView, Seen, Watched};
+pub use seams::{
+    AccountHolds, Arrivals, Asked, Clock, Hold, Holds, HoldsError, Looking, Mode, ModeView, Seen, Watched,
+};

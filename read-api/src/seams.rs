@@ -130,13 +130,20 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Starts the one task that looks; it ends when this is dropped.
-    pub fn start(reader: Reader, every: Duration) -> Self {
+    /// The watch, and what looks for it: reads wait in vain unless somebody runs [`Looking::run`].
+    pub fn new(reader: Reader, every: Duration) -> (Self, Looking) {
         let (sender, seen) = watch::channel(Vec::new());
         let wanted = Arc::new(Notify::new());
-        tokio::spawn(look(reader, every, sender, wanted.clone()));
-        Self { seen, wanted }
+        (Self { seen, wanted: wanted.clone() }, Looking { reader, every, sender, wanted })
     }
+}
+
+/// Looks for a [`Watched`].
+pub struct Looking {
+    reader: Reader,
+    every: Duration,
+    sender: watch::Sender<Vec<SourceStatus>>,
+    wanted: Arc<Notify>,
 }
 
 impl Arrivals for Watched {
@@ -149,19 +156,26 @@ impl Arrivals for Watched {
 
 /// The receiver that [`Watched`] keeps; more of them are waiting reads.
 const IDLE_RECEIVERS: usize = 1;
+/// How often waiting reads are looked for without having been announced.
+const LOOK_UNASKED: Duration = Duration::from_secs(1);
 
-async fn look(reader: Reader, every: Duration, sender: watch::Sender<Vec<SourceStatus>>, wanted: Arc<Notify>) {
-    loop {
-        tokio::select! {
-            () = sender.closed() => return,
-            () = wanted.notified() => {}
-        }
-        while sender.receiver_count() > IDLE_RECEIVERS {
-            // While SQL cannot be asked, nothing has arrived for anybody.
-            if let Ok(sources) = reader.sources().await {
-                sender.send_replace(sources);
+impl Looking {
+    /// Looks until the [`Watched`] is gone. It may be run again after a panic.
+    pub async fn run(&self) {
+        loop {
+            tokio::select! {
+                () = self.sender.closed() => return,
+                () = self.wanted.notified() => {}
+                // Reads that waited when an earlier run ended are not announced again.
+                () = tokio::time::sleep(LOOK_UNASKED) => {}
             }
-            tokio::time::sleep(every).await;
+            while self.sender.receiver_count() > IDLE_RECEIVERS {
+                // While SQL cannot be asked, nothing has arrived for anybody.
+                if let Ok(sources) = self.reader.sources().await {
+                    self.sender.send_replace(sources);
+                }
+                tokio::time::sleep(self.every).await;
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod metrics;
 mod migrations;
 mod page;
 mod parked;
+mod postings;
 mod progress;
 mod publication;
 mod reader;
@@ -29,6 +30,8 @@ mod source;
 mod stored;
 mod sweep;
 mod table;
+mod tables_seen;
+mod waiting;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
@@ -41,10 +44,12 @@ pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
 pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
 pub use parked::{
-    EVERY_KEY, Mark, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedQueue, ParkedRef, ParkedSummary, Queue,
-    kept_of_parked, marks_of, parked_events, parked_queues, trust,
+    EVERY_KEY, Mark, NoParkedRef, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedOrder, ParkedQueue,
+    ParkedRef, ParkedSummary, Queue, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
+    order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
-pub use progress::{Advance, OffsetStep, Partition, offsets, resume};
+pub use postings::{PostingFound, postings};
+pub use progress::{Advance, Marks, OffsetStep, Partition, Place, RecordMark, offsets, places, resume};
 pub use publication::{Publication, Tiers};
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
 pub use rows::{AccountDocument, RowError, Versioned};
@@ -53,6 +58,8 @@ pub use shadow_evidence::EVIDENCE_PER_STEP;
 pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of, statuses};
 pub use sweep::{KEPT_AFTER_SWAP_MS, Sweep};
 pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
+pub use tables_seen::{TableSeen, tables_seen};
+pub use waiting::WaitingBalance;
 pub use writer::{Applied, WriteError, Writer};
 
 /// Brings the read model's tables to their newest version.

@@ -28,8 +28,8 @@ pub(crate) fn documents_sql(condition: &str) -> String {
     )
 }
 
-/// The sources whose parked events may be about one of these keys and about no row that is there, and those whose parked
-/// events may be about anything. Keys of rows that are there do not count: whoever may not see them learns nothing.
+/// Sources that may hold an unapplied event for a *missing* row: one of `keys` is marked and has no row, or the whole source is
+/// marked. Existing rows are left out, so that a caller learns nothing about rows it may not see.
 pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
     let (table, key) = match entity {
         Entity::Customer => ("customers", "customer_id"),
@@ -220,7 +220,7 @@ impl Reader {
         self.db.query(sql, Vec::new()).await?.iter().map(|row| Ok(row.get("source")?)).collect()
     }
 
-    /// A list with the place and age of what is in it, and of the `sources` on which it rests that nothing else is.
+    /// A list with the freshness of its rows. Sources without a row in it are added, because an empty list rests on them too.
     fn listed(
         &self,
         found: Vec<Found>,

@@ -13,6 +13,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: PARKED_QUEUES },
     Migration { version: 3, statements: GENERATIONS },
+    Migration { version: 4, statements: MARKS_OF_PARTITIONS },
 ];
 
 /// A source has at most one shadow, the generation `sources.rebuilding`. What the source's own row says is of the generation
@@ -31,6 +32,23 @@ const GENERATIONS: &[&str] = &[
        row_hash {bytes:32} NOT NULL, row_key {text} NOT NULL, version {bytes:26} NOT NULL, verdict {text:16} NOT NULL, account_id {text:64} NOT NULL,
        amount_minor {int} NOT NULL, currency {text:3} NOT NULL, posting_no {int},
        PRIMARY KEY (source, generation, core_ref, leg, row_hash))",
+];
+
+/// What is remembered of partitions beside their offsets, balances that wait for their postings, and tables that were seen.
+const MARKS_OF_PARTITIONS: &[&str] = &[
+    "ALTER TABLE offsets ADD COLUMN last_offset {int}",
+    "ALTER TABLE offsets ADD COLUMN last_sent_ms {int}",
+    "ALTER TABLE offsets ADD COLUMN last_digest {bytes:32}",
+    "ALTER TABLE offsets ADD COLUMN log_reached {text}",
+    "CREATE TABLE waiting_balances (
+       source {text:64} NOT NULL, generation {int} NOT NULL, account_id {text:64} NOT NULL,
+       version {bytes:26} NOT NULL, currency {text:3} NOT NULL, booked_minor {int} NOT NULL,
+       overdraft_line_minor {int} NOT NULL, core_holds_minor {int} NOT NULL, last_posting {int} NOT NULL,
+       sent_ms {int} NOT NULL, made_ms {int} NOT NULL,
+       PRIMARY KEY (source, generation, account_id, version))",
+    "CREATE TABLE source_tables (
+       source {text:64} NOT NULL, table_name {text:249} NOT NULL, seen {int} NOT NULL, unmapped {int} NOT NULL,
+       PRIMARY KEY (source, table_name))",
 ];
 
 /// Parked events by queue and generation; [`adopt`](crate::parked::adopt) moves those of `parked_events` over.

@@ -16,6 +16,35 @@ pub struct Partition {
     pub partition: i32,
 }
 
+/// The last record applied of a partition: by it a topic is known again after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordMark {
+    /// Its offset.
+    pub offset: i64,
+    /// When the producer made it, milliseconds since 1970, where the feed knows.
+    pub sent_ms: Option<i64>,
+    /// Digest of key and value, at most 32 bytes.
+    pub digest: Vec<u8>,
+}
+
+/// What is remembered of a partition beside its offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Its last record.
+    pub record: Option<RecordMark>,
+    /// How far the core's log has come in it, as [`schemas::position::Continuity::to_text`] writes it.
+    pub log: Option<String>,
+}
+
+/// Where a partition is read from, and what was there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Next offset.
+    pub next: i64,
+    /// What came before it.
+    pub marks: Marks,
+}
+
 /// A partition's move through one batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetStep {
@@ -25,6 +54,8 @@ pub struct OffsetStep {
     pub from: i64,
     /// Next offset after it.
     pub to: i64,
+    /// What is remembered after it.
+    pub marks: Marks,
 }
 
 /// What one apply transaction adds to its source.
@@ -52,17 +83,23 @@ pub struct Advance {
 
 /// The next offset of every known partition.
 pub async fn offsets(db: &Db, source: &str) -> Result<Vec<(Partition, i64)>, RowError> {
-    let rows = db
-        .query(
-            "SELECT topic, kpartition, next_offset FROM offsets WHERE source = ? ORDER BY topic, kpartition",
-            params![source],
-        )
-        .await?;
-    let read = |row: &sql::Row| -> Result<_, RowError> {
-        let partition = Partition { topic: row.get("topic")?, partition: row.get("kpartition")? };
-        Ok((partition, row.get("next_offset")?))
+    Ok(places(db, source).await?.into_iter().map(|(partition, place)| (partition, place.next)).collect())
+}
+
+/// Every known partition with what is remembered of it.
+pub async fn places(db: &Db, source: &str) -> Result<Vec<(Partition, Place)>, RowError> {
+    let sql = "SELECT topic, kpartition, next_offset, last_offset, last_sent_ms, last_digest, log_reached \
+         FROM offsets WHERE source = ? ORDER BY topic, kpartition";
+    db.query(sql, params![source]).await?.iter().map(place).collect()
+}
+
+fn place(row: &sql::Row) -> Result<(Partition, Place), RowError> {
+    let partition = Partition { topic: row.get("topic")?, partition: row.get("kpartition")? };
+    let record = match (row.get("last_offset")?, row.get("last_digest")?) {
+        (Some(offset), Some(digest)) => Some(RecordMark { offset, sent_ms: row.get("last_sent_ms")?, digest }),
+        _ => None,
     };
-    rows.iter().map(read).collect()
+    Ok((partition, Place { next: row.get("next_offset")?, marks: Marks { record, log: row.get("log_reached")? } }))
 }
 
 impl Writer {
@@ -119,10 +156,25 @@ impl Writer {
             .key("kpartition")
             .guard("token")
             .guard("next_offset")
-            .set("next_offset");
+            .set("next_offset")
+            .set("last_offset")
+            .set("last_sent_ms")
+            .set("last_digest")
+            .set("log_reached");
         for step in &advance.offsets {
-            let p = &step.partition;
-            update.push(params![&*self.source, &p.topic, p.partition, token, step.from, step.to]);
+            let (p, record) = (&step.partition, step.marks.record.as_ref());
+            update.push(params![
+                &*self.source,
+                &p.topic,
+                p.partition,
+                token,
+                step.from,
+                step.to,
+                record.map(|record| record.offset),
+                record.and_then(|record| record.sent_ms),
+                record.map(|record| record.digest.clone()),
+                step.marks.log.as_deref()
+            ]);
         }
         let wanted = update.len() as u64;
         if tx.batch_update(update).await? == wanted { Ok(next) } else { Err(self.fenced("offsets")) }

@@ -16,7 +16,9 @@ const TABLES: [(&str, &str); 4] = [
     ("transactions", "transaction_id"),
 ];
 /// Tables with an index that begins with source and generation, and the column of it that follows.
-const BY_GENERATION: [(&str, &str); 3] = [("parked", "queue"), ("parked_marks", "queue"), (EVIDENCE, "core_ref")];
+const BY_GENERATION: [(&str, &str); 4] =
+    [("parked", "queue"), ("parked_marks", "queue"), (EVIDENCE, "core_ref"), (WAITING, "account_id")];
+const WAITING: &str = "waiting_balances";
 const EVIDENCE: &str = "shadow_evidence";
 /// Keys of these deleted by one step.
 const KEYS_PER_DELETE: usize = 100;
@@ -91,7 +93,7 @@ impl Sweep {
         let sql = format!("SELECT DISTINCT {key} AS k FROM {table} WHERE source = ? AND generation < ? LIMIT ?");
         let rows = db.query(&sql, params![&self.source, below, KEYS_PER_DELETE as u32]).await?;
         let key_of = |row: &Row| match table {
-            EVIDENCE => Ok(row.get::<String>("k")?.into()),
+            EVIDENCE | WAITING => Ok(row.get::<String>("k")?.into()),
             _ => Ok::<Value, sql::Error>(row.get::<Vec<u8>>("k")?.into()),
         };
         let keys = rows.iter().map(key_of).collect::<Result<Vec<Value>, _>>()?;

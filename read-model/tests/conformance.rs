@@ -40,6 +40,7 @@ on_every_engine! {
     an_event_of_any_size_can_be_parked => parked_large;
     facts_are_read_inside_a_transaction => facts_inside;
     a_halted_source_takes_nothing_until_resumed => halting;
+    an_order_is_worked_off_queue_by_queue => ordering;
     rows_of_earlier_generations_are_deleted_a_while_after_the_swap => sweeping;
     what_does_not_fit_is_named_before_it_is_written => unfit;
 }
@@ -326,6 +327,58 @@ fn third(mut change: schemas::model::CanonicalChange) -> schemas::model::Canonic
     bytes[3] = 3;
     change.version = schemas::position::Version::from_bytes(&bytes).unwrap();
     change
+}
+
+async fn ordering(world: &mut World) {
+    world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
+    let event = |offset, key: &[u8]| ParkedEvent {
+        offset,
+        key: Some(key.to_vec()),
+        value: Some(b"v".to_vec()),
+        version: Some(version(offset as u64)),
+        ..parked_event(vec![(Entity::Account, "a".into())])
+    };
+    world.apply_with(vec![], vec![event(1, b"k"), event(2, b"k"), event(3, b"l")]).await;
+    let at = |offset| ParkedRef { partition: partition(), offset };
+    let (summary, key, value) = parked_event_of(world, &at(2)).await.unwrap();
+    assert_eq!((summary.offset, key.as_deref(), value.as_deref()), (2, Some(&b"k"[..]), Some(&b"v"[..])));
+    assert_eq!(parked_event_of(world, &at(9)).await, None);
+    let (source, queue) = (world.source.clone(), event(1, b"k").queue());
+    assert_eq!(ordered_queues(&world.db, &source, 1).await.unwrap(), []);
+    let order = async |which, order| order_parked(&world.db, &source, &which, order).await.unwrap();
+    assert_eq!(order(WhichParked::One(at(2)), ParkedOrder::Retry).await, 1);
+    assert_eq!(ordered_queues(&world.db, &source, 1).await.unwrap(), [queue]);
+    let waiting = waiting_in(&world.db, &source, 1, &queue).await.unwrap();
+    let seen: Vec<_> = waiting.iter().map(|event| (event.at.offset, event.order, event.version)).collect();
+    assert_eq!(seen, [(1, None, Some(version(1))), (2, Some(ParkedOrder::Retry), Some(version(2)))]);
+    let work_off = async |worked: Worked| {
+        let writer = world.writer.clone();
+        let work = world.db.transaction(move |tx| Box::pin(async move { writer.work_off(tx, &worked).await }));
+        work.await.unwrap();
+        let left = parked_events(&world.db, None, 10).await.unwrap();
+        left.into_iter().map(|event| (event.offset, event.reason, event.ordered)).collect::<Vec<_>>()
+    };
+    let why = || "value: malformed JSON at column 1".to_owned();
+    let failed =
+        Worked { queue: Some(queue), left: vec![at(1)], failed: Some((at(2), "again".into())), ..Worked::default() };
+    assert_eq!(work_off(failed).await, [(2, "again".to_owned(), false), (3, why(), false)]);
+    assert_eq!(order(WhichParked::Reason("again".into()), ParkedOrder::Discard).await, 1);
+    assert_eq!(order(WhichParked::Reason("other".into()), ParkedOrder::Discard).await, 0);
+    assert_eq!(parked_queues(&world.db, &source, 1).await.unwrap().len(), 2);
+    let discarded = Worked { queue: Some(queue), left: vec![at(2)], ..Worked::default() };
+    assert_eq!(work_off(discarded).await, [(3, why(), false)]);
+    let queues = parked_queues(&world.db, &source, 1).await.unwrap();
+    assert_eq!(queues.keys().collect::<Vec<_>>(), [&event(3, b"l").queue()]);
+    assert_eq!(order(WhichParked::All, ParkedOrder::Retry).await, 1);
+    // More of a queue than one transaction takes: the order stands.
+    let more = Worked { queue: Some(event(3, b"l").queue()), more: true, ..Worked::default() };
+    assert_eq!(work_off(more).await, [(3, why(), true)]);
+}
+
+type Content = (ParkedSummary, Option<Vec<u8>>, Option<Vec<u8>>);
+
+async fn parked_event_of(world: &World, at: &ParkedRef) -> Option<Content> {
+    read_model::parked_event(&world.db, &world.source, at).await.unwrap()
 }
 
 /// Parked and trusted by a release that knew no queues.

@@ -1,9 +1,9 @@
-//! Since when this observer has known something, on its own monotonic clock. Proofs are about the attempts there were: a further
-//! attempt, whoever made it, begins them anew.
+//! When this process first saw each fact, on its monotonic clock. A new attempt by anyone resets what was seen of the entry.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use standin::journal::{EntryId, Unresolved};
+use standin::journal::{Entry, EntryId, Unresolved};
 use standin::resolution::UnknownOutcome;
 use tokio::time::Instant;
 
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 pub(crate) struct Observations {
     started: Instant,
     seen: HashMap<EntryId, Seen>,
+    /// Entries that were Submitting at the last look: at which version, and since when.
+    submitting: HashMap<EntryId, (i64, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +34,7 @@ const OBSERVED_MAX: usize = 65_536;
 
 impl Observations {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), seen: HashMap::new() }
+        Self { started: Instant::now(), seen: HashMap::new(), submitting: HashMap::new() }
     }
 
     /// Milliseconds on this observer's clock, starting well above zero so that earlier moments have room.
@@ -84,14 +86,27 @@ impl Observations {
         }
     }
 
+    /// For how long this process has seen the entry Submitting by one and the same attempt.
+    pub(crate) fn submitting_for(&mut self, entry: &Entry) -> Duration {
+        let fresh = (entry.version, Instant::now());
+        let seen = self.submitting.entry(entry.id.clone()).or_insert(fresh);
+        if seen.0 != entry.version {
+            *seen = fresh;
+        }
+        seen.1.elapsed()
+    }
+
     /// May this entry be observed? What is remembered is bounded.
     pub(crate) fn has_room_for(&self, id: &EntryId) -> bool {
-        self.seen.len() < OBSERVED_MAX || self.seen.contains_key(id)
+        self.seen.len().max(self.submitting.len()) < OBSERVED_MAX
+            || self.seen.contains_key(id)
+            || self.submitting.contains_key(id)
     }
 
     /// Forgets entries that are not unresolved any more.
     pub(crate) fn keep(&mut self, unresolved: impl Fn(&EntryId) -> bool) {
         self.seen.retain(|id, _| unresolved(id));
+        self.submitting.retain(|id, _| unresolved(id));
     }
 }
 
@@ -102,7 +117,7 @@ pub(crate) use tests::example;
 mod tests {
     use schemas::entry::EntryState;
     use schemas::money::Currency;
-    use standin::journal::{Entry, Transfer};
+    use standin::journal::Transfer;
 
     use super::*;
 

@@ -82,7 +82,7 @@ pub(crate) struct Errands {
     journal: Journal,
     core: Arc<dyn CoreConnector>,
     instance: Instance,
-    abandoned_after_us: i64,
+    submitting_for: Duration,
     questions: JoinSet<Report>,
     binding: JoinSet<Report>,
     under_way: HashSet<Errand>,
@@ -94,7 +94,7 @@ impl Errands {
             journal,
             core,
             instance,
-            abandoned_after_us: i64::try_from(options.abandoned_after.as_micros()).unwrap_or(i64::MAX),
+            submitting_for: options.abandoned_after / 2,
             questions: JoinSet::new(),
             binding: JoinSet::new(),
             under_way: HashSet::new(),
@@ -150,10 +150,9 @@ impl Errands {
 
     pub(crate) fn fetch_page(&mut self, after: Option<EntryId>, read_from_ms: u64) {
         self.under_way.insert(Errand::Page);
-        let (journal, abandoned_after_us) = (self.journal.clone(), self.abandoned_after_us);
+        let (journal, submitting_for) = (self.journal.clone(), self.submitting_for);
         self.questions.spawn(async move {
-            let before_us = jiff::Timestamp::now().as_microsecond().saturating_sub(abandoned_after_us);
-            let page = journal.unresolved(before_us, after.as_ref(), PAGE as i64).await;
+            let page = journal.unresolved(submitting_for, after.as_ref(), PAGE as i64).await;
             Report::Page { page, read_from_ms }
         });
     }

@@ -46,6 +46,8 @@ pub(crate) enum Came {
         /// Its number.
         attempt: i64,
     },
+    /// The journal did not answer whether it recorded another attempt. Nothing of one was sent.
+    Lost(JournalError),
     /// The journal did not take it.
     Failed(JournalError),
 }
@@ -136,9 +138,12 @@ impl Inquiry {
     async fn resend(&self, unresolved: &Unresolved, known: &UnknownOutcome) -> Result<Came, JournalError> {
         let entry = &unresolved.entry;
         let alone_after = self.quiet_up_to(unresolved, known, self.now_ms());
-        let (journal, fence) = (&self.sender.journal, &self.sender.fence);
-        let Some(claimed) = journal.begin_resend(fence, &self.instance, &entry.id, alone_after).await? else {
-            return Ok(Came::Settled);
+        let Sender { journal, fence, .. } = &self.sender;
+        let claimed = match journal.begin_resend(fence, &self.instance, &entry.id, alone_after).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(Came::Settled),
+            Err(err) if err.is_commit_unknown() => return Ok(Came::Lost(err)),
+            Err(err) => return Err(err),
         };
         let attempt = claimed.attempt;
         let (outcome, changes) = self.sender.post(entry, attempt, self.time_to_resend(known)).await;

@@ -26,6 +26,7 @@ const IN_VAIN: Backoff = Backoff { first: Duration::from_millis(500), longest: D
 pub(crate) struct Resolver {
     core: Capabilities,
     patience: Patience,
+    watched_for: Duration,
     seen: Observations,
     /// The core gave no usable answer.
     waits: Waits,
@@ -43,12 +44,14 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    pub(crate) fn new(core: Capabilities, patience: Patience) -> Self {
+    /// `watched_for`: an entry that is Submitting is abandoned once it was seen so for this long.
+    pub(crate) fn new(core: Capabilities, patience: Patience, watched_for: Duration) -> Self {
         let seen = Observations::new();
         let open_since_ms = seen.now_ms();
         Self {
             core,
             patience,
+            watched_for,
             seen,
             waits: Waits::new(IN_VAIN),
             blocked: Waits::new(IN_VAIN),
@@ -105,6 +108,9 @@ impl Resolver {
                 continue;
             }
             if unresolved.entry.state == EntryState::Submitting {
+                if self.seen.submitting_for(&unresolved.entry) < self.watched_for {
+                    continue;
+                }
                 return Some(Work::Abandon(unresolved.entry));
             }
             let known = self.known(&unresolved);
@@ -145,7 +151,7 @@ impl Resolver {
                 self.seen.not_found(id, *asked_ms);
             }
             Came::InVain { .. } => self.waits.failed(id, 0, now),
-            Came::Unrecorded { .. } | Came::Failed(_) => self.blocked.failed(id, 0, now),
+            Came::Unrecorded { .. } | Came::Lost(_) | Came::Failed(_) => self.blocked.failed(id, 0, now),
         }
     }
 

@@ -12,7 +12,7 @@ use schemas::entry::Evidence;
 use standin::journal::{Change, EntryId, Fence, Instance, Journal, JournalError, OpenAttempt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::errands::{Errand, Errands, Report};
+use crate::errands::{Errand, Errands};
 use crate::inquiry::Inquiry;
 use crate::keeper::Keeper;
 use crate::metrics::{IN_FLIGHT, RESOLVING, SET_ASIDE};
@@ -25,6 +25,8 @@ use crate::sender::Sender;
 
 /// Between two looks for attempts of ours that no task carries.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Entries with an unanswered claim that are remembered. Those of a forgotten one are unknown, which only takes longer.
+const LOST_MAX: usize = 65_536;
 
 /// The service. One per process; only the fence's holder schedules.
 pub struct Replayer {
@@ -46,6 +48,8 @@ pub struct Replayer {
     resolving: usize,
     /// Attempts that were sent and whose outcome could not be recorded, and since when we know: not to be taken for unsent ones.
     unrecorded: HashMap<EntryId, (i64, Instant)>,
+    /// Entries whose claim went unanswered: an open attempt of theirs was never sent.
+    lost: HashSet<EntryId>,
     /// What is to be fetched as soon as it may be.
     due: HashSet<Errand>,
     swept: Option<Instant>,
@@ -59,7 +63,7 @@ impl Replayer {
         Self {
             errands: Errands::new(journal.clone(), core.clone(), instance.clone(), &options),
             queue: Queue::new(Duration::from_millis(options.patience.park_after_ms)),
-            resolver: Resolver::new(core.capabilities(), options.patience),
+            resolver: Resolver::new(core.capabilities(), options.patience, options.abandoned_after / 2),
             pace: Pace::new(options.concurrency_max),
             presence: Presence::Unclear,
             fence: None,
@@ -68,6 +72,7 @@ impl Replayer {
             sending: 0,
             resolving: 0,
             unrecorded: HashMap::new(),
+            lost: HashSet::new(),
             due: HashSet::new(),
             swept: None,
             fenced_out: false,
@@ -103,17 +108,10 @@ impl Replayer {
     /// Nothing new is begun. Questions are broken off; attempts and records come to their end.
     async fn finish(&mut self) {
         self.errands.break_off_questions().await;
+        // What a claim brings now goes back to the queue, unsent.
+        self.fence = None;
         while let Some(report) = self.errands.next_binding().await {
-            match report {
-                // Nothing of these was sent, and nothing will be.
-                Report::Claimed { asked, claimed } => {
-                    self.let_go(&asked);
-                    for claimed in claimed.into_iter().flat_map(|claims| claims.claimed) {
-                        self.end(claimed.entry.id, claimed.attempt);
-                    }
-                }
-                report => self.hear(report),
-            }
+            self.hear(report);
         }
         match self.journal.own_open_attempts(&self.instance).await {
             Ok(open) => self.end_idle(open, Instant::now()),
@@ -212,22 +210,42 @@ impl Replayer {
         }
     }
 
-    /// Ends attempts of ours that no task here carries: sent ones without a recorded outcome are unknown; all others were
-    /// recorded by a claim whose COMMIT went unanswered, and nothing of them was sent. That is a fact about us and needs no fence.
+    /// Ends attempts of this process that no task here carries. That is a fact about us and needs no fence.
+    ///
+    /// Those of a claim whose COMMIT went unanswered were never sent. Those whose outcome could not be recorded were. Of any
+    /// other one nothing is known here: a replayer of this process that failed may have sent it, so it is left alone until
+    /// nothing of it can leave this process any more, and is unknown then.
     fn end_idle(&mut self, open: Vec<OpenAttempt>, asked: Instant) {
         self.unrecorded.retain(|id, (n, since)| *since > asked || open.iter().any(|a| a.id == *id && a.n == *n));
+        let longest_ms = i64::try_from(self.options.core_timeout.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
         for attempt in open.into_iter().filter(|attempt| attempt.token.is_some()) {
-            if !self.in_hand.contains(&attempt.id) {
-                self.end(attempt.id, attempt.n);
+            let OpenAttempt { id, n, age_ms, .. } = attempt;
+            if self.in_hand.contains(&id) {
+                continue;
+            }
+            if self.unrecorded.get(&id).is_some_and(|(sent, _)| *sent == n) {
+                self.end(id, n, Evidence::NoAnswer);
+            } else if self.lost.contains(&id) {
+                self.end(id, n, Evidence::NotSent);
+            } else if age_ms > longest_ms {
+                tracing::warn!(entry = %id, attempt = n, "an attempt of this process that nobody knows; its outcome is unknown");
+                self.end(id, n, Evidence::NoAnswer);
             }
         }
     }
 
-    fn end(&mut self, id: EntryId, attempt: i64) {
-        let sent = self.unrecorded.get(&id).is_some_and(|(n, _)| *n == attempt);
-        let evidence = if sent { Evidence::NoAnswer } else { Evidence::NotSent };
+    fn end(&mut self, id: EntryId, attempt: i64, evidence: Evidence) {
         self.in_hand.insert(id.clone());
         self.errands.end(Change::new(id, evidence).ending(attempt), attempt);
+    }
+
+    /// Their claim went unanswered.
+    fn lose(&mut self, ids: &[EntryId]) {
+        if self.lost.len() >= LOST_MAX {
+            self.lost.clear();
+        }
+        self.lost.extend(ids.iter().cloned());
+        self.due.insert(Errand::Sweep);
     }
 
     fn let_go(&mut self, ids: &[EntryId]) {

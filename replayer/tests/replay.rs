@@ -232,6 +232,26 @@ on_every_engine! {
         assert!(bank.journal.own_open_attempts(&bank.instance).await.unwrap().iter().all(|a| a.token.is_none()));
     }
 
+    async fn a_replayer_begun_anew_in_the_same_process_resends_nothing_that_the_one_before_may_have_sent(bank) {
+        let core = Core::asked();
+        core.posts("slow0", Does::Hang);
+        let slow = strangers(&bank, "slow", 1).await.remove(0);
+        let first = Running::start(&bank, &core, options());
+        core.asked_about("post", &slow).await;
+        first.task.abort();
+        assert!(first.task.await.unwrap_err().is_cancelled());
+        let others = strangers(&bank, "other", 20).await;
+        let second = Running::start(&bank, &core, options());
+        for entry in &others {
+            until(&bank, entry, Posted).await;
+        }
+        // Long enough for a look at the open attempts, which comes once a second.
+        sleep(Duration::from_millis(2_500)).await;
+        assert_eq!((bank.state(&slow).await, core.times("post", &slow)), (Submitting, 1));
+        second.end().await;
+        assert_eq!(bank.state(&slow).await, Submitting, "only the end of the process proves it");
+    }
+
     async fn a_pause_is_seen_while_an_enquiry_and_a_sending_hang(bank) {
         let core = Core::asked();
         let stuck = unknown(&bank, "stuck").await;

@@ -8,6 +8,9 @@ use crate::debezium::{Cell, ColumnKind};
 
 /// Digits after the point that are believed, either way; no core has more.
 pub const SCALE_MAX: i32 = 1_000;
+/// Longest base64 that is read, in characters: 128 bits are 24, and a long sign extension may stand in front.
+const BASE64_LEN_MAX: usize = 1_024;
+const VARIABLE: &str = "an object of `scale` (integer) and `value` (base64)";
 
 /// `unscaled × 10^-scale`, exactly. Holds every DECIMAL of up to 38 digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +30,10 @@ pub enum DecimalFormat {
         scale: i32,
     },
     /// `decimal.handling.mode=string`: plain text.
-    Text,
+    Text {
+        /// Digits after the point that the text must have, where the mapping says.
+        scale: Option<i32>,
+    },
     /// A struct of scale and value, for columns without a fixed scale.
     Variable,
     /// An integer column that counts units of `10^-scale`.
@@ -46,9 +52,24 @@ pub enum DecimalError {
     /// Not written as the format says.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// The column is written in another form than the mapping or the schema block says.
+    #[error("the connector writes this column in another form than mapped: expected {0}")]
+    OtherForm(&'static str),
     /// A plain decimal text where base64 belongs.
     #[error("a decimal text where base64 belongs: map the column as decimal_text")]
     TextNotBase64,
+    /// Base64 where a plain decimal text belongs.
+    #[error("base64 where a decimal text belongs: map the column as decimal, with its scale")]
+    Base64NotText,
+    /// Base64 and a plain number alike, and nothing in the row tells which it is.
+    #[error(
+        "a text that is base64 and a plain number alike: send the schema block, or set decimal.handling.mode=string \
+         and map the column as decimal_text with its scale"
+    )]
+    Ambiguous,
+    /// A decimal text with more or fewer digits after the point than the mapping says.
+    #[error("expected a decimal text with {0} digits after the point, as mapped")]
+    OtherScale(i32),
     /// More digits than 128 bits hold.
     #[error("more digits than 38")]
     TooManyDigits,
@@ -63,41 +84,90 @@ pub enum DecimalError {
     OutOfRange,
 }
 
+impl DecimalError {
+    /// True when the connector's settings or the core's tables differ from the mapping: then no value of the column may be
+    /// believed, not only this one.
+    pub fn is_contradiction(self) -> bool {
+        match self {
+            Self::BinaryFraction
+            | Self::OtherForm(_)
+            | Self::TextNotBase64
+            | Self::Base64NotText
+            | Self::Ambiguous
+            | Self::OtherScale(_) => true,
+            Self::Expected(_) | Self::TooManyDigits | Self::Scale | Self::Inexact | Self::OutOfRange => false,
+        }
+    }
+}
+
 impl Decimal {
     /// Reads a cell. The schema block's word, where there is one, overrides the mapping's format and scale.
+    ///
+    /// Without a block the declared form is demanded, and a text that another form would read as well is refused.
     pub fn from_cell(cell: Cell<'_>, declared: DecimalFormat, block: Option<ColumnKind>) -> Result<Self, DecimalError> {
         let format = match (block, declared) {
             (Some(ColumnKind::Decimal { scale }), _) => DecimalFormat::Precise { scale },
             (Some(ColumnKind::VariableScaleDecimal), _) => DecimalFormat::Variable,
-            (Some(ColumnKind::Text), _) => DecimalFormat::Text,
+            (Some(ColumnKind::Text), DecimalFormat::Text { scale }) => DecimalFormat::Text { scale },
+            (Some(ColumnKind::Text), _) => DecimalFormat::Text { scale: None },
             (Some(ColumnKind::Float), _) => return Err(DecimalError::BinaryFraction),
-            (Some(ColumnKind::Integer), DecimalFormat::Integer { .. }) | (None, _) => declared,
+            (Some(ColumnKind::Integer | ColumnKind::Unsigned), DecimalFormat::Integer { .. }) | (None, _) => declared,
             (Some(_), _) => {
-                return Err(DecimalError::Expected("a decimal column, and the schema block says otherwise"));
+                return Err(DecimalError::OtherForm("a decimal column, and the schema block says otherwise"));
             }
         };
-        if cell.kind() == "number" && (!matches!(format, DecimalFormat::Integer { .. }) || cell.i64().is_none()) {
-            return Err(DecimalError::BinaryFraction);
-        }
-        let text = || cell.text().ok_or(DecimalError::Expected("a string"));
-        match format {
-            DecimalFormat::Precise { scale } => Self::from_base64(&text()?, scale),
-            DecimalFormat::Text => Self::from_text(&text()?),
-            DecimalFormat::Variable => Self::from_variable(cell),
-            DecimalFormat::Integer { scale } => {
-                let unscaled = cell.i64().ok_or(DecimalError::Expected("an integer of 64 bits"))?;
-                Self::checked(unscaled.into(), scale)
+        match (format, cell.kind()) {
+            (DecimalFormat::Integer { scale }, "number") => Self::from_integer(cell, scale),
+            (_, "number") => Err(DecimalError::BinaryFraction),
+            (DecimalFormat::Precise { scale }, "string") => {
+                let text = cell.text().ok_or(DecimalError::Expected("a string"))?;
+                match (Self::from_text(&text).is_ok(), is_base64(&text)) {
+                    (true, true) if block.is_none() => Err(DecimalError::Ambiguous),
+                    (true, false) => Err(DecimalError::TextNotBase64),
+                    _ => Self::from_base64(&text, scale),
+                }
             }
+            (DecimalFormat::Text { scale }, "string") => {
+                Self::from_declared_text(&cell.text().ok_or(DecimalError::Expected("a string"))?, scale)
+            }
+            (DecimalFormat::Variable, "object") => Self::from_variable(cell),
+            (DecimalFormat::Variable, "string") => Err(DecimalError::OtherForm(VARIABLE)),
+            (DecimalFormat::Variable, _) => Err(DecimalError::Expected(VARIABLE)),
+            (DecimalFormat::Precise { .. } | DecimalFormat::Text { .. }, "object")
+                if Self::from_variable(cell).is_ok() =>
+            {
+                Err(DecimalError::OtherForm("a string, and it is an object: map the column as decimal_variable"))
+            }
+            (DecimalFormat::Precise { .. } | DecimalFormat::Text { .. }, _) => Err(DecimalError::Expected("a string")),
+            (DecimalFormat::Integer { .. }, "string" | "object") => {
+                Err(DecimalError::OtherForm("an integer of 64 bits"))
+            }
+            (DecimalFormat::Integer { .. }, _) => Err(DecimalError::Expected("an integer of 64 bits")),
+        }
+    }
+
+    fn from_integer(cell: Cell<'_>, scale: i32) -> Result<Self, DecimalError> {
+        match cell.i64() {
+            Some(unscaled) => Self::checked(unscaled.into(), scale),
+            None if cell.is_integer() => Err(DecimalError::OutOfRange),
+            None => Err(DecimalError::BinaryFraction),
+        }
+    }
+
+    fn from_declared_text(text: &str, scale: Option<i32>) -> Result<Self, DecimalError> {
+        let decimal = Self::from_text(text).map_err(|err| match err {
+            DecimalError::Expected(_) if is_base64(text) => DecimalError::Base64NotText,
+            err => err,
+        })?;
+        match scale {
+            Some(scale) if scale != decimal.scale => Err(DecimalError::OtherScale(scale)),
+            _ => Ok(decimal),
         }
     }
 
     /// Reads Connect's `Decimal`: base64 of a two's-complement big-endian integer.
     pub fn from_base64(text: &str, scale: i32) -> Result<Self, DecimalError> {
-        if text.contains(['.', '-']) {
-            return Err(DecimalError::TextNotBase64);
-        }
-        // 128 bits are 24 characters; leave room for a long sign extension, not for megabytes.
-        if text.len() > 1_024 {
+        if text.len() > BASE64_LEN_MAX {
             return Err(DecimalError::TooManyDigits);
         }
         let bytes = STANDARD.decode(text).map_err(|_| DecimalError::Expected("base64"))?;
@@ -155,8 +225,7 @@ impl Decimal {
             #[serde(borrow)]
             value: std::borrow::Cow<'a, str>,
         }
-        let parsed: Variable<'_> = serde_json::from_str(cell.json())
-            .map_err(|_| DecimalError::Expected("an object of `scale` (integer) and `value` (base64)"))?;
+        let parsed: Variable<'_> = serde_json::from_str(cell.json()).map_err(|_| DecimalError::Expected(VARIABLE))?;
         Self::from_base64(&parsed.value, parsed.scale)
     }
 
@@ -180,6 +249,19 @@ impl Decimal {
         };
         i64::try_from(minor).map_err(|_| DecimalError::OutOfRange)
     }
+}
+
+/// The shortest plain text: equal numbers have equal texts, whatever their scale.
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plain = bigdecimal::BigDecimal::from(*self).normalized();
+        f.write_str(&plain.to_plain_string())
+    }
+}
+
+/// True for padded base64 of at least one byte. Many plain words are that too.
+pub(crate) fn is_base64(text: &str) -> bool {
+    !text.is_empty() && text.len() <= BASE64_LEN_MAX && STANDARD.decode(text).is_ok()
 }
 
 impl From<Decimal> for bigdecimal::BigDecimal {

@@ -105,6 +105,35 @@ pub enum Evidence {
     Cancel,
     /// A person writes it off.
     WriteOff,
+    /// A person found it in the core's books.
+    Adopted,
+    /// A person keyed it into the core by hand, under the core's own number.
+    Linked,
+    /// A person orders it sent again, although nothing proves that the core does not have it.
+    Forced,
+    /// A person vouches for a posting whose change events do not come.
+    Vouched,
+}
+
+impl Evidence {
+    /// All there is.
+    pub const ALL: [Evidence; 15] = [
+        Evidence::ReplayAttempt,
+        Evidence::NotSent,
+        Evidence::Decline,
+        Evidence::NoAnswer,
+        Evidence::CorePosted,
+        Evidence::CoreRefused,
+        Evidence::Absent,
+        Evidence::AllLegsSeen,
+        Evidence::Unresolvable,
+        Evidence::Cancel,
+        Evidence::WriteOff,
+        Evidence::Adopted,
+        Evidence::Linked,
+        Evidence::Forced,
+        Evidence::Vouched,
+    ];
 }
 
 impl Evidence {
@@ -122,6 +151,10 @@ impl Evidence {
             Evidence::Unresolvable => "unresolvable",
             Evidence::Cancel => "cancel",
             Evidence::WriteOff => "write_off",
+            Evidence::Adopted => "adopted",
+            Evidence::Linked => "linked",
+            Evidence::Forced => "forced",
+            Evidence::Vouched => "vouched",
         }
     }
 }
@@ -174,7 +207,13 @@ pub fn weigh(state: EntryState, evidence: Evidence) -> Verdict {
         (Cancel, Cancelled) => Nothing,
         (WriteOff, Parked) => Moves(WrittenOff),
         (WriteOff, WrittenOff) => Nothing,
-        (ReplayAttempt | Cancel | WriteOff, _) => Forbidden,
+        (Adopted, Queued | OutcomeUnknown | Parked) => Moves(Posted),
+        (Adopted, Posted | Confirmed) => Nothing,
+        (Linked, Queued | Parked) => Moves(Posted),
+        (Forced, Parked) => Moves(Queued),
+        (Vouched, Posted) => Moves(Confirmed),
+        (Vouched, Confirmed) => Nothing,
+        (ReplayAttempt | Cancel | WriteOff | Adopted | Linked | Forced | Vouched, _) => Forbidden,
     }
 }
 
@@ -217,24 +256,10 @@ pub enum AcceptedBy {
 mod tests {
     use super::*;
 
-    const ALL_EVIDENCE: [Evidence; 11] = [
-        Evidence::ReplayAttempt,
-        Evidence::NotSent,
-        Evidence::Decline,
-        Evidence::NoAnswer,
-        Evidence::CorePosted,
-        Evidence::CoreRefused,
-        Evidence::Absent,
-        Evidence::AllLegsSeen,
-        Evidence::Unresolvable,
-        Evidence::Cancel,
-        Evidence::WriteOff,
-    ];
-
     #[test]
     fn nothing_follows_a_terminal_state() {
         for state in EntryState::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for evidence in ALL_EVIDENCE {
+            for evidence in Evidence::ALL {
                 assert!(!matches!(weigh(state, evidence), Verdict::Moves(_)), "{state} {evidence:?}");
             }
         }
@@ -243,7 +268,7 @@ mod tests {
     #[test]
     fn the_same_evidence_again_changes_nothing_more() {
         for state in EntryState::ALL {
-            for evidence in ALL_EVIDENCE {
+            for evidence in Evidence::ALL {
                 if let Verdict::Moves(next) = weigh(state, evidence) {
                     let again = weigh(next, evidence);
                     assert!(!matches!(again, Verdict::Moves(_) | Verdict::Contradicts), "{state} {evidence:?} {next}");
@@ -265,6 +290,37 @@ mod tests {
                     Verdict::Moves(_) | Verdict::Contradicts => {}
                 }
             }
+        }
+    }
+
+    /// A person is told at once: what an order does not do, it refuses.
+    #[test]
+    fn a_persons_order_that_changes_nothing_was_done_already_or_is_refused() {
+        use Evidence::*;
+        for state in EntryState::ALL {
+            for (order, done) in [
+                (Cancel, vec![Cancelled]),
+                (WriteOff, vec![WrittenOff]),
+                (Adopted, vec![Posted, Confirmed]),
+                (Linked, vec![]),
+                (Forced, vec![]),
+                (Vouched, vec![Confirmed]),
+            ] {
+                match weigh(state, order) {
+                    Verdict::Nothing => assert!(done.contains(&state), "{state} {order:?}"),
+                    Verdict::Contradicts => panic!("{state} {order:?} says nothing of the core"),
+                    Verdict::Moves(_) | Verdict::Forbidden => {}
+                }
+            }
+        }
+    }
+
+    /// While an attempt may be under way only its sender, or what shows in the books, moves an entry.
+    #[test]
+    fn nobody_decides_about_an_entry_while_it_is_being_sent() {
+        use Evidence::*;
+        for order in [Cancel, WriteOff, Adopted, Linked, Forced, Vouched] {
+            assert_eq!(weigh(Submitting, order), Verdict::Forbidden, "{order:?}");
         }
     }
 

@@ -145,7 +145,7 @@ pub struct Transaction {
     pub currency: Currency,
     /// When the core booked it.
     pub booked_at: Timestamp,
-    /// Value date; the booking's UTC date when the core has none.
+    /// Value date; when the core has none, the date of the booking in the mapping's `zone`.
     pub value_date: Date,
     /// Text for the customer.
     pub remittance: Option<Personal>,

@@ -25,15 +25,38 @@ pub enum TemporalError {
     /// Not written as the format says.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// The schema block says that the column is something else.
+    #[error("expected {0}, and the schema block says otherwise")]
+    OtherForm(&'static str),
     /// Outside the years -9999 to 9999.
-    #[error("time out of range")]
+    #[error("time out of range: is the column's unit as mapped?")]
     OutOfRange,
+    /// Further from the change itself than the mapping believes.
+    #[error(
+        "more than {0} years from the change itself (source.ts_ms): a zero date, or another unit than mapped; if it is true, \
+         raise `plausible_years` in the mapping"
+    )]
+    Implausible(u16),
+}
+
+impl TemporalError {
+    /// True when the connector's settings or the core's tables differ from the mapping.
+    pub fn is_contradiction(self) -> bool {
+        matches!(self, Self::OtherForm(_))
+    }
+}
+
+/// Refuses a time that is further from the change than `years`, either way. A zero date arrives as 1970.
+pub fn plausible(at: Timestamp, change_ms: i64, years: u16) -> Result<(), TemporalError> {
+    const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1_000;
+    let apart = at.as_millisecond().abs_diff(change_ms);
+    if apart > u64::from(years) * YEAR_MS.unsigned_abs() { Err(TemporalError::Implausible(years)) } else { Ok(()) }
 }
 
 /// Reads `io.debezium.time.Date`: days since 1970.
 pub fn date(cell: Cell<'_>, block: Option<ColumnKind>) -> Result<Date, TemporalError> {
     if !matches!(block, None | Some(ColumnKind::Date)) {
-        return Err(TemporalError::Expected("a date column, and the schema block says otherwise"));
+        return Err(TemporalError::OtherForm("a date column"));
     }
     let days = cell.i64().ok_or(TemporalError::Expected("days since 1970 as an integer"))?;
     let span = jiff::Span::new().try_days(days).map_err(|_| TemporalError::OutOfRange)?;
@@ -56,7 +79,7 @@ pub fn timestamp(
         Some(ColumnKind::TimestampMicros) => TimeFormat::Micros,
         Some(ColumnKind::TimestampNanos) => TimeFormat::Nanos,
         Some(ColumnKind::ZonedTimestamp) => TimeFormat::Zoned,
-        Some(_) => return Err(TemporalError::Expected("a timestamp column, and the schema block says otherwise")),
+        Some(_) => return Err(TemporalError::OtherForm("a timestamp column")),
     };
     let count = || cell.i64().ok_or(TemporalError::Expected("a count since 1970 as an integer"));
     let wall = match format {

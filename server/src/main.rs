@@ -7,6 +7,8 @@ mod config;
 mod demo;
 mod roles;
 mod signals;
+mod supervisor;
+mod telemetry;
 mod write_side;
 
 use std::fs::File;
@@ -19,7 +21,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat};
-use crate::commands::{Failure, check_config, limits, mode, queue, replay, serve, source};
+use crate::commands::{
+    Failure, approvals, check_config, instance, lane, limits, mode, parked, queue, replay, serve, source,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -35,7 +39,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
     };
-    match runtime.block_on(run(cli, &folder)) {
+    let outcome = runtime.block_on(run(cli, &folder));
+    // Whatever still runs is not waited for: a thread that hangs would keep the process, and with it the instance lock.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -79,8 +86,12 @@ async fn run(cli: Cli, folder: &Path) -> Result<(), Failure> {
         Command::CoreSim(options) => Ok(demo::be_the_core(options).await?),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::Queue { admin, command } => queue::run(&admin, command).await,
+        Command::Lane { admin, command } => lane::run(&admin, command).await,
+        Command::Instance { admin, command } => instance::run(&admin, command).await,
+        Command::Approvals { admin, command } => approvals::run(&admin, command).await,
         Command::Mode { admin, command } => mode::run(&admin, command).await,
         Command::Replay { admin, command } => replay::run(&admin, command).await,
+        Command::ParkedEvents { admin, command } => parked::run(&admin, command).await,
         Command::Source { admin, command } => source::run(&admin, command).await,
         Command::Limits { admin, command } => limits::run(&admin, command).await,
     }

@@ -14,30 +14,40 @@ const TOKENS_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Tells every service to finish. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Drain {
+    notice: Duration,
     leaving: Arc<AtomicBool>,
     ending: Arc<watch::Sender<bool>>,
 }
 
 impl Drain {
+    /// Between [`Drain::leave`] and the end of service lies `notice`.
+    pub fn with_notice(notice: Duration) -> Self {
+        Self { notice, ..Self::default() }
+    }
+
     /// Listens to SIGTERM and SIGINT from now on; between the first and the end of service lies `notice`.
     pub fn on_signals(notice: Duration) -> std::io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let drain = Self::default();
+        let drain = Self::with_notice(notice);
         let told = drain.clone();
         tokio::spawn(async move {
             either(&mut term, &mut int).await;
             tracing::info!(?notice, "leaving: not ready any more, then draining; a second signal stops at once");
-            tokio::spawn(told.begin_after(notice));
+            told.leave();
             either(&mut term, &mut int).await;
             std::process::exit(130);
         });
         Ok(drain)
     }
 
-    /// Not ready at once, so that a load balancer turns to others, and ending after `notice`.
-    async fn begin_after(self, notice: Duration) {
+    /// Not ready from now on, so that a load balancer turns to others, and ending after the notice.
+    pub fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
-        tokio::time::sleep(notice).await;
+        tokio::spawn(self.clone().begin_after_notice());
+    }
+
+    async fn begin_after_notice(self) {
+        tokio::time::sleep(self.notice).await;
         self.begin();
     }
 
@@ -57,6 +67,11 @@ impl Drain {
         self.ending.subscribe()
     }
 
+    /// Is the process ending already?
+    pub fn has_begun(&self) -> bool {
+        *self.ending.borrow()
+    }
+
     /// Should others be asked from now on?
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
@@ -70,25 +85,23 @@ async fn either(a: &mut Signal, b: &mut Signal) {
     }
 }
 
-/// Keeps the tokens as the file has them, until drained.
-pub fn follow_tokens(tokens: Arc<Tokens>, drain: Drain) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        let mut ended = std::pin::pin!(drain.begun());
-        loop {
-            let reloaded = tokio::select! {
-                () = &mut ended => return,
-                _ = hangup.recv() => tokens.reload().map(Some),
-                () = tokio::time::sleep(TOKENS_LOOK_EVERY) => tokens.reload_if_changed(),
-            };
-            match reloaded {
-                Ok(Some(counts)) => tracing::info!(?counts, "tokens read again"),
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "tokens not read again; those loaded before stay in force"),
-            }
+/// Keeps the tokens as the file has them, for as long as it is polled. SIGHUP has them read at once.
+pub async fn follow_tokens(tokens: Arc<Tokens>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::error!(%error, "cannot listen to SIGHUP"),
+    };
+    loop {
+        let reloaded = tokio::select! {
+            _ = hangup.recv() => tokens.reload().map(Some),
+            () = tokio::time::sleep(TOKENS_LOOK_EVERY) => tokens.reload_if_changed(),
+        };
+        match reloaded {
+            Ok(Some(counts)) => tracing::info!(?counts, "tokens read again"),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "tokens not read again; those loaded before stay in force"),
         }
-    });
-    Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -97,14 +110,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_process_that_leaves_still_serves_until_its_notice_is_over() {
-        let drain = Drain::default();
-        assert!(!drain.is_leaving());
         let notice = Duration::from_secs(5);
-        let leaving = tokio::spawn(drain.clone().begin_after(notice));
+        let drain = Drain::with_notice(notice);
+        assert!(!drain.is_leaving());
+        drain.leave();
         let begun = tokio::spawn(drain.clone().begun());
         tokio::time::sleep(notice - Duration::from_millis(1)).await;
         assert!(drain.is_leaving() && !begun.is_finished() && !*drain.follow().borrow());
-        leaving.await.unwrap();
         begun.await.unwrap();
         assert!(*drain.follow().borrow());
     }

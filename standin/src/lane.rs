@@ -157,18 +157,6 @@ mod tests {
     #[test]
     fn every_life_of_an_entry_leaves_its_lane_as_it_found_it() {
         use schemas::entry::{Evidence, Verdict, weigh};
-        let all = [
-            Evidence::ReplayAttempt,
-            Evidence::NotSent,
-            Evidence::NoAnswer,
-            Evidence::CorePosted,
-            Evidence::CoreRefused,
-            Evidence::Absent,
-            Evidence::AllLegsSeen,
-            Evidence::Unresolvable,
-            Evidence::Cancel,
-            Evidence::WriteOff,
-        ];
         // Walk every reachable (state, ordered mark) and keep the lane's columns equal to what the state alone implies.
         let mut seen = Vec::new();
         let mut open = vec![(Submitting, false), (Queued, true), (Declined, false)];
@@ -178,7 +166,7 @@ mod tests {
             }
             seen.push(at);
             let whole = delta(None, at, LegKind::Debit, 100, false);
-            for evidence in all {
+            for evidence in Evidence::ALL {
                 if let Verdict::Moves(next) = weigh(at.0, evidence) {
                     let to = (next, at.1 || lane_place(next, false) == LanePlace::Ordered);
                     let step = delta(Some(at), to, LegKind::Debit, 100, false);

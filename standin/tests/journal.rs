@@ -12,6 +12,8 @@ mod support;
 mod accounts;
 #[path = "journal/admission.rs"]
 mod admission;
+#[path = "journal/approvals.rs"]
+mod approvals;
 #[path = "journal/checker.rs"]
 mod checker;
 #[path = "journal/claims.rs"]
@@ -30,6 +32,8 @@ mod funds;
 mod instances;
 #[path = "journal/ledger.rs"]
 mod ledger;
+#[path = "journal/orders.rs"]
+mod orders;
 #[path = "journal/outcomes.rs"]
 mod outcomes;
 #[path = "journal/pressure.rs"]

@@ -1,7 +1,7 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
 //! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
-//! `may_go_direct`, `may_replay`, `releases`, `resolve`, `remembers`, `refusal_settles`, `Ages`); what it adds is who calls them when, and
+//! `may_go_direct`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `Ages`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!
 //! **One action is one atomic step of one party**: an SQL transaction, the bytes leaving, the core taking a request up, a record, an
@@ -22,8 +22,6 @@
 //! rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
 //! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry.
 //!
-//! **The model has and production has not**: `lane::serves`, by which a balance that runs ahead of its postings waits (ADR 0004,
-//! known gap).
 //! **Production has and the model has not**: `Evidence::Decline`, when stand-in decides anew about what was provably not sent, and
 //! `despite_booked_leg` (`journal/workset.rs`), by which an entry with a leg in the core's books is neither sent nor taken back.
 //!

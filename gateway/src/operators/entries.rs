@@ -6,11 +6,12 @@ use axum::extract::{Query, Request, State};
 use axum::response::IntoResponse;
 use edge::{Caller, Problem, Scope, Segment};
 use schemas::entry::EntryState;
+use schemas::money::render_minor;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use standin::journal::{Entry, EntryDetail, EntryId, Filter, Intervention, JournalError};
+use standin::journal::{Act, Entry, EntryDetail, EntryId, Filter, Grounds, Order};
 
-use super::{Answer, PAGE_MAX, action_from, unavailable, understood};
+use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
 use crate::answer::Status;
 use crate::submission::Gateway;
 
@@ -22,6 +23,9 @@ pub(super) struct ListEntries {
     account: Option<String>,
     after: Option<String>,
     limit: Option<i64>,
+    /// With the customers' texts: for a bank that must key its writes by hand.
+    #[serde(default)]
+    text: bool,
 }
 
 pub(super) async fn list(
@@ -41,7 +45,8 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let filter = Filter { states, account: query.account, after, limit };
     let entries = gateway.journal().list(&filter).await.map_err(unavailable)?;
-    let views: Vec<Value> = entries.iter().map(entry_view).collect();
+    let whole = |entry: &Entry| if query.text { view_with_text(entry) } else { view(entry) };
+    let views: Vec<Value> = entries.iter().map(whole).collect();
     Ok(Json(json!({ "entries": views })).into_response())
 }
 
@@ -55,14 +60,16 @@ pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     let found = gateway.journal().detail(&id).await.map_err(unavailable)?;
     let EntryDetail { entry, transitions, decision } = found.ok_or_else(Problem::not_found)?;
-    let mut view = entry_view(&entry);
+    let orders = gateway.journal().audit_of(id.as_str(), PAGE_MAX).await.map_err(unavailable)?;
+    let mut view = view(&entry);
     view["transitions"] = json!(transitions);
     view["decision"] = json!(decision);
+    view["orders"] = json!(orders);
     Ok(Json(view).into_response())
 }
 
 /// Without the customer's text: an operator steers by accounts, amounts and states.
-fn entry_view(entry: &Entry) -> Value {
+pub(super) fn view(entry: &Entry) -> Value {
     let at = |us: i64| jiff::Timestamp::from_microsecond(us).map(|at| at.to_string()).unwrap_or_default();
     json!({
         "id": entry.id.as_str(),
@@ -78,6 +85,7 @@ fn entry_view(entry: &Entry) -> Value {
         "core_id": entry.core_id,
         "from_account": entry.command.from_account,
         "to_account": entry.command.to_account,
+        "amount": render_minor(entry.command.amount_minor, entry.command.currency),
         "amount_minor": entry.command.amount_minor,
         "currency": entry.command.currency,
         "accepted_at": at(entry.accepted_us),
@@ -85,30 +93,73 @@ fn entry_view(entry: &Entry) -> Value {
     })
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// With what the customer wrote, and the day it belongs to: all that a person needs who keys it by hand.
+fn view_with_text(entry: &Entry) -> Value {
+    let mut view = view(entry);
+    view["remittance"] = json!(entry.command.remittance);
+    view["business_date"] = json!(business_date(entry.business_day));
+    view
+}
+
+fn business_date(days: i64) -> Option<String> {
+    let days = jiff::Span::new().try_days(days).ok()?;
+    jiff::civil::date(1970, 1, 1).checked_add(days).ok().map(|date| date.to_string())
+}
+
+/// What a person may order about one entry.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
     Cancel,
     Retry,
+    Force,
     WriteOff,
+    Adopt,
+    Free,
+    Link,
+    Compensate,
 }
 
-impl Action {
-    fn decision(self, request_lifetime_ms: u64) -> Intervention {
-        match self {
-            Self::Cancel => Intervention::Cancel,
-            Self::Retry => Intervention::Retry { request_lifetime_ms },
-            Self::WriteOff => Intervention::WriteOff,
-        }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryOrder {
+    action: Action,
+    reason: String,
+    posted_proof: Option<String>,
+    absence_proof: Option<String>,
+    risk_accepted_by: Option<String>,
+    /// Of `link`: the core's own numbers of what was keyed.
+    postings: Option<Vec<String>>,
+    /// Of `adopt`: the debited account's number of the posting.
+    debit_posting_no: Option<i64>,
+}
 
-    fn not_now(self, state: EntryState) -> Problem {
-        let (code, title) = match self {
-            Self::Cancel => ("not-cancellable", "Only a queued entry can be cancelled"),
-            Self::Retry => ("not-parked", "Only a parked entry can be sent again"),
-            Self::WriteOff => ("not-parked", "Only a parked entry can be written off"),
+impl EntryOrder {
+    /// `None`: there is no such operation.
+    fn order(self, entry: EntryId) -> Result<Option<Order>, Problem> {
+        if self.postings.is_some() != (self.action == Action::Link) {
+            return Err(Problem::bad_request("`postings` belongs to `link`, and only to it."));
+        }
+        if self.debit_posting_no.is_some() && self.action != Action::Adopt {
+            return Err(Problem::bad_request("`debit_posting_no` belongs to `adopt`."));
+        }
+        let act = match self.action {
+            Action::Cancel => Act::Cancel { entry },
+            Action::Retry => Act::Retry { entry },
+            Action::Force => Act::Force { entry },
+            Action::WriteOff => Act::WriteOff { entry },
+            Action::Adopt => Act::Adopt { entry, debit_posting_no: self.debit_posting_no },
+            Action::Free => Act::Free { entry },
+            Action::Link => Act::Link { entry, postings: self.postings.unwrap_or_default() },
+            Action::Compensate => return Ok(None),
         };
-        Problem::new(409, code, title).detail(format!("The entry is {state}."))
+        let grounds = Grounds {
+            reason: self.reason,
+            posted_proof: self.posted_proof,
+            absence_proof: self.absence_proof,
+            risk_accepted_by: self.risk_accepted_by,
+        };
+        Ok(Some(Order { act, grounds }))
     }
 }
 
@@ -118,21 +169,11 @@ pub(super) async fn act(
     Segment(id): Segment,
     request: Request,
 ) -> Answer {
-    let (action, reason): (Action, _) = action_from(&caller, request).await?;
+    let body: EntryOrder = order_from(&caller, request, |body: &EntryOrder| &body.reason).await?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    let decision = action.decision(gateway.core().capabilities().request_lifetime_ms_max);
-    match gateway.journal().decide(&caller.id, &id, decision, Some(reason)).await {
-        Ok(entry) => Ok(Json(entry_view(&entry)).into_response()),
-        Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
-        Err(JournalError::Forbidden(state)) => Err(action.not_now(state)),
-        Err(JournalError::AttemptOpen) => Err(too_early("An attempt has not ended: its sender may still be alive.")),
-        Err(JournalError::AttemptRecent) => {
-            Err(too_early("A request of it may still take effect in the core; try again in some seconds."))
-        }
-        Err(err) => Err(unavailable(err)),
+    match body.order(id.clone())? {
+        Some(order) => orders::give(gateway, &caller, order).await,
+        None if gateway.journal().get(&id).await.map_err(unavailable)?.is_none() => Err(Problem::not_found()),
+        None => Ok(orders::compensation_not_offered()),
     }
-}
-
-fn too_early(detail: &str) -> Problem {
-    Problem::new(409, "attempt-open", "It may still be posted").detail(detail).retryable(true)
 }

@@ -1,15 +1,44 @@
 //! Lanes that a contradiction stopped.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::response::IntoResponse;
-use edge::{Caller, Problem, Segment};
+use edge::{Caller, Scope, Segment};
 use serde::Deserialize;
-use serde_json::json;
-use standin::journal::JournalError;
+use serde_json::{Value, json};
+use standin::journal::{Act, EntryId, Grounds, Order, StoppedLane};
 
-use super::{Answer, order_from, unavailable};
+use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
 use crate::submission::Gateway;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListLanes {
+    after: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    query: Result<Query<ListLanes>, QueryRejection>,
+) -> Answer {
+    caller.require(Scope::Operate)?;
+    let ListLanes { after, limit } = understood(query)?;
+    let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let lanes = gateway.journal().stopped_lanes(&after.unwrap_or_default(), limit).await.map_err(unavailable)?;
+    let view = |lane: &StoppedLane| {
+        json!({
+            "account": lane.account,
+            "stopped": true,
+            "ordered": lane.ordered,
+            "held_minor": lane.held_minor,
+            "contradicted": lane.contradicted.iter().map(EntryId::as_str).collect::<Vec<_>>(),
+        })
+    };
+    Ok(Json(json!({ "lanes": lanes.iter().map(view).collect::<Vec<Value>>() })).into_response())
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,9 +53,6 @@ pub(super) async fn clear(
     request: Request,
 ) -> Answer {
     let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
-    match gateway.journal().clear_lane(&caller.id, &account, &reason).await {
-        Ok(()) => Ok(Json(json!({ "account": account, "stopped": false })).into_response()),
-        Err(JournalError::NoSuchEntry) => Err(Problem::not_found()),
-        Err(err) => Err(unavailable(err)),
-    }
+    let order = Order { act: Act::ClearLane { account }, grounds: Grounds::because(reason) };
+    orders::give(gateway, &caller, order).await
 }

@@ -1,10 +1,15 @@
 //! The operators' HTTP for writes. Every change carries a reason and is audited.
 
+mod approvals;
 mod entries;
+mod instances;
 mod lanes;
 mod limits;
 mod mode;
+mod orders;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -33,7 +38,13 @@ pub fn operators_router(gateway: Gateway) -> Router {
         .route("/admin/v1/entries/{id}/actions", post(entries::act))
         .route("/admin/v1/replay", get(replay::show).post(replay::steer))
         .route("/admin/v1/limits", get(limits::show).put(limits::set))
+        .route("/admin/v1/lanes", get(lanes::list))
         .route("/admin/v1/lanes/{account}/clearance", post(lanes::clear))
+        .route("/admin/v1/instances", get(instances::list))
+        .route("/admin/v1/instances/{id}/actions", post(instances::act))
+        .route("/admin/v1/approvals", get(approvals::list))
+        .route("/admin/v1/approvals/{id}", get(approvals::show))
+        .route("/admin/v1/approvals/{id}/actions", post(approvals::act))
         .route("/admin/v1/audit", get(show_audit))
         .with_state(gateway)
 }
@@ -83,6 +94,10 @@ pub async fn order_from<T: DeserializeOwned>(
         ));
     }
     Ok(body)
+}
+
+fn time_of_ms(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|at| at.to_string()).unwrap_or_default()
 }
 
 fn unavailable(err: JournalError) -> Problem {

@@ -35,7 +35,7 @@ pub struct Log {
     /// Each batch repeats this many records of the one before.
     pub repeat: usize,
     /// What feeds were told to start with.
-    pub assigned: Vec<Vec<(Partition, i64)>>,
+    pub assigned: Vec<Vec<(Partition, Place)>>,
     position: u64,
 }
 
@@ -77,7 +77,8 @@ impl Core {
     /// The same core through a connector with another topic prefix; its topics are made.
     pub fn under(&self, prefix: &str) -> Core {
         let core = Core { prefix: prefix.to_owned(), ..self.clone() };
-        let tables = ["accounts", "postings"].map(|table| [core.partition(table, 0), core.partition(table, 1)]);
+        let tables =
+            ["accounts", "customers", "postings"].map(|table| [core.partition(table, 0), core.partition(table, 1)]);
         for partition in tables.into_iter().flatten().chain([core.beats()]) {
             core.log.lock().unwrap().partitions.insert(partition, Vec::new());
         }
@@ -225,15 +226,15 @@ impl FakeFeed {
             *next = to as i64;
         }
         let read = log.partitions.iter().filter(|(p, _)| self.reads(p));
-        let ends = read.map(|(p, all)| (p.clone(), all.len() as i64)).collect();
-        (budget < log.batch).then_some(Ok(Polled::Batch(Batch { records, ends: Some(ends) })))
+        let ends: Vec<_> = read.map(|(p, all)| (p.clone(), all.len() as i64)).collect();
+        (budget < log.batch).then_some(Ok(Polled::Batch(Batch { records, ends: Some(ends.into()) })))
     }
 }
 
 impl Feed for FakeFeed {
-    fn assign(&mut self, partitions: Vec<(Partition, i64)>) -> BoxFuture<'_, Result<(), FeedError>> {
+    fn assign(&mut self, partitions: Vec<(Partition, Place)>) -> BoxFuture<'_, Result<(), FeedError>> {
         self.core.log.lock().unwrap().assigned.push(partitions.clone());
-        self.next.extend(partitions);
+        self.next.extend(partitions.into_iter().map(|(partition, place)| (partition, place.next)));
         self.announced = false;
         Box::pin(async { Ok(()) })
     }
@@ -293,12 +294,17 @@ impl Site {
     }
 
     pub fn start_with(&self, owner: &str, confirm: Arc<dyn Confirm>) -> Running {
+        self.start_mapped(owner, confirm, MAPPING)
+    }
+
+    pub fn start_mapped(&self, owner: &str, confirm: Arc<dyn Confirm>, mapping: &str) -> Running {
+        let mapping = Arc::new(Mapping::from_yaml(mapping).unwrap());
         let core = self.core.clone();
         let factory = move |prefix: Option<&str>| {
             let (core, prefix) = (core.clone(), prefix.unwrap_or("core").to_owned());
             Ok(Box::new(FakeFeed { core, prefix, next: HashMap::new(), announced: false }) as Box<dyn Feed>)
         };
-        let mut options = Options::new(owner, mapping(), FeedOptions::Made(Arc::new(factory)));
+        let mut options = Options::new(owner, mapping, FeedOptions::Made(Arc::new(factory)));
         options.lease = Duration::from_millis(400);
         options.retry = Duration::from_millis(20);
         let (shutdown, stop) = watch::channel(false);

@@ -161,7 +161,11 @@ impl Bank {
         let options = Options { position_wait_ms_max: 100, ..Options::default() };
         let key = CursorKey::new([1; 32]);
         let arrivals: Arc<dyn Arrivals> = match watching {
-            true => Arc::new(Watched::start(reader.clone(), Duration::from_millis(1))),
+            true => {
+                let (watched, looking) = Watched::new(reader.clone(), Duration::from_millis(1));
+                tokio::spawn(async move { looking.run().await });
+                Arc::new(watched)
+            }
             false => Arc::new(arrivals),
         };
         let api = ReadApi::new(reader, journal.clone(), Arc::new(Mode::StandIn), arrivals, key, clock, options);

@@ -18,7 +18,10 @@ use sql::{Db, Policy, Tx, Upsert, params, placeholders};
 
 pub(crate) use adopt::adopt;
 pub use queue::{Mark, ParkedQueue, Queue, marks_of, parked_queues};
-pub use work::{ParkedRef, ParkedSummary, parked_events};
+pub use work::{
+    NoParkedRef, ParkedOrder, ParkedRef, ParkedSummary, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, order_parked,
+    ordered_queues, parked_event, parked_events, waiting_in,
+};
 
 use crate::progress::Partition;
 use crate::writer::{WriteError, Writer};

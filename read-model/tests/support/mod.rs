@@ -92,7 +92,12 @@ impl World {
     pub fn advance(&self, events: i64) -> Advance {
         Advance {
             sequence: self.sequence,
-            offsets: vec![OffsetStep { partition: partition(), from: self.next, to: self.next + events }],
+            offsets: vec![OffsetStep {
+                partition: partition(),
+                from: self.next,
+                to: self.next + events,
+                marks: Marks::default(),
+            }],
             watermark: version(self.next as u64 + 1),
             as_of_ms: Some(now_ms()),
             loaded: true,

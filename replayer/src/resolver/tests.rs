@@ -11,8 +11,10 @@ use crate::clock::example;
 
 const ASKED: Capabilities = Capabilities { reference_memory_ms: None, enquiry: true, request_lifetime_ms_max: 0 };
 
+const WATCHED_FOR: Duration = Duration::from_secs(15);
+
 fn resolver(park_after_ms: u64) -> Resolver {
-    Resolver::new(ASKED, Patience { park_after_ms, memory_margin_ms: 0 })
+    Resolver::new(ASKED, Patience { park_after_ms, memory_margin_ms: 0 }, WATCHED_FOR)
 }
 
 fn unresolved() -> Unresolved {
@@ -103,11 +105,21 @@ async fn not_found_after_every_attempt_ended_returns_the_entry_to_the_queue() {
     assert_eq!(next(&mut resolver, now), Some(("requeue", id)));
 }
 
-#[tokio::test]
-async fn an_entry_whose_sender_fell_silent_is_unknown_from_now_on() {
+#[tokio::test(start_paused = true)]
+async fn a_sender_is_abandoned_once_it_was_seen_silent_for_long_whatever_its_stamps_say() {
     let (mut resolver, now) = (resolver(60_000), Instant::now());
     let mut entry = unresolved();
     entry.entry.state = EntryState::Submitting;
-    page(&mut resolver, std::slice::from_ref(&entry));
-    assert_eq!(next(&mut resolver, now), Some(("abandon", entry.entry.id)));
+    let mut look = |entry: &Unresolved| {
+        page(&mut resolver, std::slice::from_ref(entry));
+        next(&mut resolver, now)
+    };
+    assert_eq!(look(&entry), None, "the clock of another host may be an hour off");
+    tokio::time::advance(WATCHED_FOR / 2).await;
+    entry.entry.version += 1;
+    assert_eq!(look(&entry), None, "it was sent anew");
+    tokio::time::advance(WATCHED_FOR / 2).await;
+    assert_eq!(look(&entry), None);
+    tokio::time::advance(WATCHED_FOR / 2).await;
+    assert_eq!(look(&entry), Some(("abandon", entry.entry.id.clone())));
 }

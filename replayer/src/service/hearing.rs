@@ -1,5 +1,6 @@
 //! What the replayer makes of its tasks' reports.
 
+use schemas::entry::Evidence;
 use standin::journal::{EntryId, JournalError};
 use tokio::time::Instant;
 
@@ -26,12 +27,15 @@ impl Replayer {
             Report::Claimed { asked, claimed: Ok(claims) } => {
                 self.let_go(&asked);
                 claims.locked.iter().for_each(|id| self.queue.passed_over(id, now));
+                self.lose(&claims.lost);
                 let fence = self.fence.clone().filter(|_| self.may_work());
                 let Some(fence) = fence else {
                     // Things have changed since: back to the queue, unsent.
-                    return claims.claimed.into_iter().for_each(|claimed| self.end(claimed.entry.id, claimed.attempt));
+                    let ours = claims.claimed.into_iter();
+                    return ours.for_each(|ours| self.end(ours.entry.id, ours.attempt, Evidence::NotSent));
                 };
                 for claimed in claims.claimed {
+                    self.lost.remove(&claimed.entry.id);
                     self.in_hand.insert(claimed.entry.id.clone());
                     self.sending += 1;
                     let last_try = self.queue.is_last_try(&claimed.entry.id, now);
@@ -42,7 +46,7 @@ impl Replayer {
             Report::Claimed { asked, claimed: Err(err) } => {
                 self.let_go(&asked);
                 asked.iter().for_each(|id| self.queue.passed_over(id, now));
-                self.due.insert(Errand::Sweep);
+                self.lose(&asked);
                 self.complain("a claim of the replayer failed", &err);
             }
             Report::Sent(sent) => self.hear_sent(sent, now),
@@ -50,7 +54,10 @@ impl Replayer {
             Report::Ended { id, attempt, ended } => {
                 self.in_hand.remove(&id);
                 match ended {
-                    Ok(()) => drop(self.unrecorded.remove(&id)),
+                    Ok(()) => {
+                        self.unrecorded.remove(&id);
+                        self.lost.remove(&id);
+                    }
                     Err(err) => self.complain(&format!("attempt {attempt} of {id} could not be ended"), &err),
                 }
             }
@@ -116,7 +123,12 @@ impl Replayer {
         self.in_hand.remove(id);
         self.resolving -= 1;
         self.resolver.came(id, &came, now);
+        self.lost.remove(id);
         match came {
+            Came::Lost(err) => {
+                self.lose(std::slice::from_ref(id));
+                self.complain(&format!("a resend of entry {id} went unanswered by the journal"), &err);
+            }
             Came::InVain { silent: true } => {
                 self.presence.doubt();
                 self.due.insert(Errand::Probe);

@@ -23,8 +23,28 @@ pub struct Decoder {
 #[derive(Debug, Default)]
 struct Frames {
     key: Box<[u8]>,
+    key_schema: Option<Arc<TableSchema>>,
     value: Box<[u8]>,
     schema: Option<Arc<TableSchema>>,
+}
+
+/// A record's key with what its own schema block says.
+#[derive(Default)]
+struct Key<'a> {
+    row: Row<'a>,
+    schema: Option<Arc<TableSchema>>,
+}
+
+impl<'a> Key<'a> {
+    fn tombstone(self) -> Result<Record<'a>, DecodeError> {
+        let Self { row: key, schema } = self;
+        if key.is_empty() { Err(DecodeError::NoKey) } else { Ok(Record::Tombstone { key, schema }) }
+    }
+
+    /// The envelope's record. What the value's block leaves open, the key's may say.
+    fn record(self, envelope: Envelope<'a>, schema: Option<Arc<TableSchema>>) -> Result<Record<'a>, DecodeError> {
+        envelope.into_record(self.row, schema.or(self.schema))
+    }
 }
 
 impl Decoder {
@@ -33,10 +53,11 @@ impl Decoder {
         Self::default()
     }
 
-    /// Decodes one record. `topic` only finds the remembered schema: the record's own shape says what it is.
+    /// Decodes one record. The record's own shape says what it is; `topic` finds the remembered schema and says of which
+    /// table a change is.
     pub fn decode<'a>(
         &mut self,
-        topic: &str,
+        topic: &'a str,
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Record<'a>, DecodeError> {
@@ -47,11 +68,14 @@ impl Decoder {
         }
         let frames = self.frames(topic);
         let key = key.map(|key| frames.key(key)).transpose()?.unwrap_or_default();
-        match value {
-            Some(value) => frames.value(key, value),
-            None if key.is_empty() => Err(DecodeError::NoKey),
-            None => Ok(Record::Tombstone { key }),
+        let mut record = match value {
+            Some(value) => frames.value(key, value)?,
+            None => key.tombstone()?,
+        };
+        if let Record::Change(event) = &mut record {
+            event.topic = topic;
         }
+        Ok(record)
     }
 
     fn frames(&mut self, topic: &str) -> &mut Frames {
@@ -66,42 +90,39 @@ impl Decoder {
 }
 
 impl Frames {
-    fn key<'a>(&mut self, bytes: &'a [u8]) -> Result<Row<'a>, DecodeError> {
+    fn key<'a>(&mut self, bytes: &'a [u8]) -> Result<Key<'a>, DecodeError> {
         if let Some(row) = payload(bytes, &self.key).and_then(|payload| serde_json::from_str(payload).ok()) {
-            return Ok(row);
+            return Ok(Key { row, schema: self.key_schema.clone() });
         }
         let outer: Option<Row<'a>> = from_slice(Half::Key, bytes)?;
         let outer = outer.unwrap_or_default();
         // A frame has exactly these two members, and its schema is a struct; columns of these names are no objects.
         let frame = outer.get("schema").zip(outer.get("payload")).filter(|_| outer.len() == 2);
-        let Some((_, inner)) = frame.filter(|(schema, _)| schema.is_null() || schema.kind() == "object") else {
-            return Ok(outer);
-        };
+        let frame = frame.filter(|(schema, _)| schema.is_null() || schema.kind() == "object");
+        let Some((schema, inner)) = frame else { return Ok(Key { row: outer, schema: None }) };
         let row: Option<Row<'a>> =
             serde_json::from_str(inner.json()).map_err(|err| DecodeError::from_json(Half::Key, "payload", &err))?;
+        let schema = TableSchema::of_key(schema.json())?.map(Arc::new);
         self.key = beginning(bytes, inner.json()).into();
-        Ok(row.unwrap_or_default())
+        self.key_schema.clone_from(&schema);
+        Ok(Key { row: row.unwrap_or_default(), schema })
     }
 
-    fn value<'a>(&mut self, key: Row<'a>, bytes: &'a [u8]) -> Result<Record<'a>, DecodeError> {
+    fn value<'a>(&mut self, key: Key<'a>, bytes: &'a [u8]) -> Result<Record<'a>, DecodeError> {
         if let Some(envelope) = payload(bytes, &self.value).and_then(|p| serde_json::from_str::<Envelope<'a>>(p).ok()) {
-            return envelope.into_record(key, self.schema.clone());
+            return key.record(envelope, self.schema.clone());
         }
         let outer: Option<Envelope<'a>> = from_slice(Half::Value, bytes)?;
-        let Some(outer) = outer else {
-            return if key.is_empty() { Err(DecodeError::NoKey) } else { Ok(Record::Tombstone { key }) };
-        };
-        let Some(inner) = outer.payload else { return outer.into_record(key, None) };
-        let schema = outer.schema.map(TableSchema::parse).transpose()?.flatten().map(Arc::new);
+        let Some(outer) = outer else { return key.tombstone() };
+        let Some(inner) = outer.payload else { return key.record(outer, None) };
+        let schema = outer.schema.map(TableSchema::of_envelope).transpose()?.flatten().map(Arc::new);
         let envelope: Option<Envelope<'a>> =
             serde_json::from_str(inner.get()).map_err(|err| DecodeError::from_json(Half::Value, "payload", &err))?;
-        let Some(envelope) = envelope else {
-            return if key.is_empty() { Err(DecodeError::NoKey) } else { Ok(Record::Tombstone { key }) };
-        };
+        let Some(envelope) = envelope else { return key.tombstone() };
         // Remembered only when the payload comes last, so that the schema is part of the beginning.
         self.value = beginning(bytes, inner.get()).into();
         self.schema.clone_from(&schema);
-        envelope.into_record(key, schema)
+        key.record(envelope, schema)
     }
 }
 

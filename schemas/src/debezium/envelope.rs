@@ -145,7 +145,7 @@ impl<'a> Envelope<'a> {
             return Err(expected("after", "the row"));
         }
         let transaction = self.transaction.flatten().map(|row| transaction_ref(&row)).transpose()?;
-        Ok(Record::Change(Box::new(ChangeEvent { source, op, key, before, after, transaction, schema })))
+        Ok(Record::Change(Box::new(ChangeEvent { topic: "", source, op, key, before, after, transaction, schema })))
     }
 
     fn into_marker(self, status: Cell<'a>) -> Result<TransactionMarker<'a>, DecodeError> {

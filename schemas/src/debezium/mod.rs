@@ -32,6 +32,8 @@ pub enum Record<'a> {
     Tombstone {
         /// The deleted row's key.
         key: Row<'a>,
+        /// The key columns' types, where keys carry the schema block.
+        schema: Option<Arc<TableSchema>>,
     },
     /// The connector lives. It carries no position: only changes of a heartbeat table in the core prove progress.
     Heartbeat {
@@ -56,6 +58,8 @@ pub enum Ignored {
 /// One change of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangeEvent<'a> {
+    /// The topic it came on. Events of a table's partitions come on the topic of the table.
+    pub topic: &'a str,
     /// Where it comes from.
     pub source: Source<'a>,
     /// What happened.
@@ -68,7 +72,7 @@ pub struct ChangeEvent<'a> {
     pub after: Option<Row<'a>>,
     /// Its place in its source transaction, where the connector provides that.
     pub transaction: Option<TransactionRef<'a>>,
-    /// The columns' types, where records carry the schema block.
+    /// The columns' types, where records carry the schema block; those of the key alone, where only keys do.
     pub schema: Option<Arc<TableSchema>>,
 }
 

@@ -56,6 +56,21 @@ impl<'a> Cell<'a> {
         self.json.parse().ok()
     }
 
+    /// True for an integer of any size, as it is written.
+    pub fn is_integer(self) -> bool {
+        let digits = self.json.strip_prefix('-').unwrap_or(self.json);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// A boolean.
+    pub fn bool(self) -> Option<bool> {
+        match self.json {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
     /// `string`, `number`, `object`, `array`, `boolean` or `null`; for messages.
     pub fn kind(self) -> &'static str {
         match self.json.as_bytes().first() {

@@ -12,6 +12,8 @@ use super::error::{DecodeError, Half};
 pub enum ColumnKind {
     /// Any integer without a meaning of its own.
     Integer,
+    /// An integer of a column that the core declares unsigned, where the connector propagates the column's own type.
+    Unsigned,
     /// A string without a meaning of its own.
     Text,
     /// Base64 of a two's-complement integer, with this scale.
@@ -50,17 +52,20 @@ impl TableSchema {
     }
 
     /// Reads an envelope's schema; none for `null` and for schemas without row structs (heartbeats, transactions).
-    pub(crate) fn parse(raw: &RawValue) -> Result<Option<Self>, DecodeError> {
-        let block: Option<Field<'_>> =
-            serde_json::from_str(raw.get()).map_err(|err| DecodeError::from_json(Half::Value, "schema", &err))?;
-        let row = block.and_then(|block| {
-            let half = |name: &str| block.fields.iter().find(|f| f.field.as_deref() == Some(name));
-            half("after")
-                .or_else(|| half("before"))
-                .map(|row| row.fields.iter().map(Field::column).collect::<Result<_, _>>())
-        });
-        row.transpose().map(|columns| columns.map(|columns| Self { columns }))
+    pub(crate) fn of_envelope(raw: &RawValue) -> Result<Option<Self>, DecodeError> {
+        let Some(block) = block(Half::Value, raw.get())? else { return Ok(None) };
+        let half = |name: &str| block.fields.iter().find(|f| f.field.as_deref() == Some(name));
+        half("after").or_else(|| half("before")).map(|row| row.columns(Half::Value)).transpose()
     }
+
+    /// Reads a key's schema; none for `null`.
+    pub(crate) fn of_key(json: &str) -> Result<Option<Self>, DecodeError> {
+        block(Half::Key, json)?.map(|row| row.columns(Half::Key)).transpose()
+    }
+}
+
+fn block(half: Half, json: &str) -> Result<Option<Field<'_>>, DecodeError> {
+    serde_json::from_str(json).map_err(|err| DecodeError::from_json(half, "schema", &err))
 }
 
 #[derive(Deserialize)]
@@ -81,17 +86,30 @@ struct Field<'a> {
 struct Parameters<'a> {
     #[serde(borrow)]
     scale: Option<Cow<'a, str>>,
+    /// Written with `column.propagate.source.type` or `datatype.propagate.source.type`.
+    #[serde(borrow, rename = "__debezium.source.column.type")]
+    source_type: Option<Cow<'a, str>>,
 }
 
 impl Field<'_> {
-    fn column(&self) -> Result<(String, ColumnKind), DecodeError> {
+    fn is_unsigned(&self) -> bool {
+        let source_type = self.parameters.as_ref().and_then(|parameters| parameters.source_type.as_deref());
+        source_type.is_some_and(|name| name.to_ascii_uppercase().contains("UNSIGNED"))
+    }
+
+    fn columns(&self, half: Half) -> Result<TableSchema, DecodeError> {
+        let columns = self.fields.iter().map(|field| field.column(half)).collect::<Result<_, _>>()?;
+        Ok(TableSchema { columns })
+    }
+
+    fn column(&self, half: Half) -> Result<(String, ColumnKind), DecodeError> {
         let name = self.field.as_deref().unwrap_or_default();
         let kind = match self.name.as_deref() {
             Some("org.apache.kafka.connect.data.Decimal") => {
                 let scale = self.parameters.as_ref().and_then(|p| p.scale.as_deref()).and_then(|s| s.parse().ok());
                 let scale = scale.ok_or_else(|| {
                     let at = format!("schema of column `{}`", super::row::clip(name));
-                    DecodeError::expected(Half::Value, at, "`parameters.scale` as an integer in a string")
+                    DecodeError::expected(half, at, "`parameters.scale` as an integer in a string")
                 })?;
                 ColumnKind::Decimal { scale }
             }
@@ -104,6 +122,7 @@ impl Field<'_> {
             Some("io.debezium.time.NanoTimestamp") => ColumnKind::TimestampNanos,
             Some("io.debezium.time.ZonedTimestamp") => ColumnKind::ZonedTimestamp,
             Some("io.debezium.data.Enum") | None => match self.kind.as_ref() {
+                "int8" | "int16" | "int32" | "int64" if self.is_unsigned() => ColumnKind::Unsigned,
                 "int8" | "int16" | "int32" | "int64" => ColumnKind::Integer,
                 "string" => ColumnKind::Text,
                 "float" | "double" | "float32" | "float64" => ColumnKind::Float,

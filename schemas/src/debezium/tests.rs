@@ -189,7 +189,7 @@ fn deletes_tombstones_truncations_markers_and_heartbeats_are_told_apart() {
     let file = fixture("account-delete");
     let event = change(&file);
     assert_eq!((event.op, event.after.is_none(), event.before.is_some()), (Op::Delete, true, true));
-    assert!(matches!(decode(&fixture("account-tombstone")), Record::Tombstone { key } if key.len() == 1));
+    assert!(matches!(decode(&fixture("account-tombstone")), Record::Tombstone { key, .. } if key.len() == 1));
     assert!(matches!(decode(&fixture("truncate")), Record::Truncate { source } if source.table == "accounts"));
     assert!(matches!(decode(&fixture("heartbeat")), Record::Heartbeat { ts_ms: 1_763_776_801_000 }));
     assert!(matches!(decode(&fixture("schema-change")), Record::Ignored(Ignored::SchemaChange)));

@@ -10,6 +10,7 @@ fn read(json: &str, declared: DecimalFormat, block: Option<ColumnKind>) -> Resul
 }
 
 const PRECISE: DecimalFormat = DecimalFormat::Precise { scale: 2 };
+const TEXT: DecimalFormat = DecimalFormat::Text { scale: None };
 
 fn base64(unscaled: i128, extension: usize) -> String {
     let fill = if unscaled < 0 { 0xff } else { 0x00 };
@@ -24,10 +25,10 @@ fn debezium_cells_of_every_mode_are_read_exactly() {
         (r#""AA==""#, PRECISE, 0, 2),
         (r#""/w==""#, PRECISE, -1, 2),
         (r#""++Y=""#, PRECISE, -1_050, 2),
-        (r#""10.50""#, DecimalFormat::Text, 1_050, 2),
-        (r#""-0.05""#, DecimalFormat::Text, -5, 2),
-        (r#""1.2E+3""#, DecimalFormat::Text, 12, -2),
-        (r#""0E-10""#, DecimalFormat::Text, 0, 10),
+        (r#""10.50""#, TEXT, 1_050, 2),
+        (r#""-0.05""#, TEXT, -5, 2),
+        (r#""1.2E+3""#, TEXT, 12, -2),
+        (r#""0E-10""#, TEXT, 0, 10),
         (r#"{"scale":3,"value":"BNI="}"#, DecimalFormat::Variable, 1_234, 3),
         ("-1050", DecimalFormat::Integer { scale: 2 }, -1_050, 2),
     ] {
@@ -51,7 +52,59 @@ fn the_schema_block_decides_over_the_mapping() {
     let wider = Some(ColumnKind::Decimal { scale: 4 });
     assert_eq!(read(r#""AZoo""#, PRECISE, wider), Ok(Decimal { unscaled: 105_000, scale: 4 }));
     assert_eq!(read(r#""1234""#, PRECISE, Some(ColumnKind::Text)), Ok(Decimal { unscaled: 1_234, scale: 0 }));
-    assert!(matches!(read("5", PRECISE, Some(ColumnKind::Date)), Err(DecimalError::Expected(_))));
+    assert!(matches!(read("5", PRECISE, Some(ColumnKind::Date)), Err(DecimalError::OtherForm(_))));
+}
+
+#[test]
+fn a_text_that_two_forms_would_read_is_refused_without_a_schema_block() {
+    for json in [r#""1000""#, r#""12345678""#] {
+        assert_eq!(read(json, PRECISE, None), Err(DecimalError::Ambiguous));
+        assert!(read(json, PRECISE, Some(ColumnKind::Decimal { scale: 2 })).is_ok());
+    }
+    let with_scale = DecimalFormat::Text { scale: Some(2) };
+    assert_eq!(read(r#""1000""#, with_scale, None), Err(DecimalError::OtherScale(2)));
+    assert_eq!(read(r#""1000.00""#, with_scale, None), Ok(Decimal { unscaled: 100_000, scale: 2 }));
+}
+
+#[test]
+fn a_column_in_another_form_contradicts_the_mapping_and_a_broken_value_does_not() {
+    let minor = DecimalFormat::Integer { scale: 2 };
+    let error = |json, declared| read(json, declared, None).unwrap_err();
+    for (json, declared) in [
+        (r#""10.50""#, PRECISE),
+        ("10.5", PRECISE),
+        (r#"{"scale":2,"value":"AZoo"}"#, PRECISE),
+        (r#""AZoo""#, TEXT),
+        (r#""AZoo""#, DecimalFormat::Variable),
+        (r#""1000""#, minor),
+    ] {
+        assert!(error(json, declared).is_contradiction(), "{json}");
+    }
+    for (json, declared) in [
+        (r#""A$==""#, PRECISE),
+        (r#""not.a-number""#, PRECISE),
+        (r#""1,5""#, TEXT),
+        ("{}", DecimalFormat::Variable),
+        ("true", minor),
+        ("18446744073709551615", minor),
+    ] {
+        assert!(!error(json, declared).is_contradiction(), "{json}");
+    }
+    assert_eq!(error("18446744073709551615", minor), DecimalError::OutOfRange);
+}
+
+#[test]
+fn equal_numbers_have_one_plain_text() {
+    for (unscaled, scale, plain) in [
+        (4_711_000_815, 0, "4711000815"),
+        (100, 2, "1"),
+        (150, 2, "1.5"),
+        (-5, 2, "-0.05"),
+        (12, -2, "1200"),
+        (0, 3, "0"),
+    ] {
+        assert_eq!(Decimal { unscaled, scale }.to_string(), plain);
+    }
 }
 
 #[test]
@@ -80,7 +133,7 @@ fn what_is_no_decimal_is_refused() {
     for json in
         [r#""""#, r#"".5""#, r#""1.""#, r#""NaN""#, r#""+1""#, r#""1,5""#, r#""--1""#, r#""1e99999999999""#, r#""é""#]
     {
-        assert!(read(json, DecimalFormat::Text, None).is_err(), "{json}");
+        assert!(read(json, TEXT, None).is_err(), "{json}");
     }
     for json in [r#""""#, r#""A""#, r#""A$==""#, "null", "true", "[]", "{}"] {
         assert!(read(json, PRECISE, None).is_err(), "{json}");

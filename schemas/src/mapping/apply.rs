@@ -2,12 +2,18 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::code::Predicate;
+use super::identifier::Id;
 use super::view::View;
 use super::{
-    AccountFields, Amount, Applied, BalanceFields, Confirms, CustomerFields, Id, MapError, MapReason, Mapping,
-    Predicate, Touched, TransactionFields,
+    AccountFields, Amount, Applied, BalanceFields, Confirms, CustomerFields, MapError, MapReason, Mapped, Mapping,
+    Touched, TransactionFields,
 };
-use crate::debezium::{ChangeEvent, Op, Row};
+use crate::debezium::{Cell, ChangeEvent, Op, Row};
 use crate::decimal::DecimalError;
 use crate::entry::LegKind;
 use crate::model::{
@@ -15,28 +21,30 @@ use crate::model::{
     Transaction,
 };
 use crate::position::Version;
-use crate::temporal;
+use crate::temporal::{self, TemporalError};
 
 impl Mapping {
-    /// The canonical changes and the evidence of an event. An event of an unmapped table gives nothing; columns that are
-    /// not mapped are not looked at.
-    pub fn apply(&self, event: &ChangeEvent<'_>, generation: u32) -> Result<Applied, MapError> {
-        let Some(table) = self.table(&event.source) else { return Ok(Applied::default()) };
+    /// The canonical changes and the evidence of an event. Columns that are not mapped are not looked at.
+    pub fn apply(&self, event: &ChangeEvent<'_>, generation: u32) -> Result<Mapped, MapError> {
+        let Some(table) = self.table(event) else { return Ok(Mapped::Unmapped) };
         let view = View { mapping: self, table, event, version: Version::from_event(generation, event) };
         if event.source.connector != self.connector {
             return Err(view.error("", MapReason::Connector));
+        }
+        if event.key.is_empty() && table.ids().iter().any(|(entity, _)| *entity != Entity::Transaction) {
+            return Err(view.error("", MapReason::NoKey));
         }
         let mut applied = Applied::default();
         match (event.op, &event.after) {
             (Op::Delete, _) | (_, None) => view.delete(&mut applied)?,
             (_, Some(after)) => view.upsert(after, &mut applied)?,
         }
-        Ok(applied)
+        Ok(Mapped::Rows(applied))
     }
 
     /// The canonical rows an event concerns, as far as its keys can be read; for marking what a parked event degrades.
     pub fn touched(&self, event: &ChangeEvent<'_>) -> Vec<Touched> {
-        let Some(table) = self.table(&event.source) else { return Vec::new() };
+        let Some(table) = self.table(event) else { return Vec::new() };
         let view = View { mapping: self, table, event, version: Version::floor(0) };
         let rows = [event.after.as_ref(), Some(&event.key), event.before.as_ref()];
         let mut touched: Vec<Touched> = Vec::new();
@@ -61,7 +69,7 @@ impl View<'_> {
                 Some(key) => key,
                 None => match &self.event.before {
                     Some(before) => self.id(before, id)?,
-                    None => return Err(self.error(&id.0[0], MapReason::NoBefore)),
+                    None => return Err(self.error(id.first(), MapReason::NoBefore)),
                 },
             };
             self.push_delete(entity, key, applied);
@@ -131,10 +139,10 @@ impl View<'_> {
     /// The key that an update moved its canonical row away from. Debezium splits changes of the table's own key; this is
     /// for identifiers that are no part of it.
     fn left_behind(&self, after: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
-        if self.event.op != Op::Update || id.0.iter().all(|column| self.table.key.contains(column)) {
+        if self.event.op != Op::Update || id.columns().all(|column| self.table.key.contains(column)) {
             return Ok(None);
         }
-        let Some(before) = &self.event.before else { return Err(self.error(&id.0[0], MapReason::NoBefore)) };
+        let Some(before) = &self.event.before else { return Err(self.error(id.first(), MapReason::NoBefore)) };
         let (old, new) = (self.id(before, id)?, self.id(after, id)?);
         Ok((old != new).then_some(old))
     }
@@ -183,9 +191,10 @@ impl View<'_> {
         let time = &fields.booked_at;
         let cell = self.value(row, &time.column)?;
         let booked_at = temporal::timestamp(cell, time.format, self.kind(&time.column), &self.mapping.zone)
+            .and_then(|at| self.plausible(at).map(|()| at))
             .map_err(|err| self.error(&time.column, err.into()))?;
         let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
-            temporal::date(cell, view.kind(column)).map_err(|err| view.error(column, err.into()))
+            view.date(cell, column).map_err(|err| view.error(column, err.into()))
         })?;
         let transaction = Transaction {
             transaction_id: self.id(row, &fields.transaction_id)?,
@@ -229,20 +238,13 @@ impl View<'_> {
         }))
     }
 
-    fn holds(&self, row: &Row<'_>, predicate: &Predicate) -> Result<bool, MapError> {
-        let text = self.optional(row, Some(&predicate.column), Self::text)?;
-        Ok(text.is_some_and(|text| predicate.equals.iter().any(|code| *code == text)))
+    fn date(&self, cell: Cell<'_>, column: &str) -> Result<Date, TemporalError> {
+        let date = temporal::date(cell, self.kind(column))?;
+        let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| TemporalError::OutOfRange)?;
+        self.plausible(midnight.timestamp()).map(|()| date)
     }
 
-    /// The event's row in the core, as one text: the key columns that the mapping names.
-    fn row_key(&self) -> Result<String, MapError> {
-        let rows = [Some(&self.event.key), self.event.after.as_ref(), self.event.before.as_ref()];
-        let id = Id(self.table.key.clone());
-        for row in rows.into_iter().flatten() {
-            if let Some(key) = self.id_if_there(row, &id)? {
-                return Ok(key);
-            }
-        }
-        Err(self.error(&self.table.key[0], MapReason::Missing))
+    fn plausible(&self, at: Timestamp) -> Result<(), TemporalError> {
+        temporal::plausible(at, self.event.source.ts_source_ms, self.mapping.plausible_years)
     }
 }

@@ -1,7 +1,9 @@
 //! The forms of a field: a column's name alone, or `{column, type, scale, codes, pii}`.
 
+use super::code::{Codes, one_boolean};
+use super::identifier::{Id, KeyColumn, KeyForm};
 use super::node::{Members, Node, Problems, Value};
-use super::{Amount, AmountFormat, Codes, Id, Time};
+use super::{Amount, AmountFormat, Time};
 use crate::decimal::{DecimalFormat, SCALE_MAX};
 use crate::temporal::TimeFormat;
 
@@ -14,7 +16,7 @@ pub(super) struct Fields<'p> {
 struct Field<'n> {
     line: u64,
     at: String,
-    columns: Vec<String>,
+    columns: Vec<KeyColumn>,
     kind: Option<(u64, String)>,
     scale: Option<i32>,
     codes: Option<&'n Node>,
@@ -24,30 +26,67 @@ impl Fields<'_> {
     fn field<'n>(&mut self, node: &'n Node, at: &str) -> Option<Field<'n>> {
         let short =
             |columns| Field { line: node.line, at: at.to_owned(), columns, kind: None, scale: None, codes: None };
+        let undeclared = |name| KeyColumn { name, form: KeyForm::Undeclared };
         if !matches!(node.value, Value::Map(_)) {
-            return self.problems.text(node, at).map(|column| short(vec![column]));
+            return self.problems.text(node, at).map(|column| short(vec![undeclared(column)]));
         }
         let mut members = Members::of(node, at, self.problems)?;
-        let column = members.take("column").map(|n| self.problems.text(n, &members.path("column")).map(|c| vec![c]));
-        let columns = members.take("columns").map(|n| self.problems.texts(n, &members.path("columns")));
+        let column = members.take("column").map(|n| self.problems.text(n, &members.path("column")));
+        let columns = members.take("columns").map(|n| {
+            let at = members.path("columns");
+            self.problems.list(n, &at, |problems, node, at| Fields { problems }.key_column(node, at))
+        });
         let kind = members.take("type").and_then(|n| Some((n.line, self.problems.text(n, &members.path("type"))?)));
         let scale = members.take("scale").and_then(|n| self.scale(n, &members.path("scale")));
         let codes = members.take("codes");
         // A note for people: names and texts are treated as personal with or without it.
         if let Some(n) = members.take("pii")
-            && !matches!(n.value, Value::Bool)
+            && !matches!(n.value, Value::Bool(_))
         {
             self.problems.add(n.line, &members.path("pii"), "expected true or false");
         }
         members.finish(self.problems);
         let columns = match (column, columns) {
-            (Some(columns), None) | (None, Some(columns)) => columns?,
+            (Some(column), None) => vec![undeclared(column?)],
+            (None, Some(columns)) => columns?,
             _ => {
                 self.problems.add(node.line, at, "expected one of `column` and `columns`");
                 return None;
             }
         };
         Some(Field { kind, scale, codes, ..short(columns) })
+    }
+
+    /// One of an identifier's columns: its name, or `{column, type, scale}`.
+    fn key_column(&mut self, node: &Node, at: &str) -> Option<KeyColumn> {
+        if !matches!(node.value, Value::Map(_)) {
+            return self.problems.text(node, at).map(|name| KeyColumn { name, form: KeyForm::Undeclared });
+        }
+        let mut field = self.field(node, at)?;
+        let form = self.key_form(&field)?;
+        let column = field.columns.pop().filter(|_| field.columns.is_empty())?;
+        Some(KeyColumn { form, ..column })
+    }
+
+    fn key_form(&mut self, field: &Field<'_>) -> Option<KeyForm> {
+        const TYPES: &str =
+            "expected a type: text, integer, unsigned, decimal (with a scale), decimal_text or decimal_variable";
+        if field.codes.is_some() {
+            self.problems.add(field.line, &field.at, "this field has no codes");
+        }
+        match (field.kind.as_ref().map(|(_, kind)| kind.as_str()), field.scale) {
+            (None, None) => Some(KeyForm::Undeclared),
+            (Some("text"), None) => Some(KeyForm::Text),
+            (Some("integer"), None) => Some(KeyForm::Integer),
+            (Some("unsigned"), None) => Some(KeyForm::Unsigned),
+            (Some("decimal"), Some(scale)) => Some(KeyForm::Decimal(DecimalFormat::Precise { scale })),
+            (Some("decimal_text"), scale) => Some(KeyForm::Decimal(DecimalFormat::Text { scale })),
+            (Some("decimal_variable"), None) => Some(KeyForm::Decimal(DecimalFormat::Variable)),
+            _ => {
+                self.problems.add(field.line, &field.at, TYPES);
+                None
+            }
+        }
     }
 
     fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
@@ -64,8 +103,12 @@ impl Fields<'_> {
     pub(super) fn id(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Id> {
         let node = members.need(name, self.problems)?;
         let field = self.field(node, &members.path(name))?;
-        self.plain(&field, "text");
-        Some(Id(field.columns))
+        let form = self.key_form(&field)?;
+        let declared = |column: KeyColumn| match column.form {
+            KeyForm::Undeclared => KeyColumn { form, ..column },
+            _ => column,
+        };
+        Some(Id(field.columns.into_iter().map(declared).collect()))
     }
 
     pub(super) fn column(&mut self, members: &mut Members<'_>, name: &'static str, kind: &str) -> Option<String> {
@@ -87,7 +130,7 @@ impl Fields<'_> {
             self.problems.add(field.line, &field.at, "expected one column");
             return None;
         }
-        field.columns.pop()
+        field.columns.pop().map(|column| column.name)
     }
 
     /// No type but its own, no scale, no codes.
@@ -118,11 +161,11 @@ impl Fields<'_> {
                 self.problems.add(field.line, at, "missing scale: events without a schema block do not tell it");
                 return None;
             }
-            (Some("decimal_text"), None) => AmountFormat::Decimal(DecimalFormat::Text),
+            (Some("decimal_text"), scale) => AmountFormat::Decimal(DecimalFormat::Text { scale }),
             (Some("decimal_variable"), None) => AmountFormat::Decimal(DecimalFormat::Variable),
             (Some("minor_units"), None) => AmountFormat::MinorUnits,
-            (Some("decimal_text" | "decimal_variable" | "minor_units"), Some(_)) => {
-                self.problems.add(field.line, at, "only type decimal has a scale");
+            (Some("decimal_variable" | "minor_units"), Some(_)) => {
+                self.problems.add(field.line, at, "only types decimal and decimal_text have a scale");
                 return None;
             }
             _ => {
@@ -164,10 +207,15 @@ impl Fields<'_> {
             self.problems.add(field.line, at, format!("expected codes, each with one of: {meanings}"));
             return None;
         };
+        // Whatever the column is, its codes are written as texts here.
+        field.kind = field.kind.take().filter(|(_, kind)| !matches!(kind.as_str(), "boolean" | "integer"));
         self.plain(&field, "text");
-        let mut read = Vec::with_capacity(codes.len());
+        let mut read: Vec<(String, T)> = Vec::with_capacity(codes.len());
         for (code, meaning) in codes {
             let at = format!("{at}.codes.{code}");
+            if let Some((other, _)) = read.iter().find(|(other, _)| one_boolean(other, code)) {
+                self.problems.add(meaning.line, &at, format!("the same boolean as `{other}`: it arrives as either"));
+            }
             let parsed = self.problems.text(meaning, &at).map(|text| parse(&text));
             match parsed {
                 Some(Some(value)) => read.push((code.clone(), value)),

@@ -1,7 +1,10 @@
 //! Mappings: which of a core's columns feed which canonical field. Declared in YAML, checked whole, applied to change events.
 
 mod apply;
+mod code;
+mod contradictions;
 mod field;
+mod identifier;
 mod node;
 mod read;
 #[cfg(test)]
@@ -10,7 +13,10 @@ mod view;
 
 use jiff::tz::TimeZone;
 
-use crate::debezium::{Connector, Source};
+use code::{Codes, Predicate};
+use identifier::Id;
+
+use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::{DecimalError, DecimalFormat};
 use crate::entry::LegKind;
 use crate::model::{AccountState, CanonicalChange, Entity, LegEvidence};
@@ -22,8 +28,13 @@ pub struct Mapping {
     source: String,
     connector: Connector,
     zone: TimeZone,
+    plausible_years: u16,
     tables: Vec<Table>,
 }
+
+/// Years between a booking and its change beyond which the time is not believed, unless the mapping says otherwise.
+/// A bank's books go back further than that seldom, and a zero date, 1970, is further back.
+pub const PLAUSIBLE_YEARS: u16 = 40;
 
 impl Mapping {
     /// Reads and checks a mapping; reports every problem it has, not only the first.
@@ -46,12 +57,41 @@ impl Mapping {
         self.tables.iter().map(Table::full_name)
     }
 
-    fn table(&self, source: &Source<'_>) -> Option<&Table> {
+    /// Those of [`Mapping::tables`] whose rows are accounts or customers: only they say which there are.
+    pub fn master_tables(&self) -> impl Iterator<Item = String> {
+        let masters = self.tables.iter().filter(|table| table.account.is_some() || table.customer.is_some());
+        masters.map(Table::full_name)
+    }
+
+    /// The mapped table that an event belongs to, as [`Mapping::tables`] names it; none when no table takes it.
+    pub fn table_of(&self, event: &ChangeEvent<'_>) -> Option<String> {
+        self.table(event).map(Table::full_name)
+    }
+
+    /// The topic names the table, because events of a table's partitions come on the topic of the table. Where it does not
+    /// (another routing of topics), the source block does.
+    fn table(&self, event: &ChangeEvent<'_>) -> Option<&Table> {
+        let named = event.topic.strip_prefix(event.source.name.as_ref()).and_then(|rest| rest.strip_prefix('.'));
+        let named = named.and_then(|rest| rest.split_once('.'));
+        let by_topic = named.and_then(|(database, name)| self.named(database, name));
+        by_topic.or_else(|| self.named(&event.source.database, &event.source.table))
+    }
+
+    fn named(&self, database: &str, name: &str) -> Option<&Table> {
         let here = |table: &&Table| {
-            table.name == source.table && table.database.as_ref().is_none_or(|database| *database == source.database)
+            table.name == name && table.database.as_deref().is_none_or(|qualified| qualified == database)
         };
         self.tables.iter().find(here)
     }
+}
+
+/// What a mapping makes of a change event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapped {
+    /// What its table's rows become.
+    Rows(Applied),
+    /// No mapped table takes it. It is to be counted and shown, because a table may have been forgotten.
+    Unmapped,
 }
 
 /// What one change event comes to.
@@ -86,6 +126,14 @@ pub struct MapError {
     pub reason: MapReason,
 }
 
+impl MapError {
+    /// True when the connector's settings or the core's tables differ from the mapping. Then the source must halt at the
+    /// first such event: every later one of the table is in doubt, also one that can be read.
+    pub fn is_contradiction(&self) -> bool {
+        self.reason.is_contradiction()
+    }
+}
+
 /// What is wrong with a mapped column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MapReason {
@@ -96,11 +144,35 @@ pub enum MapReason {
     #[error("NULL, and the field needs a value")]
     Null,
     /// Debezium did not get the value from the log.
-    #[error("value not in the log (replica identity or row image is not FULL)")]
+    #[error("value not in the log: set REPLICA IDENTITY FULL for the table, or binlog_row_image=FULL")]
     Unavailable,
     /// Another type than mapped.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// The column is written in another form than the mapping says.
+    #[error("the connector writes this column in another form than mapped: expected {0}")]
+    OtherForm(&'static str),
+    /// An integer that no field holds.
+    #[error("an integer beyond 64 bits")]
+    IntegerRange,
+    /// A negative integer in an identifier that is not declared as signed.
+    #[error(
+        "a negative identifier: an unsigned BIGINT beyond 63 bits arrives so; set bigint.unsigned.handling.mode=precise in the \
+         connector and map the column with `type: decimal, scale: 0`, or declare `type: integer` if negative ones are meant"
+    )]
+    NegativeKey,
+    /// An identifier that may be a number in base64.
+    #[error(
+        "an identifier that looks like a number in base64, and neither a schema block nor the mapping says what it is: declare its \
+         `type` (text, or decimal with a scale)"
+    )]
+    UndeclaredKey,
+    /// A row without a key where later events of it must be told from others.
+    #[error(
+        "the event has no key: rows of a table without a primary key can only feed `transaction`; give it a key, or set \
+         message.key.columns in the connector"
+    )]
+    NoKey,
     /// A code the mapping does not list.
     #[error("a code that the mapping does not list")]
     UnknownCode,
@@ -108,7 +180,10 @@ pub enum MapReason {
     #[error("unknown currency code")]
     UnknownCurrency,
     /// The key may have changed, and the row before is not in the log.
-    #[error("the row before is needed to follow the key (row image is not FULL)")]
+    #[error(
+        "the row before is needed to follow an identifier outside the table's key: set REPLICA IDENTITY FULL for the table, or \
+         binlog_row_image=FULL"
+    )]
     NoBefore,
     /// The event is of another connector than the mapping.
     #[error("event of another connector than mapped")]
@@ -119,6 +194,17 @@ pub enum MapReason {
     /// No time.
     #[error(transparent)]
     Temporal(#[from] TemporalError),
+}
+
+impl MapReason {
+    fn is_contradiction(self) -> bool {
+        match self {
+            Self::Connector | Self::OtherForm(_) => true,
+            Self::Decimal(err) => err.is_contradiction(),
+            Self::Temporal(err) => err.is_contradiction(),
+            _ => false,
+        }
+    }
 }
 
 /// Everything that is wrong with a mapping, in the order of the file.
@@ -177,17 +263,12 @@ impl Table {
         ids.extend(self.transaction.as_ref().map(|f| (Entity::Transaction, &f.transaction_id)));
         ids
     }
-}
 
-/// Columns whose texts make an identifier; several are joined by `-`, with `-` and `%` inside a part escaped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Id(Vec<String>);
-
-/// A column of codes and what each means.
-#[derive(Debug, Clone)]
-struct Codes<T> {
-    column: String,
-    codes: Vec<(String, T)>,
+    /// The amounts of its rows.
+    fn amounts(&self) -> impl Iterator<Item = &Amount> {
+        let of_balance = self.balance.iter().flat_map(BalanceFields::amounts);
+        of_balance.chain(self.transaction.iter().map(|transaction| &transaction.amount))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -196,7 +277,7 @@ struct Amount {
     format: AmountFormat,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AmountFormat {
     Decimal(DecimalFormat),
     MinorUnits,
@@ -233,6 +314,12 @@ struct BalanceFields {
     last_posting: Option<String>,
 }
 
+impl BalanceFields {
+    fn amounts(&self) -> impl Iterator<Item = &Amount> {
+        [Some(&self.booked), self.overdraft_line.as_ref(), self.core_holds.as_ref()].into_iter().flatten()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct TransactionFields {
     transaction_id: Id,
@@ -252,10 +339,4 @@ struct Confirms {
     posted: Option<Predicate>,
     refused: Option<Predicate>,
     reversed: Option<Predicate>,
-}
-
-#[derive(Debug, Clone)]
-struct Predicate {
-    column: String,
-    equals: Vec<String>,
 }

@@ -15,7 +15,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Value {
     Null,
-    Bool,
+    Bool(bool),
     Integer(i64),
     Text(String),
     List(Vec<Node>),
@@ -48,8 +48,8 @@ impl<'de> Deserialize<'de> for Value {
             fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
                 Value::deserialize(deserializer)
             }
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
-                Ok(Value::Bool)
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
             }
             fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
                 Ok(Value::Integer(value))
@@ -95,7 +95,7 @@ impl Problems {
     pub(super) fn text(&mut self, node: &Node, at: &str) -> Option<String> {
         match &node.value {
             Value::Text(text) if !text.is_empty() => return Some(text.clone()),
-            Value::Integer(_) | Value::Bool | Value::Null | Value::Other => {
+            Value::Integer(_) | Value::Bool(_) | Value::Null | Value::Other => {
                 self.add(node.line, at, "expected a text (put it in quotes)");
             }
             _ => self.add(node.line, at, "expected a text"),
@@ -105,13 +105,31 @@ impl Problems {
 
     /// One text or a list of them, not empty.
     pub(super) fn texts(&mut self, node: &Node, at: &str) -> Option<Vec<String>> {
-        let Value::List(nodes) = &node.value else { return self.text(node, at).map(|text| vec![text]) };
+        self.list(node, at, Self::text)
+    }
+
+    /// One code or a list of them: texts, or `true` and `false`.
+    pub(super) fn codes(&mut self, node: &Node, at: &str) -> Option<Vec<String>> {
+        self.list(node, at, |problems, node, at| match node.value {
+            Value::Bool(value) => Some(value.to_string()),
+            _ => problems.text(node, at),
+        })
+    }
+
+    /// One item or a list of them, not empty.
+    pub(super) fn list<T>(
+        &mut self,
+        node: &Node,
+        at: &str,
+        mut read: impl FnMut(&mut Self, &Node, &str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Value::List(nodes) = &node.value else { return read(self, node, at).map(|item| vec![item]) };
         if nodes.is_empty() {
             self.add(node.line, at, "expected at least one");
             return None;
         }
-        let texts: Vec<_> = nodes.iter().filter_map(|node| self.text(node, at)).collect();
-        (texts.len() == nodes.len()).then_some(texts)
+        let items: Vec<_> = nodes.iter().filter_map(|node| read(self, node, at)).collect();
+        (items.len() == nodes.len()).then_some(items)
     }
 }
 

@@ -2,18 +2,21 @@
 
 use jiff::tz::TimeZone;
 
+use super::code::Predicate;
 use super::field::Fields;
 use super::node::{Members, Node, Problems, Value};
 use super::{
-    AccountFields, BalanceFields, Confirms, CustomerFields, Mapping, MappingErrors, MappingIssue, Predicate, Table,
-    TransactionFields,
+    AccountFields, BalanceFields, Confirms, CustomerFields, Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS,
+    Table, TransactionFields, contradictions,
 };
 use crate::debezium::Connector;
 use crate::entry::LegKind;
 use crate::model::AccountState;
 
 pub(super) fn mapping(yaml: &str) -> Result<Mapping, MappingErrors> {
-    let root: Node = serde_saphyr::from_str(yaml).map_err(|err| {
+    // YAML 1.2: `no`, `on` and `yes` are texts.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let root: Node = serde_saphyr::from_str_with_options(yaml, options).map_err(|err| {
         let line = err.location().map_or(0, |location| location.line());
         MappingErrors(vec![MappingIssue {
             line,
@@ -59,25 +62,29 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         }
         None => None,
     };
+    let plausible_years = members.take("plausible_years").map_or(Some(PLAUSIBLE_YEARS), |n| years(n, problems));
     members.finish(problems);
     if let Some(tables) = &tables {
-        numbered_balances(tables, root.line, problems);
+        contradictions::between(tables, root.line, problems);
     }
-    Some(Mapping { source: source?, connector: connector?, zone: zone?, tables: tables? })
+    Some(Mapping {
+        source: source?,
+        connector: connector?,
+        zone: zone?,
+        plausible_years: plausible_years?,
+        tables: tables?,
+    })
 }
 
-/// A hold ends when a served balance says by its number that it includes the posting.
-fn numbered_balances(tables: &[Table], line: u64, problems: &mut Problems) {
-    let confirms = tables.iter().any(|table| table.confirms.is_some());
-    let unnumbered = |table: &&Table| table.balance.as_ref().is_some_and(|balance| balance.last_posting.is_none());
-    for table in tables.iter().filter(unnumbered).filter(|_| confirms) {
-        let at = format!("tables.{}.balance", table.name);
-        problems.add(
-            line,
-            &at,
-            "needs `last_posting`: postings of this mapping confirm, and holds end by their number",
-        );
+fn years(node: &Node, problems: &mut Problems) -> Option<u16> {
+    let years = match node.value {
+        Value::Integer(years) => u16::try_from(years).ok().filter(|years| *years > 0),
+        _ => None,
+    };
+    if years.is_none() {
+        problems.add(node.line, "plausible_years", "expected a number of years from 1");
     }
+    years
 }
 
 fn zone(node: &Node, problems: &mut Problems) -> Option<TimeZone> {
@@ -109,22 +116,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
-    if let Some(at) = confirms.as_ref().map(|_| members.path("confirms")) {
-        match &transaction {
-            None => problems.add(members.line(), &at, "needs `transaction` on the same table"),
-            Some(Some(fields)) => {
-                // Without its number a posting would be ours and confirm nothing, and its hold would never end.
-                for (name, missing) in
-                    [("core_ref", fields.core_ref.is_none()), ("posting_no", fields.posting_no.is_none())]
-                {
-                    if missing {
-                        problems.add(members.line(), &at, format!("needs `transaction.{name}`"));
-                    }
-                }
-            }
-            Some(None) => {}
-        }
-    }
+    contradictions::within(&members, &balance, &transaction, &confirms, problems);
     members.finish(problems);
     Some(Table {
         database: database.map(str::to_owned),
@@ -231,7 +223,7 @@ impl Fields<'_> {
             let mut fields = Members::of(node, &members.path(name), self.problems)?;
             let (column_at, equals_at) = (fields.path("column"), fields.path("equals"));
             let column = fields.need("column", self.problems).and_then(|n| self.problems.text(n, &column_at));
-            let equals = fields.need("equals", self.problems).and_then(|n| self.problems.texts(n, &equals_at));
+            let equals = fields.need("equals", self.problems).and_then(|n| self.problems.codes(n, &equals_at));
             fields.finish(self.problems);
             Some(Predicate { column: column?, equals: equals? })
         };

@@ -1,3 +1,7 @@
+mod reading;
+mod tables;
+mod values;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -14,8 +18,17 @@ fn core_sim() -> Mapping {
     Mapping::from_yaml(CORE_SIM).unwrap()
 }
 
+impl Mapped {
+    fn rows(self) -> Applied {
+        match self {
+            Self::Rows(applied) => applied,
+            Self::Unmapped => panic!("no table takes the event"),
+        }
+    }
+}
+
 fn apply(name: &str) -> Applied {
-    core_sim().apply(&change(&fixture(name)), 1).unwrap()
+    core_sim().apply(&change(&fixture(name)), 1).unwrap().rows()
 }
 
 fn upserts(applied: &Applied) -> Vec<&CanonicalRow> {
@@ -69,7 +82,7 @@ fn every_row_event_of_the_fixtures_can_be_mapped() {
 fn captured_rows_become_balances_in_the_order_of_the_log() {
     let yaml = "source: core\nconnector: mariadb\ndatabase: bank\ntables:\n  account:\n    key: [id]\n    balance:\n      account_id: iban\n      currency: currency\n      booked: {column: balance, type: decimal, scale: 2}\n";
     let mapping = Mapping::from_yaml(yaml).unwrap();
-    let apply = |name: &str| mapping.apply(&change(&captured(name)), 1).unwrap().changes.remove(0);
+    let apply = |name: &str| mapping.apply(&change(&captured(name)), 1).unwrap().rows().changes.remove(0);
     let (read, create, update, delete) = (apply("snapshot"), apply("create"), apply("update"), apply("delete"));
     let booked = |change: &CanonicalChange| match &change.row {
         RowChange::Upsert(CanonicalRow::Balance(balance)) => balance.booked_minor,
@@ -189,7 +202,7 @@ fn an_identifier_outside_the_tables_key_is_followed_when_it_changes() {
     let apply = |before: &str| {
         let json = event(before);
         match Decoder::new().decode("t", Some(br#"{"row_id":5}"#), Some(json.as_bytes())).unwrap() {
-            Record::Change(event) => mapping.apply(&event, 1),
+            Record::Change(event) => mapping.apply(&event, 1).map(Mapped::rows),
             other => panic!("{other:?}"),
         }
     };
@@ -212,7 +225,7 @@ fn unmapped_tables_give_nothing_and_new_columns_are_not_looked_at() {
         };
         core_sim().apply(&event, 1).unwrap()
     };
-    assert_eq!(apply(&json.replace(r#""table":"accounts""#, r#""table":"audit""#)), Applied::default());
+    assert_eq!(apply(&json.replace(r#""table":"accounts""#, r#""table":"audit""#)), Mapped::Unmapped);
     assert_eq!(apply(&json.replace(r#""opened":18262"#, r#""opened":{"a":[1]},"extra":1.5"#)), apply(&json));
 }
 
@@ -221,9 +234,9 @@ fn a_qualified_table_is_not_taken_for_its_namesake() {
     let yaml = CORE_SIM.replace("source: corebank", "source: corebank\ndatabase: archive");
     let mapping = Mapping::from_yaml(&yaml).unwrap();
     let file = fixture("account-update");
-    assert_eq!(mapping.apply(&change(&file), 1), Ok(Applied::default()));
+    assert_eq!(mapping.apply(&change(&file), 1), Ok(Mapped::Unmapped));
     let yaml = yaml.replace("  accounts:", "  core.accounts:");
-    assert_eq!(Mapping::from_yaml(&yaml).unwrap().apply(&change(&file), 1).unwrap().changes.len(), 2);
+    assert_eq!(Mapping::from_yaml(&yaml).unwrap().apply(&change(&file), 1).unwrap().rows().changes.len(), 2);
 }
 
 #[test]
@@ -279,7 +292,7 @@ fn joined_identifiers_never_collide() {
         let Record::Change(event) = decoder.decode("t", Some(row.as_bytes()), Some(json.as_bytes())).unwrap() else {
             panic!()
         };
-        mapping.apply(&event, 1).unwrap().changes.remove(0).key
+        mapping.apply(&event, 1).unwrap().rows().changes.remove(0).key
     };
     assert_eq!(key("x", "y"), "x-y");
     assert_ne!(key("x-y", "z"), key("x", "y-z"));
@@ -300,84 +313,12 @@ fn reversed_and_refused_rows_are_told_apart_from_posted_ones() {
         let Record::Change(event) = Decoder::new().decode("t", file.key(), Some(json.as_bytes())).unwrap() else {
             panic!()
         };
-        mapping.apply(&event, 1).unwrap().evidence.first().map(|e| e.verdict)
+        mapping.apply(&event, 1).unwrap().rows().evidence.first().map(|e| e.verdict)
     };
     assert_eq!(verdict("P"), Some(LegVerdict::Posted));
     assert_eq!(verdict("R"), Some(LegVerdict::Refused));
     assert_eq!(verdict("S"), Some(LegVerdict::Reversed));
     assert_eq!(verdict("pending"), None);
-}
-
-#[test]
-fn all_problems_of_a_mapping_are_reported_at_once_with_line_and_field() {
-    let yaml = r#"source: 7
-connector: oracle
-zone: Mars/Olympus
-colour: red
-tables:
-  accounts:
-    account:
-      account_id: account_no
-      customer_id: {columns: []}
-      currency: ccy
-      state: {column: status, codes: {A: awake, F: 1}}
-    balance:
-      account_id: account_no
-      currency: {column: ccy, type: decimal}
-      booked: {column: balance, type: decimal}
-      core_holds: {column: held, type: double, pii: maybe}
-      lastposting: last_posting
-  postings:
-    key: posting_id
-    confirms:
-      operations: [transfer]
-  empty:
-    key: [id]
-"#;
-    let expected = [
-        "line 1: source: expected a text (put it in quotes)",
-        "line 2: connector: expected mariadb, mysql or postgresql",
-        "line 3: zone: unknown time zone (expected a name such as Europe/Berlin)",
-        "line 4: colour: unknown field; known here: source, connector, database, zone, tables",
-        "line 7: tables.accounts.key: missing",
-        "line 9: tables.accounts.account.customer_id.columns: expected at least one",
-        "line 11: tables.accounts.account.state.codes.A: expected one of: active, frozen, closed",
-        "line 11: tables.accounts.account.state.codes.F: expected a text (put it in quotes)",
-        "line 14: tables.accounts.balance.currency: expected type text",
-        "line 15: tables.accounts.balance.booked: missing scale: events without a schema block do not tell it",
-        "line 16: tables.accounts.balance.core_holds.pii: expected true or false",
-        "line 16: tables.accounts.balance.core_holds: expected a type: decimal (with a scale), decimal_text, decimal_variable or minor_units",
-        "line 17: tables.accounts.balance.lastposting: unknown field; known here: account_id, currency, booked, overdraft_line, core_holds, last_posting",
-        "line 19: tables.postings: feeds nothing; expected customer, account, balance or transaction",
-        "line 19: tables.postings.confirms: needs `transaction` on the same table",
-        "line 23: tables.empty: feeds nothing; expected customer, account, balance or transaction",
-    ];
-    assert_eq!(issues(yaml), expected);
-}
-
-#[test]
-fn broken_yaml_and_double_fields_are_named_with_their_line() {
-    assert!(issues("source: [")[0].contains("no valid YAML"));
-    let double = issues("source: a\nsource: b\n");
-    assert!(double[0].starts_with("line 2"), "{double:?}");
-    assert_eq!(issues("7"), ["line 1: : expected fields"]);
-}
-
-#[test]
-fn codes_are_kept_as_written() {
-    let yaml =
-        CORE_SIM.replace("codes: {A: active, F: frozen, C: closed}", "codes: {01: active, Y: frozen, no: closed}");
-    let mapping = Mapping::from_yaml(&yaml).unwrap();
-    let file = fixture("account-update");
-    let json = String::from_utf8(file.value().unwrap().to_vec()).unwrap();
-    for (code, state) in [("01", AccountState::Active), ("Y", AccountState::Frozen), ("no", AccountState::Closed)] {
-        let json = json.replace(r#""status":"A""#, &format!(r#""status":"{code}""#));
-        let Record::Change(event) = Decoder::new().decode("t", file.key(), Some(json.as_bytes())).unwrap() else {
-            panic!()
-        };
-        let applied = mapping.apply(&event, 1).unwrap();
-        assert!(matches!(upserts(&applied)[0], CanonicalRow::Account(a) if a.state == state), "{code}");
-    }
 }
 
 #[test]
@@ -389,13 +330,6 @@ fn versions_follow_the_events() {
 }
 
 proptest! {
-    #[test]
-    fn no_text_makes_the_mapping_reader_panic(yaml in any::<String>(), cut in any::<prop::sample::Index>(), noise in "[ \\n:{}\\[\\],a-z&*!|>-]{0,12}") {
-        let _ = Mapping::from_yaml(&yaml);
-        let at = (0..=cut.index(CORE_SIM.len())).rev().find(|i| CORE_SIM.is_char_boundary(*i)).unwrap();
-        let _ = Mapping::from_yaml(&format!("{}{noise}{}", &CORE_SIM[..at], &CORE_SIM[at..]));
-    }
-
     #[test]
     fn no_cell_makes_the_mapping_panic_or_tell_its_value(
         column in proptest::sample::select(vec!["account_no", "owner", "ccy", "status", "balance", "last_posting"]),
@@ -412,11 +346,4 @@ proptest! {
             prop_assert!(!shown.contains("canary"), "{}", shown);
         }
     }
-}
-
-#[test]
-fn a_mapping_that_could_never_end_a_hold_is_refused() {
-    let without = |line: &str| CORE_SIM.lines().filter(|l| !l.trim().starts_with(line)).collect::<Vec<_>>().join("\n");
-    assert!(issues(&without("posting_no:"))[0].contains("tables.postings.confirms: needs `transaction.posting_no`"));
-    assert!(issues(&without("last_posting:"))[0].contains("tables.accounts.balance: needs `last_posting`"));
 }

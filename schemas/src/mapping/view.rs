@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Amount, AmountFormat, Codes, Id, MapError, MapReason, Mapping, Table};
+use super::{Amount, AmountFormat, MapError, MapReason, Mapping, Table};
 use crate::debezium::{Cell, ChangeEvent, ColumnKind, Row};
-use crate::decimal::{Decimal, DecimalFormat};
+use crate::decimal::{Decimal, DecimalError, DecimalFormat, is_base64};
 use crate::money::Currency;
 use crate::position::Version;
 
@@ -58,48 +58,27 @@ impl View<'_> {
             Some(text) if text == UNAVAILABLE => Err(self.error(column, MapReason::Unavailable)),
             Some(text) => Ok(text),
             None if cell.i64().is_some() || cell.u64().is_some() => Ok(Cow::Borrowed(cell.json())),
+            None if cell.is_integer() => Err(self.error(column, MapReason::IntegerRange)),
             None => Err(self.error(column, MapReason::Expected("a text or an integer"))),
         }
     }
 
-    pub(super) fn id(&self, row: &Row<'_>, id: &Id) -> Result<String, MapError> {
-        let mut joined = String::new();
-        for (i, column) in id.0.iter().enumerate() {
-            let part = self.text(self.value(row, column)?, column)?;
-            if part.is_empty() {
-                return Err(self.error(column, MapReason::Expected("a text that is not empty")));
-            }
-            if i > 0 {
-                joined.push('-');
-            }
-            if id.0.len() > 1 && part.contains(['-', '%']) {
-                joined.push_str(&part.replace('%', "%25").replace('-', "%2D"));
-            } else {
-                joined.push_str(&part);
-            }
-        }
-        Ok(joined)
-    }
-
-    /// The identifier when the row has all its columns.
-    pub(super) fn id_if_there(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
-        if id.0.iter().all(|column| row.get(column).is_some()) { self.id(row, id).map(Some) } else { Ok(None) }
-    }
-
+    /// An integer, also where the core's column is a DECIMAL without digits after the point (BIGINT UNSIGNED, NUMBER).
     pub(super) fn integer(&self, row: &Row<'_>, column: &str) -> Result<i64, MapError> {
         let cell = self.value(row, column)?;
-        cell.i64().ok_or_else(|| self.error(column, MapReason::Expected("an integer of 64 bits")))
+        let block = self.kind(column);
+        if let Some(ColumnKind::Decimal { .. } | ColumnKind::VariableScaleDecimal) = block {
+            let decimal = Decimal::from_cell(cell, DecimalFormat::Variable, block);
+            return decimal.and_then(|decimal| decimal.to_minor(0)).map_err(|err| self.error(column, err.into()));
+        }
+        let reason =
+            if cell.is_integer() { MapReason::IntegerRange } else { MapReason::Expected("an integer of 64 bits") };
+        cell.i64().ok_or_else(|| self.error(column, reason))
     }
 
     pub(super) fn currency(&self, row: &Row<'_>, column: &str) -> Result<Currency, MapError> {
         let text = self.text(self.value(row, column)?, column)?;
         Currency::parse(&text).map_err(|_| self.error(column, MapReason::UnknownCurrency))
-    }
-
-    pub(super) fn code<T: Copy>(&self, row: &Row<'_>, codes: &Codes<T>) -> Result<T, MapError> {
-        let text = self.text(self.value(row, &codes.column)?, &codes.column)?;
-        let found = codes.codes.iter().find(|(code, _)| *code == text);
-        found.map(|(_, meaning)| *meaning).ok_or_else(|| self.error(&codes.column, MapReason::UnknownCode))
     }
 
     pub(super) fn amount(&self, row: &Row<'_>, amount: &Amount, currency: Currency) -> Result<i64, MapError> {
@@ -109,8 +88,22 @@ impl View<'_> {
             AmountFormat::Decimal(format) => format,
             AmountFormat::MinorUnits => DecimalFormat::Integer { scale: i32::try_from(exponent).unwrap_or(0) },
         };
-        Decimal::from_cell(cell, format, self.kind(&amount.column))
-            .and_then(|decimal| decimal.to_minor(exponent))
-            .map_err(|err| self.error(&amount.column, err.into()))
+        let decimal = match (Decimal::from_cell(cell, format, self.kind(&amount.column)), format) {
+            (Err(DecimalError::Ambiguous), DecimalFormat::Precise { scale }) if self.writes_base64(row) => cell
+                .text()
+                .ok_or(DecimalError::Expected("a string"))
+                .and_then(|text| Decimal::from_base64(&text, scale)),
+            (decimal, _) => decimal,
+        };
+        decimal.and_then(|decimal| decimal.to_minor(exponent)).map_err(|err| self.error(&amount.column, err.into()))
+    }
+
+    /// True when another amount of the row can only be base64. A connector writes all decimals in one form.
+    fn writes_base64(&self, row: &Row<'_>) -> bool {
+        let precise = |amount: &&Amount| matches!(amount.format, AmountFormat::Decimal(DecimalFormat::Precise { .. }));
+        self.table.amounts().filter(precise).any(|amount| {
+            let text = row.get(&amount.column).and_then(Cell::text);
+            text.is_some_and(|text| is_base64(&text) && Decimal::from_text(&text).is_err())
+        })
     }
 }

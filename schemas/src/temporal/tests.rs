@@ -47,6 +47,18 @@ fn text_with_an_offset_needs_no_zone() {
 }
 
 #[test]
+fn a_time_decades_from_its_change_is_not_believed() {
+    let change_ms = 1_763_776_800_000;
+    let read = |json, format| plausible(timestamp(cell(json), format, None, &TimeZone::UTC).unwrap(), change_ms, 40);
+    let implausible = Err(TemporalError::Implausible(40));
+    assert_eq!(read("0", TimeFormat::Micros), implausible, "a zero date");
+    assert_eq!(read("1763776800123", TimeFormat::Micros), implausible, "milliseconds mapped as microseconds");
+    assert_eq!(read("1763776800123", TimeFormat::Millis), Ok(()));
+    assert_eq!(read("757382400000", TimeFormat::Millis), Ok(()), "a booking of 1994");
+    assert_eq!(plausible(Timestamp::MAX, 0, u16::MAX), Ok(()));
+}
+
+#[test]
 fn what_is_no_time_is_refused() {
     for json in ["null", "1.5", "1e3", r#""2025""#, "true", "{}", "9223372036854775808"] {
         assert!(utc(json, TimeFormat::Millis).is_err(), "{json}");

@@ -45,6 +45,8 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
         .route("/admin/v1/sources/{source}/actions", post(sources::act))
         .route("/admin/v1/freshness", get(sources::freshness))
         .route("/admin/v1/parked-events", get(parked::list))
+        .route("/admin/v1/parked-events/actions", post(parked::act))
+        .route("/admin/v1/parked-events/{source}/{event}", get(parked::show))
         .route("/admin/v1/tiers", get(tiers))
         .with_state(tower.clone())
         .merge(steering)

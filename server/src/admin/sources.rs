@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use edge::{Caller, Problem, Scope, Segment};
-use read_model::{Filling, SourceStatus};
+use read_model::{Filling, SourceStatus, TableSeen};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,14 +22,21 @@ async fn statuses(tower: &Tower, caller: &Caller) -> Result<Vec<SourceStatus>, P
 /// `GET /admin/v1/sources`
 pub async fn list(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
     let mut views = Vec::new();
-    for status in statuses(&tower, &caller).await? {
+    let sources = statuses(&tower, &caller).await?;
+    let tables = read_model::tables_seen(&tower.db).await.map_err(store_unavailable)?;
+    for status in sources {
         let filling = read_model::filling(&tower.db, &status.source).await.map_err(store_unavailable)?;
-        views.push(view(&status, filling.as_ref()));
+        let tables: Vec<&TableSeen> = tables.iter().filter(|table| table.source == status.source).collect();
+        views.push(view(&status, filling.as_ref(), &tables));
     }
     Ok(Json(json!({ "sources": views })))
 }
 
-fn view(s: &SourceStatus, filling: Option<&Filling>) -> Value {
+fn view(s: &SourceStatus, filling: Option<&Filling>, tables: &[&TableSeen]) -> Value {
+    let never_seen: Vec<&str> = tables.iter().filter(|table| !table.seen).map(|table| table.table.as_str()).collect();
+    let counted = tables.iter().filter(|table| table.unmapped > 0);
+    let unmapped: serde_json::Map<String, Value> =
+        counted.map(|table| (table.table.clone(), table.unmapped.into())).collect();
     let shadow = filling.filter(|filling| filling.served.is_some()).map(|filling| {
         json!({
             "generation": filling.status.generation,
@@ -50,6 +57,8 @@ fn view(s: &SourceStatus, filling: Option<&Filling>) -> Value {
         "applied_seq": s.applied_seq,
         "events_applied": s.events_applied,
         "events_behind": s.events_behind,
+        "never_seen": never_seen,
+        "unmapped_events": unmapped,
     })
 }
 
@@ -83,7 +92,11 @@ pub async fn act(
     let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
     check_prefix(&order)?;
     let known = statuses(&tower, &caller).await?;
-    known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
+    let status = known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
+    if order.action == Action::Resume && status.halted.as_deref().is_some_and(ingest::needs_rebuild) {
+        let problem = Problem::new(409, "source-needs-rebuild", "The source cannot go on from where it is");
+        return Err(problem.detail(format!("It would halt at the same record: locum source rebuild {source}")));
+    }
     let name = match order.action {
         Action::Resume => "source.resume",
         Action::Trust => "source.trust",

@@ -1,9 +1,14 @@
 //! The commands, and how they fail.
 
+pub mod approvals;
 pub mod check_config;
 mod client;
+mod export;
+pub mod instance;
+pub mod lane;
 pub mod limits;
 pub mod mode;
+pub mod parked;
 pub mod queue;
 pub mod replay;
 pub mod serve;

@@ -3,13 +3,11 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Failure, client, table};
-use crate::cli::{Admin, QueueCommand};
+use super::{Failure, approvals, client, export, table};
+use crate::cli::{Admin, Grounds, QueueCommand};
 
-/// Entries asked for at once by an export.
-const EXPORT_PAGE: u32 = 1_000;
 /// What waits: for the core, for an answer, for a person.
-const OPEN: &str = "queued,submitting,outcome_unknown,parked";
+pub(super) const OPEN: &str = "queued,submitting,outcome_unknown,parked";
 const COLUMNS: [&str; 8] =
     ["id", "state", "from_account", "to_account", "amount_minor", "currency", "accepted_at", "reason"];
 
@@ -22,17 +20,45 @@ pub async fn run(admin: &Admin, command: QueueCommand) -> Result<(), Failure> {
             list(admin, &client::get(admin, &path).await?, limit);
         }
         QueueCommand::Show { id } => show(admin, client::get(admin, &entry(&id)).await?),
-        QueueCommand::Cancel { id, reason } => act(admin, &id, "cancel", &reason).await?,
-        QueueCommand::Retry { id, reason } => act(admin, &id, "retry", &reason).await?,
-        QueueCommand::WriteOff { id, reason } => act(admin, &id, "write-off", &reason).await?,
-        QueueCommand::Export { state } => export(admin, state.as_deref()).await?,
+        QueueCommand::Cancel { id, reason } => act(admin, &id, "cancel", &reason, json!({})).await?,
+        QueueCommand::Retry { id, reason } => act(admin, &id, "retry", &reason, json!({})).await?,
+        QueueCommand::WriteOff { id, reason, grounds } => act(admin, &id, "write-off", &reason, texts(grounds)).await?,
+        QueueCommand::Force { id, reason, grounds } => act(admin, &id, "force", &reason, texts(grounds)).await?,
+        QueueCommand::Adopt { id, reason, posted_proof, debit_posting_no } => {
+            let more = json!({ "posted_proof": posted_proof, "debit_posting_no": debit_posting_no });
+            act(admin, &id, "adopt", &reason, more).await?;
+        }
+        QueueCommand::Free { id, reason, proof } => {
+            act(admin, &id, "free", &reason, json!({ "absence_proof": proof })).await?;
+        }
+        QueueCommand::Link { id, postings, reason } => {
+            act(admin, &id, "link", &reason, json!({ "postings": postings })).await?;
+        }
+        QueueCommand::Compensate { id, reason } => act(admin, &id, "compensate", &reason, json!({})).await?,
+        QueueCommand::Export { state, waiting, format } => {
+            export::run(admin, state.as_deref(), waiting, format).await?
+        }
     }
     Ok(())
 }
 
-async fn act(admin: &Admin, id: &str, action: &str, reason: &str) -> Result<(), Failure> {
-    let body = json!({ "action": action, "reason": reason });
-    show(admin, client::order(admin, Method::POST, &format!("{}/actions", entry(id)), body).await?);
+fn texts(grounds: Grounds) -> Value {
+    let Grounds { posted_proof, absence_proof, risk_accepted_by } = grounds;
+    json!({ "posted_proof": posted_proof, "absence_proof": absence_proof, "risk_accepted_by": risk_accepted_by })
+}
+
+/// One order about an entry; of `more`, what was given.
+async fn act(admin: &Admin, id: &str, action: &str, reason: &str, more: Value) -> Result<(), Failure> {
+    let mut body = json!({ "action": action, "reason": reason });
+    for (name, value) in more.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        body[name] = value.clone();
+    }
+    let answer = client::order(admin, Method::POST, &format!("{}/actions", entry(id)), body).await?;
+    if answer["approval"].is_object() {
+        approvals::show(admin, &answer);
+    } else {
+        show(admin, answer);
+    }
     Ok(())
 }
 
@@ -40,13 +66,13 @@ fn entry(id: &str) -> String {
     format!("/admin/v1/entries/{}", client::encode(id))
 }
 
-fn path(state: Option<&str>, account: Option<&str>, after: Option<&str>, limit: u32) -> String {
+pub(super) fn path(state: Option<&str>, account: Option<&str>, after: Option<&str>, limit: u32) -> String {
     let filters = [("state", state), ("account", account), ("after", after)];
     let filters = filters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", client::encode(value?))));
     format!("/admin/v1/entries?limit={limit}{}", filters.collect::<String>())
 }
 
-fn entries(answer: &Value) -> &[Value] {
+pub(super) fn entries(answer: &Value) -> &[Value] {
     answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -65,23 +91,9 @@ fn show(admin: &Admin, mut entry: Value) {
     if admin.json {
         return println!("{entry:#}");
     }
-    let transitions = entry.as_object_mut().and_then(|entry| entry.remove("transitions"));
+    let steps = ["transitions", "orders"].map(|name| entry.as_object_mut().and_then(|entry| entry.remove(name)));
     table::print_object(&entry);
-    for transition in transitions.as_ref().and_then(Value::as_array).into_iter().flatten() {
-        println!("  {transition}");
-    }
-}
-
-async fn export(admin: &Admin, state: Option<&str>) -> Result<(), Failure> {
-    let mut after: Option<String> = None;
-    loop {
-        let answer = client::get(admin, &path(state, None, after.as_deref(), EXPORT_PAGE)).await?;
-        for entry in entries(&answer) {
-            println!("{entry}");
-        }
-        match entries(&answer).last().and_then(|entry| entry["id"].as_str()) {
-            Some(last) if after.as_deref() != Some(last) => after = Some(last.to_owned()),
-            _ => return Ok(()),
-        }
+    for step in steps.iter().flatten().filter_map(Value::as_array).flatten() {
+        println!("  {step}");
     }
 }

@@ -11,23 +11,26 @@ use edge::serve::{Limits, Listener};
 use edge::tokens::Tokens;
 use edge::{Audience, Authenticate, Authenticator, Problem};
 use ingest::{FeedOptions, KafkaOptions};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use read_api::{CursorKey, Mode, ModeView, ReadApi, Watched};
 use read_model::{DOCUMENTS_MAX, Hot, Memory, Reader, ReaderOptions, Tiers};
 use schemas::mapping::Mapping;
 use sql::Db;
 use standin::journal::Journal;
-use tokio::task::JoinSet;
 
 use super::Failure;
 use crate::admin::{self, Tower};
 use crate::config::{Config, Source, overrides};
 use crate::roles::Role;
 use crate::signals::{Drain, follow_tokens};
+use crate::supervisor::{Policy, Supervisor};
+use crate::telemetry;
 use crate::write_side::{self, Confirmation, ReadModelFacts};
 
 /// How often the sources are looked at while reads wait for a position.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Beyond the listeners' time to drain: what a write under way and the end of the last batch may take. Whatever still runs then
+/// is left to the next start, as after a kill.
+const END_GRACE: Duration = Duration::from_secs(40);
 
 /// Runs until SIGTERM.
 pub async fn run(path: &Path, roles: Vec<Role>, ports_file: Option<&Path>) -> Result<(), Failure> {
@@ -74,22 +77,31 @@ pub async fn serve(
     drain: Drain,
     bound: impl FnOnce(Addresses) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let metrics = telemetry::install().context("metrics")?;
     let shared = open(&config).await?;
-    follow_tokens(shared.tokens.clone(), drain.clone()).context("cannot listen to SIGHUP")?;
-    let mut services = JoinSet::new();
+    let mut services = Supervisor::new(drain.clone(), Policy::default());
+    let (tokens, upkept) = (shared.tokens.clone(), metrics.clone());
+    services.run_until_drained("tokens", move || follow_tokens(tokens.clone()));
+    services.run_until_drained("metrics", move || telemetry::keep_up(upkept.clone()));
 
     // ── Roles: each adds its routes for channels and operators, and spawns its services ──
     let (mut channels, mut steering) = (Router::new(), Router::new());
     let runs = |role| config.roles.contains(&role);
     if runs(Role::Ingest) {
         for source in &config.sources {
-            let service = ingester(source, &config, &shared)?;
-            services.spawn(service.run(drain.follow()));
+            let (service, drained) = (ingester(source, &config, &shared)?, drain.clone());
+            let (name, tiers) = (source.name.clone(), shared.tiers.clone());
+            services.run(&format!("ingest {name}"), move || {
+                let (service, drained) = (service.clone(), drained.follow());
+                let retired = Retired(tiers.clone(), name.clone());
+                async move {
+                    let _retired = retired;
+                    service.run(drained).await;
+                }
+            });
         }
     }
     let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
-    let mut instance_lock = None;
     if runs(Role::Gateway) || runs(Role::Replayer) {
         let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
         mode = Arc::new(WatchedMode(started.watch));
@@ -97,10 +109,9 @@ pub async fn serve(
             channels = channels.merge(gateway::router(started.gateway.clone()));
         }
         steering = steering.merge(gateway::operators_router(started.gateway));
-        instance_lock = Some(started.instance_lock);
     }
     if runs(Role::ReadApi) {
-        channels = channels.merge(read_api::routes(read_api(&config, &shared, mode)?));
+        channels = channels.merge(read_api::routes(read_api(&config, &shared, mode, &mut services)?));
     }
 
     // ── Listeners: bound before anything is announced ──
@@ -115,16 +126,49 @@ pub async fn serve(
     let tower = Tower { db, reader, journal, metrics, drain: drain.clone() };
     let tower = admin::routes(tower, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
-    services.spawn(ended("channels", public.serve("channels", channels, drain.clone().begun())));
-    services.spawn(ended("operators", operators.serve("operators", tower, drain.clone().begun())));
-
-    while let Some(service) = services.join_next().await {
-        service.context("a service ended by a panic")?;
-    }
-    // The instance lock is given up last, when nothing of this process can be under way any more.
-    drop(instance_lock);
+    listen(&mut services, "channels", public, channels, &drain)?;
+    listen(&mut services, "operators", operators, tower, &drain)?;
+    services.ended(Duration::from_millis(config.listen.drain_ms_max) + END_GRACE).await?;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Serves on this listener, and on a new one at the same address should the first one fail.
+fn listen(
+    services: &mut Supervisor,
+    name: &'static str,
+    listener: Listener,
+    router: Router,
+    drain: &Drain,
+) -> anyhow::Result<()> {
+    let (address, limits, drain) = (listener.address()?, listener.limits(), drain.clone());
+    let mut first = Some(listener);
+    services.run(name, move || {
+        let (listener, router, drained) = (first.take(), router.clone(), drain.clone().begun());
+        async move {
+            let listener = match listener {
+                Some(listener) => Ok(listener),
+                None => Listener::bind(address, limits).await,
+            };
+            match listener {
+                Ok(listener) => {
+                    let drained = listener.serve(name, router, drained).await;
+                    tracing::info!(listener = name, cut = drained.cut, "listener drained");
+                }
+                Err(error) => tracing::error!(listener = name, %address, %error, "cannot listen again"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// While an ingester does not run, memory must not answer for its source.
+struct Retired(Tiers, String);
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        self.0.retire(&self.1);
+    }
 }
 
 async fn bind(section: &str, address: SocketAddr, limits: Limits) -> anyhow::Result<Listener> {
@@ -132,11 +176,6 @@ async fn bind(section: &str, address: SocketAddr, limits: Limits) -> anyhow::Res
     let listener = bound.with_context(|| format!("{section}.address {address}: cannot listen; is it in use?"))?;
     tracing::info!(address = %listener.address()?, "{section}: listening");
     Ok(listener)
-}
-
-async fn ended(name: &'static str, serving: impl Future<Output = edge::serve::Drained>) {
-    let drained = serving.await;
-    tracing::info!(listener = name, cut = drained.cut, "listener drained");
 }
 
 /// Opens what every role shares; wrong addresses fail here, with their place in the configuration.
@@ -190,12 +229,22 @@ impl ModeView for WatchedMode {
     }
 }
 
-fn read_api(config: &Config, shared: &Shared, mode: Arc<dyn ModeView>) -> anyhow::Result<ReadApi> {
+fn read_api(
+    config: &Config,
+    shared: &Shared,
+    mode: Arc<dyn ModeView>,
+    services: &mut Supervisor,
+) -> anyhow::Result<ReadApi> {
     let key = CursorKey::new(cursor_key(config)?);
     let clock: read_api::Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
     let holds = Arc::new(shared.journal.clone());
-    let arrivals = Arc::new(Watched::start(shared.reader.clone(), LOOK_AGAIN));
-    Ok(ReadApi::new(shared.reader.clone(), holds, mode, arrivals, key, clock, read_api::Options::default()))
+    let (arrivals, looking) = Watched::new(shared.reader.clone(), LOOK_AGAIN);
+    let looking = Arc::new(looking);
+    services.run("arrivals", move || {
+        let looking = looking.clone();
+        async move { looking.run().await }
+    });
+    Ok(ReadApi::new(shared.reader.clone(), holds, mode, Arc::new(arrivals), key, clock, read_api::Options::default()))
 }
 
 /// The configured key, or one of this instance's own, made at its first start.

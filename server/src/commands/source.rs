@@ -7,8 +7,8 @@ use super::{Failure, client, table};
 use crate::cli::{Admin, SourceCommand};
 
 const PATH: &str = "/admin/v1/sources";
-const COLUMNS: [&str; 7] =
-    ["source", "generation", "rebuilding", "loaded", "halted", "events_applied", "events_behind"];
+const COLUMNS: [&str; 8] =
+    ["source", "generation", "rebuilding", "loaded", "halted", "events_applied", "events_behind", "never_seen"];
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {

@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
         rules(config, &mut faults);
     }
+    operators(config, &mut faults);
     tokens(config, &mut faults);
     faults
 }
@@ -45,6 +46,12 @@ fn rules(config: &Config, faults: &mut Vec<Fault>) {
     }
     for problem in config.rules.problems(&[gateway::TRANSFER]) {
         faults.push(Fault::new("rules", problem));
+    }
+}
+
+fn operators(config: &Config, faults: &mut Vec<Fault>) {
+    if !(60..=30 * 86_400).contains(&config.operators.approval_expires_after_s) {
+        faults.push(Fault::new("operators.approval_expires_after_s", "must be 60 to 2592000: a minute to 30 days"));
     }
 }
 

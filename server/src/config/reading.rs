@@ -84,6 +84,7 @@ impl Reading<'_> {
             cursor_key: self.take("cursor_key"),
             write_deadline_ms: self.take("write_deadline_ms").unwrap_or(WRITE_DEADLINE_MS),
             replay: self.take("replay").unwrap_or_default(),
+            operators: self.take("operators").unwrap_or_default(),
             roles: self.take("roles").unwrap_or_else(|| Role::ALL.to_vec()),
         }
     }

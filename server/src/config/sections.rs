@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gateway::Calendar;
+use gateway::{Calendar, FourEyes};
 use serde::Deserialize;
 use serde_json::Value;
+use standin::journal::OrderKind;
 use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
 
@@ -48,8 +49,35 @@ pub struct Config {
     pub write_deadline_ms: u64,
     /// How the queue is worked off.
     pub replay: Replay,
+    /// What the operators' orders want.
+    pub operators: Operators,
     /// What this process runs.
     pub roles: Vec<Role>,
+}
+
+/// What the operators' orders want.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Operators {
+    /// Orders that take effect only when a second person approves. Default none.
+    pub four_eyes: Vec<OrderKind>,
+    /// For so long an order waits for its second person. Default 86 400.
+    pub approval_expires_after_s: u64,
+}
+
+impl Default for Operators {
+    fn default() -> Self {
+        let FourEyes { kinds, expires_after } = FourEyes::default();
+        Self { four_eyes: kinds, approval_expires_after_s: expires_after.as_secs() }
+    }
+}
+
+impl Operators {
+    /// As the gateway takes them.
+    pub fn four_eyes(&self) -> FourEyes {
+        let expires_after = Duration::from_secs(self.approval_expires_after_s);
+        FourEyes { kinds: self.four_eyes.clone(), expires_after }
+    }
 }
 
 /// How the queue is worked off.

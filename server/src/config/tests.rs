@@ -190,3 +190,14 @@ fn the_example_names_sections_that_exist() {
     let files_only = found.iter().all(|fault| fault.contains("cannot read"));
     assert!(files_only, "{found:#?}");
 }
+
+#[test]
+fn four_eyes_are_of_orders_that_exist() {
+    let good =
+        format!("{READS}operators: {{four_eyes: [force, write-off, adopt, free, link, declare-gone, clear-lane]}}\n");
+    assert_eq!(faults(&good, &[]), [""; 0]);
+    let found =
+        faults(&format!("{READS}operators: {{four_eyes: [send-twice], approval_expires_after_s: 86400}}\n"), &[]);
+    has(&found, "operators.four_eyes[0]: unknown variant `send-twice`, expected one of `cancel`, `retry`, `force`");
+    has(&faults(&format!("{READS}operators: {{approval_expires_after_s: 5}}\n"), &[]), "must be 60 to 2592000");
+}

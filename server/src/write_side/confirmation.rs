@@ -1,5 +1,7 @@
 //! What ingest saw the core book, told to the journal in the transaction that applies it.
 
+use std::collections::BTreeSet;
+
 use ingest::{Confirm, ConfirmError};
 use schemas::model::{LegEvidence, LegVerdict};
 use sql::{BoxFuture, Tx};
@@ -38,11 +40,25 @@ impl Confirm for Confirmation {
     fn holding<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<String>, ConfirmError>> {
         Box::pin(async move { self.0.accounts_with_holds(tx).await.map_err(told) })
     }
+
+    fn without_numbers<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+        Box::pin(async move { self.0.accounts_without_numbers(tx, accounts).await.map_err(told) })
+    }
+
+    fn serves(&self, last_posting: i64, seen: i64) -> bool {
+        standin::lane::serves(last_posting, seen)
+    }
 }
 
+/// Only SQL's own errors say whether the transaction is worth running again.
 fn told(err: JournalError) -> ConfirmError {
     match err {
         JournalError::Sql(err) => ConfirmError::Sql(err),
+        err if err.is_retryable() => ConfirmError::Sql(sql::Error::Retryable { code: 0 }),
         err => ConfirmError::Other(err.to_string()),
     }
 }

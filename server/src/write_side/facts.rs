@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use read_model::PostingFound;
 use schemas::model::AccountState;
 use sql::{BoxFuture, Tx};
 use standin::admission::{AccountFacts, AccountStatus};
-use standin::journal::{AccountSheet, FactSheet, Facts};
+use standin::journal::{AccountSheet, FactSheet, Facts, PostingRow};
 
 /// The read model as the journal sees it.
 pub struct ReadModelFacts;
@@ -22,6 +23,25 @@ impl Facts for ReadModelFacts {
             let absent: Vec<&str> = names.into_iter().filter(|account| !known.contains_key(*account)).collect();
             unclear.extend(read_model::unclear(tx, &absent).await?.into_iter().map(str::to_owned));
             Ok(FactSheet { accounts: known, unclear })
+        })
+    }
+
+    fn postings<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        postings: &'t [String],
+    ) -> BoxFuture<'t, Result<Vec<PostingRow>, sql::Error>> {
+        Box::pin(async move {
+            let found = read_model::postings(tx, postings).await?;
+            let row = |found: PostingFound| PostingRow {
+                posting: found.transaction_id,
+                account: found.account_id,
+                amount_minor: found.amount_minor,
+                currency: found.currency,
+                posting_no: found.posting_no,
+                core_ref: found.core_ref,
+            };
+            Ok(found.into_iter().map(row).collect())
         })
     }
 }

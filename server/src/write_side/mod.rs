@@ -4,7 +4,9 @@
 
 mod confirmation;
 mod facts;
+mod life;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use gateway::{Gateway, Monitor, MonitorOptions, Watch};
 use replayer::Replayer;
 use standin::instance_lock::InstanceLock;
 use standin::journal::{Admissions, Journal};
-use tokio::task::JoinSet;
+use tokio::sync::Mutex;
 
 pub use confirmation::Confirmation;
 pub use facts::ReadModelFacts;
@@ -23,6 +25,7 @@ pub use facts::ReadModelFacts;
 use crate::config::Config;
 use crate::roles::Role;
 use crate::signals::Drain;
+use crate::supervisor::Supervisor;
 
 /// The running write side. Its tasks end when the gateway has no holder any more.
 pub struct WriteSide {
@@ -30,8 +33,6 @@ pub struct WriteSide {
     pub gateway: Gateway,
     /// Knows core health and mode.
     pub watch: Watch,
-    /// Keep it until nothing of this process can be under way any more.
-    pub instance_lock: InstanceLock,
 }
 
 /// Takes the lock of this instance, ends the attempts of its earlier holders, and starts the tasks of the write side's roles.
@@ -39,32 +40,56 @@ pub async fn start(
     config: &Config,
     journal: &Journal,
     drain: &Drain,
-    services: &mut JoinSet<()>,
+    services: &mut Supervisor,
 ) -> anyhow::Result<WriteSide> {
-    let instance_lock = InstanceLock::take(&config.state_dir)?;
+    let held = hold_for_life(&config.state_dir)?;
     journal.seed_rules(&config.rules).await.context("seeding the rules")?;
     if !journal.seed_limits(&config.limits, config.supersede_limits).await.context("seeding the limits")? {
         tracing::info!("operators have set the limits; those of the configuration are not used");
     }
-    let instance = journal.register_instance(instance_lock.id()).await.context("registering this instance")?;
+    let instance = journal.register_instance(&held).await.context("registering this instance")?;
     tracing::info!(%instance, "this instance holds its lock");
+    let (beating, alive) = (journal.clone(), instance.clone());
+    services.run_to_the_last("life", move || life::keep(beating.clone(), alive.clone()));
     let core = core(config)?;
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
-    services.spawn(admitting.run());
+    let admitting = Arc::new(Mutex::new(admitting));
+    services.run("admissions", move || {
+        let admitting = admitting.clone();
+        async move { admitting.lock().await.work().await }
+    });
     let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
     let options = gateway::Options {
         write_deadline: Duration::from_millis(config.write_deadline_ms),
         calendar: config.business_day.clone(),
+        four_eyes: config.operators.four_eyes(),
         ..gateway::Options::default()
     };
     let gateway = Gateway::new(journal.clone(), admissions, instance.clone(), core.clone(), watch.clone(), options);
-    services.spawn(monitor.run(gateway.clone(), drain.clone().begun()));
+    let monitor = Arc::new(monitor);
+    let (carried, drained) = (gateway.clone(), drain.clone());
+    services.run("monitor", move || {
+        let (monitor, gateway, drained) = (monitor.clone(), carried.clone(), drained.clone());
+        async move { monitor.run(gateway, drained.begun()).await }
+    });
     if config.roles.contains(&Role::Replayer) {
-        let replayer = Replayer::new(journal.clone(), core, instance, config.replay.options());
-        services.spawn(replayer.run(drain.clone().begun()));
+        let (journal, options, drained) = (journal.clone(), config.replay.options(), drain.clone());
+        services.run("replayer", move || {
+            let replayer = Replayer::new(journal.clone(), core.clone(), instance.clone(), options.clone());
+            replayer.run(drained.clone().begun())
+        });
     }
-    Ok(WriteSide { gateway, watch, instance_lock })
+    Ok(WriteSide { gateway, watch })
+}
+
+/// Takes the instance lock for the life of this process, and returns the instance's id. No path of ours gives the lock up,
+/// not even a panic: its next holder ends our attempts, so it must come free only when the kernel has ended our last thread.
+fn hold_for_life(state_dir: &Path) -> anyhow::Result<String> {
+    let lock = InstanceLock::take(state_dir)?;
+    let id = lock.id().to_owned();
+    std::mem::forget(lock);
+    Ok(id)
 }
 
 fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {
@@ -74,4 +99,22 @@ fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {
         anyhow::anyhow!("core: {}", lines.join("\n"))
     })?;
     Ok(Arc::new(core))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_lock_is_given_up_by_no_path_of_ours() {
+        let folder = std::env::temp_dir().join(format!("locum-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let panicked = std::panic::catch_unwind(|| {
+            let _held = hold_for_life(&folder).unwrap();
+            panic!("an injected panic");
+        });
+        assert!(panicked.is_err());
+        assert!(InstanceLock::take(&folder).is_err(), "a successor must wait for the end of the process");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -125,14 +125,14 @@ impl Batch<'_> {
         let mut facts = self.facts.read(self.tx, &accounts).await?;
         // What was unclear when the lanes were chosen stays so for this transaction.
         facts.unclear.extend(before.unclear);
-        let book = limits::rulebook(self.tx).await?;
+        let (book, now_us) = limits::rulebook(self.tx).await?;
 
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
             let outcome = match known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, &book, &mut lanes, &mut inserts, self.reference)?,
+                None => decide_one(write, &facts, (&book, now_us), &mut lanes, &mut inserts, self.reference)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
                 known.insert(key_of(write), (**entry).clone());
@@ -182,7 +182,7 @@ fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &FactShe
 fn decide_one(
     write: &Write,
     facts: &FactSheet,
-    book: &Rulebook,
+    (book, now_us): (&Rulebook, i64),
     lanes: &mut LockedLanes,
     inserts: &mut Inserts,
     reference: &dyn Fn(&EntryId) -> String,
@@ -199,7 +199,7 @@ fn decide_one(
     if !may_debit(write, facts) {
         return Ok(Admitted::NoSuchAccount);
     }
-    let proposal = proposal(write, facts, lanes);
+    let proposal = proposal(write, facts, lanes, now_us);
     let path = path(&proposal, write.belief);
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);

@@ -1,6 +1,6 @@
 //! Attempts: recorded before a byte leaves, ended once by whoever knows that it is over.
 //!
-//! Their stamps are the SQL server's: many processes write and compare them, and money depends on the difference.
+//! Each has two stamps: the SQL server's, and that of the host that sends. Money depends on their ages ([`Ages`]).
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,9 @@ use sql::{Row, Tx, params, placeholders};
 
 use super::claim::Fence;
 use super::record::EntryId;
-use super::transitions::Change;
+use super::transitions::{Change, now_us};
 use super::{Instance, JournalError};
+use crate::clock::Ages;
 use crate::resolution::{Attempt, AttemptEnd, Refused, refusal_settles};
 
 /// An attempt: the entry and its number.
@@ -19,10 +20,17 @@ pub(super) type AttemptKey = (EntryId, i64);
 /// Why no earlier attempt can take effect any more when a new one is recorded.
 #[derive(Clone, Copy)]
 pub(super) enum Alone {
-    /// It comes from the queue: what leads there has ended every earlier attempt for good.
+    /// It comes from the queue: what leads there has ended every earlier attempt for good, unless a person forced it.
     Queued,
     /// The sender has seen it of the attempts up to this number; it is true if there are no others.
     After(i64),
+}
+
+/// Did a person ever send it again without a proof? Then no refusal of a later attempt says that an earlier one did not post.
+async fn was_forced(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
+    let sql = "SELECT COUNT(*) AS n FROM transitions WHERE entry_id = ? AND evidence = ?";
+    let row = tx.query_one(sql, params![id.as_str(), Evidence::Forced.as_str()]).await?;
+    Ok(row.get::<i64>("n")? > 0)
 }
 
 /// Records the next attempt of a locked entry.
@@ -37,14 +45,20 @@ pub(super) async fn begin_attempt(
         tx.query_one("SELECT COALESCE(MAX(n), 0) AS n FROM attempts WHERE entry_id = ?", params![id.as_str()]).await?;
     let last: i64 = row.get("n")?;
     let (n, alone) = match alone {
-        Alone::Queued => (last + 1, true),
+        Alone::Queued => (last + 1, last == 0 || !was_forced(tx, id).await?),
         Alone::After(known) => (last + 1, known == last),
     };
-    tx.exec(
-        "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_us) VALUES (?, ?, ?, ?, ?, ?, {now_ms} * 1000)",
-        params![id.as_str(), n, &instance.id, instance.boot, fence.token, alone],
-    )
-    .await?;
+    let begun = tx
+        .exec(
+            "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_host_us, started_us) \
+             SELECT ?, ?, id, ?, ?, ?, ?, {now_ms} * 1000 FROM instances WHERE id = ? AND gone_boot < ?",
+            params![id.as_str(), n, instance.boot, fence.token, alone, now_us(), &instance.id, instance.boot],
+        )
+        .await?;
+    // Others take its attempts for ended: it must begin none.
+    if begun != 1 {
+        return Err(JournalError::DeclaredGone);
+    }
     Ok(n)
 }
 
@@ -52,8 +66,9 @@ pub(super) async fn begin_attempt(
 pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<bool, JournalError> {
     let ended = tx
         .exec(
-            "UPDATE attempts SET ended_us = {now_ms} * 1000, result = ? WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
-            params![result, id.as_str(), n],
+            "UPDATE attempts SET ended_us = {now_ms} * 1000, ended_host_us = ?, result = ? \
+             WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
+            params![now_us(), result, id.as_str(), n],
         )
         .await?;
     Ok(ended == 1)
@@ -63,6 +78,12 @@ pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str)
 pub(super) async fn predecessors_attempts(tx: &mut Tx, instance: &Instance) -> Result<Vec<AttemptKey>, JournalError> {
     let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?";
     tx.query(sql, params![&instance.id, instance.boot]).await?.iter().map(read).collect()
+}
+
+/// The open attempts of an identity's holders up to `boot`.
+pub(super) async fn attempts_of_gone(tx: &mut Tx, owner: &str, boot: i64) -> Result<Vec<AttemptKey>, JournalError> {
+    let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot <= ?";
+    tx.query(sql, params![owner, boot]).await?.iter().map(read).collect()
 }
 
 /// Attempts of these entries that nobody has ended; read with the entries locked.
@@ -81,12 +102,18 @@ async fn attempts_made(tx: &mut Tx, id: &EntryId) -> Result<i64, JournalError> {
     Ok(row.get("n")?)
 }
 
-/// How long ago, by the SQL server's clock, the last of the entry's attempts ended; `None`: there was none.
-pub(super) async fn ended_for_ms(tx: &mut Tx, id: &EntryId) -> Result<Option<i64>, JournalError> {
-    let sql = "SELECT MAX(ended_us) AS ended_us, {now_ms} AS now_ms FROM attempts WHERE entry_id = ?";
-    let row = tx.query_one(sql, params![id.as_str()]).await?;
-    let now_ms: i64 = row.get("now_ms")?;
-    Ok(row.get::<Option<i64>>("ended_us")?.map(|ended_us| now_ms.saturating_sub(ended_us / 1_000)))
+/// How long ago the last of the entry's attempts ended; `None`: there was none.
+pub(super) async fn ended_for(tx: &mut Tx, id: &EntryId) -> Result<Option<Ages>, JournalError> {
+    let sql = "SELECT MAX(ended_us) AS sql_us, MAX(COALESCE(ended_host_us, ended_us)) AS host_us, {now_ms} AS now_ms \
+         FROM attempts WHERE entry_id = ?";
+    ages(&tx.query_one(sql, params![id.as_str()]).await?)
+}
+
+/// The ages of a row's stamps `sql_us` and `host_us`, with the SQL server's `now_ms`; `None`: there are none.
+pub(super) fn ages(row: &Row) -> Result<Option<Ages>, JournalError> {
+    let (sql_us, host_us): (Option<i64>, Option<i64>) = (row.get("sql_us")?, row.get("host_us")?);
+    let now_us = (row.get::<i64>("now_ms")?.saturating_mul(1_000), now_us());
+    Ok(sql_us.zip(host_us).map(|stamps| Ages::of(now_us, stamps)))
 }
 
 fn read(row: &Row) -> Result<AttemptKey, JournalError> {

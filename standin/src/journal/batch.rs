@@ -122,6 +122,11 @@ struct Timed {
 impl AdmissionsTask {
     /// Admits until the last handle is dropped.
     pub async fn run(mut self) {
+        self.work().await;
+    }
+
+    /// The same; after a panic it may be called again, and the writes of the batch that panicked are in doubt.
+    pub async fn work(&mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let (writes, answers): (Vec<Timed>, Vec<_>) = batch.drain(..).filter_map(Waiting::take).unzip();

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::entry::{EntryState, Evidence, Verdict};
 use sql::{Row, Tx, params, placeholders};
 
-use super::attempts::{Alone, HARMLESS, begin_attempt, end_attempt};
+use super::attempts::{Alone, HARMLESS, ages, begin_attempt, end_attempt};
 use super::record::{COLUMNS, Entry, EntryId, state_of};
-use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{Instance, Journal, JournalError};
+use crate::clock::Ages;
 use crate::lane::{LanePlace, lane_place, may_replay};
 
 /// Proof of being the newest holder of a name; its token grows with every change of holder.
@@ -40,10 +41,18 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// Somebody else holds a lane of theirs, or they cannot be read.
     pub locked: Vec<EntryId>,
+    /// The answer to their claim was lost: they are ours or not, and nothing of them was sent.
+    pub lost: Vec<EntryId>,
 }
 
 /// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
 const LOCKED_MAX: usize = 2;
+
+/// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
+const UNEVEN_MS: i64 = 1_000;
+
+/// Thirty years: the engine adds it to a stamp.
+const SUBMITTING_US_MAX: i64 = 1_000_000_000_000_000;
 
 /// An attempt nobody has ended yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +70,9 @@ pub struct OpenAttempt {
 /// An entry whose outcome must be found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
-    /// OutcomeUnknown, or Submitting for longer than any sender takes.
+    /// OutcomeUnknown, or Submitting for a while.
     pub entry: Entry,
-    /// How long ago its first attempt began, by the SQL server's clock; zero without an attempt.
+    /// How long ago its first attempt began, by the clock that says longest; zero without an attempt.
     pub first_attempt_age_ms: u64,
     /// How many attempts there were.
     pub attempts: i64,
@@ -74,7 +83,8 @@ pub struct Unresolved {
 }
 
 impl Journal {
-    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock.
+    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
+    /// of one name hold it for the same `ttl_ms`.
     pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
         let (name, owner) = (name.to_owned(), owner.to_string());
         self.run(move |tx| {
@@ -98,7 +108,10 @@ impl Journal {
                     .await?;
                 let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
                 let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
-                if holder != owner && until_ms > now_ms {
+                // Further ahead than anybody holds it: the SQL server's clock was set back since.
+                let furthest_ms = now_ms.saturating_add(ttl_ms).saturating_add(UNEVEN_MS);
+                let runs = until_ms > now_ms && until_ms <= furthest_ms;
+                if holder != owner && runs {
                     return Ok(None);
                 }
                 let token = if holder == owner { token } else { token + 1 };
@@ -146,16 +159,19 @@ impl Journal {
     ) -> Result<Claims, JournalError> {
         match self.claim(fence, instance, ids.clone()).await {
             Err(err) if keeps_back(&err) => tracing::warn!(error = %err, "entries are claimed one by one"),
-            outcome => return outcome.map(|claimed| Claims { claimed, locked: Vec::new() }),
+            outcome => return outcome.map(|claimed| Claims { claimed, ..Claims::default() }),
         }
         let mut claims = Claims::default();
         for id in ids {
             match self.claim(fence, instance, vec![id.clone()]).await {
                 Ok(claimed) => claims.claimed.extend(claimed),
                 Err(err) if keeps_back(&err) => claims.locked.push(id),
-                // What was claimed before is ours to send; the error comes again if it is one for good.
                 Err(err) if claims.claimed.is_empty() => return Err(err),
-                Err(_) => break,
+                // What was claimed before is ours to send. The error comes again if it is one for good.
+                Err(_) => {
+                    claims.lost.push(id);
+                    break;
+                }
             }
             if claims.locked.len() >= LOCKED_MAX {
                 break;
@@ -224,32 +240,37 @@ impl Journal {
             .collect()
     }
 
-    /// Entries to be found out about: unknown ones, and those Submitting since before `submitting_before_us`; a page of them,
-    /// in order of id. One that cannot be read is logged and left out.
+    /// Entries to be found out about: unknown ones, and those that are Submitting and whose last attempt began `submitting_for`
+    /// ago, or lies ahead, by the SQL server's clock; a page of them, in order of id. One that cannot be read is logged and left out.
+    ///
+    /// That clock only keeps what has just begun out of the page. Whether a sender is abandoned is for the caller to observe.
     pub async fn unresolved(
         &self,
-        submitting_before_us: i64,
+        submitting_for: Duration,
         after: Option<&EntryId>,
         limit: i64,
     ) -> Result<Vec<Unresolved>, JournalError> {
         let sql = format!(
             "SELECT {COLUMNS}, {{now_ms}} AS now_ms, \
-             (SELECT MIN(started_us) FROM attempts a WHERE a.entry_id = entries.id) AS first_us, \
+             (SELECT MIN(started_us) FROM attempts a WHERE a.entry_id = entries.id) AS sql_us, \
+             (SELECT MIN(COALESCE(started_host_us, started_us)) FROM attempts a WHERE a.entry_id = entries.id) AS host_us, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id) AS attempts, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND (a.result IS NULL OR a.result NOT IN ({HARMLESS}))) \
              AS doubtful, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
              FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
-             AND (state = 'outcome_unknown' OR updated_us < ?) ORDER BY id LIMIT ?"
+             AND (state = 'outcome_unknown' OR NOT EXISTS (SELECT n FROM attempts a WHERE a.entry_id = entries.id \
+             AND a.started_us > {{now_ms}} * 1000 - ? AND a.started_us < {{now_ms}} * 1000 + ?)) ORDER BY id LIMIT ?"
         );
+        let submitting_us = i64::try_from(submitting_for.as_micros()).unwrap_or(i64::MAX).min(SUBMITTING_US_MAX);
         let after = after.map_or("", EntryId::as_str);
-        let rows = self.db.query(&sql, params![after, submitting_before_us, limit]).await?;
+        let rows = self.db.query(&sql, params![after, submitting_us, submitting_us, limit]).await?;
         let readable = rows.iter().filter_map(|row| Entry::read_or_complain(row).map(|entry| (row, entry)));
         readable
             .map(|(row, entry)| {
                 Ok(Unresolved {
                     entry,
-                    first_attempt_age_ms: u64::try_from(age_ms(row, "first_us")?).unwrap_or(0),
+                    first_attempt_age_ms: ages(row)?.map_or(0, Ages::longest),
                     attempts: row.get("attempts")?,
                     doubtful: row.get("doubtful")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
@@ -299,7 +320,7 @@ async fn claim_in(
             claimed.push(id.clone());
         }
     }
-    let entries = work.store(tx, &fence.owner, now_us()).await?;
+    let entries = work.store(tx, &fence.owner).await?;
     let mut out = Vec::with_capacity(claimed.len());
     for id in claimed {
         let attempt = begin_attempt(tx, fence, instance, &id, Alone::Queued).await?;

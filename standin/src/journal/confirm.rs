@@ -9,8 +9,8 @@ use schemas::money::Currency;
 use sha2::{Digest, Sha256};
 use sql::{Tx, Value, params, placeholders};
 
+use super::breaks::{FREED, FreedRow, keep_break};
 use super::record::{COLUMNS, Entry, EntryId, KEYS_PER_STATEMENT, Leg, legs_of};
-use super::transitions::now_us;
 use super::workset::WorkSet;
 use super::{FactSheet, Journal, JournalError};
 
@@ -78,7 +78,7 @@ impl Journal {
     ) -> Result<Confirmed, JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
         let seen = seen.as_slice();
-        let booked = self.entries_of(tx, seen).await?;
+        let (booked, freed) = self.entries_of(tx, seen).await?;
         let concerned: BTreeSet<&String> = changed_accounts.iter().chain(seen.iter().map(|row| &row.account)).collect();
         let holding = accounts_holding(tx, &concerned.into_iter().collect::<Vec<_>>()).await?;
         if booked.is_empty() && holding.is_empty() && seen.is_empty() {
@@ -89,6 +89,9 @@ impl Journal {
         work.release_stored(tx, &facts).await?;
         let mut confirmed = Confirmed::default();
         for row in seen {
+            if freed.contains(&(row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone())) {
+                continue;
+            }
             let finding = match booked.get(&row.core_ref) {
                 Some(id) if unreadable.contains(id) => Some(UNREADABLE),
                 Some(id) => see(&mut work, id, row)?,
@@ -102,7 +105,7 @@ impl Journal {
             }
         }
         for id in booked.values().collect::<BTreeSet<_>>().into_iter().filter(|id| !unreadable.contains(id)) {
-            if work.legs(id).all(|leg| leg.row_key.is_some()) {
+            if work.all_legs_seen(id) {
                 let before = work.entry(id)?.state;
                 work.weigh_in(id, Evidence::AllLegsSeen)?;
                 confirmed.entries += usize::from(before != work.entry(id)?.state);
@@ -110,7 +113,7 @@ impl Journal {
         }
         // The numbers that this batch brought, by the balances of every account that is concerned.
         work.release_absorbed(&facts)?;
-        work.store(tx, ACTOR, now_us()).await?;
+        work.store(tx, ACTOR).await?;
         Ok(confirmed)
     }
 
@@ -137,22 +140,32 @@ impl Journal {
         Ok(found)
     }
 
-    /// Which entry each reference belongs to.
-    async fn entries_of(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<BTreeMap<String, EntryId>, JournalError> {
+    /// Which entry each reference belongs to, and which rows with such a reference a person has found not to be that entry's.
+    async fn entries_of(
+        &self,
+        tx: &mut Tx,
+        seen: &[LegSeen],
+    ) -> Result<(BTreeMap<String, EntryId>, BTreeSet<FreedRow>), JournalError> {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut freed) = (BTreeMap::new(), BTreeSet::new());
         for refs in refs.chunks(KEYS_PER_STATEMENT) {
-            let list = placeholders(refs.len());
-            let sql = format!("SELECT id, core_ref FROM entries WHERE core = ? AND core_ref IN ({list})");
-            let mut values = params![&*self.core];
+            let sql = format!(
+                "SELECT e.id AS id, e.core_ref AS core_ref, b.leg AS leg, b.row_key AS row_key FROM entries e \
+                 LEFT JOIN breaks b ON b.core_ref = e.core_ref AND b.settled_as = ? WHERE e.core = ? AND e.core_ref IN ({})",
+                placeholders(refs.len())
+            );
+            let mut values = params![FREED, &*self.core];
             values.extend(texts(refs));
             for row in tx.query(&sql, values).await? {
-                let id: String = row.get("id")?;
-                entries.insert(row.get("core_ref")?, EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?);
+                let (id, core_ref): (String, String) = (row.get("id")?, row.get("core_ref")?);
+                if let (Some(leg), Some(row_key)) = (row.get("leg")?, row.get("row_key")?) {
+                    freed.insert((core_ref.clone(), leg, row_key));
+                }
+                entries.insert(core_ref, EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?);
             }
         }
-        Ok(entries)
+        Ok((entries, freed))
     }
 
     /// The balances that are served of these accounts.
@@ -221,19 +234,23 @@ fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
     texts.iter().map(|text| text.as_ref().into()).collect()
 }
 
-/// Notes the row on its leg; answers what is wrong with it, if anything is.
-fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'static str>, JournalError> {
-    let leg: Option<Leg> = work.legs(id).find(|leg| leg.kind == row.kind).cloned();
-    let mismatch = match &leg {
+/// What is wrong with a row that is said to book one of these legs, if anything is.
+pub(super) fn difference<'a>(mut legs: impl Iterator<Item = &'a Leg>, row: &LegSeen) -> Option<&'static str> {
+    match legs.find(|leg| leg.kind == row.kind) {
         None => Some("the entry has no such leg"),
         Some(leg) if leg.account != row.account => Some("booked on another account"),
         Some(leg) if leg.amount_minor != row.amount_minor => Some("booked with another amount"),
         Some(leg) if leg.currency != row.currency.code() => Some("booked in another currency"),
         Some(leg) if leg.row_key.as_ref().is_some_and(|key| *key != row.row_key) => Some("booked twice"),
         Some(_) => None,
-    };
-    if let (None, Some(leg)) = (mismatch, &leg) {
-        work.see_leg(id, leg.leg, &row.row_key, row.posting_no);
+    }
+}
+
+/// Notes the row on its leg; answers what is wrong with it, if anything is.
+pub(super) fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'static str>, JournalError> {
+    let mismatch = difference(work.legs(id), row);
+    if mismatch.is_none() {
+        work.see_row(id, row);
     }
     // One leg is evidence enough: a queued entry must not be sent while its other leg is on its way.
     let unlawful = weigh(work.entry(id)?.state, Evidence::AllLegsSeen) == Verdict::Contradicts;
@@ -242,25 +259,4 @@ fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Option<&'stati
         work.contradict(id)?;
     }
     Ok(finding)
-}
-
-/// Keeps a finding once; answers whether it is new. `leg` and `row_key` are empty where it is about no row.
-pub(super) async fn keep_break(
-    tx: &mut Tx,
-    core_ref: &str,
-    leg: &str,
-    row_key: &str,
-    finding: &str,
-) -> Result<bool, JournalError> {
-    let known = "SELECT id FROM breaks WHERE core_ref = ? AND leg = ? AND row_key = ?";
-    if tx.query_opt(known, params![core_ref, leg, row_key]).await?.is_some() {
-        return Ok(false);
-    }
-    tracing::error!(core_ref, leg, finding, "the core's books and the journal disagree");
-    tx.exec(
-        "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding) VALUES (?, ?, ?, ?, ?, ?)",
-        params![EntryId::generate().as_str(), now_us(), core_ref, leg, row_key, finding],
-    )
-    .await?;
-    Ok(true)
 }

@@ -1,11 +1,11 @@
 //! What operators set live: the mode, the pause of the replay, a lane's stop; and the audit of all orders.
 
 use serde::{Deserialize, Serialize};
-use sql::{Tx, params};
+use sql::params;
 
 use super::record::EntryId;
-use super::transitions::now_us;
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, audit};
+
 const MODE: Control = Control { name: "mode", action: "mode.set" };
 const REPLAY: Control = Control { name: "replay", action: "replay.set" };
 /// Version of a control that nobody has set live.
@@ -33,19 +33,6 @@ pub enum ModeOrder {
     Normal,
 }
 
-/// One human action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuditRecord {
-    /// When, microseconds since 1970.
-    pub at_us: i64,
-    /// Which operator.
-    pub actor: String,
-    /// What was done.
-    pub action: String,
-    /// To what, and why.
-    pub detail: serde_json::Value,
-}
-
 impl Journal {
     /// What was ordered about the mode.
     pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
@@ -65,63 +52,6 @@ impl Journal {
     /// Pauses or resumes the replay, audited.
     pub async fn pause_replay(&self, actor: &str, paused: bool, why: &str) -> Result<(), JournalError> {
         self.set_control(actor, REPLAY, &paused, None, why).await
-    }
-
-    /// Clears the stop of an account's lane after a person has looked, audited. An account without a lane is
-    /// [`JournalError::NoSuchEntry`].
-    pub async fn clear_lane(&self, actor: &str, account: &str, why: &str) -> Result<(), JournalError> {
-        let (actor, account, why) = (actor.to_owned(), account.to_owned(), why.to_owned());
-        let id = EntryId::generate();
-        self.run(move |tx| {
-            let (id, actor, account, why) = (id.clone(), actor.clone(), account.clone(), why.clone());
-            Box::pin(async move {
-                let lock = "SELECT version FROM lanes WHERE account = ? FOR UPDATE";
-                if tx.query_opt(lock, params![&account]).await?.is_none() {
-                    return Err(JournalError::NoSuchEntry);
-                }
-                if is_done(tx, &id).await? {
-                    return Ok(());
-                }
-                tx.exec("UPDATE lanes SET stopped = 0, version = version + 1 WHERE account = ?", params![&account])
-                    .await?;
-                let detail = serde_json::json!({ "account": account, "why": why });
-                audit_as(tx, &id, &actor, "lane.clear", detail).await
-            })
-        })
-        .await
-    }
-
-    /// Keeps what a person orders elsewhere than in the journal, before it is done.
-    pub async fn audit_order(&self, actor: &str, action: &str, detail: serde_json::Value) -> Result<(), JournalError> {
-        let (id, actor, action) = (EntryId::generate(), actor.to_owned(), action.to_owned());
-        self.run(move |tx| {
-            let (id, actor, action, detail) = (id.clone(), actor.clone(), action.clone(), detail.clone());
-            Box::pin(async move {
-                match is_done(tx, &id).await? {
-                    true => Ok(()),
-                    false => audit_as(tx, &id, &actor, &action, detail).await,
-                }
-            })
-        })
-        .await
-    }
-
-    /// The newest human actions first.
-    pub async fn audit_trail(&self, limit: i64) -> Result<Vec<AuditRecord>, JournalError> {
-        let rows = self
-            .db
-            .query("SELECT at_us, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", params![limit])
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(AuditRecord {
-                    at_us: row.get("at_us")?,
-                    actor: row.get("actor")?,
-                    action: row.get("action")?,
-                    detail: serde_json::from_slice(row.get("detail")?).map_err(|_| JournalError::Corrupt("audit"))?,
-                })
-            })
-            .collect()
     }
 
     async fn control<T: for<'a> Deserialize<'a>>(&self, control: Control) -> Result<Option<T>, JournalError> {
@@ -151,7 +81,7 @@ impl Journal {
                 let lock = "SELECT version FROM controls WHERE name = ? FOR UPDATE";
                 let row = tx.query_one(lock, params![name]).await?;
                 // With the row locked, an earlier run of this very action is visible, should its commit have landed.
-                if is_done(tx, &id).await? {
+                if audit::is_done(tx, &id).await? {
                     return Ok(());
                 }
                 if version.is_some_and(|version| row.get("version") != Ok(version)) {
@@ -160,41 +90,11 @@ impl Journal {
                 tx.exec("UPDATE controls SET value = ?, version = version + 1 WHERE name = ?", params![bytes, name])
                     .await?;
                 let detail = serde_json::json!({ "to": json, "why": why });
-                audit_as(tx, &id, &actor, action, detail).await
+                audit::keep(tx, &id, &actor, action, "", detail).await
             })
         })
         .await
     }
-}
-
-/// Was this action audited, and so done, by an earlier run of its transaction? Somebody else's later one must stay.
-pub(super) async fn is_done(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
-    Ok(tx.query_opt("SELECT id FROM audit WHERE id = ?", params![id.as_str()]).await?.is_some())
-}
-
-/// Appends to the audit.
-pub(super) async fn audit(
-    tx: &mut Tx,
-    actor: &str,
-    action: &str,
-    detail: serde_json::Value,
-) -> Result<(), JournalError> {
-    audit_as(tx, &EntryId::generate(), actor, action, detail).await
-}
-
-pub(super) async fn audit_as(
-    tx: &mut Tx,
-    id: &EntryId,
-    actor: &str,
-    action: &str,
-    detail: serde_json::Value,
-) -> Result<(), JournalError> {
-    tx.exec(
-        "INSERT INTO audit (id, at_us, actor, action, detail) VALUES (?, ?, ?, ?, ?)",
-        params![id.as_str(), now_us(), actor, action, to_json(&detail)?],
-    )
-    .await?;
-    Ok(())
 }
 
 pub(super) fn from_json<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, JournalError> {

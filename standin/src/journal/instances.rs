@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use schemas::entry::Evidence;
-use sql::params;
+use sql::{Row, Tx, params};
 
-use super::attempts::{end_attempt, open_attempts, predecessors_attempts};
+use super::attempts::{AttemptKey, attempts_of_gone, end_attempt, open_attempts, predecessors_attempts};
 use super::record::EntryId;
 use super::transitions::now_us;
 use super::workset::WorkSet;
@@ -40,7 +40,7 @@ impl Journal {
                     let create = sql::Upsert::new("instances", columns, &["id"], sql::Policy::KeepExisting);
                     tx.upsert(create.row(params![&id, 0, 0])).await?;
                     tx.exec(
-                        "UPDATE instances SET boot = boot + 1, started_us = ? WHERE id = ?",
+                        "UPDATE instances SET boot = boot + 1, beats = beats + 1, started_us = ?, seen_us = {now_ms} * 1000 WHERE id = ?",
                         params![now_us(), &id],
                     )
                     .await?;
@@ -61,25 +61,129 @@ impl Journal {
             let instance = instance.clone();
             Box::pin(async move {
                 let abandoned = predecessors_attempts(tx, &instance).await?;
-                let ids: Vec<EntryId> = abandoned.iter().map(|(id, _)| id.clone()).collect();
-                if ids.is_empty() {
-                    return Ok(ids);
-                }
-                let mut work = WorkSet::lock(tx, &ids).await?;
-                // The predecessor's own last word may have come first.
-                let open = open_attempts(tx, &ids).await?;
-                let abandoned: Vec<_> = abandoned.into_iter().filter(|attempt| open.contains(attempt)).collect();
-                for (id, _) in &abandoned {
-                    work.weigh_in(id, Evidence::NoAnswer)?;
-                }
-                work.store(tx, &instance.to_string(), now_us()).await?;
-                // After lanes and entries, as everywhere.
-                for (id, n) in &abandoned {
-                    end_attempt(tx, id, *n, "sender_gone").await?;
-                }
-                Ok(abandoned.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().collect())
+                end_abandoned(tx, abandoned, &instance.to_string(), "sender_gone").await
             })
         })
         .await
     }
+
+    /// Ends the attempts of instances that people declared gone. Again and again, for the same reason.
+    pub async fn end_attempts_of_gone(&self, actor: &Instance) -> Result<Vec<EntryId>, JournalError> {
+        let actor = actor.to_string();
+        self.run(move |tx| {
+            let actor = actor.clone();
+            Box::pin(async move {
+                let mut abandoned = Vec::new();
+                for row in tx.query("SELECT id, gone_boot FROM instances WHERE gone_boot > 0", Vec::new()).await? {
+                    abandoned.extend(attempts_of_gone(tx, row.get("id")?, row.get("gone_boot")?).await?);
+                }
+                end_abandoned(tx, abandoned, &actor, DECLARED_GONE).await
+            })
+        })
+        .await
+    }
+
+    /// Leaves a sign of life. An instance that was declared gone, or whose identity another process holds, leaves none and must
+    /// stop at once: others take its attempts for ended.
+    pub async fn beat(&self, instance: &Instance) -> Result<Life, JournalError> {
+        let sql = "UPDATE instances SET beats = beats + 1, seen_us = {now_ms} * 1000 \
+             WHERE id = ? AND boot = ? AND gone_boot < boot";
+        let beaten = self.db.exec(sql, params![&instance.id, instance.boot]).await?;
+        Ok(if beaten == 1 { Life::Current } else { Life::Over })
+    }
+
+    /// Every identity there ever was, in order of id, after this one.
+    pub async fn instances(&self, after: &str, limit: i64) -> Result<Vec<InstanceRecord>, JournalError> {
+        let sql = "SELECT id, boot, beats, started_us, seen_us, gone_boot, {now_ms} AS now_ms, \
+             (SELECT COUNT(*) FROM attempts a WHERE a.owner = instances.id AND a.ended_us IS NULL) AS open_attempts \
+             FROM instances WHERE id > ? ORDER BY id LIMIT ?";
+        let rows = self.db.query(sql, params![after, limit]).await?;
+        rows.iter().map(InstanceRecord::read).collect()
+    }
+
+    /// The identity of this name.
+    pub async fn instance(&self, id: &str) -> Result<Option<InstanceRecord>, JournalError> {
+        let sql = "SELECT id, boot, beats, started_us, seen_us, gone_boot, {now_ms} AS now_ms, \
+             (SELECT COUNT(*) FROM attempts a WHERE a.owner = instances.id AND a.ended_us IS NULL) AS open_attempts \
+             FROM instances WHERE id = ?";
+        self.db.query(sql, params![id]).await?.first().map(InstanceRecord::read).transpose()
+    }
+}
+
+/// How an attempt ended whose instance was declared gone.
+pub(super) const DECLARED_GONE: &str = "declared_gone";
+
+/// Whether a process still holds its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    Current,
+    /// It was declared gone, or a later process holds the identity.
+    Over,
+}
+
+/// An identity as its row tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRecord {
+    /// Which.
+    pub id: String,
+    /// Its newest holder.
+    pub boot: i64,
+    /// Signs of life so far.
+    pub beats: i64,
+    /// When the newest holder started, microseconds since 1970.
+    pub started_us: i64,
+    /// How long ago the last sign of life was, by the SQL server's clock; `None`: there was none.
+    pub seen_ago_ms: Option<i64>,
+    /// Holders up to this one were declared gone; 0: none.
+    pub gone_boot: i64,
+    /// Attempts that nobody has ended.
+    pub open_attempts: i64,
+}
+
+impl InstanceRecord {
+    fn read(row: &Row) -> Result<Self, JournalError> {
+        let (seen_us, now_ms): (i64, i64) = (row.get("seen_us")?, row.get("now_ms")?);
+        Ok(Self {
+            id: row.get("id")?,
+            boot: row.get("boot")?,
+            beats: row.get("beats")?,
+            started_us: row.get("started_us")?,
+            seen_ago_ms: (seen_us > 0).then(|| now_ms.saturating_sub(seen_us / 1_000)),
+            gone_boot: row.get("gone_boot")?,
+            open_attempts: row.get("open_attempts")?,
+        })
+    }
+
+    /// Is its newest holder declared gone?
+    pub fn is_gone(&self) -> bool {
+        self.gone_boot >= self.boot
+    }
+}
+
+/// Ends attempts whose senders are gone; the outcomes of their entries are unknown. Answers the entries.
+pub(super) async fn end_abandoned(
+    tx: &mut Tx,
+    abandoned: Vec<AttemptKey>,
+    actor: &str,
+    result: &str,
+) -> Result<Vec<EntryId>, JournalError> {
+    let ids: BTreeSet<EntryId> = abandoned.iter().map(|(id, _)| id.clone()).collect();
+    let ids: Vec<EntryId> = ids.into_iter().collect();
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let mut work = WorkSet::lock(tx, &ids).await?;
+    // The sender's own last word may have come first.
+    let open = open_attempts(tx, &ids).await?;
+    let abandoned: Vec<_> = abandoned.into_iter().filter(|attempt| open.contains(attempt)).collect();
+    for (id, _) in &abandoned {
+        work.weigh_in(id, Evidence::NoAnswer)?;
+    }
+    work.store(tx, actor).await?;
+    // After lanes and entries, as everywhere.
+    for (id, n) in &abandoned {
+        end_attempt(tx, id, *n, result).await?;
+    }
+    Ok(abandoned.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().collect())
 }

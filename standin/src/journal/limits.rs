@@ -2,9 +2,9 @@
 
 use sql::{Policy, Tx, Upsert, params};
 
-use super::controls::{Control, SEEDED, audit_as, from_json, to_json};
+use super::controls::{Control, SEEDED, from_json, to_json};
 use super::record::EntryId;
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, audit};
 use crate::rules::{Limits, Rulebook, Rules};
 
 /// The limits in force.
@@ -14,12 +14,14 @@ const RULES: &str = "rules";
 const LIMITS_BEFORE_CURRENCIES: &str = "limits";
 const COLUMNS: &[&str] = &["name", "value", "version"];
 
-/// What is in force, read inside an admission's own transaction. Without limits nothing is accepted.
-pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
-    let sql = "SELECT name, value, version FROM controls WHERE name IN (?, ?)";
-    let mut book = Rulebook::default();
+/// What is in force, and the SQL server's now in microseconds, read inside an admission's own transaction. Without limits nothing is
+/// accepted.
+pub(super) async fn rulebook(tx: &mut Tx) -> Result<(Rulebook, i64), JournalError> {
+    let sql = "SELECT name, value, version, {now_ms} AS now_ms FROM controls WHERE name IN (?, ?)";
+    let (mut book, mut now_us) = (Rulebook::default(), 0);
     for row in tx.query(sql, params![LIMITS.name, RULES]).await? {
         let name: &str = row.get("name")?;
+        now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
         if name == RULES {
             book.rules = from_json(row.get("value")?)?;
         } else {
@@ -27,7 +29,7 @@ pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
             book.limits_version = row.get("version")?;
         }
     }
-    Ok(book)
+    Ok((book, now_us))
 }
 
 impl Journal {
@@ -105,5 +107,5 @@ async fn supersede_outdated(tx: &mut Tx, limits: &[u8], supersede: Option<i64>) 
     }
     let detail = serde_json::json!({ "from": from_json::<serde_json::Value>(&value)?,
         "to": from_json::<serde_json::Value>(limits)? });
-    audit_as(tx, &EntryId::generate(), "configuration", "limits.supersede", detail).await
+    audit::keep(tx, &EntryId::generate(), "configuration", "limits.supersede", "", detail).await
 }

@@ -5,19 +5,23 @@
 
 mod admit;
 mod attempts;
+mod audit;
 mod batch;
+mod breaks;
 mod claim;
 mod confirm;
 mod controls;
-mod decide;
 mod instances;
 mod lanes;
 mod limits;
+mod links;
 mod lookup;
+mod orders;
 mod overdue;
 mod ready;
 mod record;
 mod schema;
+mod stopped;
 mod transitions;
 mod workset;
 
@@ -29,16 +33,19 @@ use sql::{Again, BoxFuture, Db, Tx};
 use tokio::sync::Semaphore;
 
 pub use admit::{Admitted, Write};
+pub use audit::AuditRecord;
 pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Claims, Fence, OpenAttempt, Unresolved};
 pub use confirm::{Confirmed, LegSeen};
-pub use controls::{AuditRecord, ModeOrder};
-pub use decide::Intervention;
-pub use instances::Instance;
+pub use controls::ModeOrder;
+pub use instances::{Instance, InstanceRecord, Life};
+pub use links::PostingRow;
 pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
+pub use orders::{Act, Approval, ApprovalState, Done, Fenced, Grounds, Objection, Order, OrderKind};
 pub use overdue::{Backlog, Unconfirmed};
 pub use record::{Entry, EntryId, Transfer};
 pub use schema::MIGRATIONS;
+pub use stopped::StoppedLane;
 pub use transitions::{Change, Moved};
 
 use crate::admission::AccountFacts;
@@ -85,6 +92,12 @@ pub enum JournalError {
         /// As they are stored.
         value: String,
     },
+    /// An order is not carried out.
+    #[error(transparent)]
+    Objected(#[from] Objection),
+    /// A person declared this instance gone: it must send nothing.
+    #[error("this instance was declared gone")]
+    DeclaredGone,
     /// Not what the caller had read before.
     #[error("somebody changed it meanwhile")]
     Changed,
@@ -104,6 +117,11 @@ impl JournalError {
             JournalError::Lost(_) => true,
             _ => false,
         }
+    }
+
+    /// The same will fail however often it is tried: what is stored, or what was asked, is wrong.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, JournalError::Corrupt(_) | JournalError::Malformed(_) | JournalError::NoSuchEntry)
     }
 
     /// COMMIT was sent and its answer is lost.
@@ -155,6 +173,15 @@ impl FactSheet {
 pub trait Facts: Send + Sync + 'static {
     /// Reads these accounts inside `tx`.
     fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>>;
+
+    /// The core's rows of these numbers, as far as they have come; none where nothing keeps them.
+    fn postings<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        _postings: &'t [String],
+    ) -> BoxFuture<'t, Result<Vec<PostingRow>, sql::Error>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// Handle to the journal; cloning is cheap.

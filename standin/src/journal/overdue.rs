@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemas::entry::EntryState;
 use sql::params;
 
-use super::confirm::keep_break;
+use super::breaks::keep_break;
 use super::record::{COLUMNS, Entry, EntryId, state_of};
 use super::{Journal, JournalError};
 
@@ -19,7 +19,7 @@ pub struct Backlog {
     pub oldest_open: Duration,
     /// Entries that evidence contradicts.
     pub contradicted: i64,
-    /// Findings of the change data against the journal.
+    /// Findings of the change data against the journal that nobody has settled.
     pub breaks: i64,
 }
 
@@ -66,7 +66,7 @@ impl Journal {
             Ok(self.db.query(sql, Vec::new()).await?.first().map_or(Ok(0), |row| row.get("n"))?)
         };
         backlog.contradicted = count("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1").await?;
-        backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks").await?;
+        backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks WHERE settled_us IS NULL").await?;
         Ok(backlog)
     }
 

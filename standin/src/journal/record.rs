@@ -209,15 +209,17 @@ pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, Jo
     Ok(legs)
 }
 
-/// These entries, locked; `ids` are in order, and so are the locks.
-pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Entry>, JournalError> {
-    let mut entries = Vec::new();
+/// These entries, locked, and the SQL server's now in microseconds; `ids` are in order, and so are the locks.
+pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<(Vec<Entry>, i64), JournalError> {
+    let (mut entries, mut now_us) = (Vec::new(), 0);
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
         let list = placeholders(ids.len());
-        let sql = format!("SELECT {COLUMNS} FROM entries WHERE id IN ({list}) ORDER BY id FOR UPDATE");
+        let sql =
+            format!("SELECT {COLUMNS}, {{now_ms}} AS now_ms FROM entries WHERE id IN ({list}) ORDER BY id FOR UPDATE");
         for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+            now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
             entries.push(Entry::read(&row)?);
         }
     }
-    Ok(entries)
+    Ok((entries, now_us))
 }

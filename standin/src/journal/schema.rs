@@ -12,6 +12,29 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, statements: THIRD },
     Migration { version: 4, statements: FOURTH },
     Migration { version: 5, statements: FIFTH },
+    Migration { version: 6, statements: PEOPLE },
+];
+
+/// What people order: grounds beside each entry, four eyes, postings keyed by hand, settled breaks, instances that are gone.
+const PEOPLE: &[&str] = &[
+    "ALTER TABLE audit ADD COLUMN subject {text:64}",
+    "CREATE INDEX audit_by_subject ON audit (subject, id)",
+    "CREATE TABLE approvals (id {text:32} NOT NULL, asked_by {text:64} NOT NULL, asked_ms {int} NOT NULL, \
+     expires_ms {int} NOT NULL, action {text:64} NOT NULL, subject {text:64} NOT NULL, basis {text:255} NOT NULL, \
+     body {blob} NOT NULL, state {text:16} NOT NULL, decided_by {text:64}, decided_ms {int}, deed {text:32}, PRIMARY KEY (id))",
+    "CREATE INDEX approvals_by_state ON approvals (state, id)",
+    // A posting stands for one entry at most; `seen` once its row has come.
+    "CREATE TABLE links (core {text:32} NOT NULL, posting {text:128} NOT NULL, entry_id {text:32} NOT NULL, \
+     at_us {int} NOT NULL, seen {int} NOT NULL, PRIMARY KEY (core, posting))",
+    "CREATE INDEX links_by_seen ON links (core, seen, posting)",
+    "CREATE INDEX links_by_entry ON links (entry_id)",
+    "ALTER TABLE breaks ADD COLUMN settled_us {int}",
+    "ALTER TABLE breaks ADD COLUMN settled_as {text:16}",
+    // Holders up to `gone_boot` were declared gone; boots count from 1.
+    "ALTER TABLE instances ADD COLUMN beats {int} NOT NULL DEFAULT 0",
+    "ALTER TABLE instances ADD COLUMN seen_us {int} NOT NULL DEFAULT 0",
+    "ALTER TABLE instances ADD COLUMN gone_boot {int} NOT NULL DEFAULT 0",
+    "CREATE INDEX lanes_by_stopped ON lanes (stopped)",
 ];
 
 /// What alerts count, without reading every entry there ever was.

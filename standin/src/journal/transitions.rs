@@ -101,15 +101,21 @@ impl Journal {
         .await
     }
 
-    /// Marks an entry as answered "accepted, processing" while its first attempt is still under way.
+    /// Marks an entry as answered "accepted, processing" while its first attempt is still under way. It is a promise, so stand-in's
+    /// rules are asked: if they decline, the entry stays as it is ([`LanePlace::Direct`]), and nothing may be promised.
+    ///
+    /// [`LanePlace::Direct`]: crate::lane::LanePlace::Direct
     pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
-        let (actor, id) = (actor.to_owned(), id.clone());
+        let (facts, actor, id) = (self.facts.clone(), actor.to_owned(), id.clone());
         self.run_outcome(move |tx| {
-            let (actor, id) = (actor.clone(), id.clone());
+            let (facts, actor, id) = (facts.clone(), actor.clone(), id.clone());
             Box::pin(async move {
                 let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
-                work.mark_ordered(&id)?;
-                let mut entries = work.store(tx, &actor, now_us()).await?;
+                let (sheet, book) = work.facts_for(tx, &*facts, std::slice::from_ref(&id)).await?;
+                if work.may_promise(&id, &sheet, &book)? {
+                    work.mark_ordered(&id)?;
+                }
+                let mut entries = work.store(tx, &actor).await?;
                 entries.remove(&id).ok_or(JournalError::NoSuchEntry)
             })
         })
@@ -138,7 +144,7 @@ async fn record_in(
             }
         };
         let (evidence, reason) = match (&sheet, heard) {
-            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, now_us())?,
+            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book)?,
             // The code of a refusal that does not settle the entry is no reason of the entry's.
             (_, evidence) if evidence != change.evidence => (evidence, None),
             (_, evidence) => (evidence, change.reason.clone()),
@@ -153,7 +159,7 @@ async fn record_in(
         verdicts.push(verdict);
     }
     work.release_by(tx, facts).await?;
-    let entries = work.store(tx, actor, now_us()).await?;
+    let entries = work.store(tx, actor).await?;
     changes
         .iter()
         .zip(verdicts)
@@ -164,7 +170,7 @@ async fn record_in(
         .collect()
 }
 
-/// Wall clock for stamps that people read; nothing is decided by it.
+/// This host's wall clock: for stamps that people read, and as the second of the two in [`crate::clock::Ages`].
 pub(super) fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }

@@ -1,5 +1,6 @@
 //! The entries, legs and lanes that one transaction changes: locked in order, changed in memory by the pure functions, written once.
 
+mod people;
 mod release;
 mod store;
 
@@ -21,11 +22,13 @@ pub(super) struct WorkSet {
     lanes: LockedLanes,
     entries: BTreeMap<EntryId, Touched<Entry>>,
     legs: BTreeMap<EntryId, Vec<Touched<Leg>>>,
-    /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting.
-    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+    /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting, `None` = it counts again.
+    released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
     log: Vec<(EntryId, i64, EntryState, &'static str)>,
     /// What new decisions about entries rested on.
     decisions: BTreeMap<EntryId, Vec<u8>>,
+    /// The SQL server's now, as the entries were locked: what is stamped, and how old data are, whichever host asks.
+    now_us: i64,
 }
 
 struct Touched<T> {
@@ -56,13 +59,21 @@ impl WorkSet {
         let accounts: BTreeSet<String> =
             touched.into_iter().map(|leg| leg.account).chain(further.iter().cloned()).collect();
         let lanes = LockedLanes::lock(tx, accounts).await?;
-        let entries = lock_entries(tx, ids).await?;
+        let (entries, now_us) = lock_entries(tx, ids).await?;
         let mut legs: BTreeMap<EntryId, Vec<Touched<Leg>>> = BTreeMap::new();
         for leg in legs_of(tx, ids).await? {
             legs.entry(leg.entry_id.clone()).or_default().push(Touched::new(leg));
         }
         let entries = entries.into_iter().map(|entry| (entry.id.clone(), Touched::new(entry))).collect();
-        Ok(Self { lanes, entries, legs, released: BTreeMap::new(), log: Vec::new(), decisions: BTreeMap::new() })
+        Ok(Self {
+            lanes,
+            entries,
+            legs,
+            released: BTreeMap::new(),
+            log: Vec::new(),
+            decisions: BTreeMap::new(),
+            now_us,
+        })
     }
 
     pub(super) fn entry(&self, id: &EntryId) -> Result<&Entry, JournalError> {
@@ -123,7 +134,7 @@ impl WorkSet {
             }
             if !to.0.holds() && !leg.released {
                 leg.released = true;
-                self.released.insert((id.clone(), leg.leg), Vec::new());
+                self.released.insert((id.clone(), leg.leg), Some(Vec::new()));
             }
         }
         Ok(())
@@ -142,6 +153,12 @@ impl WorkSet {
             self.lanes.get_mut(&leg.now.account)?.stopped = true;
         }
         Ok(())
+    }
+
+    /// Would stand-in accept an entry whose first attempt is under way? Then "accepted" may be promised.
+    pub(super) fn may_promise(&self, id: &EntryId, facts: &FactSheet, book: &Rulebook) -> Result<bool, JournalError> {
+        let (decision, _) = readmit(self.entry(id)?, facts, book, &self.lanes, self.now_us)?;
+        Ok(!matches!(decision, Decision::Decline(_)))
     }
 
     /// An entry that was answered "accepted" while its first attempt was under way joins the order of its lanes now.
@@ -164,13 +181,12 @@ impl WorkSet {
         id: &EntryId,
         facts: &FactSheet,
         book: &Rulebook,
-        now_us: i64,
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
         if entry.ordered || entry.state != EntryState::Submitting {
             return Ok((Evidence::NotSent, None));
         }
-        let (decision, kept) = readmit(entry, facts, book, &self.lanes, now_us)?;
+        let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         self.decisions.insert(id.clone(), kept);
         match decision {
             Decision::Decline(reason) => Ok((Evidence::Decline, Some(reason.code().to_owned()))),
@@ -221,7 +237,7 @@ impl WorkSet {
         let accounts: BTreeSet<String> =
             ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
         let accounts: Vec<String> = accounts.into_iter().collect();
-        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?))
+        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?.0))
     }
 }
 
@@ -230,8 +246,10 @@ fn despite_booked_leg(evidence: Evidence, verdict: Verdict) -> Verdict {
     match evidence {
         // "It was not posted": the books say otherwise.
         Evidence::NotSent | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => Verdict::Contradicts,
-        // What is booked is neither sent nor taken back.
-        Evidence::ReplayAttempt | Evidence::Cancel => Verdict::Forbidden,
+        // What is booked is neither sent nor taken back nor given up: its hold ends with its balance.
+        Evidence::ReplayAttempt | Evidence::Cancel | Evidence::WriteOff | Evidence::Forced | Evidence::Linked => {
+            Verdict::Forbidden
+        }
         _ => verdict,
     }
 }

@@ -1,10 +1,12 @@
 //! The replayer's side: fences, claims in lane order, attempts before bytes.
 
+use std::time::Duration;
+
 use std::collections::BTreeSet;
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Change, Entry, EntryId, Fence, Instance, Intervention, JournalError};
+use standin::journal::{Act, Change, Entry, EntryId, Fence, Grounds, Instance, JournalError};
 
 use crate::support::*;
 
@@ -75,7 +77,7 @@ on_every_engine! {
         assert_eq!(bank.state(&entry).await, Queued);
 
         bank.journal.release_fence(&first).await.unwrap();
-        assert_eq!(bank.journal.hold_fence("replay", &mine, 1).await.unwrap(), None, "a stale owner releases nothing");
+        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap(), None, "a stale owner releases nothing");
         bank.journal.release_fence(&taken).await.unwrap();
         assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap().token, taken.token + 1);
     }
@@ -110,7 +112,7 @@ on_every_engine! {
             let entry = bank.queued("a", "b", 100).await;
             let (canceller, replayer, fence) = (bank.clone(), bank.clone(), fence.clone());
             let id = entry.id.clone();
-            let cancel = tokio::spawn(async move { canceller.journal.decide("anna", &id, Intervention::Cancel, None).await });
+            let cancel = tokio::spawn(async move { canceller.journal.cancel("anna", &id).await });
             let id = entry.id.clone();
             let claim = tokio::spawn(async move {
                 if round % 2 == 0 {
@@ -138,11 +140,11 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 100).await;
         for _ in 0..2 {
-            let cancelled = bank.journal.decide("op", &entry.id, Intervention::Cancel, Some("asked by phone".into())).await.unwrap();
+            let cancelled = bank.order(Act::Cancel { entry: entry.id.clone() }, Grounds::because("asked by phone")).await.unwrap();
             assert_eq!(cancelled.state, Cancelled);
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
-        assert!(matches!(bank.journal.decide("op", &EntryId::generate(), Intervention::Cancel, None).await, Err(JournalError::NoSuchEntry)));
+        assert!(matches!(bank.journal.cancel("op", &EntryId::generate()).await, Err(JournalError::NoSuchEntry)));
     }
 
     async fn a_resend_is_another_attempt_and_its_end_says_when_all_have_ended(bank) {
@@ -151,7 +153,7 @@ on_every_engine! {
         let fence = bank.fence().await;
         assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None, "still Submitting");
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
-        let look = async || bank.journal.unresolved(0, None, 10).await.unwrap().pop().unwrap();
+        let look = async || bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
         assert!(!look().await.ended, "nobody ended attempt 1");
         bank.journal.end_own_attempt(&entry.id, 1, "not_recorded").await.unwrap();
         let unresolved = look().await;
@@ -169,7 +171,7 @@ on_every_engine! {
         assert_eq!(moved.entry.state, OutcomeUnknown);
         assert!(look().await.ended);
         bank.record(posted(&entry, &[])).await;
-        assert!(bank.journal.unresolved(0, None, 10).await.unwrap().is_empty());
+        assert!(bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
         assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None);
     }
 
@@ -295,7 +297,7 @@ on_every_engine! {
         let claims = bank.journal.claim_free(&fence, &bank.instance, ids(&[&broken, &good])).await.unwrap();
         assert_eq!((claims.claimed[0].entry.id.clone(), claims.locked), (good.id.clone(), ids(&[&broken])));
         bank.db.exec("UPDATE entries SET state = 'outcome_unknown'", vec![]).await.unwrap();
-        let unresolved = bank.journal.unresolved(0, None, 10).await.unwrap();
+        let unresolved = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!(unresolved.into_iter().map(|u| u.entry.id).collect::<Vec<_>>(), ids(&[&good]));
         bank.db.exec("UPDATE entries SET state = 'posted'", vec![]).await.unwrap();
         bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![now_us() + 10_000_000]).await.unwrap();
@@ -311,10 +313,54 @@ on_every_engine! {
 
     async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
         bank.two_accounts().await;
-        let entry = bank.direct("a", "b", 500).await;
-        assert!(bank.journal.unresolved(entry.updated_us, None, 10).await.unwrap().is_empty());
-        let late = bank.journal.unresolved(entry.updated_us + 1, None, 10).await.unwrap();
+        bank.direct("a", "b", 500).await;
+        assert!(bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
+        let late = bank.journal.unresolved(Duration::ZERO, None, 10).await.unwrap();
         assert_eq!((late.len(), late[0].ended), (1, false));
+    }
+
+    async fn a_stamp_that_lies_ahead_after_the_clock_was_set_back_hides_no_entry(bank) {
+        bank.two_accounts().await;
+        bank.direct("a", "b", 500).await;
+        let hour = Duration::from_secs(3_600);
+        assert!(bank.journal.unresolved(hour, None, 10).await.unwrap().is_empty());
+        bank.db.exec("UPDATE attempts SET started_us = started_us + 7200000000", vec![]).await.unwrap();
+        assert_eq!(bank.journal.unresolved(hour, None, 10).await.unwrap().len(), 1);
+    }
+
+    async fn the_first_attempt_is_as_old_as_the_clock_says_that_says_longest(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        // One clock was set back by an hour since its stamp, by the other a minute has passed; then the other way round.
+        for [sql, host] in [["+ 3600000000", "- 60000000"], ["- 3660000000", "+ 3660000000"]] {
+            let sql = format!("UPDATE attempts SET started_us = started_us {sql}, started_host_us = started_host_us {host}");
+            bank.db.exec(&sql, vec![]).await.unwrap();
+            let age_ms = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap()[0].first_attempt_age_ms;
+            assert!((60_000..3_600_000).contains(&age_ms), "{sql}: {age_ms}");
+        }
+    }
+
+    async fn a_person_sends_again_only_when_both_clocks_say_that_the_last_request_is_over(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        bank.record(Change::new(entry.id.clone(), Evidence::Unresolvable).because("outcome-unresolved")).await;
+        let retry = || {
+            bank.order_within(Act::Retry { entry: entry.id.clone() }, Grounds::because("not there"), 60_000)
+        };
+        bank.db.exec("UPDATE attempts SET ended_us = ended_us - 3600000000", vec![]).await.unwrap();
+        assert!(matches!(retry().await, Err(JournalError::AttemptRecent)), "the SQL server's clock alone was set on");
+        bank.db.exec("UPDATE attempts SET ended_host_us = ended_host_us - 3600000000", vec![]).await.unwrap();
+        assert_eq!(retry().await.unwrap().state, Queued);
+    }
+
+    async fn a_fence_that_lies_further_ahead_than_it_is_held_was_taken_before_the_clock_was_set_back(bank) {
+        let other = Instance { id: "another".into(), boot: 1 };
+        bank.journal.hold_fence("replay", &other, 10_000).await.unwrap().unwrap();
+        assert_eq!(bank.journal.hold_fence("replay", &bank.instance, 10_000).await.unwrap(), None);
+        bank.db.exec("UPDATE fences SET until_ms = until_ms + 3600000", vec![]).await.unwrap();
+        assert!(bank.journal.hold_fence("replay", &bank.instance, 10_000).await.unwrap().is_some());
     }
 }
 

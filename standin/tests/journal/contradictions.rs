@@ -3,7 +3,7 @@
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
 use schemas::money::Currency;
-use standin::journal::{Change, Confirmed as Done, EntryId, Intervention, JournalError, LegSeen};
+use standin::journal::{Change, Confirmed as Done, EntryId, JournalError, LegSeen};
 
 use crate::support::*;
 
@@ -18,7 +18,7 @@ on_every_engine! {
                 _ => bank.queued(&from, &to, 50).await,
             };
             if state == Cancelled {
-                bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await.unwrap();
+                bank.journal.cancel("anna", &entry.id).await.unwrap();
             }
             let done = bank.apply(&[], &[debit_row(&entry, 1)]).await;
             assert_eq!(done, Done { entries: 0, breaks: 1 }, "{state}");
@@ -29,12 +29,12 @@ on_every_engine! {
             }
             if state == Queued {
                 for account in [&from, &to] {
-                    bank.journal.clear_lane("op", account, "too soon").await.unwrap();
+                    bank.clear(account, "too soon").await;
                 }
                 let fence = bank.fence().await;
                 assert!(bank.ready().await.is_empty(), "what is booked already is not sent, even past a cleared stop");
                 assert!(bank.claim(&fence, &[&entry]).await.is_empty());
-                let cancel = bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await;
+                let cancel = bank.journal.cancel("anna", &entry.id).await;
                 assert!(matches!(cancel, Err(JournalError::Forbidden(Queued))), "{cancel:?}");
             }
             bank.apply(&[], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
@@ -72,7 +72,7 @@ on_every_engine! {
         let fence = bank.fence().await;
         assert!(bank.claim(&fence, &[&behind]).await.is_empty());
         for account in ["a", "b"] {
-            bank.journal.clear_lane("op", account, "looked at it").await.unwrap();
+            bank.clear(account, "looked at it").await;
         }
         assert_eq!(bank.claim(&fence, &[&behind]).await.len(), 1);
     }
@@ -121,7 +121,7 @@ on_every_engine! {
             assert_eq!(bank.state(&entry).await, Confirmed);
             assert_eq!(bank.available("a").await, 100_000 - 100 * n);
             for account in ["a", "b"] {
-                bank.journal.clear_lane("op", account, "looked").await.unwrap();
+                bank.clear(account, "looked").await;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use sql::{BoxFuture, Db, Tx};
-use standin::journal::{Admissions, Admitted, Change, Intervention, JournalError};
+use standin::journal::{Act, Admissions, Admitted, Change, Grounds, JournalError};
 
 use crate::proxy::losing_commits;
 use crate::support::*;
@@ -142,12 +142,12 @@ on_every_engine! {
         lose();
         assert_eq!(far.first_attempt(&entry, Evidence::NotSent).await.entry.state, Queued);
         lose();
-        let cancelled = far.journal.decide("op", &entry.id, Intervention::Cancel, Some("asked".into())).await.unwrap();
+        let cancelled = far.order(Act::Cancel { entry: entry.id.clone() }, Grounds::because("asked")).await.unwrap();
         assert_eq!(cancelled.state, Cancelled);
         lose();
         far.journal.set_limits("op", &limits(), None, "why not").await.unwrap();
         lose();
-        far.journal.clear_lane("op", "a", "looked").await.unwrap();
+        far.clear("a", "looked").await;
         let trail = bank.journal.audit_trail(10).await.unwrap();
         let actions: Vec<&str> = trail.iter().map(|a| a.action.as_str()).collect();
         assert_eq!(actions, ["lane.clear", "limits.set", "entry.cancel"], "each human action once");
@@ -188,7 +188,7 @@ on_every_engine! {
                             bank.journal.record("test", None, vec![change]).await.unwrap();
                         }
                         Queued if round == 0 => {
-                            match bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await {
+                            match bank.journal.cancel("anna", &entry.id).await {
                                 Ok(_) | Err(JournalError::Forbidden(Submitting | Posted)) => {}
                                 Err(err) => panic!("{err}"),
                             }
@@ -284,7 +284,7 @@ on_every_engine! {
             other.apply(&[("c", 999, 1)], &[debit_row(&theirs, 1), credit_row(&theirs, 1)]).await;
             let fence = other.fence().await;
             other.claim(&fence, &[&queued]).await;
-            other.journal.decide("anna", &queued.id, Intervention::Cancel, None).await.unwrap();
+            other.journal.cancel("anna", &queued.id).await.unwrap();
         };
         tokio::time::timeout(std::time::Duration::from_secs(15), meanwhile).await.expect("it waited for a foreign lane");
         go_on.send(()).unwrap();

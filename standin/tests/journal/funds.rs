@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Admitted, Entry, Intervention};
+use standin::journal::{Admitted, Entry};
 use standin::rules::{Limits, Reason};
 
 use crate::support::*;
@@ -100,7 +100,7 @@ on_every_engine! {
         bank.journal.set_limits("op", &limited_to(1_500), None, "test").await.unwrap();
         let entry = bank.queued("a", "b", 1_000).await;
         assert_eq!(bank.available("a").await, 0);
-        bank.journal.decide("anna", &entry.id, Intervention::Cancel, None).await.unwrap();
+        bank.journal.cancel("anna", &entry.id).await.unwrap();
         assert_eq!(bank.available("a").await, 1_000);
         assert_eq!(
             bank.admit(transfer("a", "b", 501).away()).await.reason.as_deref(),

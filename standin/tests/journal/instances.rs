@@ -1,8 +1,13 @@
 //! Who sent what, and the proof that a sender is gone.
 
+use std::time::Duration;
+
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Change, Instance};
+use standin::journal::{
+    Act, Admitted, Change, Done, EntryId, Fenced, Grounds, Instance, InstanceRecord, JournalError, Life, Objection,
+    Order,
+};
 
 use crate::support::*;
 
@@ -19,7 +24,7 @@ on_every_engine! {
         assert_eq!(next.boot, 2);
         let now = bank.now(&direct).await;
         assert_eq!((now.state, now.ordered), (OutcomeUnknown, true));
-        let unresolved = bank.journal.unresolved(0, None, 10).await.unwrap();
+        let unresolved = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!((unresolved.len(), unresolved[0].ended), (1, true));
         assert_eq!(bank.state(&theirs).await, Submitting, "another identity's attempt goes on");
         assert!(bank.journal.own_open_attempts(&next).await.unwrap().is_empty());
@@ -71,5 +76,77 @@ on_every_engine! {
                 }
             }
         }
+    }
+}
+
+/// An order about `gateway-2` as it reads now.
+async fn declaration(bank: &Bank) -> Act {
+    let InstanceRecord { id, boot, beats, .. } = bank.journal.instance("gateway-2").await.unwrap().unwrap();
+    Act::DeclareGone { instance: id, boot, beats, fenced: Fenced::PoweredOff }
+}
+
+fn proof() -> Grounds {
+    Grounds { absence_proof: Some("powered off at the console".into()), ..Grounds::because("rack 7 burnt") }
+}
+
+on_every_engine! {
+    async fn an_instance_that_was_declared_gone_leaves_unknown_outcomes_and_takes_no_more_direct_writes(bank) {
+        bank.two_accounts().await;
+        let lost = bank.another("gateway-2").await;
+        let entry = lost.direct("a", "b", 500).await;
+        let fence = lost.fence().await;
+        bank.account("c", 10).await;
+        bank.account("d", 10).await;
+        let queued = bank.queued("c", "d", 1).await;
+        assert!(matches!(bank.give(declaration(&bank).await, Grounds::because("?")).await, Err(JournalError::Objected(_))));
+        let done = bank.give(declaration(&bank).await, proof()).await.unwrap();
+        assert_eq!(done, Done::AttemptsEnded(vec![entry.id.clone()]));
+        assert_eq!(bank.state(&entry).await, OutcomeUnknown);
+        assert!(bank.journal.unresolved(std::time::Duration::MAX, None, 10).await.unwrap()[0].ended, "the usual resolution may begin");
+        // It comes back: it gives no sign of life, begins no attempt, and its late word changes nothing.
+        assert_eq!(lost.journal.beat(&lost.instance).await.unwrap(), Life::Over);
+        let direct = lost.admissions.submit(transfer("c", "d", 1)).await;
+        assert!(direct.is_err() || matches!(direct, Ok(Admitted::Fresh(entry)) if entry.state == Queued));
+        let claimed = lost.journal.claim(&fence, &lost.instance, vec![queued.id.clone()]).await;
+        assert!(matches!(claimed, Err(JournalError::DeclaredGone)), "{claimed:?}");
+        assert_eq!(bank.state(&queued).await, Queued);
+        bank.first_attempt(&entry, Evidence::NotSent).await;
+        assert_eq!(bank.state(&entry).await, OutcomeUnknown);
+        // Its next life is another one.
+        let next = bank.journal.register_instance("gateway-2").await.unwrap();
+        assert_eq!(bank.journal.beat(&next).await.unwrap(), Life::Current);
+        assert_eq!(bank.claim(&bank.fence_after(&fence).await, &[&queued]).await.len(), 1);
+    }
+
+    async fn a_sign_of_life_after_the_look_stops_the_declaration(bank) {
+        bank.two_accounts().await;
+        let alive = bank.another("gateway-2").await;
+        let entry = alive.direct("a", "b", 500).await;
+        let order = declaration(&bank).await;
+        assert_eq!(alive.journal.beat(&alive.instance).await.unwrap(), Life::Current);
+        let refused = bank.give(order, proof()).await;
+        assert!(matches!(refused, Err(JournalError::Objected(Objection::Changed))), "{refused:?}");
+        assert_eq!(bank.state(&entry).await, Submitting, "nothing of it was done");
+        alive.direct("a", "b", 1).await;
+    }
+
+    async fn a_commit_of_a_gone_instance_that_lands_late_is_found_by_the_next_look(bank) {
+        bank.two_accounts().await;
+        let lost = bank.another("gateway-2").await;
+        let entry = lost.direct("a", "b", 500).await;
+        let order = Order { act: declaration(&bank).await, grounds: proof() };
+        let deed = EntryId::generate();
+        for _ in 0..2 {
+            bank.journal.give(&deed, "op", &order, 0).await.unwrap();
+        }
+        assert_eq!(bank.journal.audit_of("gateway-2", 10).await.unwrap().len(), 1);
+        // As if its transaction had read the instance's row before the declaration, and committed after it.
+        let late = "UPDATE attempts SET ended_us = NULL, result = NULL WHERE entry_id = ?";
+        bank.db.exec(late, sql::params![entry.id.as_str()]).await.unwrap();
+        assert_eq!(bank.journal.end_attempts_of_gone(&bank.instance).await.unwrap(), std::slice::from_ref(&entry.id));
+        assert!(bank.journal.end_attempts_of_gone(&bank.instance).await.unwrap().is_empty());
+        let list = bank.journal.instances("", 10).await.unwrap();
+        let list: Vec<_> = list.iter().map(|i| (i.id.as_str(), i.is_gone(), i.open_attempts)).collect();
+        assert_eq!(list, [("gateway-1", false, 0), ("gateway-2", true, 0)]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use schemas::money::Currency;
 use sql::{BoxFuture, Db, Tx, params, placeholders};
 use standin::admission::{AccountFacts, AccountStatus};
-use standin::journal::{AccountSheet, FactSheet, Facts};
+use standin::journal::{AccountSheet, FactSheet, Facts, PostingRow};
 
 pub const TABLES: &[sql::Migration] = &[sql::Migration {
     version: 1,
@@ -13,6 +13,8 @@ pub const TABLES: &[sql::Migration] = &[sql::Migration {
         "CREATE TABLE books (account {text:64} NOT NULL, customer {text:64} NOT NULL, currency {text:3} NOT NULL, \
          standing {text:8} NOT NULL, booked {int} NOT NULL, overdraft {int} NOT NULL, core_holds {int} NOT NULL, \
          last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, in_doubt {int}, PRIMARY KEY (account))",
+        "CREATE TABLE core_rows (posting {text:128} NOT NULL, account {text:64} NOT NULL, amount_minor {int} NOT NULL, \
+         currency {text:3} NOT NULL, posting_no {int}, core_ref {text:64}, PRIMARY KEY (posting))",
         "CREATE TABLE source (id {int} NOT NULL, as_of_us {int}, loaded {int} NOT NULL, PRIMARY KEY (id))",
     ],
 }];
@@ -56,6 +58,28 @@ impl Facts for Books {
                 hook(tx).await?;
             }
             Ok(sheet)
+        })
+    }
+
+    fn postings<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        postings: &'t [String],
+    ) -> BoxFuture<'t, Result<Vec<PostingRow>, sql::Error>> {
+        Box::pin(async move {
+            let sql = format!("SELECT * FROM core_rows WHERE posting IN ({})", placeholders(postings.len()));
+            let rows = tx.query(&sql, postings.iter().map(Into::into).collect()).await?;
+            let read = |row: &sql::Row| -> Result<PostingRow, sql::Error> {
+                Ok(PostingRow {
+                    posting: row.get("posting")?,
+                    account: row.get("account")?,
+                    amount_minor: row.get("amount_minor")?,
+                    currency: Currency::parse(row.get("currency")?).unwrap(),
+                    posting_no: row.get("posting_no")?,
+                    core_ref: row.get("core_ref")?,
+                })
+            };
+            rows.iter().map(read).collect()
         })
     }
 }

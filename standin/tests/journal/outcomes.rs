@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Entry, Intervention, JournalError};
+use standin::journal::{Act, Change, Entry, Grounds, JournalError};
 use standin::rules::Reason;
 
 use crate::support::*;
@@ -34,7 +34,7 @@ on_every_engine! {
 
     async fn whoever_was_told_accepted_is_not_declined_any_more(bank) {
         bank.two_accounts().await;
-        let entry = bank.direct("a", "b", 100_001).await;
+        let entry = bank.direct("a", "b", 100_000).await;
         let promised = bank.journal.mark_answered("test", &entry.id).await.unwrap();
         assert_eq!((promised.state, promised.ordered), (Submitting, true));
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
@@ -42,7 +42,28 @@ on_every_engine! {
         assert_eq!(again.version, promised.version);
         let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
         assert_eq!(moved.entry.state, Queued);
-        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_001, "used once");
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_000, "used once");
+    }
+
+    async fn what_stand_in_would_decline_is_not_promised_while_the_core_is_asked(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        let asked = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        assert_eq!((asked.state, asked.ordered, asked.version), (Submitting, false, entry.version));
+        assert_eq!(bank.first_attempt(&entry, Evidence::NotSent).await.entry.state, Declined, "nobody was told accepted");
+    }
+
+    async fn data_are_as_old_as_the_sql_server_says_whatever_the_gateways_clock(bank) {
+        bank.two_accounts().await;
+        const DAY_US: i64 = 86_400_000_000;
+        for as_of in [now_us() - 5 * DAY_US, now_us() + 5 * DAY_US] {
+            bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![as_of]).await.unwrap();
+            for slow_us in [0, 5 * DAY_US, -5 * DAY_US] {
+                let write = transfer("a", "b", 1).away();
+                let entry = bank.admit(standin::journal::Write { accepted_us: write.accepted_us - slow_us, ..write }).await;
+                assert_eq!((entry.state, entry.reason.as_deref()), (Declined, Some(Reason::DataTooOld.code())));
+            }
+        }
     }
 
     async fn two_that_were_not_sent_are_decided_one_after_the_other(bank) {
@@ -132,13 +153,14 @@ on_every_engine! {
         let behind = bank.queued("a", "c", 1).await;
         let elsewhere = bank.queued("c", "d", 1).await;
         assert_eq!(bank.ready().await, Vec::<standin::journal::EntryId>::new(), "c is behind a's entry");
-        let why = || Some("settled at the branch".to_owned());
+        let write_off = || Act::WriteOff { entry: entry.id.clone() };
+        let grounds = Grounds { risk_accepted_by: Some("the branch".into()), ..Grounds::because("settled at the branch") };
         for _ in 0..2 {
-            let gone = bank.journal.decide("op", &entry.id, Intervention::WriteOff, why()).await.unwrap();
+            let gone = bank.order(write_off(), grounds.clone()).await.unwrap();
             assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
         }
         assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
-        let again = bank.journal.decide("op", &entry.id, Intervention::Retry { request_lifetime_ms: 0 }, why()).await;
+        let again = bank.order(Act::Retry { entry: entry.id.clone() }, grounds).await;
         assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         let attempt = taken(&bank, &behind).await;
@@ -148,9 +170,9 @@ on_every_engine! {
     async fn a_parked_entry_is_sent_again_only_by_a_person_and_only_when_no_attempt_is_open(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        let retry_after = |request_lifetime_ms| {
-            let retry = Intervention::Retry { request_lifetime_ms };
-            bank.journal.decide("op", &entry.id, retry, Some("not in the core's books".into()))
+        let retry_after = async |request_lifetime_ms| {
+            let act = Act::Retry { entry: entry.id.clone() };
+            bank.order_within(act, Grounds::because("not in the core's books"), request_lifetime_ms).await
         };
         let retry = || retry_after(0);
         assert!(matches!(retry().await, Err(JournalError::Forbidden(Submitting))));

@@ -1,5 +1,7 @@
 //! A refusal ends its entry only when no other attempt can post.
 
+use std::time::Duration;
+
 use schemas::core::Enquiry;
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
@@ -80,7 +82,7 @@ on_every_engine! {
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(2)).await;
         assert_eq!(resend(&bank, &entry, 1).await, 3, "by an observer who knows of the first only");
         assert_eq!(bank.record(refused(&entry, 3)).await.entry.state, OutcomeUnknown);
-        let look = bank.journal.unresolved(i64::MAX, None, 10).await.unwrap().pop().unwrap();
+        let look = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
         assert_eq!((look.attempts, look.doubtful, look.ended), (3, 2, true), "the refused one posts nothing");
     }
 

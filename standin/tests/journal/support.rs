@@ -16,8 +16,8 @@ use schemas::money::Currency;
 use sql::{Db, params};
 use standin::admission::CoreBelief;
 use standin::journal::{
-    Admissions, Admitted, Change, Claimed, Confirmed, Entry, EntryId, Fence, Instance, Journal, JournalError, LegSeen,
-    Moved, Transfer, Write,
+    Act, Admissions, Admitted, Change, Claimed, Confirmed, Done, Entry, EntryId, Fence, Grounds, Instance, Journal,
+    JournalError, LegSeen, Moved, Order, Transfer, Write,
 };
 
 use standin::rules::Limits;
@@ -219,6 +219,12 @@ impl Bank {
         self.journal.hold_fence("replay", &self.instance, 60_000).await.unwrap().unwrap()
     }
 
+    /// The fence after its holder was lost.
+    pub async fn fence_after(&self, lost: &Fence) -> Fence {
+        self.journal.release_fence(lost).await.unwrap();
+        self.fence().await
+    }
+
     pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
         self.journal.claim(fence, &self.instance, ids).await.unwrap()
@@ -270,6 +276,43 @@ impl Bank {
     pub async fn held_against(&self, account: &str, version: Vec<u8>) -> i64 {
         let holds = self.journal.holds(&[(account.to_owned(), version)]).await.unwrap();
         holds.get(account).map_or(0, |(_, holds)| holds.iter().map(|hold| hold.amount_minor).sum())
+    }
+
+    /// What a person orders, carried out at once by nobody else.
+    pub async fn give(&self, act: Act, grounds: Grounds) -> Result<Done, JournalError> {
+        self.journal.give(&EntryId::generate(), "op", &Order { act, grounds }, 0).await
+    }
+
+    /// The same about an entry.
+    pub async fn order(&self, act: Act, grounds: Grounds) -> Result<Entry, JournalError> {
+        self.order_within(act, grounds, 0).await
+    }
+
+    /// The same, to a core in which a request may take effect for so long.
+    pub async fn order_within(&self, act: Act, grounds: Grounds, lifetime_ms: u64) -> Result<Entry, JournalError> {
+        match self.journal.give(&EntryId::generate(), "op", &Order { act, grounds }, lifetime_ms).await? {
+            Done::Entry(entry) => Ok(*entry),
+            other => panic!("no entry: {other:?}"),
+        }
+    }
+
+    /// A person lets a stopped lane go on.
+    pub async fn clear(&self, account: &str, why: &str) {
+        let act = Act::ClearLane { account: account.into() };
+        assert_eq!(self.give(act, Grounds::because(why)).await.unwrap(), Done::LaneCleared);
+    }
+
+    /// A row of the core's books that somebody keyed by hand, as the read model has it.
+    pub async fn keyed(
+        &self,
+        posting: &str,
+        account: &str,
+        amount_minor: i64,
+        posting_no: i64,
+        core_ref: Option<&str>,
+    ) {
+        let sql = "INSERT INTO core_rows (posting, account, amount_minor, currency, posting_no, core_ref) VALUES (?, ?, ?, ?, ?, ?)";
+        self.db.exec(sql, params![posting, account, amount_minor, "EUR", posting_no, core_ref]).await.unwrap();
     }
 
     pub async fn number(&self, sql: &str) -> i64 {

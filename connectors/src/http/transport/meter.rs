@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -14,8 +15,30 @@ use tokio::time::Instant;
 #[derive(Default)]
 pub(super) struct Meter {
     written: AtomicU64,
-    deadline: Mutex<Option<Instant>>,
+    deadline: Mutex<Option<Deadline>>,
 }
+
+/// The end of a request's time, on two clocks.
+#[derive(Clone, Copy)]
+struct Deadline {
+    monotonic: Instant,
+    /// The monotonic clock stands still while the machine is suspended; this one goes on.
+    wall: SystemTime,
+}
+
+impl Deadline {
+    fn at(monotonic: Instant) -> Self {
+        let left = monotonic.saturating_duration_since(Instant::now());
+        Self { monotonic, wall: SystemTime::now() + left + WALL_MARGIN }
+    }
+
+    fn is_over(self) -> bool {
+        Instant::now() >= self.monotonic || SystemTime::now() >= self.wall
+    }
+}
+
+/// A wall clock that is set on by less breaks no request.
+const WALL_MARGIN: Duration = Duration::from_secs(1);
 
 impl Meter {
     /// Bytes that the kernel has taken from us, over the connection's life.
@@ -25,7 +48,7 @@ impl Meter {
 
     /// A request is under way until it is over: no byte of it leaves after `deadline`.
     pub(super) fn begins(&self, deadline: Instant) {
-        *self.deadline() = Some(deadline);
+        *self.deadline() = Some(Deadline::at(deadline));
     }
 
     /// The request under way has been answered.
@@ -33,15 +56,15 @@ impl Meter {
         *self.deadline() = None;
     }
 
-    /// A process that was stopped goes on from where it was, perhaps right before the write: the last moment to ask the time.
+    /// A process or machine that was stopped goes on from where it was, perhaps right before the write: the last moment to ask the time.
     fn in_time(&self) -> io::Result<()> {
         match *self.deadline() {
-            Some(deadline) if Instant::now() >= deadline => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            Some(deadline) if deadline.is_over() => Err(io::Error::from(io::ErrorKind::TimedOut)),
             _ => Ok(()),
         }
     }
 
-    fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn deadline(&self) -> MutexGuard<'_, Option<Deadline>> {
         self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,8 +127,6 @@ impl AsyncWrite for MeteredSocket {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -126,6 +147,11 @@ mod tests {
         let late = metered.write(b"late").await.map_err(|err| err.kind());
         assert_eq!((late, meter.written()), (Err(io::ErrorKind::TimedOut), 5));
         meter.is_over();
+        // The machine was suspended: only the wall clock has gone on.
+        let suspended = Deadline { monotonic: Instant::now() + Duration::from_secs(60), wall: SystemTime::now() };
+        *meter.deadline() = Some(suspended);
+        let late = metered.write(b"late").await.map_err(|err| err.kind());
+        assert_eq!((late, meter.written()), (Err(io::ErrorKind::TimedOut), 5));
         drop(metered);
 
         let mut seen = Vec::new();

@@ -1,7 +1,7 @@
 //! What an admission writes: its places in the lanes first, all its rows in the end.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Tx, Value, params, placeholders};
+use sql::{Tx, Value, params, placeholders, rows};
 
 use super::{GENERATION, Write};
 use crate::journal::lanes::LockedLanes;
@@ -55,7 +55,7 @@ impl Inserts {
         let entries = entries.collect::<Result<Rows, _>>()?;
         let admitted = self.entries.iter().map(|(entry, _)| entry);
         let direct = admitted.clone().filter(|entry| entry.state == EntryState::Submitting);
-        let attempts = direct.map(|e| params![e.id.as_str(), 1, &instance.id, instance.boot]).collect();
+        let direct: Vec<Value> = direct.map(|entry| entry.id.as_str().into()).collect();
         let log = |e: &Entry| {
             params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
         };
@@ -65,12 +65,11 @@ impl Inserts {
              decision) VALUES";
         let into_legs =
             "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
-        let into_attempts = "INSERT INTO attempts (entry_id, n, owner, boot, started_us) VALUES";
         let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
-        insert_rows(tx, into_entries, entries, "").await?;
-        insert_rows(tx, into_legs, self.legs, "").await?;
-        insert_rows(tx, into_attempts, attempts, ", {now_ms} * 1000").await?;
-        insert_rows(tx, into_log, log, "").await
+        insert_rows(tx, into_entries, entries).await?;
+        insert_rows(tx, into_legs, self.legs).await?;
+        begin_first_attempts(tx, direct, instance).await?;
+        insert_rows(tx, into_log, log).await
     }
 }
 
@@ -98,11 +97,25 @@ fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, Journ
     ])
 }
 
-/// `computed` = the last columns, which the server fills in.
-async fn insert_rows(tx: &mut Tx, head: &str, values: Rows, computed: &str) -> Result<(), JournalError> {
+/// In one statement with the look at the instance's row: one that was declared gone begins no attempt.
+async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instance) -> Result<(), JournalError> {
+    if direct.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO attempts (entry_id, n, owner, boot, started_host_us, started_us) \
+         SELECT e.id, 1, i.id, ?, e.accepted_us, {{now_ms}} * 1000 \
+         FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
+        placeholders(direct.len())
+    );
+    let expected = direct.len() as u64;
+    let values = params![instance.boot, &instance.id, instance.boot].into_iter().chain(direct).collect();
+    if tx.exec(&sql, values).await? == expected { Ok(()) } else { Err(JournalError::DeclaredGone) }
+}
+
+async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
     let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
-    let row = format!("({}{computed})", placeholders(width));
-    let sql = format!("{head} {}", vec![row; values.len()].join(", "));
+    let sql = format!("{head} {}", rows(values.len(), width));
     tx.exec(&sql, values.into_iter().flatten().collect()).await?;
     Ok(())
 }

@@ -11,7 +11,8 @@ use crate::journal::{AccountSheet, FactSheet, JournalError};
 use crate::lane::Lane;
 use crate::rules::{Reason, Rulebook};
 
-pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes) -> Proposal<'a> {
+/// `now_us` is the SQL server's, whichever gateway asks.
+pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes, now_us: i64) -> Proposal<'a> {
     // Of an account that neither we nor, for all we know, the core has: nothing was ever accepted.
     static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
     let legs = write.command.legs().map(|(kind, account)| {
@@ -23,13 +24,14 @@ pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a Locke
         let lane = lanes.get(account).unwrap_or(&EMPTY);
         ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts), visible }
     });
-    let age_us = facts.as_of_us(&write.command).map(|as_of| write.accepted_us.saturating_sub(as_of));
+    // A source time that lies ahead says as little as one that lies as far behind.
+    let age_us = facts.as_of_us(&write.command).map(|as_of| now_us.saturating_sub(as_of).saturating_abs());
     Proposal {
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
         legs: legs.into(),
         business_day: write.business_day,
-        data_age_s: age_us.map(|us| us.max(0) / 1_000_000),
+        data_age_s: age_us.map(|us| us / 1_000_000),
     }
 }
 
@@ -76,7 +78,7 @@ pub(in crate::journal) fn readmit(
         accepted_us: now_us,
         business_day: entry.business_day,
     };
-    let mut proposal = proposal(&write, facts, lanes);
+    let mut proposal = proposal(&write, facts, lanes, now_us);
     // Its own hold is in the lane already and must not count against it.
     let freed: Vec<Lane> = proposal
         .legs

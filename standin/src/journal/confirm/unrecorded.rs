@@ -13,7 +13,7 @@ impl Journal {
     /// not recorded on its leg yet. Locks nothing.
     pub async fn is_news(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Vec<bool>, JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
-        let booked = self.entries_of(tx, &seen).await?;
+        let (booked, freed) = self.entries_of(tx, &seen).await?;
         let refs: BTreeSet<&str> = booked.keys().map(String::as_str).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
         let mut recorded: BTreeSet<(String, String, String, i64)> = BTreeSet::new();
@@ -32,8 +32,10 @@ impl Journal {
         }
         let news = |row: &LegSeen| {
             let ours = booked.contains_key(&row.core_ref) || self.references.marks(&row.core_ref);
-            let leg = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone(), row.posting_no);
-            ours && !recorded.contains(&leg)
+            let known = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone());
+            let is_freed = freed.contains(&known);
+            let leg = (known.0, known.1, known.2, row.posting_no);
+            ours && !is_freed && !recorded.contains(&leg)
         };
         Ok(seen.iter().map(news).collect())
     }

@@ -24,7 +24,7 @@ impl WorkSet {
                 let absorbed = leg.posting_no.is_some_and(|number| releases(sheet.last_posting, number));
                 if absorbed && state.is_some_and(EntryState::holds) {
                     leg.released = true;
-                    self.released.insert((id.clone(), leg.leg), sheet.balance_version.clone());
+                    self.released.insert((id.clone(), leg.leg), Some(sheet.balance_version.clone()));
                     let held_minor = if leg.kind == LegKind::Debit { -leg.amount_minor } else { 0 };
                     self.lanes.add(&leg.account, LaneDelta { held_minor, ..LaneDelta::default() })?;
                 }

@@ -14,9 +14,8 @@ impl WorkSet {
         self,
         tx: &mut Tx,
         actor: &str,
-        now_us: i64,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log, decisions } = self;
+        let Self { lanes, mut entries, legs, released, log, decisions, now_us } = self;
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
@@ -75,7 +74,7 @@ async fn store_legs(
     tx: &mut Tx,
     entries: &BTreeMap<EntryId, Touched<Entry>>,
     legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
-    released: BTreeMap<(EntryId, i64), Vec<u8>>,
+    released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
 ) -> Result<(), JournalError> {
     let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
     let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");

@@ -1,8 +1,12 @@
 //! The command line: what `--help` teaches.
 
+mod people;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use people::{ApprovalsCommand, ExportFormat, Grounds, InstanceCommand, LaneCommand, QueueCommand};
 
 use crate::roles::Role;
 
@@ -70,7 +74,7 @@ pub enum Command {
         /// The configuration file.
         config: PathBuf,
     },
-    /// Look at the journal's entries, cancel a queued one, decide about a parked one, export them.
+    /// Look at the journal's entries, decide about those that nothing else ends, export them.
     Queue {
         /// Where and how.
         #[command(flatten)]
@@ -87,6 +91,33 @@ pub enum Command {
         /// What.
         #[command(subcommand)]
         command: ModeCommand,
+    },
+    /// See which lanes a contradiction stopped; let one go on.
+    Lane {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: LaneCommand,
+    },
+    /// See who sends, and declare an instance gone whose state directory or host is lost.
+    Instance {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: InstanceCommand,
+    },
+    /// See which orders wait for a second person; approve or reject one.
+    Approvals {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: ApprovalsCommand,
     },
     /// Start, pause or watch the replay into the core.
     Replay {
@@ -105,6 +136,15 @@ pub enum Command {
         /// What.
         #[command(subcommand)]
         command: SourceCommand,
+    },
+    /// See change events that could not be applied; try them again after the cause was mended, or discard them.
+    ParkedEvents {
+        /// Where and how.
+        #[command(flatten)]
+        admin: Admin,
+        /// What.
+        #[command(subcommand)]
+        command: ParkedCommand,
     },
     /// See or change what stand-in may accept.
     Limits {
@@ -129,65 +169,6 @@ pub struct Admin {
     /// Print the server's JSON instead of a table.
     #[arg(long, global = true)]
     pub json: bool,
-}
-
-/// `locum queue …`
-#[derive(Subcommand)]
-pub enum QueueCommand {
-    /// Entries without an outcome, oldest first; others with --state or --all.
-    List {
-        /// One or more, separated by commas: queued, submitting, outcome_unknown, parked, posted, confirmed, refused,
-        /// declined, cancelled, written_off.
-        #[arg(long)]
-        state: Option<String>,
-        /// Entries in every state, those that ended long ago first.
-        #[arg(long, conflicts_with = "state")]
-        all: bool,
-        /// Only entries that touch this account.
-        #[arg(long)]
-        account: Option<String>,
-        /// Go on after this entry.
-        #[arg(long)]
-        after: Option<String>,
-        /// Most entries shown.
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
-    },
-    /// One entry with everything that happened to it.
-    Show {
-        /// Its id.
-        id: String,
-    },
-    /// Cancel an entry that is still queued.
-    Cancel {
-        /// Its id.
-        id: String,
-        /// Why; goes into the audit.
-        #[arg(long)]
-        reason: String,
-    },
-    /// Send a parked entry again, because the core's own books show that it does not have it.
-    Retry {
-        /// Its id.
-        id: String,
-        /// How you know; goes into the audit.
-        #[arg(long)]
-        reason: String,
-    },
-    /// End a parked entry without a posting: its channel reads FAILED, and the money it held is free.
-    WriteOff {
-        /// Its id.
-        id: String,
-        /// Why, and who bears it; goes into the audit.
-        #[arg(long)]
-        reason: String,
-    },
-    /// Every entry, one JSON object a line, to standard output.
-    Export {
-        /// Only entries in this state.
-        #[arg(long)]
-        state: Option<String>,
-    },
 }
 
 /// `locum mode …`
@@ -265,6 +246,63 @@ pub enum SourceCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+/// `locum parked-events …`
+#[derive(Subcommand)]
+pub enum ParkedCommand {
+    /// The oldest 1,000: where they stand, what they touch, and why they are parked.
+    List {
+        /// Only those of this source.
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// One of them.
+    Show {
+        /// Its source.
+        source: String,
+        /// Its place, TOPIC/PARTITION@OFFSET.
+        event: String,
+        /// With its key and value, which are customers' data. Needs the scopes operate and read, and goes into the audit.
+        #[arg(long)]
+        content: bool,
+    },
+    /// Try events again, oldest first in each row; the ingester of the source does it within a second.
+    ///
+    /// An event that fails again stays parked with the new reason, and so do those of its row behind it.
+    Retry {
+        /// Which.
+        #[command(flatten)]
+        which: WhichParked,
+        /// What was mended; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Forget events. What they would have changed may stay missing or old until a later change of the row, or a rebuild.
+    Discard {
+        /// Which.
+        #[command(flatten)]
+        which: WhichParked,
+        /// Why this is right; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Which parked events are meant.
+#[derive(Args)]
+pub struct WhichParked {
+    /// Their source.
+    pub source: String,
+    /// This one, TOPIC/PARTITION@OFFSET.
+    #[arg(required_unless_present_any = ["with_reason", "all"], conflicts_with_all = ["with_reason", "all"])]
+    pub event: Option<String>,
+    /// All that are parked for this reason, word by word as the list shows it.
+    #[arg(long, conflicts_with = "all")]
+    pub with_reason: Option<String>,
+    /// All of the source.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `locum limits …`

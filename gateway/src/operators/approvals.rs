@@ -1,0 +1,77 @@
+//! Four eyes: what waits for a second person, and that person's decision.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::response::IntoResponse;
+use edge::{Caller, Problem, Scope, Segment};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use standin::journal::{Act, ApprovalState, EntryId};
+
+use super::{Answer, PAGE_MAX, action_from, instances, orders, unavailable, understood};
+use crate::submission::Gateway;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListApprovals {
+    state: Option<ApprovalState>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    query: Result<Query<ListApprovals>, QueryRejection>,
+) -> Answer {
+    caller.require(Scope::Operate)?;
+    let ListApprovals { state, limit } = understood(query)?;
+    let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let approvals = gateway.journal().approvals(state, limit).await.map_err(unavailable)?;
+    let views: Vec<Value> = approvals.iter().map(orders::view).collect();
+    Ok(Json(json!({ "approvals": views })).into_response())
+}
+
+pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Answer {
+    caller.require(Scope::Operate)?;
+    let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
+    let found = gateway.journal().approval(&id).await.map_err(unavailable)?;
+    Ok(Json(orders::view(&found.ok_or_else(Problem::not_found)?)).into_response())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answered {
+    Approve,
+    Reject,
+}
+
+pub(super) async fn act(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Segment(id): Segment,
+    request: Request,
+) -> Answer {
+    let (answered, reason): (Answered, _) = action_from(&caller, request).await?;
+    let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
+    let found = gateway.journal().approval(&id).await.map_err(unavailable)?.ok_or_else(Problem::not_found)?;
+    let kind = found.order.act.kind();
+    let by = caller.id.clone();
+    if answered == Answered::Reject {
+        let rejected = edge::request::spawn(async move { gateway.journal().reject(&by, &id, &reason).await }).await;
+        let approval = rejected.map_err(Problem::internal)?.map_err(|err| orders::problem(kind, err))?;
+        return Ok(Json(json!({ "approval": orders::view(&approval) })).into_response());
+    }
+    // Whoever approves looks for signs of life too: the order may be hours old.
+    if let (Act::DeclareGone { instance, .. }, ApprovalState::Pending) = (&found.order.act, found.state) {
+        instances::silent(&gateway, instance).await?;
+    }
+    let approved = edge::request::spawn(async move {
+        let request_lifetime_ms = gateway.core().capabilities().request_lifetime_ms_max;
+        gateway.journal().approve(&EntryId::generate(), &by, &id, &reason, request_lifetime_ms).await
+    });
+    let approved = approved.await.map_err(Problem::internal)?;
+    let (approval, done) = approved.map_err(|err| orders::problem(kind, err))?;
+    let Json(done) = orders::done_view(&approval.order.act, &done);
+    Ok(Json(json!({ "approval": orders::view(&approval), "done": done })).into_response())
+}

@@ -1,0 +1,171 @@
+//! What operators meet at these routes: scopes, grounds, four eyes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use connectors::{CoreConnector, Probe};
+use edge::{Caller, Principal, Scopes, Segment};
+use schemas::core::{Capabilities, Enquiry, Outcome};
+use schemas::grant::Grant;
+use schemas::post_request::PostRequest;
+use serde_json::{Value, json};
+use sql::{BoxFuture, Db, Tx};
+use standin::journal::{Admissions, EntryId, FactSheet, Facts, Journal, OrderKind};
+
+use super::{Answer, approvals, entries, instances, lanes};
+use crate::{FourEyes, Gateway, Monitor, MonitorOptions, Options};
+
+struct NoAccounts;
+
+impl Facts for NoAccounts {
+    fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+        Box::pin(async { Ok(FactSheet::default()) })
+    }
+}
+
+struct NoCore;
+
+type Told<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
+
+impl CoreConnector for NoCore {
+    fn name(&self) -> &str {
+        "core"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { reference_memory_ms: None, enquiry: false, request_lifetime_ms_max: 0 }
+    }
+
+    fn offers(&self, _: &str) -> bool {
+        false
+    }
+
+    fn post<'a, 'b, 't>(&'a self, _: &'b PostRequest, _: Duration) -> Told<'t, Outcome>
+    where
+        'a: 't,
+        'b: 't,
+    {
+        Box::pin(async { Outcome::Unknown { reason: String::new() } })
+    }
+
+    fn enquire<'a, 'b, 'c, 't>(&'a self, _: &'b str, _: &'c str, _: Duration) -> Told<'t, Enquiry>
+    where
+        'a: 't,
+        'b: 't,
+        'c: 't,
+    {
+        Box::pin(async { Enquiry::NotFound })
+    }
+
+    fn probe<'a, 't>(&'a self, _: Duration) -> Told<'t, Probe>
+    where
+        'a: 't,
+    {
+        Box::pin(async { Probe::Down { reason: String::new() } })
+    }
+}
+
+/// A gateway whose lane `a` is stopped, and which clears lanes only by two.
+async fn gateway() -> Gateway {
+    let db = Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
+    let journal = Journal::open(db.clone(), Arc::new(NoAccounts), "core").await.unwrap();
+    let lane = "INSERT INTO lanes (account, version, next_seq, ordered, direct, held_minor, stopped, used_day, used_minor, \
+         used_count) VALUES ('a', 1, 1, 0, 0, 0, 1, 0, 0, 0)";
+    db.exec(lane, Vec::new()).await.unwrap();
+    let instance = journal.register_instance("gateway-1").await.unwrap();
+    let (admissions, _) = Admissions::new(journal.clone(), instance.clone());
+    let core: Arc<dyn CoreConnector> = Arc::new(NoCore);
+    let (_, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let four_eyes = FourEyes { kinds: vec![OrderKind::ClearLane], ..FourEyes::default() };
+    Gateway::new(journal, admissions, instance, core, watch, Options { four_eyes, ..Options::default() })
+}
+
+fn caller(id: &str, operate: bool) -> Caller {
+    let scopes = Scopes { read: true, write: true, operate };
+    Caller(Arc::new(Principal { id: id.into(), grant: Grant::Any, scopes }))
+}
+
+fn body(value: Value) -> Request {
+    let request = Request::post("/").header("content-type", "application/json");
+    request.body(Body::from(value.to_string())).unwrap()
+}
+
+async fn told(answer: Answer) -> (u16, Value) {
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), 65_536).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+#[tokio::test]
+async fn who_may_not_operate_orders_and_approves_nothing() {
+    let gateway = gateway().await;
+    let stranger = || caller("anna", false);
+    let (id, at) = (EntryId::generate(), || State(gateway.clone()));
+    let cancel = json!({"action": "cancel", "reason": "x"});
+    let gone = json!({"action": "declare-gone", "reason": "x", "fenced": "destroyed", "proof": "x"});
+    let approve = json!({"action": "approve", "reason": "x"});
+    let answers = [
+        entries::act(at(), stranger(), Segment(id.to_string()), body(cancel)).await,
+        lanes::clear(at(), stranger(), Segment("a".into()), body(json!({"reason": "x"}))).await,
+        instances::act(at(), stranger(), Segment("gateway-1".into()), body(gone)).await,
+        approvals::act(at(), stranger(), Segment(id.to_string()), body(approve)).await,
+        approvals::show(at(), stranger(), Segment(id.to_string())).await,
+    ];
+    for answer in answers {
+        assert_eq!(told(answer).await.0, 403);
+    }
+}
+
+#[tokio::test]
+async fn a_lane_is_cleared_when_another_principal_approves() {
+    let gateway = gateway().await;
+    let at = || State(gateway.clone());
+    let order = body(json!({"reason": "compared with the books"}));
+    let (status, asked) = told(lanes::clear(at(), caller("olga", true), Segment("a".into()), order).await).await;
+    assert_eq!((status, &asked["approval"]["state"]), (202, &json!("pending")));
+    let id = asked["approval"]["id"].as_str().unwrap().to_owned();
+    let approve = async |by: &str| {
+        let order = body(json!({"action": "approve", "reason": "looked too"}));
+        told(approvals::act(at(), caller(by, true), Segment(id.clone()), order).await).await
+    };
+    let (status, refused) = approve("olga").await;
+    assert_eq!((status, &refused["code"]), (403, &json!("same-person")));
+    assert_eq!(gateway.journal().stopped_lanes("", 10).await.unwrap().len(), 1);
+    let (status, approved) = approve("otto").await;
+    assert_eq!((status, &approved["done"]["stopped"]), (200, &json!(false)));
+    assert!(gateway.journal().stopped_lanes("", 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_that_was_not_watched_long_enough_is_not_declared_gone() {
+    let gateway = gateway().await;
+    let order = body(json!({"action": "declare-gone", "reason": "x", "fenced": "destroyed", "proof": "x"}));
+    let declared = instances::act(State(gateway), caller("olga", true), Segment("gateway-1".into()), order).await;
+    let (status, refused) = told(declared).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("not-silent")));
+}
+
+#[tokio::test]
+async fn an_order_about_an_entry_wants_its_own_grounds_and_fields() {
+    let gateway = gateway().await;
+    let id = EntryId::generate().to_string();
+    for (order, expected) in [
+        (json!({"action": "force", "reason": "x"}), 422),
+        (json!({"action": "write-off", "reason": "x"}), 422),
+        (json!({"action": "free", "reason": "x"}), 422),
+        (json!({"action": "cancel", "reason": "x", "postings": ["1"]}), 400),
+        (json!({"action": "link", "reason": "x"}), 400),
+        (json!({"action": "send-twice", "reason": "x"}), 400),
+        (json!({"action": "compensate", "reason": "x"}), 404),
+        (json!({"action": "adopt", "reason": "x"}), 404),
+    ] {
+        let answer =
+            entries::act(State(gateway.clone()), caller("olga", true), Segment(id.clone()), body(order.clone()));
+        assert_eq!(told(answer.await).await.0, expected, "{order}");
+    }
+}

@@ -1,0 +1,176 @@
+//! What a client reads, and what becomes of the attempt, when a submission is lost on its way.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::{CoreConnector, Probe};
+use schemas::core::{Capabilities, Enquiry, Outcome, Posting};
+use schemas::entry::EntryState;
+use schemas::grant::Grant;
+use schemas::money::Currency;
+use schemas::post_request::PostRequest;
+use sql::{BoxFuture, Db, Tx};
+use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
+use standin::journal::{AccountSheet, Admissions, EntryId, FactSheet, Facts, Journal, Transfer, Write};
+use standin::rules::Limits;
+
+use crate::{Gateway, Monitor, MonitorOptions, Options};
+
+/// Every account is there and has much money.
+struct Rich;
+
+impl Facts for Rich {
+    fn read<'t>(&'t self, _: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+        let sheet = AccountSheet {
+            facts: AccountFacts {
+                currency: euro(),
+                status: AccountStatus::Active,
+                booked_minor: 100_000,
+                overdraft_line_minor: 0,
+                core_holds_minor: 0,
+            },
+            customer_id: "anna".into(),
+            last_posting: 1,
+            balance_version: vec![1],
+            as_of_us: Some(jiff::Timestamp::now().as_microsecond()),
+        };
+        let accounts = accounts.iter().map(|account| (account.clone(), sheet.clone())).collect();
+        Box::pin(async { Ok(FactSheet { accounts, ..FactSheet::default() }) })
+    }
+}
+
+/// What happens while the core is asked to post.
+enum Core {
+    Panics,
+    /// The entry's row is damaged; then the core answers that it posted.
+    Damages(Db),
+}
+
+impl Core {
+    async fn answer(&self) -> Outcome {
+        match self {
+            Core::Panics => panic!("on purpose: the connector fails"),
+            Core::Damages(db) => {
+                db.exec("UPDATE entries SET state = 'nonsense'", Vec::new()).await.unwrap();
+                Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
+            }
+        }
+    }
+}
+
+type Told<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
+
+impl CoreConnector for Core {
+    fn name(&self) -> &str {
+        "core"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { reference_memory_ms: None, enquiry: false, request_lifetime_ms_max: 0 }
+    }
+
+    fn offers(&self, _: &str) -> bool {
+        true
+    }
+
+    fn post<'a, 'b, 't>(&'a self, _: &'b PostRequest, _: Duration) -> Told<'t, Outcome>
+    where
+        'a: 't,
+        'b: 't,
+    {
+        Box::pin(self.answer())
+    }
+
+    fn enquire<'a, 'b, 'c, 't>(&'a self, _: &'b str, _: &'c str, _: Duration) -> Told<'t, Enquiry>
+    where
+        'a: 't,
+        'b: 't,
+        'c: 't,
+    {
+        Box::pin(async { Enquiry::NotFound })
+    }
+
+    fn probe<'a, 't>(&'a self, _: Duration) -> Told<'t, Probe>
+    where
+        'a: 't,
+    {
+        Box::pin(async { Probe::Up })
+    }
+}
+
+fn euro() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+async fn database() -> Db {
+    Db::open("sqlite::memory:", sql::Options::default()).await.unwrap()
+}
+
+/// A gateway in front of this core. Its deadline is far away: no answer here may come from a deadline that passed.
+async fn gateway(db: Db, core: Core) -> Gateway {
+    let journal = Journal::open(db, Arc::new(Rich), "core").await.unwrap();
+    journal.seed_limits(&Limits::default().with(euro(), 1_000_000, 2_000_000), None).await.unwrap();
+    let instance = journal.register_instance("gateway-1").await.unwrap();
+    let (admissions, task) = Admissions::new(journal.clone(), instance.clone());
+    tokio::spawn(task.run());
+    let core: Arc<dyn CoreConnector> = Arc::new(core);
+    let (_, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let options = Options { write_deadline: Duration::from_secs(60), ..Options::default() };
+    Gateway::new(journal, admissions, instance, core, watch, options)
+}
+
+fn transfer() -> Write {
+    Write {
+        id: EntryId::generate(),
+        principal: "anna".into(),
+        operation: "transfer".into(),
+        idempotency_key: "key".into(),
+        fingerprint: vec![1],
+        command: Transfer {
+            from_account: "a".into(),
+            to_account: "b".into(),
+            amount_minor: 100,
+            currency: euro(),
+            remittance: None,
+            unknown: Default::default(),
+        },
+        grant: Grant::Any,
+        belief: CoreBelief::Available,
+        accepted_us: jiff::Timestamp::now().as_microsecond(),
+        business_day: 20_000,
+    }
+}
+
+/// Submits; the client must read that a new key could transfer twice.
+async fn submit_in_vain(gateway: &Gateway, write: Write) {
+    let problem = gateway.submit(write).await.unwrap_err();
+    assert_eq!((problem.status, problem.code), (503, "acceptance-unknown"));
+    assert_eq!(problem.safe_to_use_new_key, Some(false));
+}
+
+async fn open_attempts(gateway: &Gateway) -> usize {
+    gateway.journal().own_open_attempts(gateway.instance()).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_submission_that_panics_is_answered_as_unknown_and_its_attempt_ends() {
+    let gateway = gateway(database().await, Core::Panics).await;
+    let write = transfer();
+    let id = write.id.clone();
+    submit_in_vain(&gateway, write).await;
+    assert_eq!(open_attempts(&gateway).await, 1);
+    gateway.end_what_nobody_carries().await.unwrap();
+    assert_eq!(open_attempts(&gateway).await, 0);
+    let entry = gateway.journal().get(&id).await.unwrap().unwrap();
+    assert_eq!(entry.state, EntryState::OutcomeUnknown);
+}
+
+#[tokio::test]
+async fn an_outcome_that_can_never_be_recorded_is_given_up_and_its_attempt_ends() {
+    let db = database().await;
+    let gateway = gateway(db.clone(), Core::Damages(db)).await;
+    submit_in_vain(&gateway, transfer()).await;
+    gateway.end_what_nobody_carries().await.unwrap();
+    assert_eq!(open_attempts(&gateway).await, 0);
+}

@@ -1,0 +1,113 @@
+use super::*;
+
+const MAPPING: &str = include_str!("../../../schemas/mappings/core-sim.yaml");
+
+fn record(offset: i64, key: Option<&str>, value: &str) -> RawRecord {
+    RawRecord {
+        topic: "core.corebank.customers".into(),
+        partition: Arc::new(Partition { topic: "core.corebank.customers".into(), partition: 0 }),
+        offset,
+        timestamp_ms: Some(offset),
+        key: key.map(|key| key.as_bytes().to_vec()),
+        value: Some(value.into()),
+    }
+}
+
+fn customer(offset: i64, key: Option<&str>) -> RawRecord {
+    let value = format!(
+        r#"{{"before":null,"after":{{"customer_no":"C{offset}","name":"Zoe"}},"op":"c","source":{{"connector":"mariadb",
+        "name":"core","ts_ms":{offset},"snapshot":"false","db":"corebank","table":"customers","server_id":1,"gtid":null,
+        "file":"bin.000001","pos":{offset},"row":0}}}}"#
+    );
+    record(offset, key, &value)
+}
+
+fn preparer() -> Preparer {
+    Preparer::new(Arc::new(Mapping::from_yaml(MAPPING).unwrap()), 1, None, BTreeMap::new())
+}
+
+#[test]
+fn a_record_that_makes_us_panic_is_parked_and_the_others_are_applied() {
+    let mut preparer = preparer();
+    preparer.trip = |record| assert_ne!(record.offset, 2, "a customer's data");
+    let records: Vec<_> = (1..=3).map(|n| customer(n, Some(&format!(r#"{{"customer_no":"C{n}"}}"#)))).collect();
+    let prepared = preparer.prepare(&records, &HashMap::new());
+    assert_eq!((prepared.changes.len(), prepared.parked.len(), prepared.records), (2, 1, 3));
+    let parked = &prepared.parked[0];
+    assert!(parked.reason.contains("panic") && !parked.reason.contains("data"), "{}", parked.reason);
+    assert_eq!(parked.touches, [(Entity::Customer, "C2".to_owned())]);
+}
+
+/// A posting of a table without a primary key.
+fn posting(offset: i64, amount: &str) -> RawRecord {
+    let value = format!(
+        r#"{{"before":null,"after":{{"account_no":"A1","posting_no":{offset},"ext_ref":null,"leg":"C","amount":{amount},"ccy":"EUR",
+        "booked_at":1700000000000000,"value_date":19676,"text":null}},"op":"c","source":{{"connector":"mariadb","name":"core",
+        "ts_ms":1700000000000,"snapshot":"false","db":"corebank","table":"postings","file":"bin.000001","pos":{offset},"row":0}}}}"#
+    );
+    RawRecord { topic: "core.corebank.postings".into(), ..record(offset, None, &value) }
+}
+
+#[test]
+fn events_without_a_key_do_not_queue_behind_a_parked_one() {
+    let mut preparer = preparer();
+    let records = [record(1, None, "{"), posting(2, "\"AZoo\""), posting(3, "\"AZoo\""), customer(4, None)];
+    let prepared = preparer.prepare(&records, &HashMap::new());
+    assert_eq!((prepared.parked.len(), prepared.changes.len()), (2, 2));
+    let state = &prepared.parked[1].reason;
+    assert!(state.contains("message.key.columns"), "{state}");
+}
+
+#[test]
+fn a_column_in_another_form_halts_the_source_at_the_first_event() {
+    for amount in ["\"1000\"", "\"1000.00\"", "1000.0"] {
+        let records = [posting(1, "\"AZoo\""), posting(2, amount), posting(3, "\"AZoo\"")];
+        let prepared = preparer().prepare(&records, &HashMap::new());
+        let halt = prepared.halt.as_ref().expect("a halt").text("corebank");
+        assert!(halt.contains("postings.amount") && halt.ends_with("locum source resume corebank"), "{halt}");
+        assert_eq!((prepared.changes.len(), prepared.parked.len(), prepared.records), (1, 0, 1));
+    }
+}
+
+#[test]
+fn a_batch_that_was_not_committed_teaches_nothing() {
+    let mut preparer = preparer();
+    let key = r#"{"customer_no":"C2"}"#;
+    let (poison, good) = (record(1, Some(key), "{"), customer(2, Some(key)));
+    let failed = preparer.prepare(std::slice::from_ref(&poison), &HashMap::new());
+    assert_eq!(failed.parked.len(), 1);
+    assert_eq!(preparer.prepare(std::slice::from_ref(&good), &HashMap::new()).healed.len(), 0);
+    preparer.learn(&failed);
+    assert_eq!(preparer.prepare(std::slice::from_ref(&good), &HashMap::new()).healed.len(), 1);
+}
+
+#[test]
+fn a_log_that_went_back_halts_the_source_across_restarts_and_names_the_way_on() {
+    let mut first = preparer();
+    let before = first.prepare(&[customer(900, Some("{}"))], &HashMap::new());
+    let step = &before.steps[0];
+    let place = Place { next: step.to, marks: step.marks.clone() };
+    let places = HashMap::from([(step.partition.clone(), place)]);
+    // Another leader: the position is lower, and the core made it later.
+    let mut later = customer(901, Some("{}"));
+    let value = String::from_utf8(later.value.unwrap()).unwrap().replace(r#""pos":901"#, r#""pos":17"#);
+    let value = value.replace(r#""ts_ms":901"#, r#""ts_ms":9000"#);
+    later.value = Some(value.clone().into_bytes());
+    let halted = preparer().prepare(&[later.clone()], &places);
+    let text = halted.halt.expect("a halt").text("corebank");
+    assert!(text.contains("went back") && text.ends_with("locum source rebuild corebank"), "{text}");
+    assert_eq!((halted.records, halted.steps.len()), (0, 0));
+    // What the connector repeats was made no later.
+    later.value = Some(value.replace(r#""ts_ms":9000"#, r#""ts_ms":400"#).into_bytes());
+    assert_eq!(preparer().prepare(&[later], &places).halt, None);
+}
+
+#[test]
+fn events_of_tables_that_the_mapping_does_not_name_are_counted() {
+    let mut stranger = customer(1, Some("{}"));
+    let value = String::from_utf8(stranger.value.unwrap()).unwrap();
+    stranger.value = Some(value.replace(r#""table":"customers""#, r#""table":"customers_2026""#).into_bytes());
+    stranger.topic = "core.corebank.customers_2026".into();
+    let prepared = preparer().prepare(&[stranger], &HashMap::new());
+    assert_eq!(prepared.unmapped, [("corebank.customers_2026".to_owned(), 1)].into());
+}

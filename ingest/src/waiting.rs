@@ -1,0 +1,211 @@
+//! A balance that is ahead of its postings waits for them.
+//!
+//! The row of a balance may come in an earlier batch than the row of a posting that it includes. While nobody knows the number
+//! of a debit of ours on that account, such a balance would count the debit twice: in the balance, and by a hold that nobody
+//! knows to release. So it is kept and applied in the transaction of the posting that it waits for (M2). It waits no longer
+//! once everything that was sent with it is attested to be applied: then the posting is not one of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use read_model::{WaitingBalance, WriteError, Writer};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use sql::Tx;
+
+use crate::apply::ApplyError;
+use crate::attest::LATE_MS;
+use crate::confirm::Confirm;
+use crate::prepared::{Prepared, Times};
+
+/// What of a batch is applied now.
+pub(crate) struct Settled {
+    /// Changes, without the balances that wait and with those that waited long enough.
+    pub(crate) changes: Vec<CanonicalChange>,
+    /// When the core made the oldest balance that waits, milliseconds since 1970.
+    pub(crate) waiting_since_ms: Option<i64>,
+}
+
+/// What one account's balances are judged by.
+struct Account<'a> {
+    /// Number of the last posting in the balance that is served.
+    served: Option<i64>,
+    /// Numbers of postings that are applied, this batch's included.
+    numbers: &'a BTreeSet<i64>,
+}
+
+impl Account<'_> {
+    /// Up to where every posting after the served balance is applied.
+    fn seen(&self) -> i64 {
+        let mut seen = self.served.unwrap_or(i64::MIN);
+        while let Some(next) = seen.checked_add(1).filter(|next| self.numbers.contains(next)) {
+            seen = next;
+        }
+        seen
+    }
+}
+
+/// Decides which balances are applied with this batch, and keeps the others. `attested_ms` = everything that was sent before is
+/// applied; `any_waiting` = some balance may wait from before.
+pub(crate) async fn settle(
+    tx: &mut Tx,
+    writer: &Writer,
+    confirm: &dyn Confirm,
+    prepared: &Prepared,
+    (any_waiting, attested_ms): (bool, Option<i64>),
+) -> Result<Settled, ApplyError> {
+    let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
+    let mut concerned: BTreeSet<String> = numbered(&prepared.changes).map(|change| change.key.clone()).collect();
+    concerned.extend(waiting.keys().cloned());
+    let asked: Vec<String> = concerned.iter().cloned().collect();
+    let uncertain = match asked.is_empty() {
+        true => BTreeSet::new(),
+        false => confirm.without_numbers(tx, &asked).await.map_err(ApplyError::Confirm)?,
+    };
+    if uncertain.is_empty() && waiting.is_empty() {
+        return Ok(Settled { changes: prepared.changes.clone(), waiting_since_ms: None });
+    }
+    let served = writer.served_postings(tx, &uncertain).await?;
+    let times = prepared.times.unwrap_or(Times { sent_ms: i64::MAX, made_ms: i64::MAX });
+    let mut settled = Settled { changes: Vec::new(), waiting_since_ms: None };
+    for change in &prepared.changes {
+        match as_waiting(change, times).filter(|_| uncertain.contains(&change.key)) {
+            Some(balance) => waiting.entry(change.key.clone()).or_default().push(balance),
+            None => settled.changes.push(change.clone()),
+        }
+    }
+    for (account, mut balances) in waiting {
+        balances.sort_by_key(|balance| balance.version);
+        let serves = match uncertain.contains(&account) {
+            false => balances.len(),
+            true => {
+                let mut numbers = writer.newest_posting_numbers(tx, &account).await?;
+                numbers.extend(posted(&prepared.changes, &account));
+                let known = Account { served: served.get(&account).copied(), numbers: &numbers };
+                served_of(&balances, &known, attested_ms, |last, seen| confirm.serves(last, seen))
+            }
+        };
+        apply_some(tx, writer, &balances, serves, &mut settled).await?;
+    }
+    Ok(settled)
+}
+
+/// How many of these balances, oldest first, are served: all up to the newest that may be.
+fn served_of(
+    balances: &[WaitingBalance],
+    account: &Account<'_>,
+    attested_ms: Option<i64>,
+    serves: impl Fn(i64, i64) -> bool,
+) -> usize {
+    let seen = account.seen();
+    // The very first balance of an account includes what no entry of ours can be in.
+    let may = |balance: &WaitingBalance| {
+        account.served.is_none()
+            || balance.row.last_posting.is_none_or(|last| serves(last, seen))
+            || attested_ms.is_some_and(|ms| ms >= balance.sent_ms.saturating_add(LATE_MS))
+    };
+    balances.iter().rposition(may).map_or(0, |newest| newest + 1)
+}
+
+async fn apply_some(
+    tx: &mut Tx,
+    writer: &Writer,
+    balances: &[WaitingBalance],
+    serves: usize,
+    settled: &mut Settled,
+) -> Result<(), WriteError> {
+    let (served, kept) = balances.split_at(serves);
+    if let Some(newest) = served.last() {
+        writer.end_waiting(tx, &newest.row.account_id, &newest.version).await?;
+        settled.changes.push(as_change(newest));
+    }
+    writer.keep_waiting(tx, kept).await?;
+    let since_ms = kept.iter().map(|balance| balance.made_ms).min();
+    settled.waiting_since_ms = settled.waiting_since_ms.into_iter().chain(since_ms).min();
+    Ok(())
+}
+
+/// The changes that are balances of a core that numbers its postings.
+fn numbered(changes: &[CanonicalChange]) -> impl Iterator<Item = &CanonicalChange> {
+    let times = Times { sent_ms: 0, made_ms: 0 };
+    changes.iter().filter(move |change| as_waiting(change, times).is_some())
+}
+
+fn as_waiting(change: &CanonicalChange, times: Times) -> Option<WaitingBalance> {
+    let RowChange::Upsert(CanonicalRow::Balance(row)) = &change.row else { return None };
+    row.last_posting?;
+    let Times { sent_ms, made_ms } = times;
+    Some(WaitingBalance { row: row.clone(), version: change.version, sent_ms, made_ms })
+}
+
+fn as_change(balance: &WaitingBalance) -> CanonicalChange {
+    let key = balance.row.account_id.clone();
+    CanonicalChange {
+        entity: Entity::Balance,
+        account_id: Some(key.clone()),
+        key,
+        version: balance.version,
+        row: RowChange::Upsert(CanonicalRow::Balance(balance.row.clone())),
+    }
+}
+
+/// Numbers of the postings on an account among these changes.
+fn posted<'a>(changes: &'a [CanonicalChange], account: &'a str) -> impl Iterator<Item = i64> + 'a {
+    changes.iter().filter_map(move |change| match &change.row {
+        RowChange::Upsert(CanonicalRow::Transaction(row)) if row.account_id == account => row.posting_no,
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::model::Balance;
+    use schemas::money::Currency;
+    use schemas::position::Version;
+
+    use super::*;
+
+    fn balances<const N: usize>(last: [i64; N]) -> Vec<WaitingBalance> {
+        let balance = |last_posting: i64| WaitingBalance {
+            row: Balance {
+                account_id: "a".into(),
+                currency: Currency::parse("EUR").unwrap(),
+                booked_minor: 0,
+                overdraft_line_minor: 0,
+                core_holds_minor: 0,
+                last_posting: Some(last_posting),
+            },
+            version: Version::floor(1),
+            sent_ms: 1_000 * last_posting,
+            made_ms: 0,
+        };
+        last.into_iter().map(balance).collect()
+    }
+
+    fn serves(last_posting: i64, seen: i64) -> bool {
+        seen >= last_posting
+    }
+
+    #[test]
+    fn a_balance_is_served_with_the_last_of_its_postings_whatever_their_order() {
+        let waiting = balances([5, 7]);
+        for (numbers, served) in [(vec![], 0), (vec![7], 0), (vec![5], 1), (vec![5, 7], 1), (vec![5, 6, 7], 2)] {
+            let numbers: BTreeSet<i64> = numbers.into_iter().collect();
+            let account = Account { served: Some(4), numbers: &numbers };
+            assert_eq!(served_of(&waiting, &account, None, serves), served, "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn a_balance_whose_postings_do_not_come_is_served_once_everything_sent_with_it_is_applied() {
+        let (waiting, none) = (balances([5, 7]), BTreeSet::new());
+        let account = Account { served: Some(4), numbers: &none };
+        for (attested_ms, served) in [(5_000 + LATE_MS - 1, 0), (5_000 + LATE_MS, 1), (7_000 + LATE_MS, 2)] {
+            assert_eq!(served_of(&waiting, &account, Some(attested_ms), serves), served, "{attested_ms}");
+        }
+    }
+
+    #[test]
+    fn the_first_balance_of_an_account_waits_for_nothing() {
+        let account = Account { served: None, numbers: &BTreeSet::new() };
+        assert_eq!(served_of(&balances([5]), &account, None, serves), 1);
+    }
+}

@@ -1,0 +1,138 @@
+//! Identifiers: the columns they are made of, and how each column's cell becomes text without guessing.
+
+use std::borrow::Cow;
+
+use super::view::View;
+use super::{MapError, MapReason};
+use crate::debezium::{Cell, ColumnKind, Row};
+use crate::decimal::{Decimal, DecimalFormat, is_base64};
+
+/// Columns whose texts make an identifier; several are joined by `-`, with `-` and `%` inside a part escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Id(pub(super) Vec<KeyColumn>);
+
+/// One column of an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyColumn {
+    pub(super) name: String,
+    pub(super) form: KeyForm,
+}
+
+/// What the mapping says of the column. The schema block decides over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyForm {
+    /// Nothing: a text or a non-negative integer that cannot be taken for something else.
+    Undeclared,
+    /// A text, whatever it looks like, or an integer as it is written.
+    Text,
+    /// An integer; negative ones are meant.
+    Integer,
+    /// An integer that is never negative.
+    Unsigned,
+    /// A decimal; equal numbers are one identifier.
+    Decimal(DecimalFormat),
+}
+
+impl Id {
+    /// The first column, for messages about the whole identifier.
+    pub(super) fn first(&self) -> &str {
+        self.0.first().map_or("", |column| &column.name)
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|column| &column.name)
+    }
+}
+
+impl View<'_> {
+    pub(super) fn id(&self, row: &Row<'_>, id: &Id) -> Result<String, MapError> {
+        self.joined(id.columns().count(), id.0.iter().map(|column| self.key_part(row, column)))
+    }
+
+    /// The identifier when the row has all its columns.
+    pub(super) fn id_if_there(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
+        if id.columns().all(|column| row.get(column).is_some()) { self.id(row, id).map(Some) } else { Ok(None) }
+    }
+
+    /// The core row's own key as one text, as it is written: it only has to be the same each time.
+    pub(super) fn row_key(&self) -> Result<String, MapError> {
+        let rows = [Some(&self.event.key), self.event.after.as_ref(), self.event.before.as_ref()];
+        let whole = |row: &&Row<'_>| self.table.key.iter().all(|column| row.get(column).is_some());
+        let missing = || self.error(&self.table.key[0], MapReason::Missing);
+        let row = rows.into_iter().flatten().find(whole).ok_or_else(missing)?;
+        self.joined(self.table.key.len(), self.table.key.iter().map(|column| self.written(row, column)))
+    }
+
+    fn written<'r, 'c>(&self, row: &Row<'r>, column: &'c String) -> Result<(&'c String, Cow<'r, str>), MapError> {
+        let cell = self.value(row, column)?;
+        Ok((column, cell.text().unwrap_or(Cow::Borrowed(cell.json()))))
+    }
+
+    fn joined<'r, 'c>(
+        &self,
+        count: usize,
+        parts: impl Iterator<Item = Result<(&'c String, Cow<'r, str>), MapError>>,
+    ) -> Result<String, MapError> {
+        let mut joined = String::new();
+        for (i, part) in parts.enumerate() {
+            let (column, part) = part?;
+            if part.is_empty() {
+                return Err(self.error(column, MapReason::Expected("a text that is not empty")));
+            }
+            if i > 0 {
+                joined.push('-');
+            }
+            if count > 1 && part.contains(['-', '%']) {
+                joined.push_str(&part.replace('%', "%25").replace('-', "%2D"));
+            } else {
+                joined.push_str(&part);
+            }
+        }
+        Ok(joined)
+    }
+
+    fn key_part<'r, 'c>(&self, row: &Row<'r>, column: &'c KeyColumn) -> Result<(&'c String, Cow<'r, str>), MapError> {
+        let name = &column.name;
+        let cell = self.value(row, name)?;
+        let block = self.kind(name);
+        let text = match (block, column.form) {
+            (Some(ColumnKind::Decimal { .. } | ColumnKind::VariableScaleDecimal | ColumnKind::Float), _) => {
+                self.decimal_key(cell, name, DecimalFormat::Variable)?
+            }
+            (_, KeyForm::Decimal(format)) => self.decimal_key(cell, name, format)?,
+            (_, form) => {
+                self.plain_key(cell, block, form).map_err(|reason| self.error(name, reason))?;
+                self.text(cell, name)?
+            }
+        };
+        Ok((name, text))
+    }
+
+    fn decimal_key<'r>(&self, cell: Cell<'r>, column: &str, declared: DecimalFormat) -> Result<Cow<'r, str>, MapError> {
+        let decimal = Decimal::from_cell(cell, declared, self.kind(column));
+        decimal.map(|decimal| Cow::Owned(decimal.to_string())).map_err(|err| self.error(column, err.into()))
+    }
+
+    /// Refuses a cell that may be something else than it looks like.
+    fn plain_key(&self, cell: Cell<'_>, block: Option<ColumnKind>, form: KeyForm) -> Result<(), MapReason> {
+        if cell.kind() == "number" {
+            if cell.i64().is_none() && cell.u64().is_none() {
+                return Err(if cell.is_integer() {
+                    MapReason::IntegerRange
+                } else {
+                    MapReason::Expected("a text or an integer")
+                });
+            }
+            let negative = cell.json().starts_with('-');
+            let signed = matches!(form, KeyForm::Integer | KeyForm::Text) && block != Some(ColumnKind::Unsigned);
+            return if negative && !signed { Err(MapReason::NegativeKey) } else { Ok(()) };
+        }
+        match (form, cell.text()) {
+            (KeyForm::Integer | KeyForm::Unsigned, Some(_)) => Err(MapReason::OtherForm("an integer, as mapped")),
+            (KeyForm::Undeclared, Some(text)) if block.is_none() && text.ends_with('=') && is_base64(&text) => {
+                Err(MapReason::UndeclaredKey)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Postings that people keyed into the core by hand, and the entries they stand for.
+//!
+//! Such a posting does not carry our reference, so nothing in the change data names the entry: it is known by the core's own
+//! number, and looked for in the read model until its rows have come.
+
+use schemas::entry::{Evidence, LegKind};
+use schemas::money::Currency;
+use sql::{Tx, params};
+
+use super::breaks::keep_break;
+use super::confirm::see;
+use super::record::{Entry, EntryId};
+use super::transitions::now_us;
+use super::workset::WorkSet;
+use super::{Journal, JournalError, LegSeen};
+
+/// A row of the core's books as the read model has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostingRow {
+    /// The core's own number of the row.
+    pub posting: String,
+    /// Which account it moved.
+    pub account: String,
+    /// Signed: credits positive, debits negative.
+    pub amount_minor: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// The account's own number of the posting, where the core has one.
+    pub posting_no: Option<i64>,
+    /// The reference it carries.
+    pub core_ref: Option<String>,
+}
+
+impl PostingRow {
+    /// The leg of this entry that it would book. A core that does not number its postings confirms nothing.
+    pub(super) fn as_leg_of(&self, entry: &Entry) -> Option<LegSeen> {
+        Some(LegSeen {
+            core_ref: entry.core_ref.clone(),
+            kind: if self.amount_minor < 0 { LegKind::Debit } else { LegKind::Credit },
+            account: self.account.clone(),
+            amount_minor: self.amount_minor.saturating_abs(),
+            currency: self.currency,
+            posting_no: self.posting_no?,
+            row_key: self.posting.clone(),
+        })
+    }
+}
+
+const ACTOR: &str = "links";
+/// Links looked at in one transaction.
+const PAGE: i64 = 100;
+
+/// Keeps which postings stand for an entry; those in `seen` need not be looked for any more.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    core: &str,
+    id: &EntryId,
+    postings: &[String],
+    seen: &[LegSeen],
+) -> Result<(), JournalError> {
+    for posting in postings {
+        let came = seen.iter().any(|row| row.row_key == *posting);
+        tx.exec(
+            "INSERT INTO links (core, posting, entry_id, at_us, seen) VALUES (?, ?, ?, ?, ?)",
+            params![core, posting, id.as_str(), now_us(), came],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+impl Journal {
+    /// Looks for the rows of linked postings that have not come yet, and confirms the entries whose rows have. A row that books
+    /// something else than the entry asks for is a break. Answers how many rows came.
+    pub async fn confirm_linked(&self) -> Result<usize, JournalError> {
+        let (mut came, mut after) = (0, String::new());
+        loop {
+            let sql = "SELECT posting, entry_id FROM links WHERE core = ? AND seen = 0 AND posting > ? ORDER BY posting LIMIT ?";
+            let rows = self.db.query(sql, params![&*self.core, &after, PAGE]).await?;
+            let Some(last) = rows.last() else { return Ok(came) };
+            after = last.get("posting")?;
+            let mut waiting = Vec::new();
+            for row in &rows {
+                let id = EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?;
+                waiting.push((row.get("posting")?, id));
+            }
+            came += self.confirm_page(waiting).await?;
+        }
+    }
+
+    async fn confirm_page(&self, waiting: Vec<(String, EntryId)>) -> Result<usize, JournalError> {
+        let journal = self.clone();
+        self.run(move |tx| {
+            let (journal, waiting) = (journal.clone(), waiting.clone());
+            Box::pin(async move { journal.confirm_in(tx, waiting).await })
+        })
+        .await
+    }
+
+    async fn confirm_in(&self, tx: &mut Tx, waiting: Vec<(String, EntryId)>) -> Result<usize, JournalError> {
+        let postings: Vec<String> = waiting.iter().map(|(posting, _)| posting.clone()).collect();
+        let rows = self.facts.postings(tx, &postings).await?;
+        let of = |row: &PostingRow| waiting.iter().find(|(posting, _)| *posting == row.posting);
+        let mut ids: Vec<EntryId> = rows.iter().filter_map(of).map(|(_, id)| id.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let (mut work, mut came) = (WorkSet::lock(tx, &ids).await?, 0);
+        for row in &rows {
+            let Some((posting, id)) = of(row) else { continue };
+            let Some(leg) = row.as_leg_of(work.entry(id)?) else { continue };
+            let mark = "UPDATE links SET seen = 1 WHERE core = ? AND posting = ? AND seen = 0";
+            // Another instance may have been here first.
+            if tx.exec(mark, params![&*self.core, posting]).await? == 0 {
+                continue;
+            }
+            came += 1;
+            if let Some(finding) = see(&mut work, id, &leg)? {
+                keep_break(tx, &leg.core_ref, leg.kind.as_str(), &leg.row_key, finding).await?;
+            }
+        }
+        for id in &ids {
+            if work.all_legs_seen(id) {
+                work.weigh_in(id, Evidence::AllLegsSeen)?;
+            }
+        }
+        work.release_by(tx, &*self.facts).await?;
+        work.store(tx, ACTOR).await?;
+        Ok(came)
+    }
+}

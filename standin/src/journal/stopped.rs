@@ -1,0 +1,51 @@
+//! Lanes that a contradiction stopped, for people.
+
+use sql::{Value, params, placeholders};
+
+use super::record::EntryId;
+use super::{Journal, JournalError};
+
+/// A stopped lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoppedLane {
+    /// Of which account.
+    pub account: String,
+    /// Entries that wait in it.
+    pub ordered: i64,
+    /// Minor units of debits that the served balance does not include yet.
+    pub held_minor: i64,
+    /// Entries with a leg in it that evidence contradicts.
+    pub contradicted: Vec<EntryId>,
+}
+
+impl Journal {
+    /// Stopped lanes in order of account, after this one.
+    pub async fn stopped_lanes(&self, after: &str, limit: i64) -> Result<Vec<StoppedLane>, JournalError> {
+        let sql =
+            "SELECT account, ordered, held_minor FROM lanes WHERE stopped = 1 AND account > ? ORDER BY account LIMIT ?";
+        let mut lanes = Vec::new();
+        for row in self.db.query(sql, params![after, limit]).await? {
+            lanes.push(StoppedLane {
+                account: row.get("account")?,
+                ordered: row.get("ordered")?,
+                held_minor: row.get("held_minor")?,
+                contradicted: Vec::new(),
+            });
+        }
+        if lanes.is_empty() {
+            return Ok(lanes);
+        }
+        let sql = format!(
+            "SELECT l.account AS account, e.id AS id FROM entries e JOIN legs l ON l.entry_id = e.id \
+             WHERE e.contradicted = 1 AND l.account IN ({}) ORDER BY e.id",
+            placeholders(lanes.len())
+        );
+        let accounts: Vec<Value> = lanes.iter().map(|lane| (&lane.account).into()).collect();
+        for row in self.db.query(&sql, accounts).await? {
+            let account: String = row.get("account")?;
+            let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
+            lanes.iter_mut().filter(|lane| lane.account == account).for_each(|lane| lane.contradicted.push(id.clone()));
+        }
+        Ok(lanes)
+    }
+}
