@@ -52,7 +52,7 @@ fn log(listener: &str, context: &RequestContext, method: &http::Method, response
         request_id = context.id,
         %method,
         route = context.route.get().map_or("-", MatchedPath::as_str),
-        principal = context.principal.get().map_or("-", |principal| principal.id.as_str()),
+        principal = context.principal.get().map_or("-", String::as_str),
         status = response.status().as_u16(),
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     );

@@ -1,7 +1,8 @@
 //! What every HTTP listener of ours shares: problems, principals, strict bodies and the accept loop; and a client for our tools.
 //!
-//! Nothing in here knows an account. A route without [`principal::Authenticate`] cannot get a [`principal::Caller`].
+//! Nothing in here knows an account. A route without [`Authenticate`] cannot get a [`Caller`].
 
+mod authenticate;
 pub mod client;
 mod exchange;
 pub mod json;
@@ -13,6 +14,7 @@ mod segment;
 pub mod serve;
 pub mod tokens;
 
-pub use principal::{Audience, Authenticate, Authenticator, Caller, Principal, Scope, Scopes};
+pub use authenticate::{Authenticate, Authenticator, NotLoopback};
+pub use principal::{Audience, Caller, Principal, Scope, Scopes};
 pub use problem::{FieldError, Problem};
 pub use segment::Segment;

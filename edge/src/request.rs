@@ -8,8 +8,6 @@ use http::{HeaderMap, HeaderName};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::principal::Principal;
-
 /// Header that names a request, in and out.
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,8 +27,8 @@ pub struct RequestContext {
     pub path: String,
     /// The template of the route that matched.
     pub(crate) route: OnceLock<MatchedPath>,
-    /// Who was authenticated.
-    pub(crate) principal: OnceLock<Arc<Principal>>,
+    /// The name of the authenticated principal.
+    pub(crate) principal: OnceLock<String>,
 }
 
 impl RequestContext {

@@ -1,18 +1,18 @@
 //! Watches the core and the operators' orders, and tells everyone the mode.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use standin::journal::{Journal, JournalError, ModeOrder};
-use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use standin::journal::{Journal, JournalError};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::counts::Counts;
-use crate::health::{CoreHealth, Health, Policy, Signal};
-use crate::metrics::{HEALTH_CHANGES_TOTAL, STANDS_IN};
-use crate::mode::{Mode, View};
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
+use crate::health::{Policy, Signal};
+use crate::metrics::STANDS_IN;
+use crate::mode::Mode;
+use crate::watch::Watch;
 
 /// How often the monitor looks.
 #[derive(Debug, Clone, Copy)]
@@ -42,50 +42,6 @@ impl Default for MonitorOptions {
             count_every: Duration::from_secs(5),
             confirmed_within: Duration::from_secs(120),
         }
-    }
-}
-
-/// What is known of core and mode; cloning is cheap. Requests add what they see of the core.
-#[derive(Clone)]
-pub struct Watch {
-    health: Arc<Mutex<CoreHealth>>,
-    view: Arc<watch::Sender<View>>,
-    started: Instant,
-}
-
-impl Watch {
-    fn new(policy: Policy) -> Self {
-        let view = View { health: Health::Recovering, order: ModeOrder::Auto, any_ordered: false };
-        Self {
-            health: Arc::new(Mutex::new(CoreHealth::new(policy))),
-            view: Arc::new(watch::Sender::new(view)),
-            started: Instant::now(),
-        }
-    }
-
-    /// The view now.
-    pub fn view(&self) -> View {
-        *self.view.borrow()
-    }
-
-    /// Follows the view.
-    pub fn subscribe(&self) -> watch::Receiver<View> {
-        self.view.subscribe()
-    }
-
-    /// Takes in what somebody saw of the core.
-    pub fn signal(&self, signal: Signal) {
-        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut guard = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if !guard.step(signal, now_ms) {
-            return;
-        }
-        let health = guard.health();
-        // Under the lock: of two changes the later one must be the one that stands.
-        self.view.send_modify(|view| view.health = health);
-        drop(guard);
-        tracing::warn!(health = health.as_str(), ?signal, "the core's health changed");
-        metrics::counter!(HEALTH_CHANGES_TOTAL, "to" => health.as_str()).increment(1);
     }
 }
 
@@ -158,11 +114,7 @@ impl Monitor {
     async fn look_once(&self, gateway: &Gateway) -> Result<(), JournalError> {
         let order = self.journal.mode_order().await?;
         let any_ordered = self.journal.any_ordered().await?;
-        self.watch.view.send_if_modified(|view| {
-            let changed = (view.order, view.any_ordered) != (order, any_ordered);
-            (view.order, view.any_ordered) = (order, any_ordered);
-            changed
-        });
+        self.watch.looked(order, any_ordered);
         gateway.end_what_nobody_carries().await
     }
 }

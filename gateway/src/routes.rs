@@ -15,9 +15,9 @@ use standin::journal::{Entry, EntryId, JournalError, Write};
 use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by};
+use crate::gateway::Gateway;
 use crate::metrics::WRITES_TOTAL;
 use crate::request::{TRANSFER, TransferBody, fingerprint, idempotency_key, key_from};
-use crate::submission::Gateway;
 
 /// `/v1/transfers` and what belongs to it. The caller puts it behind [`edge::Authenticate`].
 pub fn router(gateway: Gateway) -> Router {

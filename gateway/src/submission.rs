@@ -1,7 +1,6 @@
 //! One write through journal and core: admit, send, record, answer.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::CoreConnector;
@@ -10,243 +9,49 @@ use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
-use standin::journal::{Admissions, Admitted, Change, Entry, EntryId, Instance, Journal, JournalError, Write};
+use standin::journal::{Admissions, Admitted, Change, Entry, Instance, Journal, Write};
 use standin::lane::{LanePlace, lane_place};
 use standin::settle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
-use crate::calendar::Calendar;
-use crate::four_eyes::FourEyes;
 use crate::health::Signal;
+use crate::in_flight::{Hold, InFlight};
 use crate::metrics::CORE_ATTEMPT_SECONDS;
-use crate::monitor::Watch;
-use crate::silence::Silences;
+use crate::options::Options;
+use crate::watch::Watch;
 
-#[cfg(test)]
-mod tests;
-
-/// How long things may take, and whose day it is.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// A channel has its answer by then.
-    pub write_deadline: Duration,
-    /// Part of it kept for the journal; the core gets the rest.
-    pub journal_budget: Duration,
-    /// The bank's days.
-    pub calendar: Calendar,
-    /// Which of people's orders want a second person.
-    pub four_eyes: FourEyes,
-}
-
-impl Default for Options {
-    /// An answer within 2 s, of which 500 ms are the journal's; days of UTC.
-    fn default() -> Self {
-        let (write_deadline, journal_budget) = (Duration::from_secs(2), Duration::from_millis(500));
-        Self { write_deadline, journal_budget, calendar: Calendar::default(), four_eyes: FourEyes::default() }
-    }
-}
-
-/// A journal that is merely slow gets this long beyond the deadline before a channel reads that the acceptance is unknown.
-const JOURNAL_GRACE: Duration = Duration::from_secs(3);
 /// How often an outcome is looked for that another task or process will record.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Pause between tries to record an outcome while the journal is away, growing up to the second.
 const RECORD_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// An attempt of ours that no task holds for this long was never sent.
-const ORPHAN_AFTER_MS: i64 = 5_000;
 
-/// Takes writes. Cloning is cheap.
-#[derive(Clone)]
-pub struct Gateway {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    journal: Journal,
-    admissions: Admissions,
-    instance: Instance,
-    core: Arc<dyn CoreConnector>,
-    watch: Watch,
-    options: Options,
-    in_flight: Mutex<HashMap<EntryId, Carried>>,
-    silences: Silences,
+/// What every submission needs.
+pub(crate) struct Shared {
+    pub(crate) journal: Journal,
+    pub(crate) admissions: Admissions,
+    pub(crate) instance: Instance,
+    pub(crate) core: Arc<dyn CoreConnector>,
+    pub(crate) watch: Watch,
+    pub(crate) options: Options,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 /// An entry and whether its key had been used before.
 pub type Submitted = (Entry, bool);
 
-impl Gateway {
-    /// A gateway of this instance.
-    pub fn new(
-        journal: Journal,
-        admissions: Admissions,
-        instance: Instance,
-        core: Arc<dyn CoreConnector>,
-        watch: Watch,
-        options: Options,
-    ) -> Self {
-        let in_flight = Mutex::new(HashMap::new());
-        Self {
-            shared: Arc::new(Shared {
-                journal,
-                admissions,
-                instance,
-                core,
-                watch,
-                options,
-                in_flight,
-                silences: Silences::default(),
-            }),
-        }
-    }
-
-    pub(crate) fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub(crate) fn instance(&self) -> &Instance {
-        &self.shared.instance
-    }
-
-    pub(crate) fn core(&self) -> &dyn CoreConnector {
-        &*self.shared.core
-    }
-
-    pub(crate) fn calendar(&self) -> &Calendar {
-        &self.shared.options.calendar
-    }
-
-    pub(crate) fn four_eyes(&self) -> &FourEyes {
-        &self.shared.options.four_eyes
-    }
-
-    pub(crate) fn silences(&self) -> &Silences {
-        &self.shared.silences
-    }
-
-    /// Ends what instances left open that people declared gone, and confirms what was keyed by hand: seldom there, so seldom
-    /// looked for.
-    pub(crate) async fn follow_up_orders(&self) -> Result<(), standin::journal::JournalError> {
-        self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
-        self.shared.journal.confirm_linked().await.map(drop)
-    }
-
-    pub(crate) fn watch(&self) -> &Watch {
-        &self.shared.watch
-    }
-
-    /// Takes one write. The work is a task of its own: a client that goes away leaves it whole.
-    pub async fn submit(&self, write: Write) -> Result<Submitted, Problem> {
-        let deadline = Instant::now() + self.shared.options.write_deadline;
-        let (told, answer) = oneshot::channel();
-        let hold = Hold::new(&self.shared, &write.id);
-        let submission = Submission { shared: self.shared.clone(), hold, deadline, told: Some(told) };
-        edge::request::spawn(submission.run(write));
-        match timeout_at(deadline + JOURNAL_GRACE, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(lost)) => Err(answer::acceptance_unknown(lost)),
-            Err(late) => Err(answer::acceptance_unknown(late)),
-        }
-    }
-
-    /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: they come from an
-    /// admission whose COMMIT went unanswered and landed after all. So may the last COMMIT of a dead holder of our identity.
-    pub async fn end_what_nobody_carries(&self) -> Result<(), JournalError> {
-        let shared = &self.shared;
-        shared.journal.end_predecessors(&shared.instance).await?;
-        let open = shared.journal.own_open_attempts(&shared.instance).await?;
-        for lost in open.iter().filter(|attempt| shared.carried(&attempt.id) == Some(Carried::Lost)) {
-            shared.end_lost(&lost.id, lost.n).await?;
-        }
-        let orphans: Vec<_> = open
-            .into_iter()
-            .filter(|attempt| attempt.token.is_none() && attempt.age_ms > ORPHAN_AFTER_MS)
-            .filter(|attempt| shared.carried(&attempt.id).is_none())
-            .collect();
-        let changes: Vec<Change> =
-            orphans.iter().map(|o| Change::new(o.id.clone(), Evidence::NotSent).ending(o.n)).collect();
-        if !changes.is_empty() {
-            tracing::warn!(entries = changes.len(), "attempts that were never sent go back to the queue");
-            shared.journal.record(&shared.instance.to_string(), None, changes).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Who is at work on an entry of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carried {
-    /// A task.
-    AtWork,
-    /// Nobody any more. Its attempt may have been sent, and what came of it could not be recorded.
-    Lost,
-}
-
-impl Shared {
-    fn carried(&self, id: &EntryId) -> Option<Carried> {
-        self.in_flight().get(id).copied()
-    }
-
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<EntryId, Carried>> {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends an attempt whose task was lost: its outcome is unknown. An entry that cannot be read is left to the replayer, which
-    /// finds it abandoned.
-    async fn end_lost(&self, id: &EntryId, n: i64) -> Result<(), JournalError> {
-        tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
-        let unknown = Change::new(id.clone(), Evidence::NoAnswer).ending(n);
-        if let Err(err) = self.journal.record(&self.instance.to_string(), None, vec![unknown]).await {
-            tracing::error!(entry = %id, error = %err, "the outcome of a lost task cannot be recorded; its attempt merely ends");
-            self.journal.end_own_attempt(id, n, Evidence::NoAnswer.as_str()).await?;
-        }
-        self.in_flight().remove(id);
-        Ok(())
-    }
-}
-
-/// Says that a task is at work on an entry, for as long as it lives. A task that panics loses it.
-struct Hold {
-    shared: Arc<Shared>,
-    id: EntryId,
-}
-
-impl Hold {
-    fn new(shared: &Arc<Shared>, id: &EntryId) -> Self {
-        shared.in_flight().insert(id.clone(), Carried::AtWork);
-        Self { shared: shared.clone(), id: id.clone() }
-    }
-
-    /// This task gives up what it sent.
-    fn lose(&self) {
-        self.shared.in_flight().insert(self.id.clone(), Carried::Lost);
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.lose();
-        }
-        let mut in_flight = self.shared.in_flight();
-        if in_flight.get(&self.id) == Some(&Carried::AtWork) {
-            in_flight.remove(&self.id);
-        }
-    }
-}
-
 /// One write on its way.
-struct Submission {
-    shared: Arc<Shared>,
-    hold: Hold,
-    deadline: Instant,
-    told: Option<oneshot::Sender<Result<Submitted, Problem>>>,
+pub(crate) struct Submission {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) hold: Hold,
+    pub(crate) deadline: Instant,
+    pub(crate) told: Option<oneshot::Sender<Result<Submitted, Problem>>>,
 }
 
 impl Submission {
-    async fn run(mut self, write: Write) {
+    /// Takes the write through.
+    pub(crate) async fn run(mut self, write: Write) {
         let belief = write.belief;
         let admitted = self.shared.admissions.submit_by(write, self.deadline).await;
         match admitted {

@@ -7,9 +7,9 @@ use read_model::{Advance, Applied, Lease, SourceStatus, WriteError, Writer, stat
 use sql::Db;
 use tokio::time::Instant;
 
-use crate::confirm::{Confirm, ConfirmError};
+use crate::apply_error::{ApplyError, Remedy};
+use crate::confirm::Confirm;
 use crate::prepared::Prepared;
-use crate::swap;
 use crate::waiting::{Settled, settle};
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
@@ -19,52 +19,6 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Tries in a row that were refused after which a record counts as one that will never be taken.
 pub(crate) const REFUSALS_MAX: u32 = 8;
-
-/// Why one try failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ApplyError {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error("confirmation failed")]
-    Confirm(#[source] ConfirmError),
-}
-
-impl ApplyError {
-    /// What to do about it.
-    fn remedy(&self) -> Remedy {
-        let (ApplyError::Write(WriteError::Sql(error)) | ApplyError::Confirm(ConfirmError::Sql(error))) = self else {
-            // A stored row that cannot be read, or what the journal says: time does not mend it.
-            return Remedy::Less { refused: true };
-        };
-        match error {
-            sql::Error::CommitUnknown(_) => Remedy::Same,
-            sql::Error::Retryable { .. } | sql::Error::Unavailable(_) => Remedy::Less { refused: false },
-            _ => Remedy::Less { refused: true },
-        }
-    }
-
-    /// The whole chain, for a person.
-    fn explained(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
-    }
-}
-
-/// What follows a failed try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remedy {
-    /// The same batch again: whether it was committed is not known.
-    Same,
-    /// Fewer records: they may have been too many for the store or for the locks of others. One that was `refused` by itself
-    /// again and again is never taken.
-    Less { refused: bool },
-}
-
-impl From<sql::Error> for ApplyError {
-    fn from(error: sql::Error) -> Self {
-        ApplyError::Write(WriteError::Sql(error))
-    }
-}
 
 /// What an apply came to.
 pub(crate) enum Outcome<T> {
@@ -128,13 +82,8 @@ impl Applier {
         outcome
     }
 
-    /// Makes the shadow the served generation; as [`Applier::apply`], one transaction after `sequence`.
-    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> Outcome<Applied> {
-        self.until_in(sequence, 0, stopping, || swap::once(self, sequence)).await
-    }
-
-    /// `records` = what can be taken less of.
-    async fn until_in<T, F>(
+    /// Runs one try after another. `records` = what can be taken less of.
+    pub(crate) async fn until_in<T, F>(
         &self,
         sequence: i64,
         records: usize,
@@ -241,15 +190,5 @@ mod tests {
         assert_eq!(complete_until(Some(9), Some(1), Some(5)), Some(5));
         assert_eq!(complete_until(Some(9), Some(7), Some(5)), Some(7));
         assert_eq!(complete_until(None, None, Some(5)), None);
-    }
-
-    #[test]
-    fn only_an_unknown_commit_is_tried_again_whole() {
-        let sql = |error: sql::Error| ApplyError::from(error).remedy();
-        assert_eq!(sql(sql::Error::CommitUnknown(String::new())), Remedy::Same);
-        assert_eq!(sql(sql::Error::Retryable { code: 1205 }), Remedy::Less { refused: false });
-        assert_eq!(sql(sql::Error::Unavailable(String::new())), Remedy::Less { refused: false });
-        let told = ApplyError::Confirm(ConfirmError::Other("a row of the journal".into()));
-        assert_eq!(told.remedy(), Remedy::Less { refused: true });
     }
 }

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use read_model::{Partition, RecordMark};
 
 use crate::feed::FeedError;
-use crate::kafka_thread::{ASK_MAX, unavailable};
+use crate::kafka_options::{ASK_MAX, unavailable};
 use crate::marks;
 
 /// Longest wait for one event of the consumer.

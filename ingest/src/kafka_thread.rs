@@ -13,15 +13,13 @@ use read_model::{Partition, Place, RecordMark};
 use tokio::sync::mpsc;
 
 use crate::feed::{Batch, BatchBounds, Ends, FeedError, Polled, RawRecord};
-use crate::kafka::KafkaOptions;
+use crate::kafka_options::{ASK_MAX, KafkaOptions, unavailable};
 use crate::kafka_probe::first_from;
 use crate::marks::{self, Reread};
 use crate::topics::TopicFilter;
 
 /// Longest wait for the first record of a batch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Longest wait for an answer about metadata or offsets.
-pub(crate) const ASK_MAX: Duration = Duration::from_secs(5);
 /// A topic that the brokers do not know for so long is gone; a broker that starts or a new leader knows it sooner.
 const GONE_AFTER: Duration = Duration::from_secs(30);
 
@@ -270,10 +268,6 @@ impl Worker {
 fn recreated(partition: &Partition, next: i64, end: i64) -> FeedError {
     let Partition { topic, partition } = partition;
     FeedError::Lost(format!("{topic}/{partition}: ends at {end}, before offset {next}: topic recreated or truncated"))
-}
-
-pub(crate) fn unavailable(what: &str, err: &KafkaError) -> FeedError {
-    FeedError::Unavailable(format!("{what}: {err}"))
 }
 
 fn is_unknown(code: RDKafkaErrorCode) -> bool {

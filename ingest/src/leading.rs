@@ -1,28 +1,24 @@
 //! Leading a source: poll, prepare, apply, publish, until told otherwise.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use read_model::{
-    Advance, Applied, Filling, Lease, Partition, Place, SourceStatus, WriteError, filling, ordered_queues,
-    parked_queues, places, waiting_in,
-};
+use read_model::{Advance, Lease, Partition, Place, WriteError, filling, ordered_queues, waiting_in};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::apply::{Applier, Outcome, REFUSALS_MAX, Try};
-use crate::attest::{Attestation, Proven};
+use crate::apply::{Outcome, REFUSALS_MAX, Try};
+use crate::attest::Attestation;
+use crate::beginning::{begin, now_ms};
+use crate::discovery::beginning_gone;
 use crate::feed::{Batch, Ends, Feed, FeedError, Polled, RawRecord};
 use crate::halt::Halt;
-use crate::pace::Pace;
-use crate::prepare::Preparer;
-use crate::prepared::{Prepared, SnapshotSeen};
-use crate::service::{Service, pause};
+use crate::ingester::Ingester;
+use crate::prepared::Prepared;
+use crate::report::{count, warn_of_parked};
+use crate::shutdown::pause;
 use crate::state::State;
-use crate::tables::Tables;
-use crate::topics;
 
 /// Why leading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +39,7 @@ pub(crate) enum Ended {
 type Flow = ControlFlow<Ended>;
 
 pub(crate) struct Leading<'s> {
-    service: &'s Service,
+    ingester: &'s Ingester,
     lease: Lease,
     shutdown: watch::Receiver<bool>,
     lost: watch::Receiver<bool>,
@@ -56,16 +52,16 @@ const LOOK_FOR_ORDERS: Duration = Duration::from_millis(500);
 
 impl<'s> Leading<'s> {
     pub(crate) fn new(
-        service: &'s Service,
+        ingester: &'s Ingester,
         lease: Lease,
         shutdown: watch::Receiver<bool>,
         lost: watch::Receiver<bool>,
     ) -> Self {
-        Self { service, lease, shutdown, lost }
+        Self { ingester, lease, shutdown, lost }
     }
 
     pub(crate) async fn run(mut self) -> Ended {
-        let filling = match filling(&self.service.db, &self.lease.source).await {
+        let filling = match filling(&self.ingester.db, &self.lease.source).await {
             Ok(Some(filling)) => filling,
             Ok(None) => return Ended::Failed,
             Err(err) => return self.cannot_begin(&err),
@@ -77,11 +73,11 @@ impl<'s> Leading<'s> {
             return Ended::Halted;
         }
         halted().set(0.0);
-        match self.begin(filling).await {
+        match begin(self.ingester, &self.lease, filling).await {
             Ok((state, feed)) => {
                 let ended = self.work(state, feed).await;
                 // Of a source that was not led, this process has kept nothing.
-                self.service.tiers.retire(&self.lease.source);
+                self.ingester.tiers.retire(&self.lease.source);
                 ended
             }
             Err(err) => self.cannot_begin(&err),
@@ -91,36 +87,6 @@ impl<'s> Leading<'s> {
     fn cannot_begin(&self, err: &dyn std::fmt::Display) -> Ended {
         tracing::warn!(error = %err, source = %self.lease.source, "cannot begin");
         Ended::Failed
-    }
-
-    /// Reads where the source is.
-    async fn begin(&self, filling: Filling) -> Result<(State, Box<dyn Feed>), BeginError> {
-        let (db, source) = (&self.service.db, self.lease.source.as_str());
-        let writer = filling.writer();
-        let Filling { mut status, served, topic_prefix, snapshot_begun } = filling;
-        // A time from the future would stand until the future is over.
-        status.as_of_ms = status.as_of_ms.map(|ms| ms.min(now_ms()));
-        let places: HashMap<_, _> = places(db, source).await?.into_iter().collect();
-        let parked = parked_queues(db, source, status.generation).await?;
-        let mut feed = (self.service.feed)(topic_prefix.as_deref())?;
-        if !places.is_empty() {
-            feed.assign(places.clone().into_iter().collect()).await?;
-        }
-        let mapping = self.service.options.mapping.clone();
-        let mut tables = Tables::new(&mapping);
-        tables.found(places.keys());
-        let mut preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
-        preparer.seen(SnapshotSeen { begun: snapshot_begun, whole: status.loaded });
-        if let Some(served) = &served {
-            let (generation, served) = (status.generation, served.generation);
-            tracing::info!(source, generation, served, "filling a new generation");
-        }
-        let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
-        let applier =
-            Applier { db: db.clone(), writer, lease: self.lease.clone(), confirm: self.service.confirm.clone() };
-        let (attestation, pace) = (Attestation::new(proven), Pace::new(self.service.options.bounds.records_max));
-        let state = State { applier, preparer, attestation, status, served, places, pace, tables, any_waiting: true };
-        Ok((state, feed))
     }
 
     async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Ended {
@@ -167,7 +133,7 @@ impl<'s> Leading<'s> {
             FeedError::Lost(reason) => Break(self.halt(state, &Halt::rebuild(reason)).await),
             FeedError::Unavailable(_) => {
                 tracing::warn!(error = %err, source, "nothing polled");
-                pause(self.service.options.retry, &mut self.shutdown).await;
+                pause(self.ingester.options.retry, &mut self.shutdown).await;
                 Continue(())
             }
             FeedError::Ended(_) => {
@@ -182,21 +148,15 @@ impl<'s> Leading<'s> {
     }
 
     /// Registers partitions before the first record of theirs is read.
-    ///
-    /// A partition of a table that is new to us must be there from its first record. Compaction keeps that offset, so a later
-    /// one means that records were deleted: the snapshot's rows, or changes that no later record repeats. What they told would
-    /// be called absent for good, so the source halts (C6), whether or not the connector takes snapshots at all.
     async fn discovered(&self, state: &mut State, feed: &mut dyn Feed, found: Vec<(Partition, i64)>) -> Flow {
         let new: Vec<_> = found.into_iter().filter(|(partition, _)| !state.places.contains_key(partition)).collect();
         if new.is_empty() {
             return Continue(());
         }
-        let mapping = &self.service.options.mapping;
-        let begun = |(p, first): &&(Partition, i64)| *first > 0 && topics::is_table(&p.topic, mapping.tables());
-        if let Some((partition, first)) = new.iter().find(begun) {
-            return Break(self.halt(state, &beginning_gone(partition, *first)).await);
+        if let Some(halt) = beginning_gone(&new, || self.ingester.options.mapping.tables()) {
+            return Break(self.halt(state, &halt).await);
         }
-        match state.applier.writer.add_partitions(&self.service.db, &self.lease, new.clone()).await {
+        match state.applier.writer.add_partitions(&self.ingester.db, &self.lease, new.clone()).await {
             Ok(()) => {}
             Err(WriteError::Fenced { .. }) => return Break(Ended::LeaseLost),
             Err(err) => {
@@ -227,7 +187,7 @@ impl<'s> Leading<'s> {
         if begun.elapsed() < TOPICS_AFTER && !state.tables.never_seen().is_empty() {
             return;
         }
-        if let Err(err) = state.applier.writer.note_tables(&self.service.db, news).await {
+        if let Err(err) = state.applier.writer.note_tables(&self.ingester.db, news).await {
             tracing::warn!(error = %err, source = %self.lease.source, "tables not noted");
             return;
         }
@@ -302,13 +262,13 @@ impl<'s> Leading<'s> {
         state.applied(&committed);
         count(&self.lease.source, &prepared, &committed.applied, &state.status);
         warn_of_parked(&self.lease.source, &prepared);
-        self.service.tiers.publish(&state.publication(&prepared, committed.applied)).await;
+        self.ingester.tiers.publish(&state.publication(&prepared, committed.applied)).await;
         Continue(Piece::Done)
     }
 
     /// Carries out what people ordered about parked events, each queue in an apply transaction of its own.
     async fn orders(&self, state: &mut State) -> Flow {
-        let (db, source, generation) = (&self.service.db, self.lease.source.clone(), state.status.generation);
+        let (db, source, generation) = (&self.ingester.db, self.lease.source.clone(), state.status.generation);
         let failed = |err: &dyn std::fmt::Display| tracing::warn!(error = %err, source, "cannot look for orders");
         let queues = match ordered_queues(db, &source, generation).await {
             Ok(queues) => queues,
@@ -351,7 +311,7 @@ impl<'s> Leading<'s> {
         }
         state.status.applied_seq += 1;
         tracing::info!(source = %self.lease.source, generation = state.status.generation, "a new generation is served");
-        self.service.tiers.publish(&state.afresh()).await;
+        self.ingester.tiers.publish(&state.afresh()).await;
         Ended::Swapped
     }
 
@@ -359,7 +319,7 @@ impl<'s> Leading<'s> {
         let reason = halt.text(&self.lease.source);
         tracing::error!(source = %self.lease.source, reason, "source halted");
         metrics::gauge!(crate::metrics::HALTED, "source" => self.lease.source.clone()).set(1.0);
-        match state.applier.writer.halt(&self.service.db, &self.lease, &reason).await {
+        match state.applier.writer.halt(&self.ingester.db, &self.lease, &reason).await {
             Ok(()) => Ended::Halted,
             Err(WriteError::Fenced { .. }) => Ended::LeaseLost,
             Err(err) => {
@@ -377,61 +337,7 @@ enum Piece {
     TooMuch,
 }
 
-/// Why leading did not begin.
-#[derive(Debug, thiserror::Error)]
-enum BeginError {
-    #[error(transparent)]
-    Store(#[from] read_model::RowError),
-    #[error(transparent)]
-    Feed(#[from] FeedError),
-}
-
 fn refused(records: &[RawRecord], why: &str) -> Halt {
     let place = records.first().map(|record| format!("{record:?}")).unwrap_or_default();
     Halt::resumable(format!("record {place} was refused {REFUSALS_MAX} times: {why}"))
-}
-
-fn beginning_gone(partition: &Partition, first: i64) -> Halt {
-    let Partition { topic, partition } = partition;
-    Halt::resumable(format!(
-        "{topic}/{partition}: begins at offset {first}, so its snapshot is not complete any more; delete the topic, keep it \
-         from losing records (retention.ms=-1) and let the connector take a new snapshot into it"
-    ))
-}
-
-/// This process's wall clock, milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Tells of parked events, without their reasons: these may quote a customer's data, and are kept with the events.
-fn warn_of_parked(source: &str, prepared: &Prepared) {
-    if !prepared.healed.is_empty() {
-        tracing::info!(source, rows = prepared.healed.len(), "later events superseded the parked events of these rows");
-    }
-    for event in &prepared.parked {
-        let Partition { topic, partition } = &event.partition;
-        tracing::warn!(
-            source,
-            topic,
-            partition,
-            offset = event.offset,
-            "an event cannot be applied and is parked; what it touches is served as degraded: GET /admin/v1/parked-events"
-        );
-    }
-}
-
-fn count(source: &str, prepared: &Prepared, applied: &Applied, status: &SourceStatus) {
-    let label = || source.to_owned();
-    metrics::counter!(crate::metrics::RECORDS_TOTAL, "source" => label()).increment(prepared.records as u64);
-    metrics::counter!(crate::metrics::IGNORED_TOTAL, "source" => label()).increment(prepared.ignored as u64);
-    metrics::counter!(crate::metrics::PARKED_TOTAL, "source" => label()).increment(prepared.parked.len() as u64);
-    metrics::counter!(crate::metrics::ROWS_TOTAL, "source" => label()).increment(applied.rows as u64);
-    for (table, events) in &prepared.unmapped {
-        let label = [("source", label()), ("table", table.clone())];
-        metrics::counter!(crate::metrics::UNMAPPED_TOTAL, &label).increment(events.unsigned_abs());
-    }
-    metrics::gauge!(crate::metrics::BEHIND_RECORDS, "source" => label()).set(status.events_behind.unwrap_or(0) as f64);
-    metrics::gauge!(crate::metrics::AS_OF_MS, "source" => label()).set(status.as_of_ms.unwrap_or(0) as f64);
 }

@@ -1,17 +1,14 @@
-//! What an ingester is told, and how it is built.
+//! What an ingester is told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use read_model::Tiers;
 use schemas::mapping::Mapping;
-use sql::Db;
 
 use crate::change_log::HttpChangeLog;
-use crate::confirm::Confirm;
 use crate::feed::{BatchBounds, Feed, FeedError};
-use crate::kafka::{KafkaFeed, KafkaOptions};
-use crate::service::Service;
+use crate::kafka::KafkaFeed;
+use crate::kafka_options::KafkaOptions;
 use crate::topics::TopicFilter;
 
 /// Makes the feed anew whenever this process takes the source over. It is given the topic prefix that the generation was opened
@@ -62,10 +59,10 @@ impl Options {
         }
     }
 
-    /// The service over migrated tables in `db`. Nothing starts before [`Service::run`].
-    pub fn build(self, db: Db, tiers: Tiers, confirm: Arc<dyn Confirm>) -> Service {
+    /// Makes feeds of this kind.
+    pub(crate) fn feed_factory(&self) -> FeedFactory {
         let (mapping, bounds) = (self.mapping.clone(), self.bounds);
-        let feed: FeedFactory = match self.feed.clone() {
+        match self.feed.clone() {
             FeedOptions::Made(factory) => factory,
             FeedOptions::ChangeLog { url } => Arc::new(move |_| Ok(Box::new(HttpChangeLog::new(&url, bounds)) as _)),
             FeedOptions::Kafka(options) => Arc::new(move |prefix| {
@@ -74,7 +71,6 @@ impl Options {
                 let topics = TopicFilter::new(&options.topic_prefix, mapping.tables());
                 Ok(Box::new(KafkaFeed::start(&options, topics, bounds)?) as _)
             }),
-        };
-        Service { options: self, db, tiers, confirm, feed }
+        }
     }
 }

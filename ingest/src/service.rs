@@ -9,32 +9,35 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::confirm::Confirm;
+use crate::ingester::Ingester;
 use crate::leading::{Ended, Leading};
-use crate::options::{FeedFactory, Options};
+use crate::options::Options;
+use crate::shutdown::{pause, stopped};
 use crate::sweeping;
 
 /// An ingester of one source. Any number of processes may run one; one of them leads.
 #[derive(Clone)]
-pub struct Service {
-    pub(crate) options: Options,
-    pub(crate) db: Db,
-    pub(crate) tiers: Tiers,
-    pub(crate) confirm: Arc<dyn Confirm>,
-    pub(crate) feed: FeedFactory,
+pub struct Service(Ingester);
+
+impl Options {
+    /// The service over migrated tables in `db`. Nothing starts before [`Service::run`].
+    pub fn build(self, db: Db, tiers: Tiers, confirm: Arc<dyn Confirm>) -> Service {
+        Service(Ingester { feed: self.feed_factory(), options: self, db, tiers, confirm })
+    }
 }
 
 impl Service {
     /// Works until `shutdown` turns true, then finishes the batch in hand and gives the lease back.
     /// Failures are waited out, visibly; nothing ends it but the shutdown.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
-        let source = self.options.mapping.source().to_owned();
+        let source = self.0.options.mapping.source().to_owned();
         while !stopped(&shutdown) {
-            match take(&self.db, &source, &self.options.owner, self.options.lease).await {
+            match take(&self.0.db, &source, &self.0.options.owner, self.0.options.lease).await {
                 Ok(Some(lease)) => self.lead(lease, &shutdown).await,
                 Ok(None) => tracing::debug!(source, "another ingester leads"),
                 Err(err) => tracing::warn!(error = %err, source, "lease not taken"),
             }
-            pause(self.options.retry, &mut shutdown).await;
+            pause(self.0.options.retry, &mut shutdown).await;
         }
     }
 
@@ -43,15 +46,15 @@ impl Service {
         tracing::info!(source, token = lease.token, "leading");
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(1.0);
         let (lost, held) = watch::channel(false);
-        let keeper = tokio::spawn(keep(self.db.clone(), lease.clone(), self.options.lease, lost));
-        let sweeper = tokio::spawn(sweeping::run(self.db.clone(), source.clone()));
-        let ended = Leading::new(self, lease.clone(), shutdown.clone(), held).run().await;
+        let keeper = tokio::spawn(keep(self.0.db.clone(), lease.clone(), self.0.options.lease, lost));
+        let sweeper = tokio::spawn(sweeping::run(self.0.db.clone(), source.clone()));
+        let ended = Leading::new(&self.0, lease.clone(), shutdown.clone(), held).run().await;
         keeper.abort();
         sweeper.abort();
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(0.0);
         tracing::info!(source, ended = ?ended, "not leading any more");
         if ended != Ended::LeaseLost
-            && let Err(err) = release(&self.db, &lease).await
+            && let Err(err) = release(&self.0.db, &lease).await
         {
             tracing::warn!(error = %err, source, "lease not given back; it will expire");
         }
@@ -79,18 +82,4 @@ async fn keep(db: Db, lease: Lease, length: Duration, lost: watch::Sender<bool>)
     }
     // Nobody listens any more when leading has ended.
     let _ = lost.send(true);
-}
-
-/// Told to stop, or nobody is left who could tell.
-fn stopped(shutdown: &watch::Receiver<bool>) -> bool {
-    *shutdown.borrow() || shutdown.has_changed().is_err()
-}
-
-/// Waits, but not past a shutdown.
-pub(crate) async fn pause(wait: Duration, shutdown: &mut watch::Receiver<bool>) {
-    tokio::select! {
-        () = sleep(wait) => {}
-        // A dropped sender is a shutdown too, and the caller's loop sees the value.
-        changed = shutdown.wait_for(|stop| *stop) => drop(changed),
-    }
 }

@@ -11,7 +11,7 @@ use read_model::{WaitingBalance, WriteError, Writer};
 use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
 use sql::Tx;
 
-use crate::apply::ApplyError;
+use crate::apply_error::ApplyError;
 use crate::attest::LATE_MS;
 use crate::confirm::Confirm;
 use crate::prepared::{Prepared, Times};

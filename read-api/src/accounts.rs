@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use read_model::AccountDocument;
 use serde::{Deserialize, Serialize};
 
+use crate::api::ReadApi;
 use crate::balance::{BalanceView, entity_tag};
 use crate::conditions::Conditions;
 use crate::parameters::Id;
 use crate::refusal;
-use crate::routes::ReadApi;
 use crate::seams::{AccountHolds, Asked};
 
 /// Most accounts of one batch.

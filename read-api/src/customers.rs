@@ -6,9 +6,9 @@ use edge::Problem;
 use serde::Serialize;
 
 use crate::accounts::AccountView;
+use crate::api::ReadApi;
 use crate::conditions::Conditions;
 use crate::parameters::Id;
-use crate::routes::ReadApi;
 
 #[derive(Serialize)]
 struct CustomerView<'a> {

@@ -4,6 +4,7 @@
 //! it**: a hold released in between still counts against the older balance, so money never appears twice.
 
 mod accounts;
+mod api;
 mod balance;
 mod conditions;
 mod cursor;
@@ -17,8 +18,9 @@ mod seams;
 mod status;
 mod transactions;
 
+pub use api::{Options, ReadApi};
 pub use cursor::CursorKey;
-pub use routes::{Options, ReadApi, routes};
+pub use routes::routes;
 pub use seams::{
     AccountHolds, Arrivals, Asked, Clock, Hold, Holds, HoldsError, Looking, Mode, ModeView, Seen, Watched,
 };

@@ -6,9 +6,9 @@ use edge::{Caller, Problem};
 use read_model::Progress;
 use serde::Serialize;
 
+use crate::api::ReadApi;
 use crate::freshness::AnswerAge;
 use crate::refusal;
-use crate::routes::ReadApi;
 
 #[derive(Serialize)]
 struct ServiceView {

@@ -9,10 +9,10 @@ use schemas::model::Transaction;
 use schemas::money::{Currency, render_minor};
 use serde::Serialize;
 
+use crate::api::ReadApi;
 use crate::conditions::Conditions;
 use crate::cursor::Scope;
 use crate::parameters::{Id, Parameters, fault, percent_encode, refuse};
-use crate::routes::ReadApi;
 
 const KNOWN: &[&str] = &["from", "to", "min_amount", "max_amount", "text", "state", "limit", "cursor"];
 

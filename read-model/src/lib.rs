@@ -31,6 +31,7 @@ mod stored;
 mod sweep;
 mod table;
 mod tables_seen;
+mod tiers;
 mod waiting;
 mod writer;
 
@@ -50,7 +51,7 @@ pub use parked::{
 };
 pub use postings::{PostingFound, postings};
 pub use progress::{Advance, Marks, OffsetStep, Partition, Place, RecordMark, offsets, places, resume};
-pub use publication::{Publication, Tiers};
+pub use publication::Publication;
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
 pub use rows::{AccountDocument, RowError, Versioned};
 pub use schemas::grant::Grant;
@@ -59,6 +60,7 @@ pub use source::{Freshness, Position, Progress, Quality, SourceStatus, status_of
 pub use sweep::{KEPT_AFTER_SWAP_MS, Sweep};
 pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LEN_MAX, Unfit, check};
 pub use tables_seen::{TableSeen, tables_seen};
+pub use tiers::Tiers;
 pub use waiting::WaitingBalance;
 pub use writer::{Applied, WriteError, Writer};
 

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sql::Db;
 
-use crate::publication::Tiers;
 use crate::rows::{AccountDocument, RowError};
 use crate::source::{Freshness, Position, Progress, SourceStatus, statuses};
+use crate::tiers::Tiers;
 use schemas::grant::Grant;
 
 /// Most keys of one batch read.

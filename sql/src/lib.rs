@@ -22,16 +22,18 @@ pub mod dialect;
 mod error;
 mod migrate;
 mod mysql;
+mod options;
 mod record;
 mod sqlite;
 mod upsert;
 mod value;
 
 pub use again::Again;
-pub use db::{BoxFuture, Db, Options, Tx};
+pub use db::{BoxFuture, Db, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;
 pub use migrate::Migration;
+pub use options::Options;
 pub use upsert::{BatchUpdate, Policy, Upsert};
 pub use value::{FromValue, Row, Value};
 

@@ -1,8 +1,8 @@
 //! The embedded engine. One thread owns the writing connection and runs what it is sent, in order; a transaction is a
 //! session on it. Two more threads own readers of the same file, so that reads never wait for the writer (WAL).
 
-use crate::db::Options;
 use crate::error::{Error, from_sqlite};
+use crate::options::Options;
 use crate::value::{Row, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};

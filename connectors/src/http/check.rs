@@ -12,39 +12,11 @@ use serde_json::Value;
 use super::call::{Base, BodyTemplate, Call};
 use super::check_rules;
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, Limits, OperationConfig};
+use super::findings::{ConfigError, Findings};
 use super::template::{RESERVED, Scope, Template};
 
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;
-
-/// One thing wrong with the configuration of a core.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{at}: {what}")]
-pub struct ConfigError {
-    /// Where: `operations.transfer.post.request.path`.
-    pub at: String,
-    /// What is wrong, and what to do where that is not plain.
-    pub what: String,
-}
-
-/// The errors found so far, at a place.
-pub(super) struct Findings(pub(super) Vec<ConfigError>);
-
-impl Findings {
-    pub(super) fn add(&mut self, at: &str, what: impl Into<String>) {
-        self.0.push(ConfigError { at: at.to_owned(), what: what.into() });
-    }
-
-    pub(super) fn must(&mut self, holds: bool, at: &str, what: &str) {
-        if !holds {
-            self.add(at, what);
-        }
-    }
-
-    fn take<T>(&mut self, at: &str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|what| self.add(at, what)).ok()
-    }
-}
 
 /// The checked form of a configuration.
 pub(super) struct Plan {
@@ -61,7 +33,7 @@ pub(super) struct OperationPlan {
 
 /// Checks everything; a plan only where nothing was found.
 pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
-    let mut found = Findings(Vec::new());
+    let mut found = Findings::default();
     found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
     for problem in config.reference.problems() {
         found.add("reference", problem);
@@ -87,8 +59,8 @@ pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
         }
     }
     match (base, probe) {
-        (Some(base), Some(probe)) if found.0.is_empty() => Ok(Plan { base, probe, operations }),
-        _ => Err(found.0),
+        (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, probe, operations }),
+        _ => Err(found.all()),
     }
 }
 

@@ -6,10 +6,10 @@ use http::header::HeaderName;
 use schemas::money::Currency;
 use serde_json::Value;
 
-use super::check::Findings;
 use super::config::{
     Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit,
 };
+use super::findings::Findings;
 
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {

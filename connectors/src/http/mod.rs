@@ -8,6 +8,7 @@ mod call;
 mod check;
 mod check_rules;
 mod config;
+mod findings;
 mod json;
 mod posting;
 mod template;
@@ -27,12 +28,12 @@ use tokio::time::Instant;
 
 use self::answer::Document;
 use self::call::Call;
-pub use self::check::ConfigError;
 use self::check::OperationPlan;
 pub use self::config::{
     AmountConfig, CallConfig, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig,
     Limits, OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, Unit,
 };
+pub use self::findings::ConfigError;
 use self::template::Values;
 use self::transport::{Answer, Exchange, Read, Transport};
 use crate::connector::{CoreConnector, Probe};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use standin::journal::{Act, ApprovalState, EntryId};
 
 use super::{Answer, PAGE_MAX, action_from, instances, orders, unavailable, understood};
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use standin::journal::{Act, Fenced, Grounds, InstanceRecord, Order};
 
 use super::{Answer, PAGE_MAX, order_from, orders, time_of_ms, unavailable, understood};
+use crate::gateway::Gateway;
 use crate::silence::{SILENT_AFTER, Silence};
-use crate::submission::Gateway;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

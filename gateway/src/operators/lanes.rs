@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use standin::journal::{Act, EntryId, Grounds, Order, StoppedLane};
 
 use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

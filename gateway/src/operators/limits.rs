@@ -13,8 +13,8 @@ use standin::journal::JournalError;
 use standin::rules::{AgeBand, CurrencyLimits, Limits};
 
 use super::{Answer, order_from, unavailable};
+use crate::gateway::Gateway;
 use crate::request::TRANSFER;
-use crate::submission::Gateway;
 
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod entries;
+mod entry_view;
 mod instances;
 mod lanes;
 mod limits;
@@ -22,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use standin::journal::JournalError;
 
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
 
 /// Rows of one page at most.
 const PAGE_MAX: i64 = 1_000;

@@ -9,7 +9,7 @@ use serde_json::json;
 use standin::journal::ModeOrder;
 
 use super::{Answer, order_from, unavailable};
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
 
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;

@@ -8,8 +8,8 @@ use schemas::entry::EntryState;
 use serde_json::{Value, json};
 use standin::journal::{Act, Approval, Done, EntryId, JournalError, Objection, Order, OrderKind};
 
-use super::{Answer, entries, time_of_ms, unavailable};
-use crate::submission::Gateway;
+use super::{Answer, entry_view, time_of_ms, unavailable};
+use crate::gateway::Gateway;
 
 /// Carries the order out, or keeps it until a second person agrees where the configuration wants four eyes for its kind.
 pub(super) async fn give(gateway: Gateway, caller: &Caller, order: Order) -> Answer {
@@ -32,7 +32,7 @@ pub(super) async fn give(gateway: Gateway, caller: &Caller, order: Order) -> Ans
 /// What an order came to.
 pub(super) fn done_view(act: &Act, done: &Done) -> Json<Value> {
     Json(match done {
-        Done::Entry(entry) => entries::view(entry),
+        Done::Entry(entry) => entry_view::view(entry),
         Done::LaneCleared => json!({ "account": act.subject(), "stopped": false }),
         Done::AttemptsEnded(entries) => {
             let entries: Vec<&str> = entries.iter().map(EntryId::as_str).collect();

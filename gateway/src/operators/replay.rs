@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use standin::journal::Backlog;
 
 use super::{Answer, action_from, unavailable, understood};
-use crate::submission::Gateway;
+use crate::gateway::Gateway;
 
 #[derive(Serialize)]
 struct ReplayView {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::queue::{OPEN, entries, path};
+use super::entries::{self, OPEN, entries};
 use super::{Failure, client, table};
 use crate::cli::{Admin, ExportFormat};
 
@@ -30,7 +30,7 @@ pub async fn run(admin: &Admin, state: Option<&str>, waiting: bool, format: Expo
     }
     let mut after: Option<String> = None;
     loop {
-        let page = path(state, None, after.as_deref(), PAGE);
+        let page = entries::page(state, None, after.as_deref(), PAGE);
         let text = if waiting { "&text=true" } else { "" };
         let answer = client::get(admin, &format!("{page}{text}")).await?;
         for entry in entries(&answer) {

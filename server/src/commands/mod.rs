@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod check_config;
 mod client;
+mod entries;
 mod export;
 pub mod instance;
 pub mod lane;

@@ -3,11 +3,10 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::entries::{OPEN, entries, page};
 use super::{Failure, approvals, client, export, table};
 use crate::cli::{Admin, Grounds, QueueCommand};
 
-/// What waits: for the core, for an answer, for a person.
-pub(super) const OPEN: &str = "queued,submitting,outcome_unknown,parked";
 const COLUMNS: [&str; 8] =
     ["id", "state", "from_account", "to_account", "amount_minor", "currency", "accepted_at", "reason"];
 
@@ -16,8 +15,8 @@ pub async fn run(admin: &Admin, command: QueueCommand) -> Result<(), Failure> {
     match command {
         QueueCommand::List { state, all, account, after, limit } => {
             let state = state.as_deref().or((!all).then_some(OPEN));
-            let path = path(state, account.as_deref(), after.as_deref(), limit);
-            list(admin, &client::get(admin, &path).await?, limit);
+            let page = page(state, account.as_deref(), after.as_deref(), limit);
+            list(admin, &client::get(admin, &page).await?, limit);
         }
         QueueCommand::Show { id } => show(admin, client::get(admin, &entry(&id)).await?),
         QueueCommand::Cancel { id, reason } => act(admin, &id, "cancel", &reason, json!({})).await?,
@@ -64,16 +63,6 @@ async fn act(admin: &Admin, id: &str, action: &str, reason: &str, more: Value) -
 
 fn entry(id: &str) -> String {
     format!("/admin/v1/entries/{}", client::encode(id))
-}
-
-pub(super) fn path(state: Option<&str>, account: Option<&str>, after: Option<&str>, limit: u32) -> String {
-    let filters = [("state", state), ("account", account), ("after", after)];
-    let filters = filters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", client::encode(value?))));
-    format!("/admin/v1/entries?limit={limit}{}", filters.collect::<String>())
-}
-
-pub(super) fn entries(answer: &Value) -> &[Value] {
-    answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn list(admin: &Admin, answer: &Value, limit: u32) {

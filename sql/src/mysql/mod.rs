@@ -5,8 +5,8 @@ mod rows;
 mod server;
 mod session;
 
-use crate::db::Options;
 use crate::error::{Error, from_mysql};
+use crate::options::Options;
 use crate::record::Recorder;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};

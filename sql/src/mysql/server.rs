@@ -1,6 +1,6 @@
 //! Which server answers, and what each session on it sets before its first use.
 
-use crate::db::Options;
+use crate::options::Options;
 
 /// Which server answers. Servers differ in the names of their time limits and in what their clock is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,136 @@
+//! Takes writes, and ends what was lost on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::CoreConnector;
+use edge::Problem;
+use schemas::entry::Evidence;
+use standin::journal::{Admissions, Change, EntryId, Instance, Journal, JournalError, Write};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer;
+use crate::calendar::Calendar;
+use crate::four_eyes::FourEyes;
+use crate::in_flight::{Carried, Hold};
+use crate::options::Options;
+use crate::silence::Silences;
+use crate::submission::{Shared, Submission, Submitted};
+use crate::watch::Watch;
+
+#[cfg(test)]
+mod tests;
+
+/// A journal that is merely slow gets this long beyond the deadline before a channel reads that the acceptance is unknown.
+const JOURNAL_GRACE: Duration = Duration::from_secs(3);
+/// An attempt of ours that no task holds for this long was never sent.
+const ORPHAN_AFTER_MS: i64 = 5_000;
+
+/// Takes writes. Cloning is cheap.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    silences: Arc<Silences>,
+}
+
+impl Gateway {
+    /// A gateway of this instance.
+    pub fn new(
+        journal: Journal,
+        admissions: Admissions,
+        instance: Instance,
+        core: Arc<dyn CoreConnector>,
+        watch: Watch,
+        options: Options,
+    ) -> Self {
+        let in_flight = Arc::default();
+        let shared = Arc::new(Shared { journal, admissions, instance, core, watch, options, in_flight });
+        Self { shared, silences: Arc::default() }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.shared.instance
+    }
+
+    pub(crate) fn core(&self) -> &dyn CoreConnector {
+        &*self.shared.core
+    }
+
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.shared.options.calendar
+    }
+
+    pub(crate) fn four_eyes(&self) -> &FourEyes {
+        &self.shared.options.four_eyes
+    }
+
+    pub(crate) fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// Ends what instances left open that people declared gone, and confirms what was keyed by hand: seldom there, so seldom
+    /// looked for.
+    pub(crate) async fn follow_up_orders(&self) -> Result<(), JournalError> {
+        self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
+        self.shared.journal.confirm_linked().await.map(drop)
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.shared.watch
+    }
+
+    /// Takes one write. The work is a task of its own: a client that goes away leaves it whole.
+    pub async fn submit(&self, write: Write) -> Result<Submitted, Problem> {
+        let deadline = Instant::now() + self.shared.options.write_deadline;
+        let (told, answer) = oneshot::channel();
+        let hold = Hold::new(&self.shared.in_flight, &write.id);
+        let submission = Submission { shared: self.shared.clone(), hold, deadline, told: Some(told) };
+        edge::request::spawn(submission.run(write));
+        match timeout_at(deadline + JOURNAL_GRACE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(lost)) => Err(answer::acceptance_unknown(lost)),
+            Err(late) => Err(answer::acceptance_unknown(late)),
+        }
+    }
+
+    /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: they come from an
+    /// admission whose COMMIT went unanswered and landed after all. So may the last COMMIT of a dead holder of our identity.
+    pub async fn end_what_nobody_carries(&self) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        shared.journal.end_predecessors(&shared.instance).await?;
+        let open = shared.journal.own_open_attempts(&shared.instance).await?;
+        for lost in open.iter().filter(|attempt| shared.in_flight.carried(&attempt.id) == Some(Carried::Lost)) {
+            self.end_lost(&lost.id, lost.n).await?;
+        }
+        let orphans: Vec<_> = open
+            .into_iter()
+            .filter(|attempt| attempt.token.is_none() && attempt.age_ms > ORPHAN_AFTER_MS)
+            .filter(|attempt| shared.in_flight.carried(&attempt.id).is_none())
+            .collect();
+        let changes: Vec<Change> =
+            orphans.iter().map(|o| Change::new(o.id.clone(), Evidence::NotSent).ending(o.n)).collect();
+        if !changes.is_empty() {
+            tracing::warn!(entries = changes.len(), "attempts that were never sent go back to the queue");
+            shared.journal.record(&shared.instance.to_string(), None, changes).await?;
+        }
+        Ok(())
+    }
+    /// Ends an attempt whose task was lost: its outcome is unknown. An entry that cannot be read is left to the replayer, which
+    /// finds it abandoned.
+    async fn end_lost(&self, id: &EntryId, n: i64) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
+        let unknown = Change::new(id.clone(), Evidence::NoAnswer).ending(n);
+        if let Err(err) = shared.journal.record(&shared.instance.to_string(), None, vec![unknown]).await {
+            tracing::error!(entry = %id, error = %err, "the outcome of a lost task cannot be recorded; its attempt merely ends");
+            shared.journal.end_own_attempt(id, n, Evidence::NoAnswer.as_str()).await?;
+        }
+        shared.in_flight.forget(id);
+        Ok(())
+    }
+}

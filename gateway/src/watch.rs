@@ -1,0 +1,65 @@
+//! What is known of core and mode, kept by the monitor and read by every request.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use standin::journal::ModeOrder;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::health::{CoreHealth, Health, Policy, Signal};
+use crate::metrics::HEALTH_CHANGES_TOTAL;
+use crate::mode::View;
+
+/// What is known of core and mode; cloning is cheap. Requests add what they see of the core.
+#[derive(Clone)]
+pub struct Watch {
+    health: Arc<Mutex<CoreHealth>>,
+    view: Arc<watch::Sender<View>>,
+    started: Instant,
+}
+
+impl Watch {
+    /// Nothing was seen yet.
+    pub(crate) fn new(policy: Policy) -> Self {
+        let view = View { health: Health::Recovering, order: ModeOrder::Auto, any_ordered: false };
+        Self {
+            health: Arc::new(Mutex::new(CoreHealth::new(policy))),
+            view: Arc::new(watch::Sender::new(view)),
+            started: Instant::now(),
+        }
+    }
+
+    /// The view now.
+    pub fn view(&self) -> View {
+        *self.view.borrow()
+    }
+
+    /// Follows the view.
+    pub fn subscribe(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Takes in what somebody saw of the core.
+    pub fn signal(&self, signal: Signal) {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut guard = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if !guard.step(signal, now_ms) {
+            return;
+        }
+        let health = guard.health();
+        // Under the lock: of two changes the later one must be the one that stands.
+        self.view.send_modify(|view| view.health = health);
+        drop(guard);
+        tracing::warn!(health = health.as_str(), ?signal, "the core's health changed");
+        metrics::counter!(HEALTH_CHANGES_TOTAL, "to" => health.as_str()).increment(1);
+    }
+
+    /// Takes in what a look at the journal found.
+    pub(crate) fn looked(&self, order: ModeOrder, any_ordered: bool) {
+        self.view.send_if_modified(|view| {
+            let changed = (view.order, view.any_ordered) != (order, any_ordered);
+            (view.order, view.any_ordered) = (order, any_ordered);
+            changed
+        });
+    }
+}
