@@ -4,9 +4,10 @@ mod record;
 
 use schemas::entry::LegKind;
 use schemas::money::Currency;
-use serde::{Deserialize, Serialize};
 
+pub use crate::account::{AccountFacts, AccountStatus};
 use crate::lane::{Lane, may_go_direct};
+pub use crate::rules::Path;
 pub use record::{BalancePlace, record};
 
 use crate::rules::{CurrencyLimits, Limits, OperationRules, PayeeReasons, Reason};
@@ -18,47 +19,6 @@ pub enum CoreBelief {
     Available,
     /// Do not try.
     Away,
-}
-
-/// Where an account stands in the core's own books. What may be done with it, the rules of the operation say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccountStatus {
-    /// In use.
-    Active,
-    /// Stopped for a while.
-    Frozen,
-    /// Ended.
-    Closed,
-}
-
-impl AccountStatus {
-    /// Every status.
-    pub const ALL: [AccountStatus; 3] = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
-
-    /// The word in configuration and decision records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AccountStatus::Active => "active",
-            AccountStatus::Frozen => "frozen",
-            AccountStatus::Closed => "closed",
-        }
-    }
-}
-
-/// What the read model says of an account, read after its lane was locked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountFacts {
-    /// Its currency.
-    pub currency: Currency,
-    /// Active, frozen, closed; accepted state changes that are still queued count already.
-    pub status: AccountStatus,
-    /// Minor units the core has booked.
-    pub booked_minor: i64,
-    /// Minor units below zero that the core allows.
-    pub overdraft_line_minor: i64,
-    /// Minor units the core itself holds.
-    pub core_holds_minor: i64,
 }
 
 /// One leg of a proposed write with all that is known of its account.
@@ -87,25 +47,6 @@ pub struct Proposal<'a> {
     pub business_day: i64,
     /// Age of the data decided on, in seconds; `None`: unknown, and so too old for stand-in.
     pub data_age_s: Option<i64>,
-}
-
-/// Who decides about a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Path {
-    /// The core, in the request's own time.
-    Direct,
-    /// Stand-in, by our data.
-    StandIn,
-}
-
-impl Path {
-    /// The word in decision records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Path::Direct => "direct",
-            Path::StandIn => "stand-in",
-        }
-    }
 }
 
 /// What becomes of a proposed write.

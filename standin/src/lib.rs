@@ -2,8 +2,12 @@
 //!
 //! `lane`, `rules`, `admission`, `resolution` and `clock` decide and touch nothing; `journal` acts.
 
+mod account;
 pub mod admission;
+mod change;
 pub mod clock;
+mod entry;
+mod instance;
 pub mod instance_lock;
 pub mod journal;
 pub mod lane;
@@ -11,3 +15,4 @@ pub mod reference;
 pub mod resolution;
 pub mod rules;
 pub mod settle;
+mod write;

@@ -3,7 +3,7 @@
 use schemas::core::{Alphabet, ReferenceFormat};
 use sha2::{Digest, Sha256};
 
-use crate::journal::EntryId;
+use crate::entry::EntryId;
 
 /// Characters of an entry's id, all of which fit behind a prefix of two in the default form.
 const ID_CHARS: usize = 32;

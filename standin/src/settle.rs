@@ -5,7 +5,9 @@ use schemas::entry::{Evidence, LegKind};
 use schemas::legs::{LegsMatch, same_legs};
 use schemas::post_request::{Field, PostRequest};
 
-use crate::journal::{Change, Entry, Transfer, Write};
+use crate::change::Change;
+use crate::entry::{Entry, Transfer};
+use crate::write::Write;
 
 /// Why an entry waits for a person.
 pub const OTHER_LEGS: &str = "reference-used-for-other-legs";

@@ -4,7 +4,11 @@
 
 use serde::Serialize;
 
-use super::{AccountFacts, Decision, Path, Proposal, ProposedLeg};
+use super::Decision;
+use super::Proposal;
+use super::ProposedLeg;
+use crate::account::AccountFacts;
+use crate::rules::Path;
 
 /// Form of the record.
 const VERSION: u32 = 1;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use failpoints::{ADMIT_BEFORE_COMMIT, reached};
 use schemas::entry::EntryState;
-use schemas::grant::Grant;
 use sql::{Tx, params, rows};
 
 use places::Inserts;
@@ -17,41 +16,22 @@ pub(super) use proposal::readmit;
 use proposal::{decision_record, proposal};
 
 use super::lanes::LockedLanes;
-use super::record::{COLUMNS, Entry, EntryId, Transfer};
-use super::{FactSheet, Facts, Instance, Journal, JournalError, limits};
-use crate::admission::{CoreBelief, Decision, Path, accounts_fit, decide, path};
+use super::limits;
+use super::record::COLUMNS;
+use crate::admission::{CoreBelief, Decision, accounts_fit, decide, path};
+use crate::entry::{Entry, EntryId, Transfer};
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::facts::{FactSheet, Facts};
+use crate::journal::handle::Journal;
 use crate::reference::reference;
-use crate::rules::{Reason, Rulebook};
+use crate::rules::{Path, Reason, Rulebook};
+use crate::write::Write;
 
 /// The read model's schema generation that new rows carry; swaps of generations come with re-snapshots.
 const GENERATION: i64 = 1;
 /// An entry's version as admitted.
 const FIRST_VERSION: i64 = 1;
-
-/// A well-formed write to be admitted.
-#[derive(Clone)]
-pub struct Write {
-    /// Made by the caller, so that a repeated transaction finds itself.
-    pub id: EntryId,
-    /// Whose key it is.
-    pub principal: String,
-    /// Operation, e.g. `transfer`.
-    pub operation: String,
-    /// The client's key.
-    pub idempotency_key: String,
-    /// Versioned hash of the parsed command and its path parameters.
-    pub fingerprint: Vec<u8>,
-    /// What is asked for.
-    pub command: Transfer,
-    /// Whose accounts may be debited.
-    pub grant: Grant,
-    /// What the gateway believes of the core.
-    pub belief: CoreBelief,
-    /// When the customer acted, microseconds since 1970.
-    pub accepted_us: i64,
-    /// The core's business date, days since 1970-01-01.
-    pub business_day: i64,
-}
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]

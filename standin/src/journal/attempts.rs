@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use schemas::entry::{Evidence, Verdict};
 use sql::{Row, Tx, params, placeholders};
 
-use super::claim::Fence;
-use super::record::EntryId;
-use super::transitions::{Change, now_us};
-use super::{Instance, JournalError};
+use crate::change::Change;
 use crate::clock::Ages;
+use crate::entry::EntryId;
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::fence::Fence;
+use crate::journal::stamps::{ages, now_us};
 use crate::resolution::{Attempt, AttemptEnd, Refused, refusal_settles};
 
 /// An attempt: the entry and its number.
@@ -107,13 +109,6 @@ pub(super) async fn ended_for(tx: &mut Tx, id: &EntryId) -> Result<Option<Ages>,
     let sql = "SELECT MAX(ended_us) AS sql_us, MAX(COALESCE(ended_host_us, ended_us)) AS host_us, {now_ms} AS now_ms \
          FROM attempts WHERE entry_id = ?";
     ages(&tx.query_one(sql, params![id.as_str()]).await?)
-}
-
-/// The ages of a row's stamps `sql_us` and `host_us`, with the SQL server's `now_ms`; `None`: there are none.
-pub(super) fn ages(row: &Row) -> Result<Option<Ages>, JournalError> {
-    let (sql_us, host_us): (Option<i64>, Option<i64>) = (row.get("sql_us")?, row.get("host_us")?);
-    let now_us = (row.get::<i64>("now_ms")?.saturating_mul(1_000), now_us());
-    Ok(sql_us.zip(host_us).map(|stamps| Ages::of(now_us, stamps)))
 }
 
 fn read(row: &Row) -> Result<AttemptKey, JournalError> {

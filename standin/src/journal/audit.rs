@@ -3,9 +3,10 @@
 use serde::Serialize;
 use sql::{Row, Tx, params};
 
-use super::record::EntryId;
-use super::transitions::now_us;
-use super::{Journal, JournalError};
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::stamps::now_us;
 
 /// One human action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

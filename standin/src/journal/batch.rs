@@ -9,8 +9,11 @@ use failpoints::{ADMIT_AFTER_COMMIT, reached};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::admit::{Admitted, Write};
-use super::{Instance, Journal, JournalError};
+use super::admit::Admitted;
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::write::Write;
 
 /// Most writes of one admission transaction: beyond this its locks would be held for too long.
 const BATCH_MAX: usize = 64;

@@ -2,9 +2,9 @@
 
 use sql::{Tx, params};
 
-use super::JournalError;
-use super::record::EntryId;
-use super::transitions::now_us;
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::stamps::now_us;
 
 /// A row of the core that a person found not to be what its reference says: reference, leg, key.
 pub(super) type FreedRow = (String, String, String);

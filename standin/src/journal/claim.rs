@@ -1,29 +1,27 @@
-//! The replayer's side of the journal: a fence so that one replayer schedules, claims in lane order, attempts before bytes.
+//! The replayer's claims, in lane order: an attempt is recorded before bytes leave.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::entry::{EntryState, Evidence, Verdict};
-use sql::{Row, Tx, params, placeholders};
+use sql::{Tx, params, placeholders};
 
-use super::attempts::{Alone, HARMLESS, ages, begin_attempt, end_attempt};
-use super::record::{COLUMNS, Entry, EntryId, state_of};
+use super::attempts::Alone;
+use super::attempts::HARMLESS;
+use super::attempts::begin_attempt;
+use super::attempts::end_attempt;
+use super::record::COLUMNS;
+use super::record::state_of;
 use super::workset::WorkSet;
-use super::{Instance, Journal, JournalError};
 use crate::clock::Ages;
+use crate::entry::{Entry, EntryId};
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::fence::{Fence, check_fence};
+use crate::journal::handle::Journal;
+use crate::journal::stamps::{age_ms, ages};
 use crate::lane::{LanePlace, lane_place, may_replay};
-
-/// Proof of being the newest holder of a name; its token grows with every change of holder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
-    /// What is fenced, e.g. `replay`.
-    pub name: String,
-    /// Holder, `instance:boot`.
-    pub owner: String,
-    /// Fencing token.
-    pub token: i64,
-}
 
 /// A queued entry that is now this replayer's to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +45,6 @@ pub struct Claims {
 
 /// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
 const LOCKED_MAX: usize = 2;
-
-/// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
-const UNEVEN_MS: i64 = 1_000;
 
 /// Thirty years: the engine adds it to a stamp.
 const SUBMITTING_US_MAX: i64 = 1_000_000_000_000_000;
@@ -83,60 +78,6 @@ pub struct Unresolved {
 }
 
 impl Journal {
-    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
-    /// of one name hold it for the same `ttl_ms`.
-    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
-        let (name, owner) = (name.to_owned(), owner.to_string());
-        self.run(move |tx| {
-            let (name, owner) = (name.clone(), owner.clone());
-            Box::pin(async move {
-                tx.upsert(
-                    sql::Upsert::new(
-                        "fences",
-                        &["name", "owner", "token", "until_ms"],
-                        &["name"],
-                        sql::Policy::KeepExisting,
-                    )
-                    .row(params![&name, "", 0, 0]),
-                )
-                .await?;
-                let row = tx
-                    .query_one(
-                        "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?",
-                        params![&name],
-                    )
-                    .await?;
-                let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
-                let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
-                // Further ahead than anybody holds it: the SQL server's clock was set back since.
-                let furthest_ms = now_ms.saturating_add(ttl_ms).saturating_add(UNEVEN_MS);
-                let runs = until_ms > now_ms && until_ms <= furthest_ms;
-                if holder != owner && runs {
-                    return Ok(None);
-                }
-                let token = if holder == owner { token } else { token + 1 };
-                tx.exec(
-                    "UPDATE fences SET owner = ?, token = ?, until_ms = ? WHERE name = ?",
-                    params![&owner, token, now_ms + ttl_ms, &name],
-                )
-                .await?;
-                Ok(Some(Fence { name, owner, token }))
-            })
-        })
-        .await
-    }
-
-    /// Gives the fence up, so that the next holder need not wait.
-    pub async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
-        self.db
-            .exec(
-                "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?",
-                params![&fence.name, &fence.owner, fence.token],
-            )
-            .await?;
-        Ok(())
-    }
-
     /// Claims those of `ids` that may be sent now, recording an attempt for each before any byte leaves.
     pub async fn claim(
         &self,
@@ -283,22 +224,6 @@ impl Journal {
 /// Is it about one entry or lane, so that others can be claimed?
 fn keeps_back(err: &JournalError) -> bool {
     err.is_retryable() || matches!(err, JournalError::Corrupt(_) | JournalError::NoSuchEntry)
-}
-
-/// Milliseconds from a stamp of the SQL server's to its `now_ms`; zero where there is none.
-fn age_ms(row: &Row, stamp: &str) -> Result<i64, JournalError> {
-    let (stamp_us, now_ms): (Option<i64>, i64) = (row.get(stamp)?, row.get("now_ms")?);
-    Ok(stamp_us.map_or(0, |us| now_ms.saturating_sub(us / 1_000)))
-}
-
-/// Fails unless the fence's token is the newest. Asked with lanes and entries locked, as late as may be; the fence itself is not
-/// locked, so that transactions of different lanes do not wait for each other (R2).
-pub(super) async fn check_fence(tx: &mut Tx, fence: &Fence) -> Result<(), JournalError> {
-    let row = tx.query_opt("SELECT token FROM fences WHERE name = ?", params![&fence.name]).await?;
-    match row {
-        Some(row) if row.get::<i64>("token")? == fence.token => Ok(()),
-        _ => Err(JournalError::Fenced(fence.name.clone())),
-    }
 }
 
 async fn claim_in(

@@ -4,52 +4,22 @@ mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::entry::{Evidence, LegKind, Verdict, weigh};
-use schemas::money::Currency;
-use sha2::{Digest, Sha256};
+use schemas::entry::{Evidence, Verdict, weigh};
 use sql::{Tx, Value, params, placeholders};
 
-use super::breaks::{FREED, FreedRow, keep_break};
-use super::record::{COLUMNS, Entry, EntryId, KEYS_PER_STATEMENT, Leg, legs_of};
+use super::breaks::FREED;
+use super::breaks::FreedRow;
+use super::breaks::keep_break;
+use super::record::COLUMNS;
+use super::record::KEYS_PER_STATEMENT;
+use super::record::Leg;
+use super::record::legs_of;
 use super::workset::WorkSet;
-use super::{FactSheet, Journal, JournalError};
-
-/// A row of the core's books that carries one of our references.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LegSeen {
-    /// The reference we sent.
-    pub core_ref: String,
-    /// Which leg the row books.
-    pub kind: LegKind,
-    /// On which account.
-    pub account: String,
-    /// Positive minor units.
-    pub amount_minor: i64,
-    /// Of the amount.
-    pub currency: Currency,
-    /// The account's own number of the posting.
-    pub posting_no: i64,
-    /// The row's primary key; a second row for the same leg is a break.
-    pub row_key: String,
-}
-
-/// Longest key of a row that is kept as it is.
-const ROW_KEY_CHARS_MAX: usize = 128;
-
-impl LegSeen {
-    /// With a row key that fits its columns. Of a longer one its beginning is kept, for people, and its SHA-256, which tells rows
-    /// apart.
-    fn bounded(mut self) -> Self {
-        if self.row_key.chars().count() > ROW_KEY_CHARS_MAX {
-            let digest: String =
-                Sha256::digest(self.row_key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-            let mark = format!("…sha256:{digest}");
-            let beginning: String = self.row_key.chars().take(ROW_KEY_CHARS_MAX - mark.chars().count()).collect();
-            self.row_key = beginning + &mark;
-        }
-        self
-    }
-}
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::facts::FactSheet;
+use crate::journal::handle::Journal;
+use crate::journal::postings::LegSeen;
 
 /// What one batch of change events did to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sql::params;
 
-use super::record::EntryId;
-use super::{Journal, JournalError, audit};
+use super::audit;
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
 
 const MODE: Control = Control { name: "mode", action: "mode.set" };
 const REPLAY: Control = Control { name: "replay", action: "replay.set" };

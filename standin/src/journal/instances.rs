@@ -1,32 +1,21 @@
 //! Instance identity: who sent what, and the proof that a sender is gone.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use schemas::entry::Evidence;
 use sql::{Row, Tx, params};
 
-use super::attempts::{AttemptKey, attempts_of_gone, end_attempt, open_attempts, predecessors_attempts};
-use super::record::EntryId;
-use super::transitions::now_us;
+use super::attempts::AttemptKey;
+use super::attempts::attempts_of_gone;
+use super::attempts::end_attempt;
+use super::attempts::open_attempts;
+use super::attempts::predecessors_attempts;
 use super::workset::WorkSet;
-use super::{Journal, JournalError};
-
-/// One life of one instance. The identity belongs to a state directory and is held by a lock that the operating system
-/// drops with the process; `boot` counts its holders.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Instance {
-    /// Identity kept in the state directory.
-    pub id: String,
-    /// Which holder of it this process is.
-    pub boot: i64,
-}
-
-impl fmt::Display for Instance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.id, self.boot)
-    }
-}
+use crate::entry::EntryId;
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::stamps::now_us;
 
 impl Journal {
     /// Registers the next holder of `id`. The caller holds the identity's lock, so every earlier holder is dead.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sql::{BatchUpdate, Policy, Row, Tx, Upsert, params, placeholders};
 
-use super::JournalError;
 use super::record::KEYS_PER_STATEMENT;
+use crate::journal::error::JournalError;
 use crate::lane::{Lane, LaneDelta, Usage};
 
 const COLUMNS: &[&str] = &[

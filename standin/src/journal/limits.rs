@@ -2,9 +2,14 @@
 
 use sql::{Policy, Tx, Upsert, params};
 
-use super::controls::{Control, SEEDED, from_json, to_json};
-use super::record::EntryId;
-use super::{Journal, JournalError, audit};
+use super::audit;
+use super::controls::Control;
+use super::controls::SEEDED;
+use super::controls::from_json;
+use super::controls::to_json;
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
 use crate::rules::{Limits, Rulebook, Rules};
 
 /// The limits in force.

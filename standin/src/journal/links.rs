@@ -3,48 +3,17 @@
 //! Such a posting does not carry our reference, so nothing in the change data names the entry: it is known by the core's own
 //! number, and looked for in the read model until its rows have come.
 
-use schemas::entry::{Evidence, LegKind};
-use schemas::money::Currency;
+use schemas::entry::Evidence;
 use sql::{Tx, params};
 
 use super::breaks::keep_break;
 use super::confirm::see;
-use super::record::{Entry, EntryId};
-use super::transitions::now_us;
 use super::workset::WorkSet;
-use super::{Journal, JournalError, LegSeen};
-
-/// A row of the core's books as the read model has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostingRow {
-    /// The core's own number of the row.
-    pub posting: String,
-    /// Which account it moved.
-    pub account: String,
-    /// Signed: credits positive, debits negative.
-    pub amount_minor: i64,
-    /// Of the amount.
-    pub currency: Currency,
-    /// The account's own number of the posting, where the core has one.
-    pub posting_no: Option<i64>,
-    /// The reference it carries.
-    pub core_ref: Option<String>,
-}
-
-impl PostingRow {
-    /// The leg of this entry that it would book. A core that does not number its postings confirms nothing.
-    pub(super) fn as_leg_of(&self, entry: &Entry) -> Option<LegSeen> {
-        Some(LegSeen {
-            core_ref: entry.core_ref.clone(),
-            kind: if self.amount_minor < 0 { LegKind::Debit } else { LegKind::Credit },
-            account: self.account.clone(),
-            amount_minor: self.amount_minor.saturating_abs(),
-            currency: self.currency,
-            posting_no: self.posting_no?,
-            row_key: self.posting.clone(),
-        })
-    }
-}
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::postings::{LegSeen, PostingRow};
+use crate::journal::stamps::now_us;
 
 const ACTOR: &str = "links";
 /// Links looked at in one transaction.

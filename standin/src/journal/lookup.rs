@@ -6,8 +6,11 @@ use schemas::entry::EntryState;
 use serde::Serialize;
 use sql::{params, placeholders};
 
-use super::record::{COLUMNS, Entry, EntryId, state_of};
-use super::{Journal, JournalError};
+use super::record::COLUMNS;
+use super::record::state_of;
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
 
 /// A debit that a served balance may not include yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

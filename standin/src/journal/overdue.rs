@@ -7,8 +7,11 @@ use schemas::entry::EntryState;
 use sql::params;
 
 use super::breaks::keep_break;
-use super::record::{COLUMNS, Entry, EntryId, state_of};
-use super::{Journal, JournalError};
+use super::record::COLUMNS;
+use super::record::state_of;
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
 
 /// What has not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use schemas::entry::EntryState;
 use sql::{Row, Value, params, placeholders};
 
-use super::record::{Entry, EntryId};
-use super::transitions::now_us;
-use super::{Journal, JournalError};
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::stamps::now_us;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;

@@ -1,118 +1,10 @@
-//! One entry as the journal keeps it, and how it is read back.
-
-use std::collections::BTreeMap;
+//! How entries and legs are stored, and read back.
 
 use schemas::entry::{EntryState, LegKind};
-use schemas::money::Currency;
-use serde::{Deserialize, Serialize};
 use sql::{Row, Tx, placeholders};
-use uuid::Uuid;
 
-use super::JournalError;
-
-/// Identity of an entry, made before the first transaction so that a repeated one finds itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EntryId(String);
-
-impl EntryId {
-    /// A new id; time-ordered.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7().simple().to_string())
-    }
-
-    /// Reads 32 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
-    }
-
-    /// The digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// When it was made by the wall clock, milliseconds since 1970.
-    pub fn made_ms(&self) -> i64 {
-        self.0.get(..12).and_then(|ms| i64::from_str_radix(ms, 16).ok()).unwrap_or(0)
-    }
-}
-
-impl std::fmt::Display for EntryId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The parsed command of a transfer; what the fingerprint covers and the core is sent.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// Debited account.
-    pub from_account: String,
-    /// Credited account; another one than the debited.
-    pub to_account: String,
-    /// Positive minor units.
-    pub amount_minor: i64,
-    /// Of the amount.
-    pub currency: Currency,
-    /// Text for the statement; personal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remittance: Option<String>,
-    /// What a newer Locum kept with it and this one does not know: such an entry can be read and confirmed, and is not sent.
-    #[serde(flatten)]
-    pub unknown: BTreeMap<String, serde_json::Value>,
-}
-
-impl Transfer {
-    /// Both legs, the debit first.
-    pub fn legs(&self) -> [(LegKind, &str); 2] {
-        [(LegKind::Debit, self.from_account.as_str()), (LegKind::Credit, self.to_account.as_str())]
-    }
-}
-
-/// One write as the journal knows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Identity.
-    pub id: EntryId,
-    /// Raised by every transition.
-    pub version: i64,
-    /// Whose key it is.
-    pub principal: String,
-    /// Operation, e.g. `transfer`.
-    pub operation: String,
-    /// The client's key.
-    pub idempotency_key: String,
-    /// Versioned hash of the command.
-    pub fingerprint: Vec<u8>,
-    /// Reference at the core, the same on every attempt.
-    pub core_ref: String,
-    /// What was asked for.
-    pub command: Transfer,
-    /// Where it stands.
-    pub state: EntryState,
-    /// Was queued or answered 202: keeps its place in its lanes until posted or terminal.
-    pub ordered: bool,
-    /// Evidence was found against its state.
-    pub contradicted: bool,
-    /// Of a refusal or decline.
-    pub reason: Option<String>,
-    /// The core's own number of the posting.
-    pub core_id: Option<String>,
-    /// When the customer acted, microseconds since 1970.
-    pub accepted_us: i64,
-    /// The core's business date then, days since 1970-01-01.
-    pub business_day: i64,
-    /// Last transition, microseconds since 1970.
-    pub updated_us: i64,
-}
-
-/// Never prints the command: accounts and remittance are personal.
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
-    }
-}
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
 
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
      ordered, contradicted, reason, core_id, accepted_us, business_day, updated_us";
@@ -135,7 +27,7 @@ impl Entry {
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let command: &[u8] = row.get("command")?;
         Ok(Self {
-            id: EntryId(row.get("id")?),
+            id: EntryId::stored(row.get("id")?),
             version: row.get("version")?,
             principal: row.get("principal")?,
             operation: row.get("operation")?,
@@ -178,7 +70,7 @@ impl Leg {
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let kind: &str = row.get("kind")?;
         Ok(Self {
-            entry_id: EntryId(row.get("entry_id")?),
+            entry_id: EntryId::stored(row.get("entry_id")?),
             leg: row.get("leg")?,
             account: row.get("account")?,
             seq: row.get("seq")?,

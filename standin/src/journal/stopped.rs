@@ -2,8 +2,9 @@
 
 use sql::{Value, params, placeholders};
 
-use super::record::EntryId;
-use super::{Journal, JournalError};
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
 
 /// A stopped lane.
 #[derive(Debug, Clone, PartialEq, Eq)]

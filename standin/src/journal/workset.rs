@@ -10,11 +10,17 @@ use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 use sql::Tx;
 
-use super::admit::{readmit, use_up};
+use super::admit::readmit;
+use super::admit::use_up;
 use super::lanes::LockedLanes;
-use super::record::{Entry, EntryId, Leg, legs_of, lock_entries};
-use super::{FactSheet, Facts, JournalError, limits};
+use super::limits;
+use super::record::Leg;
+use super::record::legs_of;
+use super::record::lock_entries;
 use crate::admission::Decision;
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::facts::{FactSheet, Facts};
 use crate::lane::{LanePlace, delta, lane_place};
 use crate::rules::Rulebook;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::{AccountStatus, Path};
+use crate::account::AccountStatus;
 use schemas::entry::LegKind;
 
 /// The rules of every operation; one that is not named has the default ones.
@@ -106,4 +106,23 @@ pub enum PayeeReasons {
     Neutral,
     /// The reason itself.
     Exact,
+}
+
+/// Who decides about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// The core, in the request's own time.
+    Direct,
+    /// Stand-in, by our data.
+    StandIn,
+}
+
+impl Path {
+    /// The word in decision records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Path::Direct => "direct",
+            Path::StandIn => "stand-in",
+        }
+    }
 }

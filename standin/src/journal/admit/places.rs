@@ -3,11 +3,13 @@
 use schemas::entry::{EntryState, LegKind};
 use sql::{Tx, Value, params, placeholders, rows};
 
-use super::{GENERATION, Write};
+use super::GENERATION;
+use crate::entry::Entry;
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
-use crate::journal::record::Entry;
-use crate::journal::{Instance, JournalError};
 use crate::lane::{Lane, delta};
+use crate::write::Write;
 
 type Rows = Vec<Vec<Value>>;
 

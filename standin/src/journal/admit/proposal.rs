@@ -3,13 +3,14 @@
 use schemas::entry::LegKind;
 use schemas::grant::Grant;
 
-use super::Write;
-use crate::admission::{BalancePlace, CoreBelief, Decision, Path, Proposal, ProposedLeg, decide, record};
+use crate::admission::{BalancePlace, CoreBelief, Decision, Proposal, ProposedLeg, decide, record};
+use crate::entry::{Entry, Transfer};
+use crate::journal::error::JournalError;
+use crate::journal::facts::{AccountSheet, FactSheet};
 use crate::journal::lanes::LockedLanes;
-use crate::journal::record::{Entry, Transfer};
-use crate::journal::{AccountSheet, FactSheet, JournalError};
 use crate::lane::Lane;
-use crate::rules::{Reason, Rulebook};
+use crate::rules::{Path, Reason, Rulebook};
+use crate::write::Write;
 
 /// `now_us` is the SQL server's, whichever gateway asks.
 pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes, now_us: i64) -> Proposal<'a> {

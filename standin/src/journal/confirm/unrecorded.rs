@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use sql::{Tx, params, placeholders};
 
-use super::{LegSeen, texts};
+use super::texts;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::postings::LegSeen;
 use crate::journal::record::KEYS_PER_STATEMENT;
-use crate::journal::{Journal, JournalError};
 
 impl Journal {
     /// For each row whether telling it to [`Journal::confirm`] would change anything: it carries a reference of ours, and is

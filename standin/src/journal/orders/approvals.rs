@@ -1,43 +1,18 @@
 //! Four eyes: an order that waits for a second person, and takes effect only while nothing has happened to what it is about.
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sql::{Row, Tx, params};
 
-use super::{Carrying, Done, Objection, Order, basis, carry_out};
-use crate::journal::record::EntryId;
-use crate::journal::{Journal, JournalError, audit};
-
-/// What became of an order that waited for a second person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ApprovalState {
-    /// It waits.
-    Pending,
-    /// A second person agreed, and it was carried out.
-    Approved,
-    /// Somebody said no, or took it back.
-    Rejected,
-    /// Nobody decided in time.
-    Expired,
-    /// What it is about changed before a second person agreed.
-    Void,
-}
-
-impl ApprovalState {
-    const ALL: [ApprovalState; 5] = [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Void];
-
-    /// The name in SQL and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Void => "void",
-        }
-    }
-}
+use super::Carrying;
+use super::Done;
+use super::Order;
+use super::basis;
+use super::carry_out;
+use crate::entry::EntryId;
+use crate::journal::audit;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+use crate::journal::objection::{ApprovalState, Objection};
 
 /// An order that waits, or waited, for a second person.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,13 +3,18 @@
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict};
 use sql::{Tx, params, placeholders};
 
-use super::{Act, Carrying, Objection, Order};
+use super::Act;
+use super::Carrying;
+use super::Order;
+use crate::entry::{Entry, EntryId};
 use crate::journal::attempts::{ended_for, open_attempts};
 use crate::journal::breaks::{ADOPTED, FREED, settle_breaks};
 use crate::journal::confirm::difference;
-use crate::journal::record::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::facts::Facts;
+use crate::journal::objection::Objection;
 use crate::journal::workset::WorkSet;
-use crate::journal::{Facts, JournalError, audit, links};
+use crate::journal::{audit, links};
 
 /// Reason of an entry that was written off.
 const WRITTEN_OFF: &str = "written-off";

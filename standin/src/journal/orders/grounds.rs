@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Objection};
+use super::Act;
+use crate::journal::objection::Objection;
 
 /// Characters of one text at most; the audit keeps it whole.
 const TEXT_CHARS_MAX: usize = 500;

@@ -2,10 +2,14 @@
 
 use sql::{Tx, params};
 
-use super::{Carrying, Done, Objection, Order};
+use super::Carrying;
+use super::Done;
+use super::Order;
 use crate::journal::attempts::attempts_of_gone;
+use crate::journal::audit;
+use crate::journal::error::JournalError;
 use crate::journal::instances::{DECLARED_GONE, end_abandoned};
-use crate::journal::{JournalError, audit};
+use crate::journal::objection::Objection;
 
 /// Ends the attempts of one life of an identity. A sign of life since it was looked at is [`Objection::Changed`].
 pub(super) async fn declare_gone(

@@ -2,8 +2,11 @@
 
 use sql::{Tx, params};
 
-use super::{Carrying, Done, Order};
-use crate::journal::{JournalError, audit};
+use super::Carrying;
+use super::Done;
+use super::Order;
+use crate::journal::audit;
+use crate::journal::error::JournalError;
 
 /// Clears the stop. An account without a lane is [`JournalError::NoSuchEntry`].
 pub(super) async fn clear(

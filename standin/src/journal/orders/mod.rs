@@ -10,11 +10,15 @@ use schemas::core::ReferenceFormat;
 use serde::{Deserialize, Serialize};
 use sql::{Tx, params};
 
-pub use approvals::{Approval, ApprovalState};
+pub use approvals::Approval;
 pub use grounds::Grounds;
 
-use super::record::{Entry, EntryId};
-use super::{Facts, Journal, JournalError, audit};
+use super::audit;
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::facts::Facts;
+use crate::journal::handle::Journal;
+use crate::journal::objection::Objection;
 
 /// What is ordered, by its name in the API, the audit and the configuration of four eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,38 +189,6 @@ pub enum Done {
     LaneCleared,
     /// Entries whose attempts were ended.
     AttemptsEnded(Vec<EntryId>),
-}
-
-/// Why an order is not carried out. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Objection {
-    /// Its grounds do not bear it.
-    #[error("{0}")]
-    GroundsMissing(&'static str),
-    /// A leg shows in the core's books.
-    #[error("a leg of it is in the core's books: adopt it, or free the row if it is not this entry's")]
-    Booked,
-    /// Legs are missing from the books, and nobody says how they are known to be there.
-    #[error("not all of its legs were seen in the core's books: give a proof that it is posted")]
-    LegsMissing,
-    /// No row of the core's is linked to it.
-    #[error("no row of the core's books is linked to it")]
-    NothingToFree,
-    /// The posting is another entry's.
-    #[error("this posting belongs to another entry already")]
-    PostingTaken,
-    /// The posting books something else.
-    #[error("the posting is not what the entry asks for: {0}")]
-    PostingDiffers(&'static str),
-    /// What it is about changed since it was looked at.
-    #[error("it changed since this was ordered: look at it again")]
-    Changed,
-    /// Two people must agree.
-    #[error("whoever ordered it cannot approve it")]
-    SamePerson,
-    /// It was approved, rejected or left to expire.
-    #[error("this approval is {}", .0.as_str())]
-    NotPending(ApprovalState),
 }
 
 /// One carrying out of an order.

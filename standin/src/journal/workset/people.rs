@@ -3,9 +3,12 @@
 use schemas::entry::LegKind;
 use sql::Tx;
 
-use super::{Touched, WorkSet};
-use crate::journal::record::EntryId;
-use crate::journal::{Facts, JournalError, LegSeen};
+use super::Touched;
+use super::WorkSet;
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::facts::Facts;
+use crate::journal::postings::LegSeen;
 use crate::lane::LaneDelta;
 
 impl WorkSet {

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use schemas::entry::{EntryState, LegKind};
 use sql::{BatchUpdate, Tx, Value, params};
 
-use super::{Touched, WorkSet};
-use crate::journal::record::{EntryId, KEYS_PER_STATEMENT};
-use crate::journal::{FactSheet, Facts, JournalError};
+use super::Touched;
+use super::WorkSet;
+use crate::entry::EntryId;
+use crate::journal::error::JournalError;
+use crate::journal::facts::{FactSheet, Facts};
+use crate::journal::record::KEYS_PER_STATEMENT;
 use crate::lane::{LaneDelta, releases};
 
 /// Accounts whose releasable legs one statement looks for: each is a condition of its own.

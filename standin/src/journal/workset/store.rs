@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use sql::{BatchUpdate, Tx, params, rows};
 
-use super::{Touched, WorkSet};
-use crate::journal::JournalError;
-use crate::journal::record::{Entry, EntryId, Leg};
+use super::Touched;
+use super::WorkSet;
+use crate::entry::{Entry, EntryId};
+use crate::journal::error::JournalError;
+use crate::journal::record::Leg;
 
 impl WorkSet {
     /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.

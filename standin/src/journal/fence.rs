@@ -1,0 +1,87 @@
+//! The fence: one replayer schedules.
+
+use sql::{Tx, params};
+
+use crate::instance::Instance;
+use crate::journal::error::JournalError;
+use crate::journal::handle::Journal;
+
+/// Proof of being the newest holder of a name; its token grows with every change of holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// What is fenced, e.g. `replay`.
+    pub name: String,
+    /// Holder, `instance:boot`.
+    pub owner: String,
+    /// Fencing token.
+    pub token: i64,
+}
+
+/// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
+const UNEVEN_MS: i64 = 1_000;
+
+impl Journal {
+    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
+    /// of one name hold it for the same `ttl_ms`.
+    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
+        let (name, owner) = (name.to_owned(), owner.to_string());
+        self.run(move |tx| {
+            let (name, owner) = (name.clone(), owner.clone());
+            Box::pin(async move {
+                tx.upsert(
+                    sql::Upsert::new(
+                        "fences",
+                        &["name", "owner", "token", "until_ms"],
+                        &["name"],
+                        sql::Policy::KeepExisting,
+                    )
+                    .row(params![&name, "", 0, 0]),
+                )
+                .await?;
+                let row = tx
+                    .query_one(
+                        "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?",
+                        params![&name],
+                    )
+                    .await?;
+                let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
+                let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
+                // Further ahead than anybody holds it: the SQL server's clock was set back since.
+                let furthest_ms = now_ms.saturating_add(ttl_ms).saturating_add(UNEVEN_MS);
+                let runs = until_ms > now_ms && until_ms <= furthest_ms;
+                if holder != owner && runs {
+                    return Ok(None);
+                }
+                let token = if holder == owner { token } else { token + 1 };
+                tx.exec(
+                    "UPDATE fences SET owner = ?, token = ?, until_ms = ? WHERE name = ?",
+                    params![&owner, token, now_ms + ttl_ms, &name],
+                )
+                .await?;
+                Ok(Some(Fence { name, owner, token }))
+            })
+        })
+        .await
+    }
+
+    /// Gives the fence up, so that the next holder need not wait.
+    pub async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
+        self.db
+            .exec(
+                "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?",
+                params![&fence.name, &fence.owner, fence.token],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// Fails unless the fence's token is the newest. Asked with lanes and entries locked, as late as may be; the fence itself is not
+/// locked, so that transactions of different lanes do not wait for each other (R2).
+pub(super) async fn check_fence(tx: &mut Tx, fence: &Fence) -> Result<(), JournalError> {
+    let row = tx.query_opt("SELECT token FROM fences WHERE name = ?", params![&fence.name]).await?;
+    match row {
+        Some(row) if row.get::<i64>("token")? == fence.token => Ok(()),
+        _ => Err(JournalError::Fenced(fence.name.clone())),
+    }
+}
