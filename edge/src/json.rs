@@ -167,6 +167,8 @@ enum Place<'p> {
 
 impl Place<'_> {
     fn pointer(&self) -> String {
+        #[cfg(test)]
+        tests::RENDERED.with(|rendered| rendered.set(rendered.get() + 1));
         match self {
             Place::Root => String::new(),
             Place::Item(parent, index) => format!("{}/{index}", parent.pointer()),
@@ -262,5 +264,29 @@ impl<'de> Visitor<'de> for Shape<'_> {
             seen.insert(key);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Places that were rendered in this thread.
+        pub(super) static RENDERED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn a_bodys_price_is_its_length_not_its_square() {
+        let (name, items) = ("k".repeat(30_000), vec!["0"; 15_000].join(","));
+        let body = format!("{{\"{name}\":[{items}]}}");
+        parse::<serde_json::Value>(body.as_bytes()).unwrap();
+        assert_eq!(RENDERED.get(), 0, "each costs the length of its path");
+        // Of a refusal the place is rendered once, with the one around it.
+        let twice = format!("{{\"{name}\":[{items}],\"{name}\":0}}");
+        parse::<serde_json::Value>(twice.as_bytes()).unwrap_err();
+        assert_eq!(RENDERED.get(), 2);
     }
 }

@@ -6,26 +6,29 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Whether the connection waits for (more of) a request's head; shared with whoever answers requests.
+/// Which head of a request the connection waits for, or that it waits for none; shared with what answers requests.
+///
+/// Counted, because nobody may look between two heads.
 #[derive(Clone)]
-pub(crate) struct Awaiting(Arc<AtomicBool>);
+pub(crate) struct Awaiting(Arc<AtomicU64>);
 
 impl Awaiting {
     /// The head is complete.
     pub(crate) fn arrived(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.fetch_or(1, Ordering::Relaxed);
     }
 
     /// The answer is on its way; the next bytes are another head.
     pub(crate) fn next(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.arrived();
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -33,6 +36,8 @@ impl Awaiting {
 pub(crate) struct Paced<T> {
     io: T,
     awaiting: Awaiting,
+    /// The head that `head_deadline` is of.
+    head: u64,
     head_max: Duration,
     write_max: Duration,
     head_deadline: Option<Instant>,
@@ -43,18 +48,36 @@ pub(crate) struct Paced<T> {
 impl<T> Paced<T> {
     /// A new connection owes its first head from now on.
     pub(crate) fn new(io: T, head_max: Duration, write_max: Duration) -> (Self, Awaiting) {
-        let awaiting = Awaiting(Arc::new(AtomicBool::new(true)));
+        let awaiting = Awaiting(Arc::new(AtomicU64::new(0)));
         let head_deadline = Some(Instant::now() + head_max);
         let (head_timer, write_timer) = (None, None);
-        (Self { io, awaiting: awaiting.clone(), head_max, write_max, head_deadline, head_timer, write_timer }, awaiting)
+        let paced = Self {
+            io,
+            awaiting: awaiting.clone(),
+            head: 0,
+            head_max,
+            write_max,
+            head_deadline,
+            head_timer,
+            write_timer,
+        };
+        (paced, awaiting)
+    }
+
+    /// Does the connection wait for a head? The deadline of an earlier one is over.
+    fn awaits_head(&mut self) -> bool {
+        let head = self.awaiting.0.load(Ordering::Relaxed);
+        if head != self.head {
+            self.head = head;
+            self.head_deadline = None;
+            self.head_timer = None;
+        }
+        head % 2 == 0
     }
 
     /// Has the head's deadline passed? Registers for it otherwise.
     fn head_is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.awaiting.0.load(Ordering::Relaxed) {
-            self.head_deadline = None;
-            self.head_timer = None;
-        }
+        self.awaits_head();
         let Some(deadline) = self.head_deadline else { return false };
         let timer = self.head_timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         timer.as_mut().poll(cx).is_ready()
@@ -77,15 +100,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_ready() && buf.filled().len() > before {
-            let awaiting = self.awaiting.0.load(Ordering::Relaxed);
+            let awaiting = self.awaits_head();
             if awaiting && self.head_deadline.is_none_or(|deadline| deadline > Instant::now()) {
                 let head_max = self.head_max;
                 self.head_deadline.get_or_insert_with(|| Instant::now() + head_max);
                 return read;
             }
             if !awaiting {
-                self.head_deadline = None;
-                self.head_timer = None;
                 return read;
             }
         } else if read.is_ready() || !self.head_is_late(cx) {
@@ -121,5 +142,34 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const HEAD_MAX: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_the_limit_of_a_head() {
+        let (mut client, server) = duplex(64);
+        let (mut server, awaiting) = Paced::new(server, HEAD_MAX, HEAD_MAX);
+        client.write_all(b"head").await.unwrap();
+        let mut bytes = [0; 64];
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 4);
+        awaiting.arrived();
+        awaiting.next();
+        assert!(
+            timeout(HEAD_MAX * 1_000, server.read(&mut bytes)).await.is_err(),
+            "nothing arrives, and it stays open"
+        );
+        client.write_all(b"h").await.unwrap();
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 1);
+        let late = timeout(HEAD_MAX * 2, server.read(&mut bytes)).await.unwrap();
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut, "a head has begun");
     }
 }

@@ -1,5 +1,7 @@
 //! What a hostile or unlucky client meets at our listeners.
 
+mod support;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +9,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use edge::serve::{Drained, Limits, Listener};
+use edge::serve::{Drained, Limits};
 use edge::{Audience, Authenticate, Authenticator, Caller, Problem, json, tokens::Tokens};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
+
+use support::{get_path, holds, raw, start};
 
 const CHANNEL: &str = "channel-token-0123456789";
 const OPERATOR: &str = "operator-token-0123456789";
@@ -39,47 +42,13 @@ async fn panics() -> String {
     panic!("secret account DE89")
 }
 
-struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Drained>,
-}
-
-async fn start(router: Router, limits: Limits) -> Running {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
-    let address = listener.address().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(listener.serve("test", router, async { drop(stopped.await) }));
-    Running { address, stop, ended }
-}
-
 fn routes() -> Router {
     Router::new().route("/pay", post(pay)).route("/panic", get(panics)).fallback(|| async { Problem::not_found() })
-}
-
-/// Sends raw bytes and reads to the end of the connection.
-async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let _ =
-        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.expect("closed in time");
-    String::from_utf8(answer).unwrap()
 }
 
 async fn post_json(address: SocketAddr, body: &str) -> String {
     let head = "POST /pay HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n";
     raw(address, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await
-}
-
-async fn get_path(address: SocketAddr, path: &str, headers: &str) -> String {
-    raw(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes()).await
-}
-
-fn holds(answer: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(answer.contains(part), "{part} not in:\n{answer}");
-    }
 }
 
 #[tokio::test]
@@ -88,16 +57,6 @@ async fn a_head_that_trickles_in_is_cut_off() {
     let answer = raw(running.address, b"GET /pay HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
     assert!(!answer.contains("200 OK"), "{answer}");
     assert_eq!(raw(running.address, b"").await, "", "silence from the start is cut off too");
-}
-
-#[tokio::test]
-async fn an_idle_connection_outlives_the_limit_of_a_head() {
-    let limits = Limits { head_ms_max: 40, idle_ms_max: 400, ..Limits::default() };
-    let running = start(routes(), limits).await;
-    let started = tokio::time::Instant::now();
-    let answer = raw(running.address, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    holds(&answer, &["404 Not Found"]);
-    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -120,17 +79,6 @@ async fn a_head_or_target_that_is_too_large_is_refused() {
     let long = format!("X-Long: {}\r\n", "a".repeat(40_000));
     let answer = get_path(running.address, "/pay", &long).await;
     assert!(answer.is_empty() || answer.contains("431 "), "a reset may overtake the answer: {answer}");
-}
-
-#[test]
-fn a_bodys_price_is_its_length_not_its_square() {
-    let (name, items) = ("k".repeat(30_000), vec!["0"; 15_000].join(","));
-    let body = format!("{{\"{name}\":[{items}]}}");
-    let started = std::time::Instant::now();
-    for _ in 0..100 {
-        json::parse::<serde_json::Value>(body.as_bytes()).unwrap();
-    }
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -188,16 +136,10 @@ async fn a_panic_is_a_500_that_tells_the_client_nothing() {
 }
 
 fn tokens() -> Arc<Tokens> {
-    let path =
-        std::env::temp_dir().join(format!("locum-edge-{}-{:?}", std::process::id(), std::thread::current().id()));
-    let file = format!(
+    support::tokens(&format!(
         "channels:\n  - {{token: {CHANNEL}, principal: mobile, customers: [c-1], scopes: [read]}}\n\
          operators:\n  - {{token: {OPERATOR}, principal: anna}}\n"
-    );
-    std::fs::write(&path, file).unwrap();
-    let tokens = Tokens::load(&path).unwrap();
-    std::fs::remove_file(path).unwrap();
-    Arc::new(tokens)
+    ))
 }
 
 #[tokio::test]
