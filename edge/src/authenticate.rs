@@ -13,6 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use tower::{Layer, Service};
 
+use crate::allowance::Allowances;
 use crate::principal::{Audience, Caller, Principal};
 use crate::problem::Problem;
 use crate::request;
@@ -25,7 +26,10 @@ pub struct NotLoopback(pub SocketAddr);
 
 /// Decides who calls one listener.
 #[derive(Clone)]
-pub struct Authenticator(Source);
+pub struct Authenticator {
+    source: Source,
+    allowances: Option<Arc<Allowances>>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -36,7 +40,7 @@ enum Source {
 impl Authenticator {
     /// Bearer tokens of one audience.
     pub fn tokens(tokens: Arc<Tokens>, audience: Audience) -> Self {
-        Self(Source::Tokens(tokens, audience))
+        Self { source: Source::Tokens(tokens, audience), allowances: None }
     }
 
     /// Everyone, as `anonymous`: for the embedded demo, on loopback only. Says so in the log.
@@ -45,18 +49,29 @@ impl Authenticator {
             return Err(NotLoopback(address));
         }
         tracing::warn!(%address, "this listener is open: no authentication, loopback only");
-        Ok(Self(Source::Open(Arc::new(Principal::anonymous(audience)))))
+        Ok(Self { source: Source::Open(Arc::new(Principal::anonymous(audience))), allowances: None })
+    }
+
+    /// Keeps each principal within its allowance; without this nothing is bounded.
+    pub fn within(self, allowances: Arc<Allowances>) -> Self {
+        Self { allowances: Some(allowances), ..self }
     }
 
     /// The caller these headers prove, or 401.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        match &self.0 {
-            Source::Open(principal) => Ok(Caller(principal.clone())),
+        let principal = match &self.source {
+            Source::Open(principal) => principal.clone(),
             Source::Tokens(tokens, audience) => {
                 let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
-                tokens.find(*audience, token).map(Caller).ok_or_else(Problem::unauthenticated)
+                tokens.find(*audience, token).ok_or_else(Problem::unauthenticated)?
             }
-        }
+        };
+        let share = self.allowances.as_ref().map(|allowances| allowances.share_of(&principal.id));
+        let caller = Caller::new(principal);
+        Ok(match share {
+            Some(share) => caller.within(share),
+            None => caller,
+        })
     }
 }
 
@@ -69,7 +84,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     sane.then_some(token)
 }
 
-/// The layer that lets only authenticated requests through; it also covers unknown routes.
+/// The layer that lets only authenticated requests through, each principal within its allowance; it also covers unknown routes.
 #[derive(Clone)]
 pub struct Authenticate(pub Authenticator);
 
@@ -101,9 +116,12 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        match self.authenticator.authenticate(request.headers()) {
+        let begun = self.authenticator.authenticate(request.headers()).and_then(|caller| {
+            request::note(|context| drop(context.principal.set(caller.id.clone())));
+            caller.begin().map(|()| caller)
+        });
+        match begun {
             Ok(caller) => {
-                request::note(|context| drop(context.principal.set(caller.id.clone())));
                 request.extensions_mut().insert(caller);
                 Either::Right(self.inner.call(request))
             }

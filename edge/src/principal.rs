@@ -7,7 +7,10 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use schemas::grant::Grant;
 
+use crate::allowance::Share;
 use crate::problem::Problem;
+use crate::request;
+use crate::turns::{Turn, Work};
 
 /// What a principal may do at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,14 +98,52 @@ pub enum Audience {
 }
 
 /// The authenticated caller of a request; an extractor that answers 401 where no [`Authenticate`](crate::Authenticate) ran.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(pub Arc<Principal>);
+#[derive(Clone)]
+pub struct Caller {
+    principal: Arc<Principal>,
+    /// What it has used of its allowance; none = not bounded.
+    share: Option<Arc<Share>>,
+}
+
+impl Caller {
+    /// A caller without bounds.
+    pub fn new(principal: Arc<Principal>) -> Self {
+        Self { principal, share: None }
+    }
+
+    /// The same within its allowance.
+    pub(crate) fn within(self, share: Arc<Share>) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// A turn at the store; hold it while the store is asked. 429 or 503.
+    pub async fn turn(&self, work: Work) -> Result<Turn, Problem> {
+        match &self.share {
+            Some(share) => share.turn(work).await,
+            None => Ok(Turn::default()),
+        }
+    }
+
+    /// Counts one more request of it, until all of the request's tasks have ended. 429.
+    pub(crate) fn begin(&self) -> Result<(), Problem> {
+        let Some(share) = &self.share else { return Ok(()) };
+        let place = share.request()?;
+        request::note(|context| drop(context.place.set(place)));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.principal.fmt(f)
+    }
+}
 
 impl std::ops::Deref for Caller {
     type Target = Principal;
 
     fn deref(&self) -> &Principal {
-        &self.0
+        &self.principal
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::MatchedPath;
 use http::{HeaderMap, HeaderName};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ pub struct RequestContext {
     pub(crate) route: OnceLock<MatchedPath>,
     /// The name of the authenticated principal.
     pub(crate) principal: OnceLock<String>,
+    /// Its place among the principal's requests. It ends with the last task of the request, not with its client.
+    pub(crate) place: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl RequestContext {
@@ -36,7 +39,7 @@ impl RequestContext {
     pub fn of(headers: &HeaderMap, path: &str) -> Self {
         let sent = headers.get(&X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
         let id = sent.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
-        Self { id, path: path.to_owned(), route: OnceLock::new(), principal: OnceLock::new() }
+        Self { id, path: path.to_owned(), route: OnceLock::new(), principal: OnceLock::new(), place: OnceLock::new() }
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use edge::{Caller, Problem, Scope, Segment};
+use edge::{Caller, Problem, Scope, Segment, Work};
 use http::HeaderValue;
 use schemas::data_position::DataPosition;
 use schemas::entry::{AcceptedBy, EntryState};
@@ -100,6 +100,7 @@ async fn by_key(
 ) -> Result<Response, Problem> {
     let key = query.ok().and_then(|Query(ByKey { idempotency_key })| key_from(&idempotency_key));
     let key = key.ok_or_else(|| Problem::bad_request("Give exactly one parameter: idempotency_key."))?;
+    let _turn = caller.turn(Work::Read).await?;
     let found = gateway.journal().get_by_key(&caller.id, TRANSFER, &key).await;
     answer::shown(&found.map_err(unavailable)?.ok_or_else(Problem::not_found)?)
 }
@@ -123,6 +124,7 @@ async fn cancel(State(gateway): State<Gateway>, caller: Caller, Segment(id): Seg
 /// The caller's own entry; anybody else's does not exist.
 async fn own_entry(gateway: &Gateway, caller: &Caller, id: &str) -> Result<Entry, Problem> {
     let id = EntryId::parse(id).ok_or_else(Problem::not_found)?;
+    let _turn = caller.turn(Work::Read).await?;
     let found = gateway.journal().get(&id).await.map_err(unavailable)?;
     found.filter(|entry| entry.principal == caller.id).ok_or_else(Problem::not_found)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
-use edge::{Problem, json};
+use edge::{Problem, Work, json};
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use read_model::AccountDocument;
@@ -47,7 +47,7 @@ impl<'a> AccountView<'a> {
 /// `GET /v1/accounts/{id}`
 pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Conditions) -> Result<Response, Problem> {
     let id = id.as_str();
-    let read = api.reached(&asked.floor, || api.reader.account(&asked.grant, id, &asked.floor)).await?;
+    let read = api.account(&asked, id).await?;
     api.answer(&asked, &api.answer_age(&read), &AccountView::of(&read.value))
 }
 
@@ -59,8 +59,8 @@ pub(crate) async fn balances(
     asked: Conditions,
 ) -> Result<Response, Problem> {
     let id = id.as_str();
-    let read = api.reached(&asked.floor, || api.reader.account(&asked.grant, id, &asked.floor)).await?;
-    let mut holds = api.holds(&[asked_for(&read.value)]).await?;
+    let read = api.account(&asked, id).await?;
+    let mut holds = api.holds(&asked.caller, &[asked_for(&read.value)]).await?;
     let account_id = read.value.account_id();
     let holds = holds.remove(account_id).unwrap_or_default();
     let age = api.answer_age(&read).with_lanes([(account_id.to_owned(), holds.lane_version)]);
@@ -124,8 +124,10 @@ pub(crate) async fn batch(State(api): State<ReadApi>, request: Request) -> Resul
         return Err(Problem::bad_request("the batch is not valid").error("/account_ids", "invalid-length", detail));
     }
     let keys: Vec<&str> = batch.account_ids.iter().map(String::as_str).collect();
-    let read = api.reached(&asked.floor, || api.reader.accounts(&asked.grant, &keys, &asked.floor)).await?;
-    let holds = api.holds(&read.value.iter().map(|document| asked_for(document)).collect::<Vec<_>>()).await?;
+    let stored = || api.reader.accounts(&asked.grant, &keys, &asked.floor);
+    let read = api.stored(&asked, Work::Read, stored).await?;
+    let versions: Vec<Asked> = read.value.iter().map(|document| asked_for(document)).collect();
+    let holds = api.holds(&asked.caller, &versions).await?;
     let lanes = read.value.iter().map(|document| {
         let account = document.account_id();
         (account.to_owned(), holds.get(account).map_or(0, |holds| holds.lane_version))

@@ -5,25 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use edge::Problem;
+use edge::{Caller, Problem, Work};
 use metrics::counter;
-use read_model::{Floor, Read, ReadError, Reader};
+use read_model::{AccountDocument, Floor, Read, ReadError, Reader};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::conditions::Conditions;
 use crate::cursor::CursorKey;
 use crate::freshness::AnswerAge;
 use crate::metrics::POSITION_WAITS_TOTAL;
-use crate::refusal;
+use crate::refusal::{self, NoAnswer};
 use crate::seams::{AccountHolds, Arrivals, Asked, Clock, Holds, ModeView};
+use crate::waiting::WaitingRoom;
 
 /// How the read API behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Longest wait for a `Min-Position`, in milliseconds.
     pub position_wait_ms_max: u64,
-    /// Requests that may wait for a position at once; further ones get 503 at once.
+    /// Requests that may wait for a position at once, half of them of one principal; further ones get 503 at once.
     pub position_waiters_max: usize,
     /// Age from which data is `stale`, in milliseconds; the reader's own bound.
     pub stale_after_ms: i64,
@@ -45,7 +45,7 @@ pub struct ReadApi {
     pub(crate) clock: Clock,
     holds: Arc<dyn Holds>,
     arrivals: Arc<dyn Arrivals>,
-    room: Arc<Semaphore>,
+    room: Arc<WaitingRoom>,
 }
 
 impl ReadApi {
@@ -59,41 +59,71 @@ impl ReadApi {
         clock: Clock,
         options: Options,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(options.position_waiters_max));
+        let room = Arc::new(WaitingRoom::new(options.position_waiters_max));
         Self { reader, holds, mode, arrivals, cursor_key, clock, options, room }
     }
 
-    /// Reads, and reads again as data arrives, until the floor is reached or the time is up.
-    pub(crate) async fn reached<T, F>(&self, floor: &Floor, read: impl Fn() -> F) -> Result<Read<T>, Problem>
+    /// One account: from memory or Redis, or in a turn from the store. So a tier that is lost sends the store no more than it
+    /// can take.
+    pub(crate) async fn account(&self, asked: &Conditions, id: &str) -> Result<Read<Arc<AccountDocument>>, Problem> {
+        let read = || async {
+            match self.reader.account_kept(&asked.grant, id, &asked.floor).await {
+                Some(read) => Ok(read),
+                None => {
+                    let stored = || self.reader.account_from_sql(&asked.grant, id, &asked.floor);
+                    in_turn(asked, Work::Read, stored).await
+                }
+            }
+        };
+        self.reached(asked, read).await
+    }
+
+    /// Reads the store in turns until the floor is reached or the time is up.
+    pub(crate) async fn stored<T, F>(
+        &self,
+        asked: &Conditions,
+        work: Work,
+        read: impl Fn() -> F,
+    ) -> Result<Read<T>, Problem>
     where
         F: Future<Output = Result<Read<T>, ReadError>>,
     {
+        self.reached(asked, || in_turn(asked, work, &read)).await
+    }
+
+    /// Reads, and reads again as data arrives, until the floor is reached or the time is up.
+    async fn reached<T, F>(&self, asked: &Conditions, read: impl Fn() -> F) -> Result<Read<T>, Problem>
+    where
+        F: Future<Output = Result<Read<T>, NoAnswer>>,
+    {
         match read().await {
-            Err(ReadError::Behind { source_name, at }) => {
-                refuse_superseded(floor, &source_name, at.generation)?;
-                self.wait(floor, read).await
+            Err(NoAnswer::Read(ReadError::Behind { source_name, at })) => {
+                refuse_superseded(&asked.floor, &source_name, at.generation)?;
+                self.wait(asked, read).await
             }
-            other => other.map_err(refusal::of_read),
+            other => other.map_err(Problem::from),
         }
     }
 
-    async fn wait<T, F>(&self, floor: &Floor, read: impl Fn() -> F) -> Result<Read<T>, Problem>
+    /// Waits without a turn at the store.
+    async fn wait<T, F>(&self, asked: &Conditions, read: impl Fn() -> F) -> Result<Read<T>, Problem>
     where
-        F: Future<Output = Result<Read<T>, ReadError>>,
+        F: Future<Output = Result<Read<T>, NoAnswer>>,
     {
-        let Ok(_place) = self.room.try_acquire() else {
+        let floor = &asked.floor;
+        let Some(_place) = self.room.enter(&asked.caller.id) else {
             counter!(POSITION_WAITS_TOTAL, "outcome" => "no-room").increment(1);
             return Err(refusal::position_not_reached());
         };
         let until_reached = async {
             self.arrivals.reached(floor).await;
-            // Once: whoever reaches the floor stays there, so a second refusal is another matter.
+            // Once: a source that has reached the floor stays there, so a second refusal is another matter.
             match read().await {
-                Err(ReadError::Behind { source_name, at }) => {
+                Err(NoAnswer::Read(ReadError::Behind { source_name, at })) => {
                     refuse_superseded(floor, &source_name, at.generation)?;
                     Err(refusal::position_not_reached())
                 }
-                other => other.map_err(refusal::of_read),
+                other => other.map_err(Problem::from),
             }
         };
         let deadline = Duration::from_millis(self.options.position_wait_ms_max);
@@ -104,7 +134,12 @@ impl ReadApi {
     }
 
     /// The holds on these accounts. Call it after their balances were read.
-    pub(crate) async fn holds(&self, asked: &[Asked]) -> Result<HashMap<String, AccountHolds>, Problem> {
+    pub(crate) async fn holds(
+        &self,
+        caller: &Caller,
+        asked: &[Asked],
+    ) -> Result<HashMap<String, AccountHolds>, Problem> {
+        let _turn = caller.turn(Work::Read).await?;
         self.holds.of(asked).await.map_err(refusal::of_holds)
     }
 
@@ -131,6 +166,15 @@ impl ReadApi {
         age.bounded(asked.staleness_ms_max)?;
         if age.behind(&asked.position_min.lanes) { Err(refusal::position_not_reached()) } else { Ok(()) }
     }
+}
+
+/// Asks the store in a turn of the caller.
+async fn in_turn<T, F>(asked: &Conditions, work: Work, read: impl Fn() -> F) -> Result<T, NoAnswer>
+where
+    F: Future<Output = Result<T, ReadError>>,
+{
+    let _turn = asked.caller.turn(work).await?;
+    Ok(read().await?)
 }
 
 /// A position of an older generation is never reached by waiting.

@@ -68,8 +68,13 @@ fn staleness(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 fn position_min(headers: &HeaderMap) -> Result<DataPosition, Problem> {
     match header(headers, "min-position")? {
         None => Ok(DataPosition::default()),
-        Some(token) => token.parse().map_err(|_| malformed_position()),
+        Some(token) => token.parse().ok().filter(plausible).ok_or_else(malformed_position),
     }
+}
+
+/// Lanes count up from zero. What is merely from the future is found out by the read that asks for it.
+fn plausible(position: &DataPosition) -> bool {
+    position.lanes.values().all(|version| *version >= 0)
 }
 
 fn malformed_position() -> Problem {
@@ -78,7 +83,8 @@ fn malformed_position() -> Problem {
 
 fn floor(position: &DataPosition) -> Result<Floor, Problem> {
     let place = |(source, (generation, bytes)): (&String, &(u32, Vec<u8>))| {
-        let sequence = <[u8; 8]>::try_from(bytes.as_slice()).map(i64::from_be_bytes).ok()?;
+        let sequence =
+            <[u8; 8]>::try_from(bytes.as_slice()).map(i64::from_be_bytes).ok().filter(|sequence| *sequence >= 0)?;
         Some((source.clone(), Position { generation: *generation, sequence }))
     };
     let places: Option<Vec<_>> = position.sources.iter().map(place).collect();

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use edge::Problem;
+use edge::{Problem, Work};
 use serde::Serialize;
 
 use crate::accounts::AccountView;
@@ -25,7 +25,7 @@ struct AccountsView<'a> {
 /// `GET /v1/customers/{id}`
 pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Conditions) -> Result<Response, Problem> {
     let id = id.as_str();
-    let read = api.reached(&asked.floor, || api.reader.customer(&asked.grant, id, &asked.floor)).await?;
+    let read = api.stored(&asked, Work::Read, || api.reader.customer(&asked.grant, id, &asked.floor)).await?;
     let row = &read.value.row;
     let view = CustomerView { customer_id: &row.customer_id, name: row.name.as_ref().map(|name| name.expose()) };
     api.answer(&asked, &api.answer_age(&read), &view)
@@ -34,7 +34,7 @@ pub(crate) async fn one(State(api): State<ReadApi>, Id(id): Id, asked: Condition
 /// `GET /v1/customers/{id}/accounts`
 pub(crate) async fn accounts(State(api): State<ReadApi>, Id(id): Id, asked: Conditions) -> Result<Response, Problem> {
     let id = id.as_str();
-    let read = api.reached(&asked.floor, || api.reader.accounts_of(&asked.grant, id, &asked.floor)).await?;
+    let read = api.stored(&asked, Work::Read, || api.reader.accounts_of(&asked.grant, id, &asked.floor)).await?;
     let view = AccountsView { accounts: read.value.iter().map(|document| AccountView::of(document)).collect() };
     api.answer(&asked, &api.answer_age(&read), &view)
 }

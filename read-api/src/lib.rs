@@ -17,6 +17,7 @@ mod routes;
 mod seams;
 mod status;
 mod transactions;
+mod waiting;
 
 pub use api::{Options, ReadApi};
 pub use cursor::CursorKey;

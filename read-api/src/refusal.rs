@@ -9,6 +9,35 @@ use crate::seams::HoldsError;
 /// `Retry-After` while a first load runs, in seconds.
 const LOADING_RETRY_S: u32 = 5;
 
+/// Why a read has no answer.
+pub(crate) enum NoAnswer {
+    /// The reader has none.
+    Read(ReadError),
+    /// It was not asked.
+    Refused(Problem),
+}
+
+impl From<ReadError> for NoAnswer {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<Problem> for NoAnswer {
+    fn from(refused: Problem) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<NoAnswer> for Problem {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Read(error) => of_read(error),
+            NoAnswer::Refused(problem) => problem,
+        }
+    }
+}
+
 /// What a client is told when the reader has no answer.
 pub(crate) fn of_read(error: ReadError) -> Problem {
     match error {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use edge::{Caller, Problem};
+use edge::{Caller, Problem, Work};
 use read_model::Progress;
 use serde::Serialize;
 
@@ -30,8 +30,10 @@ struct LoadingView {
 }
 
 /// `GET /v1/service-status`
-pub(crate) async fn service(State(api): State<ReadApi>, _caller: Caller) -> Result<Response, Problem> {
+pub(crate) async fn service(State(api): State<ReadApi>, caller: Caller) -> Result<Response, Problem> {
+    let turn = caller.turn(Work::Read).await?;
     let sources = api.reader.sources().await.map_err(refusal::of_read)?;
+    drop(turn);
     let now_ms = (api.clock)();
     let oldest_ok_ms = now_ms - api.options.stale_after_ms;
     let freshness: Vec<_> = sources.iter().map(|source| source.freshness(false, oldest_ok_ms)).collect();

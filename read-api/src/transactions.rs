@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use edge::{FieldError, Problem};
+use edge::{FieldError, Problem, Work};
 use http::Uri;
 use read_model::{PAGE_MAX, PageKey, REMITTANCE_LEN_MAX, TransactionFilter};
 use schemas::model::Transaction;
@@ -74,9 +74,11 @@ pub(crate) async fn list(
     let scope = scope(&asked, id, &parameters);
     let after = place(&api, &scope, &parameters)?;
     // Amounts are in the account's currency; who may not see the account learns nothing from its parameters.
-    let head = api.reached(&asked.floor, || api.reader.account(&asked.grant, id, &asked.floor)).await?;
+    let head = api.account(&asked, id).await?;
     let filter = filter(&parameters, head.value.account.row.currency, after)?;
-    let read = api.reached(&asked.floor, || api.reader.transactions(&asked.grant, id, &filter, &asked.floor)).await?;
+    let work = if filter.walks() { Work::Search } else { Work::Read };
+    let stored = || api.reader.transactions(&asked.grant, id, &filter, &asked.floor);
+    let read = api.stored(&asked, work, stored).await?;
     let next = read.value.next.as_ref().map(|key| next_link(&api, id, &parameters, &scope, key));
     let transactions = read.value.transactions.iter().map(|found| TransactionView::of(&found.row)).collect();
     api.answer(&asked, &api.answer_age(&read), &PageView { transactions, links: Links { next } })

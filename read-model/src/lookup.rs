@@ -57,7 +57,8 @@ pub(crate) fn loaded(status: &SourceStatus) -> Result<(), ReadError> {
 }
 
 impl Reader {
-    pub(crate) async fn account_from_sql(
+    /// One account as SQL has it now, at the floor.
+    pub async fn account_from_sql(
         &self,
         grant: &Grant,
         account_id: &str,
@@ -67,7 +68,7 @@ impl Reader {
         Ok(self.answer(document, vec![(status, degraded)], Tier::Sql))
     }
 
-    /// One account as SQL has it now, at the floor.
+    /// The same, with what its page needs.
     pub(crate) async fn account_found(
         &self,
         grant: &Grant,

@@ -60,6 +60,11 @@ impl TransactionFilter {
         limit as usize
     }
 
+    /// May it walk an account's whole history for a few rows, or for none? The index knows times only.
+    pub fn walks(&self) -> bool {
+        self.text.is_some() || self.min_minor.is_some() || self.max_minor.is_some()
+    }
+
     /// Conditions on `transactions t`, with their parameters.
     fn conditions(&self) -> (String, Vec<Value>) {
         let (mut sql, mut values) = (String::new(), Vec::new());

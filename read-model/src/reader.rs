@@ -160,6 +160,28 @@ struct Sources {
     asking: AtomicBool,
 }
 
+/// The one task that asks SQL for the statuses. When it ends, in whatever way, the next one may.
+struct Asking {
+    sources: Arc<Sources>,
+    since: Instant,
+}
+
+impl Asking {
+    /// Nobody asks now, and what was told before is not believed any more.
+    fn begin(sources: &Arc<Sources>) -> Option<Self> {
+        let fresh = sources.asked_at.load().as_ref().is_some_and(|at| at.elapsed() < SOURCES_BELIEVED);
+        let begins = !fresh && !sources.asking.swap(true, Ordering::AcqRel);
+        begins.then(|| Self { sources: sources.clone(), since: Instant::now() })
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.sources.asked_at.store(Some(Arc::new(self.since)));
+        self.sources.asking.store(false, Ordering::Release);
+    }
+}
+
 /// How long the statuses of the sources are believed.
 const SOURCES_BELIEVED: Duration = Duration::from_secs(1);
 
@@ -180,20 +202,30 @@ impl Reader {
         account_id: &str,
         floor: &Floor,
     ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
-        let fast = match self.kept_in_memory(account_id) {
-            Some(found) => Some((found, Tier::Memory)),
-            None => self.kept_in_redis(account_id).await.map(|found| (found, Tier::Redis)),
-        };
-        if let Some(((document, status), tier)) = fast
-            && floor.reached_by(&status)
-            && grant.covers(&document.account.row.customer_id)
-        {
-            if let (Tier::Redis, Some(memory)) = (tier, &self.tiers.memory) {
-                memory.fill(&document, &status);
-            }
-            return Ok(self.answer(document, vec![(status, false)], tier));
+        match self.account_kept(grant, account_id, floor).await {
+            Some(read) => Ok(read),
+            None => self.account_from_sql(grant, account_id, floor).await,
         }
-        self.account_from_sql(grant, account_id, floor).await
+    }
+
+    /// One account as memory or Redis has it, at the floor. `None` says nothing about existence.
+    pub async fn account_kept(
+        &self,
+        grant: &Grant,
+        account_id: &str,
+        floor: &Floor,
+    ) -> Option<Read<Arc<AccountDocument>>> {
+        let ((document, status), tier) = match self.kept_in_memory(account_id) {
+            Some(found) => (found, Tier::Memory),
+            None => (self.kept_in_redis(account_id).await?, Tier::Redis),
+        };
+        if !floor.reached_by(&status) || !grant.covers(&document.account.row.customer_id) {
+            return None;
+        }
+        if let (Tier::Redis, Some(memory)) = (tier, &self.tiers.memory) {
+            memory.fill(&document, &status);
+        }
+        Some(self.answer(document, vec![(status, false)], tier))
     }
 
     fn kept_in_memory(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
@@ -218,19 +250,32 @@ impl Reader {
 
     /// Asks SQL in the background how far the sources are, at most once a second.
     fn refresh_sources(&self) {
-        let now = Instant::now();
-        let sources = self.sources.clone();
-        let fresh = sources.asked_at.load().as_ref().is_some_and(|at| at.elapsed() < SOURCES_BELIEVED);
-        if fresh || sources.asking.swap(true, Ordering::AcqRel) {
-            return;
-        }
+        let Some(asking) = Asking::begin(&self.sources) else { return };
         let db = self.db.clone();
         tokio::spawn(async move {
             if let Ok(statuses) = statuses(&db).await {
-                sources.statuses.store(Arc::new(statuses.into_iter().map(Arc::new).collect()));
+                asking.sources.statuses.store(Arc::new(statuses.into_iter().map(Arc::new).collect()));
             }
-            sources.asked_at.store(Some(Arc::new(now)));
-            sources.asking.store(false, Ordering::Release);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_while_it_asks_for_the_sources_keeps_no_other_from_asking() {
+        let sources = Arc::new(Sources::default());
+        let asking = Asking::begin(&sources).unwrap();
+        assert!(Asking::begin(&sources).is_none(), "one at a time");
+        let asked = tokio::spawn(async move {
+            let _asking = asking;
+            panic!("a row that cannot be read");
+        });
+        assert!(asked.await.unwrap_err().is_panic());
+        assert!(Asking::begin(&sources).is_none(), "not before the next second");
+        sources.asked_at.store(None);
+        assert!(Asking::begin(&sources).is_some());
     }
 }

@@ -86,7 +86,7 @@ async fn gateway() -> Gateway {
 
 fn caller(id: &str, operate: bool) -> Caller {
     let scopes = Scopes { read: true, write: true, operate };
-    Caller(Arc::new(Principal { id: id.into(), grant: Grant::Any, scopes }))
+    Caller::new(Arc::new(Principal { id: id.into(), grant: Grant::Any, scopes }))
 }
 
 fn body(value: Value) -> Request {

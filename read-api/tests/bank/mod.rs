@@ -1,13 +1,15 @@
 //! A small bank in SQLite in memory, with the read API over it and everything around it in the test's hand.
+#![allow(dead_code)]
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use edge::{Audience, Authenticate, Authenticator, tokens::Tokens};
+use edge::{Allowance, Allowances, Audience, Authenticate, Authenticator, StoreTurns, tokens::Tokens};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -33,12 +35,18 @@ pub const WRITER: &str = "writer-token-0123456789";
 /// When everything happens, milliseconds since 1970.
 pub const NOW_MS: i64 = 1_800_000_000_000;
 
-pub struct Journal(pub Mutex<Result<HashMap<String, AccountHolds>, ()>>);
+/// Holds as the test wants them. While the switch is on, nobody gets an answer.
+pub struct Journal(pub Mutex<Result<HashMap<String, AccountHolds>, ()>>, pub watch::Sender<bool>);
 
 impl Holds for Journal {
     fn of<'a>(&'a self, _: &'a [Asked]) -> BoxFuture<'a, Result<HashMap<String, AccountHolds>, HoldsError>> {
         let found = self.0.lock().unwrap().clone().map_err(|()| HoldsError("cut off".into()));
-        async move { found }.boxed()
+        let mut stuck = self.1.subscribe();
+        async move {
+            stuck.wait_for(|stuck| !stuck).await.unwrap();
+            found
+        }
+        .boxed()
     }
 }
 
@@ -138,14 +146,29 @@ fn tokens() -> Arc<Tokens> {
     Arc::new(tokens)
 }
 
+/// How a bank is opened.
+struct Setting {
+    /// As in a process that must look at the sources itself.
+    watching: bool,
+    options: Options,
+    /// Turns at the store of each principal; none = as many as it wants.
+    store_reads_max: Option<usize>,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        let options = Options { position_wait_ms_max: 100, ..Options::default() };
+        Self { watching: false, options, store_reads_max: None }
+    }
+}
+
 impl Bank {
     /// An empty bank whose one source is registered, and not loaded yet.
     pub async fn open() -> Self {
-        Self::open_with(false).await
+        Self::open_with(Setting::default()).await
     }
 
-    /// `watching`: as in a process that must look at the sources itself.
-    async fn open_with(watching: bool) -> Self {
+    async fn open_with(Setting { watching, options, store_reads_max }: Setting) -> Self {
         let db = sql::Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
         read_model::migrate(&db).await.unwrap();
         let lease = read_model::take(&db, "core", "test", Duration::from_secs(3_600)).await.unwrap().unwrap();
@@ -154,11 +177,10 @@ impl Bank {
             let now_ms = now_ms.clone();
             Arc::new(move || now_ms.load(Ordering::Relaxed))
         };
-        let options = ReaderOptions { now_ms: clock.clone(), ..ReaderOptions::default() };
-        let reader = Reader::new(db.clone(), Tiers::none(), options);
-        let journal = Arc::new(Journal(Mutex::new(Ok(HashMap::new()))));
+        let judging = ReaderOptions { now_ms: clock.clone(), ..ReaderOptions::default() };
+        let reader = Reader::new(db.clone(), Tiers::none(), judging);
+        let journal = Arc::new(Journal(Mutex::new(Ok(HashMap::new())), watch::Sender::new(false)));
         let (arrived, arrivals) = watch::channel(Vec::new());
-        let options = Options { position_wait_ms_max: 100, ..Options::default() };
         let key = CursorKey::new([1; 32]);
         let arrivals: Arc<dyn Arrivals> = match watching {
             true => {
@@ -169,8 +191,13 @@ impl Bank {
             false => Arc::new(arrivals),
         };
         let api = ReadApi::new(reader, journal.clone(), Arc::new(Mode::StandIn), arrivals, key, clock, options);
-        let guard = Authenticate(Authenticator::tokens(tokens(), Audience::Channels));
-        let router = routes(api).layer(guard);
+        let mut guard = Authenticator::tokens(tokens(), Audience::Channels);
+        if let Some(store_reads_max) = store_reads_max {
+            let each = Allowance { requests_per_s: NonZeroU32::MAX, concurrent_max: 1_000, store_reads_max };
+            let store = Arc::new(StoreTurns::new(16));
+            guard = guard.within(Arc::new(Allowances::new(each, HashMap::new(), store)));
+        }
+        let router = routes(api).layer(Authenticate(guard));
         Self { router, journal, now_ms, db, sequence: Mutex::new(0), arrived, token: lease.token }
     }
 
@@ -181,7 +208,14 @@ impl Bank {
 
     /// As [`Bank::loaded`], in a process that must look at the sources itself.
     pub async fn watching() -> Self {
-        Self::fill(Self::open_with(true).await).await
+        Self::fill(Self::open_with(Setting { watching: true, ..Setting::default() }).await).await
+    }
+
+    /// As [`Bank::loaded`], with one turn at the store for each principal, and a long wait for positions in four places.
+    pub async fn bounded() -> Self {
+        let options = Options { position_wait_ms_max: 600_000, position_waiters_max: 4, ..Options::default() };
+        let setting = Setting { options, store_reads_max: Some(1), ..Setting::default() };
+        Self::fill(Self::open_with(setting).await).await
     }
 
     async fn fill(bank: Self) -> Self {

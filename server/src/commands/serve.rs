@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::Router;
 use edge::serve::{Limits, Listener};
 use edge::tokens::Tokens;
-use edge::{Audience, Authenticate, Authenticator, Problem};
+use edge::{Audience, Authenticate, Authenticator, Problem, StoreTurns};
 use ingest::{FeedOptions, KafkaOptions};
 use read_api::{CursorKey, Mode, ModeView, ReadApi, Watched};
 use read_model::{DOCUMENTS_MAX, Hot, Memory, Reader, ReaderOptions, Tiers};
@@ -115,7 +115,12 @@ pub async fn serve(
     }
 
     // ── Listeners: bound before anything is announced ──
-    let guard = |audience| Authenticator::tokens(shared.tokens.clone(), audience);
+    let readers = config.sql.options().readers_max;
+    let turns = Arc::new(StoreTurns::new(readers));
+    let guard = |audience| {
+        let allowances = config.principals.allowances(readers, &turns);
+        Authenticator::tokens(shared.tokens.clone(), audience).within(allowances)
+    };
     let public = bind("listen", config.listen.address, config.listen.limits()).await?;
     let operators = bind("admin", config.admin.address, Limits::default()).await?;
     let channels = channels
@@ -183,12 +188,7 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let tokens = Tokens::load(config.tokens.clone().context("tokens: is missing")?)?;
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir: cannot create {}", config.state_dir.display()))?;
-    let mut options = sql::Options::default();
-    if let Some(max) = config.sql.connections_max {
-        (options.connections_max, options.readers_max) = (max, max.div_ceil(2));
-    }
-    options.record_statements_to.clone_from(&config.sql.record_statements_to);
-    let db = sql::Db::open(&config.sql.url, options).await.context("sql.url: cannot open the store")?;
+    let db = sql::Db::open(&config.sql.url, config.sql.options()).await.context("sql.url: cannot open the store")?;
     read_model::migrate(&db).await.context("sql.url: cannot bring the read model's tables up to date")?;
     let hot = config.redis.as_ref().map(|redis| Hot::new(&redis.url, &redis.prefix)).transpose();
     let hot = hot.context("redis.url: not an address")?.map(Arc::new);

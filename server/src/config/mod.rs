@@ -2,6 +2,7 @@
 
 mod check;
 mod environment;
+mod principals;
 mod reading;
 mod sections;
 #[cfg(test)]

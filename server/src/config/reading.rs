@@ -82,6 +82,7 @@ impl Reading<'_> {
             business_day: self.take("business_day").unwrap_or_default(),
             tokens: self.take("tokens"),
             cursor_key: self.take("cursor_key"),
+            principals: self.take("principals").unwrap_or_default(),
             write_deadline_ms: self.take("write_deadline_ms").unwrap_or(WRITE_DEADLINE_MS),
             replay: self.take("replay").unwrap_or_default(),
             operators: self.take("operators").unwrap_or_default(),

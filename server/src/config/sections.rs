@@ -12,6 +12,7 @@ use standin::journal::OrderKind;
 use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
 
+use super::principals::Principals;
 use crate::roles::Role;
 
 /// The whole configuration, with absolute paths.
@@ -45,6 +46,8 @@ pub struct Config {
     pub tokens: Option<PathBuf>,
     /// File of 32 bytes that signs cursors, the same on every instance; none = one of this instance's own.
     pub cursor_key: Option<PathBuf>,
+    /// What each principal may take of this process.
+    pub principals: Principals,
     /// Time within which a channel has its answer to a write, in milliseconds.
     pub write_deadline_ms: u64,
     /// How the queue is worked off.
@@ -155,6 +158,18 @@ pub struct Sql {
     pub connections_max: Option<usize>,
     /// Folder that receives each distinct statement sent, for checking them with another engine's parser. Default none.
     pub record_statements_to: Option<PathBuf>,
+}
+
+impl Sql {
+    /// As the store takes them.
+    pub fn options(&self) -> sql::Options {
+        let mut options = sql::Options::default();
+        if let Some(max) = self.connections_max {
+            (options.connections_max, options.readers_max) = (max, max.div_ceil(2));
+        }
+        options.record_statements_to.clone_from(&self.record_statements_to);
+        options
+    }
 }
 
 /// The shared tier.

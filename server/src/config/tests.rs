@@ -41,6 +41,18 @@ fn nothing_starts_without_authentication() {
 }
 
 #[test]
+fn an_allowance_of_nothing_is_a_fault() {
+    assert_eq!(faults(&format!("{READS}principals: {{overrides: {{m: {{requests_per_s: 5}}}}}}\n"), &[]), [""; 0]);
+    for (written, place) in [
+        ("requests_per_s: 0", "principals.requests_per_s: "),
+        ("overrides: {m: {concurrent_max: 0}}", "principals.overrides.m.concurrent_max: "),
+        ("overrides: {m: {rps: 5}}", "principals.overrides.m.rps: unknown field"),
+    ] {
+        has(&faults(&format!("{READS}principals: {{{written}}}\n"), &[]), place);
+    }
+}
+
+#[test]
 fn every_fault_is_told_in_one_run() {
     let found = faults(
         "listen: {address: nowhere}\nsql: {uri: x}\nlimits: {currencies: {}, per_day_count: many}\nextra: 1\n\
