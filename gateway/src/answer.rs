@@ -10,6 +10,8 @@ use serde::Serialize;
 use standin::journal::{Entry, EntryId, JournalError};
 use standin::rules::Reason;
 
+use crate::clocks::ClockFault;
+
 /// What a channel sees of an entry's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -197,6 +199,16 @@ pub fn core_must_decide() -> Problem {
         .retryable(true)
         .safe_to_use_new_key(true)
         .retry_after_s(2)
+}
+
+/// Stamps and days would be wrong, so nothing is taken.
+pub fn clocks_differ(fault: &ClockFault) -> Problem {
+    // An earlier request with this key may have been kept.
+    Problem::unavailable("clocks-differ", "The transfer was not accepted", fault)
+        .detail(format!("Nothing of this request was kept: {fault}. Ask again with the same key."))
+        .retryable(true)
+        .safe_to_use_new_key(false)
+        .retry_after_s(5)
 }
 
 /// The journal went away in the middle of it.

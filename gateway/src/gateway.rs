@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
-use crate::calendar::Calendar;
 use crate::four_eyes::FourEyes;
 use crate::in_flight::{Carried, Hold};
 use crate::options::Options;
@@ -59,10 +58,6 @@ impl Gateway {
 
     pub(crate) fn core(&self) -> &dyn CoreConnector {
         &*self.shared.core
-    }
-
-    pub(crate) fn calendar(&self) -> &Calendar {
-        &self.shared.options.calendar
     }
 
     pub(crate) fn four_eyes(&self) -> &FourEyes {

@@ -1,10 +1,10 @@
 //! The gateway: which path a write takes, and the answer it gets.
 //!
-//! `health`, `mode` and `calendar` decide and touch nothing; `submission` takes one write through journal and core; `routes` is its HTTP.
+//! `health` and `mode` decide and touch nothing; `submission` takes one write through journal and core; `routes` is its HTTP.
 //! **Mode is advice.** Order and limits come from the lanes in the journal, so a gateway that believes wrongly costs time, not money.
 
 mod answer;
-mod calendar;
+mod clocks;
 mod counts;
 mod four_eyes;
 mod gateway;
@@ -21,7 +21,7 @@ mod silence;
 mod submission;
 mod watch;
 
-pub use calendar::Calendar;
+pub use clocks::{ClockFault, Clocks};
 pub use four_eyes::FourEyes;
 pub use gateway::Gateway;
 pub use monitor::{Monitor, MonitorOptions};

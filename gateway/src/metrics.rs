@@ -14,5 +14,7 @@ pub const OLDEST_OPEN_SECONDS: &str = "locum_journal_oldest_open_seconds";
 pub const CONTRADICTED: &str = "locum_journal_contradicted";
 /// Findings of the core's change data against the journal.
 pub const BREAKS: &str = "locum_journal_breaks";
+/// Milliseconds that this host's clock is ahead of the SQL server's; behind it, where negative.
+pub const CLOCK_AHEAD_MS: &str = "locum_gateway_clock_ahead_milliseconds";
 /// 1 while stand-in takes the writes.
 pub const STANDS_IN: &str = "locum_gateway_stands_in";

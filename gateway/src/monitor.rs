@@ -27,12 +27,15 @@ pub struct MonitorOptions {
     pub look_every: Duration,
     /// Between two counts of what waits.
     pub count_every: Duration,
+    /// A clock that is further than this from the SQL server's takes no writes.
+    pub clock_difference_max: Duration,
     /// Change data that are complete for longer than this after a posting, and do not show it, are a break.
     pub confirmed_within: Duration,
 }
 
 impl Default for MonitorOptions {
-    /// Probes every 250 ms and waits 1 s for them; looks at the journal every 500 ms, counts every 5 s; confirmed within 2 minutes.
+    /// Probes every 250 ms and waits 1 s for them; looks at the journal every 500 ms, counts every 5 s; clocks at most 2 s apart;
+    /// confirmed within 2 minutes.
     fn default() -> Self {
         Self {
             policy: Policy::default(),
@@ -40,6 +43,7 @@ impl Default for MonitorOptions {
             probe_timeout: Duration::from_secs(1),
             look_every: Duration::from_millis(500),
             count_every: Duration::from_secs(5),
+            clock_difference_max: Duration::from_secs(2),
             confirmed_within: Duration::from_secs(120),
         }
     }
@@ -56,7 +60,7 @@ pub struct Monitor {
 impl Monitor {
     /// A monitor and what it keeps.
     pub fn new(journal: Journal, core: Arc<dyn CoreConnector>, options: MonitorOptions) -> (Self, Watch) {
-        let watch = Watch::new(options.policy);
+        let watch = Watch::new(options.policy, options.clock_difference_max);
         (Self { watch: watch.clone(), journal, core, options }, watch)
     }
 
@@ -65,8 +69,9 @@ impl Monitor {
         let probes = self.probe();
         let looks = self.look(&gateway);
         let counts = self.count(&gateway);
+        let clocks = self.compare();
         tokio::select! {
-            () = async { tokio::join!(probes, looks, counts); } => {}
+            () = async { tokio::join!(probes, looks, counts, clocks); } => {}
             () = drain => {}
         }
     }
@@ -91,6 +96,22 @@ impl Monitor {
                 tracing::warn!(error = %err, "the journal does not answer the monitor");
             }
         }
+    }
+
+    async fn compare(&self) {
+        let mut ticks = ticks(self.options.look_every);
+        loop {
+            ticks.tick().await;
+            if let Err(err) = self.compare_clocks().await {
+                tracing::warn!(error = %err, "this host's clock cannot be compared with the SQL server's");
+            }
+        }
+    }
+
+    /// Compares this host's clock with the SQL server's. Writes are taken only after the first time.
+    pub async fn compare_clocks(&self) -> Result<(), JournalError> {
+        self.watch.clocks().note(self.journal.clock_ahead_ms().await?);
+        Ok(())
     }
 
     async fn count(&self, gateway: &Gateway) {

@@ -28,11 +28,15 @@ pub fn router(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn submit(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     caller.require(Scope::Write)?;
+    gateway.watch().clocks().check().map_err(|fault| answer::clocks_differ(&fault))?;
     let key = idempotency_key(request.headers())?;
     let command = edge::json::read_json::<TransferBody>(request).await?.parse()?;
-    let now = jiff::Timestamp::now();
     let write = Write {
         id: EntryId::generate(),
         principal: caller.id.clone(),
@@ -42,8 +46,6 @@ async fn submit(State(gateway): State<Gateway>, caller: Caller, request: Request
         command,
         grant: caller.grant.clone(),
         belief: gateway.watch().view().belief(),
-        accepted_us: now.as_microsecond(),
-        business_day: gateway.calendar().business_day(now),
     };
     check(&gateway, &write)?;
     let (entry, replayed) = gateway.submit(write).await?;
@@ -80,8 +82,8 @@ fn check(gateway: &Gateway, write: &Write) -> Result<(), Problem> {
             .retryable(false)
             .safe_to_use_new_key(true));
     }
-    let reference = gateway.journal().reference(&write.id);
-    let request = standin::settle::check_request(write, reference).map_err(Problem::internal)?;
+    let (reference, now_us) = (gateway.journal().reference(&write.id), jiff::Timestamp::now().as_microsecond());
+    let request = standin::settle::check_request(write, reference, now_us).map_err(Problem::internal)?;
     gateway.core().check(&request).map_err(|field| {
         Problem::bad_request("The core cannot be sent this transfer.").error("", "not-representable", field)
     })

@@ -1,11 +1,13 @@
 //! What is known of core and mode, kept by the monitor and read by every request.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use standin::journal::ModeOrder;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clocks::Clocks;
 use crate::health::{CoreHealth, Health, Policy, Signal};
 use crate::metrics::HEALTH_CHANGES_TOTAL;
 use crate::mode::View;
@@ -15,16 +17,18 @@ use crate::mode::View;
 pub struct Watch {
     health: Arc<Mutex<CoreHealth>>,
     view: Arc<watch::Sender<View>>,
+    clocks: Arc<Clocks>,
     started: Instant,
 }
 
 impl Watch {
     /// Nothing was seen yet.
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: Policy, clock_difference_max: Duration) -> Self {
         let view = View { health: Health::Recovering, order: ModeOrder::Auto, any_ordered: false };
         Self {
             health: Arc::new(Mutex::new(CoreHealth::new(policy))),
             view: Arc::new(watch::Sender::new(view)),
+            clocks: Arc::new(Clocks::new(clock_difference_max)),
             started: Instant::now(),
         }
     }
@@ -32,6 +36,11 @@ impl Watch {
     /// The view now.
     pub fn view(&self) -> View {
         *self.view.borrow()
+    }
+
+    /// This host's clock beside the SQL server's.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Follows the view.

@@ -1,5 +1,6 @@
 //! The handle that callers hold, and the transaction they are lent.
 
+use crate::clock::ClockShift;
 use crate::dialect::{Dialect, reads_clock};
 use crate::error::Error;
 use crate::migrate::{self, Migration};
@@ -20,6 +21,7 @@ pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 #[derive(Clone)]
 pub struct Db {
     engine: Engine,
+    clock: ClockShift,
 }
 
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl Db {
                 return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
-        Ok(Db { engine })
+        Ok(Db { engine, clock: options.clock_shift })
     }
 
     /// Which family of SQL this database speaks.
@@ -69,9 +71,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let engine = self.engine.clone();
+        let (engine, clock) = (self.engine.clone(), self.clock.clone());
         let task = tokio::spawn(async move {
-            let mut tx = Tx::begin(&engine).await?;
+            let mut tx = Tx::begin(&engine, clock).await?;
             match work(&mut tx).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(err) => {
@@ -98,8 +100,8 @@ impl Db {
 
     fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
         match &self.engine {
-            Engine::MySql(pool) => Dialect::MySql.render_with(sql, pool.server().now_ms()),
-            Engine::Sqlite(_) => Dialect::Sqlite.render(sql),
+            Engine::MySql(pool) => Dialect::MySql.render_with(sql, &self.clock.applied_to(pool.server().now_ms())),
+            Engine::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
         }
     }
 
@@ -133,6 +135,7 @@ impl Db {
 /// An open transaction, lent to the work of [`Db::transaction`]. READ COMMITTED on servers; on SQLite it is the only writer.
 pub struct Tx {
     session: Session,
+    clock: ClockShift,
 }
 
 enum Session {
@@ -141,12 +144,12 @@ enum Session {
 }
 
 impl Tx {
-    async fn begin(engine: &Engine) -> Result<Tx, Error> {
+    async fn begin(engine: &Engine, clock: ClockShift) -> Result<Tx, Error> {
         let session = match engine {
             Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
             Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
         };
-        Ok(Tx { session })
+        Ok(Tx { session, clock })
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -173,8 +176,10 @@ impl Tx {
 
     fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
         match &self.session {
-            Session::MySql(session) => Dialect::MySql.render_with(sql, session.server().now_ms()),
-            Session::Sqlite(_) => Dialect::Sqlite.render(sql),
+            Session::MySql(session) => {
+                Dialect::MySql.render_with(sql, &self.clock.applied_to(session.server().now_ms()))
+            }
+            Session::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
         }
     }
 

@@ -32,11 +32,19 @@ impl Dialect {
     /// The statement as this engine wants it: placeholders in braces filled in, FOR UPDATE removed where it is void.
     /// An unknown placeholder is [`Error::Configuration`].
     pub fn render(self, sql: &str) -> Result<Cow<'_, str>, Error> {
-        self.render_with(sql, "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+        self.render_with(sql, self.now_ms())
     }
 
-    /// The same where a server of the MySQL protocol has a clock of its own.
-    pub(crate) fn render_with<'s>(self, sql: &'s str, server_now_ms: &'static str) -> Result<Cow<'s, str>, Error> {
+    /// The engine's clock, as an integer expression. Servers of the MySQL protocol may have one of their own.
+    pub(crate) fn now_ms(self) -> &'static str {
+        match self {
+            Dialect::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            Dialect::Sqlite => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
+        }
+    }
+
+    /// The same, with this expression for the clock.
+    pub(crate) fn render_with<'s>(self, sql: &'s str, now_ms: &str) -> Result<Cow<'s, str>, Error> {
         let sql = match self {
             Dialect::MySql => sql,
             Dialect::Sqlite => sql.trim_end().strip_suffix("FOR UPDATE").unwrap_or(sql),
@@ -49,14 +57,14 @@ impl Dialect {
         while let Some((before, after)) = rest.split_once('{') {
             let (name, tail) = after.split_once('}').ok_or_else(|| unknown(after))?;
             out.push_str(before);
-            out.push_str(&self.placeholder(name, server_now_ms)?);
+            out.push_str(&self.placeholder(name, now_ms)?);
             rest = tail;
         }
         out.push_str(rest);
         Ok(Cow::Owned(out))
     }
 
-    fn placeholder(self, name: &str, server_now_ms: &'static str) -> Result<Cow<'static, str>, Error> {
+    fn placeholder<'n>(self, name: &str, now_ms: &'n str) -> Result<Cow<'n, str>, Error> {
         let (word, length) = match name.split_once(':') {
             Some((word, length)) => (word, Some(length.parse::<u32>().map_err(|_| unknown(name))?)),
             None => (name, None),
@@ -69,11 +77,10 @@ impl Dialect {
             (Dialect::MySql, "bytes", Some(n)) => format!("VARBINARY({n})").into(),
             (Dialect::MySql, "blob", None) => "LONGBLOB".into(),
             (Dialect::MySql, "int", None) => "BIGINT".into(),
-            (Dialect::MySql, "now_ms", None) => server_now_ms.into(),
+            (_, "now_ms", None) => now_ms.into(),
             (Dialect::Sqlite, "text", _) => "TEXT".into(),
             (Dialect::Sqlite, "bytes", Some(_)) | (Dialect::Sqlite, "blob", None) => "BLOB".into(),
             (Dialect::Sqlite, "int", None) => "INTEGER".into(),
-            (Dialect::Sqlite, "now_ms", None) => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)".into(),
             _ => return Err(unknown(name)),
         })
     }

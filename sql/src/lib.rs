@@ -17,6 +17,7 @@
 //! pooled. **Affected rows are matched rows** on every engine, except for [`Upsert`].
 
 mod again;
+mod clock;
 mod db;
 pub mod dialect;
 mod error;
@@ -29,6 +30,7 @@ mod upsert;
 mod value;
 
 pub use again::Again;
+pub use clock::ClockShift;
 pub use db::{BoxFuture, Db, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;

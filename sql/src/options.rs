@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::ClockShift;
+
 /// Bounds of a [`Db`](crate::Db); every default is meant for production.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -24,6 +26,8 @@ pub struct Options {
     pub schema_wait: Duration,
     /// Folder that receives each distinct statement sent to a MySQL-protocol engine as `HASH.sql`, for TiDB's parser.
     pub record_statements_to: Option<PathBuf>,
+    /// For tests: how far off the server's clock is read. Nothing.
+    pub clock_shift: ClockShift,
 }
 
 impl Default for Options {
@@ -37,6 +41,7 @@ impl Default for Options {
             statement_timeout: Duration::from_secs(10),
             schema_wait: Duration::from_secs(20),
             record_statements_to: None,
+            clock_shift: ClockShift::default(),
         }
     }
 }

@@ -4,6 +4,23 @@
 //! hosts agree. What an observer has seen itself it times on its monotonic clock; for what happened before it looked, two clocks
 //! are asked, and the one counts that is on the safe side.
 
+use std::time::Duration;
+
+/// By how many milliseconds a host's clock is ahead of a server's, at least; behind it, where negative. The host asked at `asked_ms` of
+/// its own clock and had the answer `server_ms` after `journey`.
+///
+/// The server read its clock at some moment of the journey. Whatever that can explain is no difference, so a slow answer never
+/// makes a right clock look wrong.
+pub fn ahead_ms(asked_ms: i64, journey: Duration, server_ms: i64) -> i64 {
+    let journey_ms = i64::try_from(journey.as_millis()).unwrap_or(i64::MAX);
+    let answered_ms = asked_ms.saturating_add(journey_ms);
+    match server_ms {
+        server_ms if server_ms < asked_ms => asked_ms.saturating_sub(server_ms),
+        server_ms if server_ms > answered_ms => answered_ms.saturating_sub(server_ms),
+        _ => 0,
+    }
+}
+
 /// The age of one event by two clocks that are set apart, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ages {
@@ -34,6 +51,14 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_journey_explains_is_no_difference() {
+        let journey = Duration::from_millis(300);
+        for (server_ms, ahead) in [(10_000, 0), (10_300, 0), (9_000, 1_000), (11_300, -1_000), (i64::MIN, i64::MAX)] {
+            assert_eq!(ahead_ms(10_000, journey, server_ms), ahead, "{server_ms}");
+        }
+    }
 
     #[test]
     fn one_clock_that_steps_makes_nothing_younger_and_nothing_older() {

@@ -4,6 +4,7 @@
 
 mod account;
 pub mod admission;
+pub mod calendar;
 mod change;
 pub mod clock;
 mod entry;

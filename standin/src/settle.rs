@@ -14,6 +14,8 @@ pub const OTHER_LEGS: &str = "reference-used-for-other-legs";
 /// Why an entry waits for a person.
 pub const UNRESOLVED: &str = "outcome-unresolved";
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// Why there is no request for an entry. Nothing of it can have been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum NoRequest {
@@ -30,9 +32,10 @@ pub fn post_request(entry: &Entry) -> Result<PostRequest, NoRequest> {
     build(&entry.operation, entry.core_ref.clone(), &entry.command, entry.accepted_us, entry.business_day)
 }
 
-/// The request that a write would become, to be asked of the core's connector before a key is consumed.
-pub fn check_request(write: &Write, core_ref: String) -> Result<PostRequest, NoRequest> {
-    build(&write.operation, core_ref, &write.command, write.accepted_us, write.business_day)
+/// The request that a write would become, to be asked of the core's connector before a key is consumed. Its times are of `at_us`;
+/// admission sets those that count.
+pub fn check_request(write: &Write, core_ref: String, at_us: i64) -> Result<PostRequest, NoRequest> {
+    build(&write.operation, core_ref, &write.command, at_us, at_us.div_euclid(DAY_US))
 }
 
 fn build(

@@ -24,8 +24,4 @@ pub struct Write {
     pub grant: Grant,
     /// What the gateway believes of the core.
     pub belief: CoreBelief,
-    /// When the customer acted, microseconds since 1970.
-    pub accepted_us: i64,
-    /// The core's business date, days since 1970-01-01.
-    pub business_day: i64,
 }

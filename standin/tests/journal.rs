@@ -44,5 +44,7 @@ mod proxy;
 mod references;
 #[path = "journal/refusals.rs"]
 mod refusals;
+#[path = "journal/time.rs"]
+mod time;
 #[path = "journal/waiting.rs"]
 mod waiting;

@@ -4,17 +4,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::{Request, State};
 use connectors::{CoreConnector, Probe};
+use edge::{Caller, Principal, Problem, Scopes};
 use schemas::core::{Capabilities, Enquiry, Outcome, Posting};
 use schemas::entry::EntryState;
 use schemas::grant::Grant;
 use schemas::money::Currency;
 use schemas::post_request::PostRequest;
-use sql::{BoxFuture, Db, Tx};
+use sql::{BoxFuture, ClockShift, Db, Tx};
 use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
 use standin::journal::{AccountSheet, Admissions, EntryId, FactSheet, Facts, Journal, Transfer, Write};
 use standin::rules::Limits;
 
+use crate::routes::submit;
 use crate::{Gateway, Monitor, MonitorOptions, Options};
 
 /// Every account is there and has much money.
@@ -43,6 +47,7 @@ impl Facts for Rich {
 /// What happens while the core is asked to post.
 enum Core {
     Panics,
+    Posts,
     /// The entry's row is damaged; then the core answers that it posted.
     Damages(Db),
 }
@@ -51,6 +56,7 @@ impl Core {
     async fn answer(&self) -> Outcome {
         match self {
             Core::Panics => panic!("on purpose: the connector fails"),
+            Core::Posts => Outcome::Posted(Posting { core_id: None, numbers: Default::default() }),
             Core::Damages(db) => {
                 db.exec("UPDATE entries SET state = 'nonsense'", Vec::new()).await.unwrap();
                 Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
@@ -109,15 +115,20 @@ async fn database() -> Db {
 
 /// A gateway in front of this core. Its deadline is far away: no answer here may come from a deadline that passed.
 async fn gateway(db: Db, core: Core) -> Gateway {
+    watched_gateway(db, core).await.0
+}
+
+/// The same, with its monitor, which does nothing by itself.
+async fn watched_gateway(db: Db, core: Core) -> (Gateway, Monitor) {
     let journal = Journal::open(db, Arc::new(Rich), "core").await.unwrap();
     journal.seed_limits(&Limits::default().with(euro(), 1_000_000, 2_000_000), None).await.unwrap();
     let instance = journal.register_instance("gateway-1").await.unwrap();
     let (admissions, task) = Admissions::new(journal.clone(), instance.clone());
     tokio::spawn(task.run());
     let core: Arc<dyn CoreConnector> = Arc::new(core);
-    let (_, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
     let options = Options { write_deadline: Duration::from_secs(60), ..Options::default() };
-    Gateway::new(journal, admissions, instance, core, watch, options)
+    (Gateway::new(journal, admissions, instance, core, watch, options), monitor)
 }
 
 fn transfer() -> Write {
@@ -137,8 +148,6 @@ fn transfer() -> Write {
         },
         grant: Grant::Any,
         belief: CoreBelief::Available,
-        accepted_us: jiff::Timestamp::now().as_microsecond(),
-        business_day: 20_000,
     }
 }
 
@@ -173,4 +182,36 @@ async fn an_outcome_that_can_never_be_recorded_is_given_up_and_its_attempt_ends(
     submit_in_vain(&gateway, transfer()).await;
     gateway.end_what_nobody_carries().await.unwrap();
     assert_eq!(open_attempts(&gateway).await, 0);
+}
+
+/// Asks for a transfer as a channel does.
+async fn ask(gateway: &Gateway, key: &str) -> Result<u16, Problem> {
+    let scopes = Scopes { read: true, write: true, operate: false };
+    let caller = Caller(Arc::new(Principal { id: "anna".into(), grant: Grant::Any, scopes }));
+    let request = Request::post("/").header("content-type", "application/json").header("idempotency-key", key);
+    let body = r#"{"from_account":"a","to_account":"b","amount":"1.00","currency":"EUR"}"#;
+    let answer = submit(State(gateway.clone()), caller, request.body(Body::from(body)).unwrap()).await;
+    answer.map(|answer| answer.status().as_u16())
+}
+
+#[tokio::test]
+async fn no_write_is_taken_while_this_hosts_clock_and_the_sql_servers_are_apart() {
+    const HOUR_MS: i64 = 3_600_000;
+    let clock_shift = ClockShift::default();
+    let options = sql::Options { clock_shift: clock_shift.clone(), ..sql::Options::default() };
+    let db = Db::open("sqlite::memory:", options).await.unwrap();
+    let (gateway, monitor) = watched_gateway(db, Core::Posts).await;
+    let refused = ask(&gateway, "before").await.unwrap_err();
+    assert_eq!((refused.status, refused.code), (503, "clocks-differ"), "nobody has compared them yet");
+    for shift_ms in [HOUR_MS, -HOUR_MS] {
+        clock_shift.set(shift_ms);
+        monitor.compare_clocks().await.unwrap();
+        let refused = ask(&gateway, "apart").await.unwrap_err();
+        assert_eq!((refused.status, refused.code, refused.retryable), (503, "clocks-differ", Some(true)));
+        assert!(refused.detail.contains("NTP"), "{}", refused.detail);
+    }
+    clock_shift.set(0);
+    monitor.compare_clocks().await.unwrap();
+    // With the core not probed yet, stand-in takes it.
+    assert_eq!(ask(&gateway, "apart").await.map_err(|problem| problem.code), Ok(202), "no key was consumed");
 }

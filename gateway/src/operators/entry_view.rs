@@ -39,7 +39,7 @@ pub(super) fn view_with_text(entry: &Entry) -> Value {
     view
 }
 
-fn business_date(days: i64) -> Option<String> {
+pub(super) fn business_date(days: i64) -> Option<String> {
     let days = jiff::Span::new().try_days(days).ok()?;
     jiff::civil::date(1970, 1, 1).checked_add(days).ok().map(|date| date.to_string())
 }

@@ -1,4 +1,4 @@
-//! Lanes that a contradiction stopped.
+//! Lanes that need a person: a contradiction stopped them, or their day lies in the future.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -7,8 +7,9 @@ use axum::response::IntoResponse;
 use edge::{Caller, Scope, Segment};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use standin::journal::{Act, EntryId, Grounds, Order, StoppedLane};
+use standin::journal::{Act, EntryId, Grounds, LaneAhead, Order, StoppedLane};
 
+use super::entry_view::business_date;
 use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
 use crate::gateway::Gateway;
 
@@ -17,6 +18,9 @@ use crate::gateway::Gateway;
 pub(super) struct ListLanes {
     after: Option<String>,
     limit: Option<i64>,
+    /// Those whose day lies in the future instead of the stopped ones.
+    #[serde(default)]
+    day_ahead: bool,
 }
 
 pub(super) async fn list(
@@ -25,9 +29,13 @@ pub(super) async fn list(
     query: Result<Query<ListLanes>, QueryRejection>,
 ) -> Answer {
     caller.require(Scope::Operate)?;
-    let ListLanes { after, limit } = understood(query)?;
-    let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
-    let lanes = gateway.journal().stopped_lanes(&after.unwrap_or_default(), limit).await.map_err(unavailable)?;
+    let ListLanes { after, limit, day_ahead } = understood(query)?;
+    let (after, limit) = (after.unwrap_or_default(), limit.unwrap_or(100).clamp(1, PAGE_MAX));
+    if day_ahead {
+        let lanes = gateway.journal().lanes_ahead(&after, limit).await.map_err(unavailable)?;
+        return Ok(Json(json!({ "lanes": lanes.iter().map(ahead_view).collect::<Vec<Value>>() })).into_response());
+    }
+    let lanes = gateway.journal().stopped_lanes(&after, limit).await.map_err(unavailable)?;
     let view = |lane: &StoppedLane| {
         json!({
             "account": lane.account,
@@ -38,6 +46,15 @@ pub(super) async fn list(
         })
     };
     Ok(Json(json!({ "lanes": lanes.iter().map(view).collect::<Vec<Value>>() })).into_response())
+}
+
+fn ahead_view(lane: &LaneAhead) -> Value {
+    json!({
+        "account": lane.account,
+        "business_date": business_date(lane.business_day),
+        "used_minor": lane.used_minor,
+        "used_count": lane.used_count,
+    })
 }
 
 #[derive(Deserialize)]
@@ -54,5 +71,16 @@ pub(super) async fn clear(
 ) -> Answer {
     let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
     let order = Order { act: Act::ClearLane { account }, grounds: Grounds::because(reason) };
+    orders::give(gateway, &caller, order).await
+}
+
+pub(super) async fn reset_day(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Segment(account): Segment,
+    request: Request,
+) -> Answer {
+    let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
+    let order = Order { act: Act::ResetDay { account }, grounds: Grounds::because(reason) };
     orders::give(gateway, &caller, order).await
 }

@@ -41,6 +41,7 @@ pub fn operators_router(gateway: Gateway) -> Router {
         .route("/admin/v1/limits", get(limits::show).put(limits::set))
         .route("/admin/v1/lanes", get(lanes::list))
         .route("/admin/v1/lanes/{account}/clearance", post(lanes::clear))
+        .route("/admin/v1/lanes/{account}/day-reset", post(lanes::reset_day))
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/instances/{id}/actions", post(instances::act))
         .route("/admin/v1/approvals", get(approvals::list))

@@ -34,6 +34,7 @@ pub(super) fn done_view(act: &Act, done: &Done) -> Json<Value> {
     Json(match done {
         Done::Entry(entry) => entry_view::view(entry),
         Done::LaneCleared => json!({ "account": act.subject(), "stopped": false }),
+        Done::DayReset(day) => json!({ "account": act.subject(), "business_date": entry_view::business_date(*day) }),
         Done::AttemptsEnded(entries) => {
             let entries: Vec<&str> = entries.iter().map(EntryId::as_str).collect();
             json!({ "instance": act.subject(), "gone": true, "attempts_ended_of": entries })
@@ -79,6 +80,7 @@ fn objected(objection: &Objection) -> Problem {
         Objection::NothingToFree => (409, "nothing-to-free", "There is nothing to free"),
         Objection::PostingTaken => (409, "posting-taken", "The posting is another entry's"),
         Objection::PostingDiffers(_) => (409, "posting-differs", "The posting is another one"),
+        Objection::DayNotAhead => (409, "day-not-ahead", "The account's day does not lie in the future"),
         Objection::Changed => (409, "changed", "It changed meanwhile"),
         Objection::SamePerson => (403, "same-person", "A second person must approve"),
         Objection::NotPending(_) => (409, "not-pending", "This approval is decided"),
@@ -94,7 +96,9 @@ fn not_now(kind: OrderKind, state: EntryState) -> Problem {
         OrderKind::Adopt => ("not-adoptable", "Only an entry that waits, or a posted one, can be adopted"),
         OrderKind::Free => ("not-freeable", "Only an entry that is not posted and not being sent can be freed"),
         OrderKind::Link => ("not-linkable", "Only a queued or parked entry can be linked"),
-        OrderKind::ClearLane | OrderKind::DeclareGone => ("not-possible", "The entry's state does not allow it"),
+        OrderKind::ClearLane | OrderKind::ResetDay | OrderKind::DeclareGone => {
+            ("not-possible", "The entry's state does not allow it")
+        }
     };
     Problem::new(409, code, title).detail(format!("The entry is {state}."))
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Authenticate, Authenticator, Caller, Problem, Scope};
+use gateway::{Clocks, Watch};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,6 +32,8 @@ pub struct Tower {
     pub reader: Reader,
     /// Keeps the audit.
     pub journal: Journal,
+    /// What the write side watches, where it runs here.
+    pub watch: Option<Watch>,
     /// Every metric of this process.
     pub metrics: PrometheusHandle,
     /// Whether the process is ending.
@@ -60,11 +63,21 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
-/// Ready to be sent requests: the store answers, and the process is not ending.
+/// Ready to be sent requests: the store answers, its clock and this host's agree, and the process is not ending.
 async fn ready(State(tower): State<Tower>) -> Response {
-    let answer = |status: StatusCode, text: &str| (status, Json(json!({ "status": text }))).into_response();
+    let clocks = tower.watch.as_ref().map(Watch::clocks);
+    let answer = |status: StatusCode, text: &str| {
+        let mut told = json!({ "status": text });
+        if let Some(ahead_ms) = clocks.and_then(Clocks::ahead_ms) {
+            told["clock_ahead_ms"] = ahead_ms.into();
+        }
+        (status, Json(told)).into_response()
+    };
     if tower.drain.is_leaving() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
+    }
+    if let Some(Err(fault)) = clocks.map(Clocks::check) {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, &fault.to_string());
     }
     match tokio::time::timeout(READY_TIMEOUT, tower.reader.sources()).await {
         Ok(Ok(_)) => answer(StatusCode::OK, "ready"),

@@ -159,12 +159,26 @@ pub struct Grounds {
 #[derive(Subcommand)]
 pub enum LaneCommand {
     /// Lanes that a contradiction stopped, and the entries that did it.
-    List,
+    List {
+        /// Instead, lanes whose day lies in the future: their accounts' limits stay used until then.
+        #[arg(long)]
+        day_ahead: bool,
+    },
     /// Let a stopped lane go on, because what stopped it is settled.
     Clear {
         /// Its account.
         account: String,
         /// What was compared and settled; goes into the audit.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take back a lane's day that a clock set far ahead has moved into the future.
+    ///
+    /// What the account has used of its limits stays used, and counts today; tomorrow is a new day.
+    ResetDay {
+        /// Its account.
+        account: String,
+        /// Which clock was wrong, and that it is right again; goes into the audit.
         #[arg(long)]
         reason: String,
     },

@@ -102,9 +102,11 @@ pub async fn serve(
         }
     }
     let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
+    let mut watch = None;
     if runs(Role::Gateway) || runs(Role::Replayer) {
         let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
-        mode = Arc::new(WatchedMode(started.watch));
+        mode = Arc::new(WatchedMode(started.watch.clone()));
+        watch = Some(started.watch);
         if runs(Role::Gateway) {
             channels = channels.merge(gateway::router(started.gateway.clone()));
         }
@@ -128,7 +130,7 @@ pub async fn serve(
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
     let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.clone());
-    let tower = Tower { db, reader, journal, metrics, drain: drain.clone() };
+    let tower = Tower { db, reader, journal, watch, metrics, drain: drain.clone() };
     let tower = admin::routes(tower, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
     listen(&mut services, "channels", public, channels, &drain)?;
@@ -199,6 +201,7 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let (core, references) = config.core.config().map(|core| (core.name, core.reference)).unwrap_or_default();
     let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
     let journal = journal.context("sql.url: cannot open the journal")?.with_references(references);
+    let journal = journal.with_calendar(config.business_day.clone());
     Ok(Shared { tokens: Arc::new(tokens), db, tiers, reader, journal })
 }
 

@@ -16,6 +16,9 @@ use crate::roles::Role;
 /// Bounds of the write deadline, in milliseconds: half a second of it is the journal's, and the core needs as much.
 const WRITE_DEADLINE_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
 
+/// Bounds of the difference between this host's clock and the SQL server's, in milliseconds.
+const CLOCK_DIFFERENCE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+
 /// Every fault, with its remedy.
 pub(super) fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -64,6 +67,11 @@ fn listeners(config: &Config, faults: &mut Vec<Fault>) {
     }
     if !WRITE_DEADLINE_MS.contains(&config.write_deadline_ms) {
         faults.push(Fault::new("write_deadline_ms", "must be 1000 to 30000"));
+    }
+    if !CLOCK_DIFFERENCE_MS.contains(&config.clock_difference_ms_max) {
+        let text =
+            "must be 100 to 60000: NTP keeps clocks closer than the one, and days of limits need better than the other";
+        faults.push(Fault::new("clock_difference_ms_max", text));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::roles::Role;
 
 /// Time within which a channel has its answer to a write, in milliseconds.
 const WRITE_DEADLINE_MS: u64 = 2_000;
+const CLOCK_DIFFERENCE_MS_MAX: u64 = 2_000;
 
 /// Reads every section for itself, so that a fault in one does not hide those of the next.
 pub(super) fn read(tree: Value) -> (Config, Vec<Fault>) {
@@ -84,6 +85,7 @@ impl Reading<'_> {
             cursor_key: self.take("cursor_key"),
             principals: self.take("principals").unwrap_or_default(),
             write_deadline_ms: self.take("write_deadline_ms").unwrap_or(WRITE_DEADLINE_MS),
+            clock_difference_ms_max: self.take("clock_difference_ms_max").unwrap_or(CLOCK_DIFFERENCE_MS_MAX),
             replay: self.take("replay").unwrap_or_default(),
             operators: self.take("operators").unwrap_or_default(),
             roles: self.take("roles").unwrap_or_else(|| Role::ALL.to_vec()),

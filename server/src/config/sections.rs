@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gateway::{Calendar, FourEyes};
+use gateway::FourEyes;
 use serde::Deserialize;
 use serde_json::Value;
+use standin::calendar::Calendar;
 use standin::journal::OrderKind;
 use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
@@ -50,6 +51,8 @@ pub struct Config {
     pub principals: Principals,
     /// Time within which a channel has its answer to a write, in milliseconds.
     pub write_deadline_ms: u64,
+    /// A gateway whose clock is further than this from the SQL server's takes no writes, in milliseconds.
+    pub clock_difference_ms_max: u64,
     /// How the queue is worked off.
     pub replay: Replay,
     /// What the operators' orders want.

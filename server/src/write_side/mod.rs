@@ -59,10 +59,13 @@ pub async fn start(
         let admitting = admitting.clone();
         async move { admitting.lock().await.work().await }
     });
-    let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let clock_difference_max = Duration::from_millis(config.clock_difference_ms_max);
+    let watching = MonitorOptions { clock_difference_max, ..MonitorOptions::default() };
+    let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), watching);
+    // Before anything listens: from its first request on this instance knows whether its clock may be relied on.
+    monitor.compare_clocks().await.context("comparing this host's clock with the SQL server's")?;
     let options = gateway::Options {
         write_deadline: Duration::from_millis(config.write_deadline_ms),
-        calendar: config.business_day.clone(),
         four_eyes: config.operators.four_eyes(),
         ..gateway::Options::default()
     };

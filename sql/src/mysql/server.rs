@@ -1,5 +1,6 @@
 //! Which server answers, and what each session on it sets before its first use.
 
+use crate::dialect::Dialect;
 use crate::options::Options;
 
 /// Which server answers. Servers differ in the names of their time limits and in what their clock is.
@@ -37,7 +38,7 @@ impl Server {
     pub(crate) fn now_ms(self) -> &'static str {
         match self {
             Server::TiDb => "CAST(CAST(@@tidb_current_ts AS UNSIGNED) >> 18 AS SIGNED)",
-            Server::OceanBase | Server::MariaDb | Server::Classic => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            Server::OceanBase | Server::MariaDb | Server::Classic => Dialect::MySql.now_ms(),
         }
     }
 

@@ -17,8 +17,10 @@ use proposal::{decision_record, proposal};
 
 use super::lanes::LockedLanes;
 use super::limits;
+use super::moment::Moment;
 use super::record::COLUMNS;
 use crate::admission::{CoreBelief, Decision, accounts_fit, decide, path};
+use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId, Transfer};
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
@@ -68,12 +70,12 @@ impl Journal {
         met: u32,
     ) -> Result<Vec<Admitted>, JournalError> {
         let (facts, core, instance) = (self.facts.clone(), self.core.clone(), instance.clone());
-        let references = self.references.clone();
+        let (references, calendar) = (self.references.clone(), self.calendar.clone());
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
                     let reference = |id: &EntryId| reference(&references, id, met);
-                    let mut batch = Batch { tx, facts, core, instance, reference: &reference };
+                    let mut batch = Batch { tx, facts, core, instance, calendar: &calendar, reference: &reference };
                     let admitted = batch.admit(&writes).await;
                     reached(ADMIT_BEFORE_COMMIT);
                     admitted
@@ -89,6 +91,7 @@ struct Batch<'t> {
     facts: Arc<dyn Facts>,
     core: Arc<str>,
     instance: Instance,
+    calendar: &'t Calendar,
     reference: &'t (dyn Fn(&EntryId) -> String + Send + Sync),
 }
 
@@ -106,13 +109,15 @@ impl Batch<'_> {
         // What was unclear when the lanes were chosen stays so for this transaction.
         facts.unclear.extend(before.unclear);
         let (book, now_us) = limits::rulebook(self.tx).await?;
+        // One moment for all of them, and for every gateway: one whose clock is wrong neither frees nor closes a day's limit.
+        let moment = Moment::of(self.calendar, now_us)?;
 
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
             let outcome = match known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, (&book, now_us), &mut lanes, &mut inserts, self.reference)?,
+                None => decide_one(write, &facts, (&book, moment), &mut lanes, &mut inserts, self.reference)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
                 known.insert(key_of(write), (**entry).clone());
@@ -162,7 +167,7 @@ fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &FactShe
 fn decide_one(
     write: &Write,
     facts: &FactSheet,
-    (book, now_us): (&Rulebook, i64),
+    (book, moment): (&Rulebook, Moment),
     lanes: &mut LockedLanes,
     inserts: &mut Inserts,
     reference: &dyn Fn(&EntryId) -> String,
@@ -179,7 +184,7 @@ fn decide_one(
     if !may_debit(write, facts) {
         return Ok(Admitted::NoSuchAccount);
     }
-    let proposal = proposal(write, facts, lanes, now_us);
+    let proposal = proposal(write, facts, lanes, moment);
     let path = path(&proposal, write.belief);
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);
@@ -196,9 +201,9 @@ fn decide_one(
         Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
     };
     if state != EntryState::Declined {
-        inserts.take_places(write, (state, ordered), lanes)?;
+        inserts.take_places(write, (state, ordered), moment.business_day, lanes)?;
     }
-    let entry = entry_of(write, reference(&write.id), (state, ordered), reason);
+    let entry = entry_of(write, reference(&write.id), (state, ordered), reason, moment);
     inserts.push(entry.clone(), kept);
     Ok(Admitted::Fresh(Box::new(entry)))
 }
@@ -223,7 +228,13 @@ fn recognise(write: &Write, entry: &Entry) -> Admitted {
     }
 }
 
-fn entry_of(write: &Write, core_ref: String, (state, ordered): (EntryState, bool), reason: Option<Reason>) -> Entry {
+fn entry_of(
+    write: &Write,
+    core_ref: String,
+    (state, ordered): (EntryState, bool),
+    reason: Option<Reason>,
+    Moment { now_us, business_day }: Moment,
+) -> Entry {
     Entry {
         id: write.id.clone(),
         version: FIRST_VERSION,
@@ -238,8 +249,8 @@ fn entry_of(write: &Write, core_ref: String, (state, ordered): (EntryState, bool
         contradicted: false,
         reason: reason.map(|reason| reason.code().to_owned()),
         core_id: None,
-        accepted_us: write.accepted_us,
-        business_day: write.business_day,
-        updated_us: write.accepted_us,
+        accepted_us: now_us,
+        business_day,
+        updated_us: now_us,
     }
 }

@@ -7,6 +7,7 @@ use sql::{Again, BoxFuture, Db, Tx};
 use tokio::sync::Semaphore;
 
 use super::schema;
+use crate::calendar::Calendar;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
@@ -19,6 +20,7 @@ pub struct Journal {
     pub(super) facts: Arc<dyn Facts>,
     pub(super) core: Arc<str>,
     pub(super) references: Arc<ReferenceFormat>,
+    pub(super) calendar: Arc<Calendar>,
     /// Outcomes being recorded at once, at most. Each waits for its lanes with a connection in hand: without a bound those of one
     /// busy account would take all connections, and nothing could be admitted.
     recording: Arc<Semaphore>,
@@ -30,7 +32,12 @@ impl Journal {
         db.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
         let writers = db.writers_max();
         let recording = Arc::new(Semaphore::new(writers.saturating_sub(writers.div_ceil(4)).max(1)));
-        Ok(Self { db, facts, core: core.into(), references: Arc::default(), recording })
+        Ok(Self { db, facts, core: core.into(), references: Arc::default(), calendar: Arc::default(), recording })
+    }
+
+    /// Counts the bank's days by this calendar; those of UTC without it.
+    pub fn with_calendar(self, calendar: Calendar) -> Self {
+        Self { calendar: Arc::new(calendar), ..self }
     }
 
     /// Writes the references of new entries in this form.

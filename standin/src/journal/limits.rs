@@ -23,8 +23,13 @@ const COLUMNS: &[&str] = &["name", "value", "version"];
 /// accepted.
 pub(super) async fn rulebook(tx: &mut Tx) -> Result<(Rulebook, i64), JournalError> {
     let sql = "SELECT name, value, version, {now_ms} AS now_ms FROM controls WHERE name IN (?, ?)";
+    let rows = tx.query(sql, params![LIMITS.name, RULES]).await?;
+    if rows.is_empty() {
+        let now_ms: i64 = tx.query_one("SELECT {now_ms} AS now_ms", Vec::new()).await?.get("now_ms")?;
+        return Ok((Rulebook::default(), now_ms.saturating_mul(1_000)));
+    }
     let (mut book, mut now_us) = (Rulebook::default(), 0);
-    for row in tx.query(sql, params![LIMITS.name, RULES]).await? {
+    for row in rows {
         let name: &str = row.get("name")?;
         now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
         if name == RULES {

@@ -20,6 +20,8 @@ mod lanes;
 mod limits;
 mod links;
 mod lookup;
+mod moment;
+mod now;
 mod objection;
 mod orders;
 mod overdue;
@@ -49,7 +51,7 @@ pub use orders::{Act, Approval, Done, Fenced, Grounds, Order, OrderKind};
 pub use overdue::{Backlog, Unconfirmed};
 pub use postings::{LegSeen, PostingRow};
 pub use schema::MIGRATIONS;
-pub use stopped::StoppedLane;
+pub use stopped::{LaneAhead, StoppedLane};
 pub use transitions::Moved;
 
 pub use crate::change::Change;

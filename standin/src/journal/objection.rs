@@ -23,6 +23,9 @@ pub enum Objection {
     /// The posting books something else.
     #[error("the posting is not what the entry asks for: {0}")]
     PostingDiffers(&'static str),
+    /// The lane's day is today or before.
+    #[error("the account's day does not lie in the future: its limits are those of today")]
+    DayNotAhead,
     /// What it is about changed since it was looked at.
     #[error("it changed since this was ordered: look at it again")]
     Changed,

@@ -73,11 +73,6 @@ impl Journal {
         Ok(backlog)
     }
 
-    async fn server_now_ms(&self) -> Result<i64, JournalError> {
-        let rows = self.db.query("SELECT {now_ms} AS now_ms", Vec::new()).await?;
-        rows.first().map_or(Ok(0), |row| Ok(row.get("now_ms")?))
-    }
-
     /// How many entries ended, and how. Reads an index over the whole history: for proofs, not for dashboards.
     pub async fn ended(&self) -> Result<BTreeMap<EntryState, i64>, JournalError> {
         let sql = "SELECT state, COUNT(*) AS n FROM entries \

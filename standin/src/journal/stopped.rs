@@ -1,10 +1,11 @@
-//! Lanes that a contradiction stopped, for people.
+//! Lanes that need a person: a contradiction stopped them, or their day lies in the future.
 
 use sql::{Value, params, placeholders};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handle::Journal;
+use crate::journal::moment::Moment;
 
 /// A stopped lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,39 @@ pub struct StoppedLane {
     pub contradicted: Vec<EntryId>,
 }
 
+/// A lane whose day lies in the future: what it has used of its limits counts until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneAhead {
+    /// Of which account.
+    pub account: String,
+    /// Its day, days since 1970-01-01.
+    pub business_day: i64,
+    /// Minor units that stand-in accepted on that day.
+    pub used_minor: i64,
+    /// Debits that stand-in accepted on that day.
+    pub used_count: i64,
+}
+
 impl Journal {
+    /// Lanes whose day lies in the future, in order of account, after this one. Reads every lane.
+    pub async fn lanes_ahead(&self, after: &str, limit: i64) -> Result<Vec<LaneAhead>, JournalError> {
+        let now_us = self.server_now_ms().await?.saturating_mul(1_000);
+        let today = Moment::of(&self.calendar, now_us)?.business_day;
+        let sql = "SELECT account, used_day, used_minor, used_count FROM lanes WHERE used_day > ? AND account > ? \
+             ORDER BY account LIMIT ?";
+        let rows = self.db.query(sql, params![today, after, limit]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LaneAhead {
+                    account: row.get("account")?,
+                    business_day: row.get("used_day")?,
+                    used_minor: row.get("used_minor")?,
+                    used_count: row.get("used_count")?,
+                })
+            })
+            .collect()
+    }
+
     /// Stopped lanes in order of account, after this one.
     pub async fn stopped_lanes(&self, after: &str, limit: i64) -> Result<Vec<StoppedLane>, JournalError> {
         let sql =

@@ -194,7 +194,7 @@ on_every_engine! {
         let decision = async |entry: &Entry| bank.journal.detail(&entry.id).await.unwrap().unwrap().decision.unwrap();
         let kept = decision(&declined).await;
         assert_eq!((&kept["v"], &kept["path"], &kept["outcome"]), (&1.into(), &"stand-in".into(), &"daily-limit-exceeded".into()));
-        assert_eq!((&kept["limits_version"], &kept["business_day"]), (&2.into(), &DAY.into()));
+        assert_eq!((&kept["limits_version"], &kept["business_day"]), (&2.into(), &declined.business_day.into()));
         assert!(kept["data_age_s"].as_i64().is_some_and(|age| age >= 0));
         let debit = &kept["legs"][0];
         assert_eq!((&debit["lane"]["held_minor"], &debit["lane"]["used_count"]), (&60_000.into(), &1.into()));

@@ -82,16 +82,18 @@ on_every_engine! {
         bank.account("c", 0).await;
         bank.journal.set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
         // Sent directly just before midnight; its answer never comes, and it joins the order of its lane only today.
-        let late = bank.admit(transfer("a", "c", 10).on_day(DAY - 1)).await;
-        assert_eq!(late.state, Submitting);
+        bank.noon(-1).await;
+        let late = bank.direct("a", "c", 10).await;
+        bank.noon(0).await;
         bank.queued("a", "b", 1_000).await;
         bank.first_attempt(&late, Evidence::NoAnswer).await;
         let more = bank.admit(transfer("a", "b", 1_000).away()).await;
         assert_eq!((more.state, more.reason.as_deref()), (Declined, Some(Reason::DailyLimitExceeded.code())));
-        // A gateway whose business date lags behind does not either.
-        let lagging = bank.admit(transfer("a", "b", 1_000).away().on_day(DAY - 1)).await;
-        assert_eq!(lagging.state, Declined);
-        assert_eq!(bank.admit(transfer("a", "b", 1_000).away().on_day(DAY + 1)).await.state, Queued);
+        // The SQL server's clock, set back by a day, does not either.
+        bank.noon(-1).await;
+        assert_eq!(bank.admit(transfer("a", "b", 1_000).away()).await.state, Declined);
+        bank.noon(1).await;
+        assert_eq!(bank.admit(transfer("a", "b", 1_000).away()).await.state, Queued);
     }
 
     async fn a_cancelled_debit_gives_its_funds_back_and_its_share_of_the_day_not(bank) {

@@ -55,14 +55,18 @@ on_every_engine! {
 
     async fn data_are_as_old_as_the_sql_server_says_whatever_the_gateways_clock(bank) {
         bank.two_accounts().await;
-        const DAY_US: i64 = 86_400_000_000;
-        for as_of in [now_us() - 5 * DAY_US, now_us() + 5 * DAY_US] {
-            bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![as_of]).await.unwrap();
-            for slow_us in [0, 5 * DAY_US, -5 * DAY_US] {
-                let write = transfer("a", "b", 1).away();
-                let entry = bank.admit(standin::journal::Write { accepted_us: write.accepted_us - slow_us, ..write }).await;
+        let of_age = async |as_of_ms: i64| {
+            bank.complete_up_to(now_us() + as_of_ms * 1_000).await;
+            bank.admit(transfer("a", "b", 1).away()).await
+        };
+        // Beside the SQL server's, the gateway's clock is five days slow, right, and five days fast.
+        for sql_ms in [5 * DAY_MS, 0, -5 * DAY_MS] {
+            bank.sql_clock.set(sql_ms);
+            for as_of_ms in [sql_ms - 5 * DAY_MS, sql_ms + 5 * DAY_MS] {
+                let entry = of_age(as_of_ms).await;
                 assert_eq!((entry.state, entry.reason.as_deref()), (Declined, Some(Reason::DataTooOld.code())));
             }
+            assert_ne!(of_age(sql_ms).await.reason.as_deref(), Some(Reason::DataTooOld.code()));
         }
     }
 

@@ -13,7 +13,7 @@ use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind};
 use schemas::grant::Grant;
 use schemas::money::Currency;
-use sql::{Db, params};
+use sql::{ClockShift, Db, params};
 use standin::admission::CoreBelief;
 use standin::journal::{
     Act, Admissions, Admitted, Change, Claimed, Confirmed, Done, Entry, EntryId, Fence, Grounds, Instance, Journal,
@@ -26,7 +26,7 @@ use crate::checker::assert_consistent;
 use crate::ledger::{self, Books};
 
 pub const CORE: &str = "core";
-pub const DAY: i64 = 20_000;
+pub const DAY_MS: i64 = 86_400_000;
 
 /// Each test is a sentence and runs on every engine at hand.
 macro_rules! on_every_engine {
@@ -85,6 +85,8 @@ pub struct Bank {
     pub server: String,
     pub url: String,
     pub db: Db,
+    /// How far off this process reads the SQL server's clock.
+    pub sql_clock: ClockShift,
     pub books: Arc<Books>,
     pub journal: Journal,
     pub instance: Instance,
@@ -111,9 +113,10 @@ impl Bank {
             }
             server => format!("{server}/{name}"),
         };
-        let db = Db::open(&url, options()).await.unwrap();
+        let options = options();
+        let db = Db::open(&url, options.clone()).await.unwrap();
         ledger::prepare(&db, now_us()).await;
-        let bank = Bank::on(server, url, db, "gateway-1").await;
+        let bank = Bank::on(server, url, db, options.clock_shift, "gateway-1").await;
         assert!(bank.journal.seed_limits(&limits(), None).await.unwrap());
         bank
     }
@@ -125,13 +128,13 @@ impl Bank {
         Bank { journal, admissions, ..self.clone() }
     }
 
-    async fn on(server: &str, url: String, db: Db, id: &str) -> Bank {
+    async fn on(server: &str, url: String, db: Db, sql_clock: ClockShift, id: &str) -> Bank {
         let books = Arc::new(Books::default());
         let journal = Journal::open(db.clone(), books.clone(), CORE).await.unwrap();
         let instance = journal.register_instance(id).await.unwrap();
         let (admissions, task) = Admissions::new(journal.clone(), instance.clone());
         tokio::spawn(task.run());
-        Bank { server: server.to_owned(), url, db, books, journal, instance, admissions }
+        Bank { server: server.to_owned(), url, db, sql_clock, books, journal, instance, admissions }
     }
 
     /// Another process in front of the same database, or the next life of one.
@@ -141,7 +144,7 @@ impl Bank {
 
     /// Another process that reaches the same database by this address.
     pub async fn through(&self, url: &str, id: &str) -> Bank {
-        Bank::on(&self.server, self.url.clone(), Db::open(url, options()).await.unwrap(), id).await
+        self.reached(url, id, options()).await
     }
 
     /// Another process, with the patience it has in production.
@@ -151,7 +154,31 @@ impl Bank {
 
     /// Another process, with these bounds on its store.
     pub async fn with(&self, id: &str, options: sql::Options) -> Bank {
-        Bank::on(&self.server, self.url.clone(), Db::open(&self.url, options).await.unwrap(), id).await
+        self.reached(&self.url, id, options).await
+    }
+
+    /// One SQL server has one clock: the other process reads it as far off as this one.
+    async fn reached(&self, url: &str, id: &str, options: sql::Options) -> Bank {
+        let sql_clock = self.sql_clock.clone();
+        let options = sql::Options { clock_shift: sql_clock.clone(), ..options };
+        let db = Db::open(url, options).await.unwrap();
+        Bank::on(&self.server, self.url.clone(), db, sql_clock, id).await
+    }
+
+    /// The data are complete up to this moment of the source's clock.
+    pub async fn complete_up_to(&self, as_of_us: i64) {
+        self.db.exec("UPDATE source SET as_of_us = ?", params![as_of_us]).await.unwrap();
+    }
+
+    /// Sets the SQL server's clock to noon of the day so many days from today, so that no test meets a midnight, and the data with
+    /// it. Answers that day.
+    pub async fn noon(&self, days: i64) -> i64 {
+        let now_ms = now_us() / 1_000;
+        let day = now_ms.div_euclid(DAY_MS) + days;
+        let noon_ms = day * DAY_MS + DAY_MS / 2;
+        self.sql_clock.set(noon_ms - now_ms);
+        self.complete_up_to(noon_ms * 1_000).await;
+        day
     }
 
     pub fn is_server(&self) -> bool {
@@ -369,8 +396,6 @@ pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
         },
         grant: Grant::customers(["anna"]),
         belief: CoreBelief::Available,
-        accepted_us: now_us(),
-        business_day: DAY,
     }
 }
 
@@ -378,7 +403,6 @@ pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
 pub trait Varied {
     fn away(self) -> Self;
     fn key(self, key: &str) -> Self;
-    fn on_day(self, day: i64) -> Self;
 }
 
 impl Varied for Write {
@@ -388,10 +412,6 @@ impl Varied for Write {
 
     fn key(self, key: &str) -> Self {
         Write { idempotency_key: key.into(), ..self }
-    }
-
-    fn on_day(self, business_day: i64) -> Self {
-        Write { business_day, ..self }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
+use crate::journal::stamps::now_us;
 use crate::lane::{Lane, delta};
 use crate::write::Write;
 
@@ -27,6 +28,7 @@ impl Inserts {
         &mut self,
         write: &Write,
         state: (EntryState, bool),
+        business_day: i64,
         lanes: &mut LockedLanes,
     ) -> Result<(), JournalError> {
         let amount_minor = write.command.amount_minor;
@@ -35,7 +37,7 @@ impl Inserts {
             let seq = lane.next_seq;
             lane.next_seq += 1;
             if state.0 == EntryState::Queued && kind == LegKind::Debit {
-                use_up(lane, write.business_day, amount_minor)?;
+                use_up(lane, business_day, amount_minor)?;
             }
             lanes.add(account, delta(None, state, kind, amount_minor, false))?;
             // A credit never counts as a hold: it is released below every version from the start.
@@ -106,12 +108,12 @@ async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instan
     }
     let sql = format!(
         "INSERT INTO attempts (entry_id, n, owner, boot, started_host_us, started_us) \
-         SELECT e.id, 1, i.id, ?, e.accepted_us, {{now_ms}} * 1000 \
+         SELECT e.id, 1, i.id, ?, ?, {{now_ms}} * 1000 \
          FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
         placeholders(direct.len())
     );
     let expected = direct.len() as u64;
-    let values = params![instance.boot, &instance.id, instance.boot].into_iter().chain(direct).collect();
+    let values = params![instance.boot, now_us(), &instance.id, instance.boot].into_iter().chain(direct).collect();
     if tx.exec(&sql, values).await? == expected { Ok(()) } else { Err(JournalError::DeclaredGone) }
 }
 

@@ -8,12 +8,18 @@ use crate::entry::{Entry, Transfer};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{AccountSheet, FactSheet};
 use crate::journal::lanes::LockedLanes;
+use crate::journal::moment::Moment;
 use crate::lane::Lane;
 use crate::rules::{Path, Reason, Rulebook};
 use crate::write::Write;
 
-/// `now_us` is the SQL server's, whichever gateway asks.
-pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a LockedLanes, now_us: i64) -> Proposal<'a> {
+/// `moment` is the SQL server's, whichever gateway asks.
+pub(super) fn proposal<'a>(
+    write: &Write,
+    facts: &'a FactSheet,
+    lanes: &'a LockedLanes,
+    moment: Moment,
+) -> Proposal<'a> {
     // Of an account that neither we nor, for all we know, the core has: nothing was ever accepted.
     static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
     let legs = write.command.legs().map(|(kind, account)| {
@@ -26,12 +32,12 @@ pub(super) fn proposal<'a>(write: &Write, facts: &'a FactSheet, lanes: &'a Locke
         ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts), visible }
     });
     // A source time that lies ahead says as little as one that lies as far behind.
-    let age_us = facts.as_of_us(&write.command).map(|as_of| now_us.saturating_sub(as_of).saturating_abs());
+    let age_us = facts.as_of_us(&write.command).map(|as_of| moment.now_us.saturating_sub(as_of).saturating_abs());
     Proposal {
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
         legs: legs.into(),
-        business_day: write.business_day,
+        business_day: moment.business_day,
         data_age_s: age_us.map(|us| us / 1_000_000),
     }
 }
@@ -76,10 +82,9 @@ pub(in crate::journal) fn readmit(
         // It was the principal's when it was admitted; what it may learn of others is not kept.
         grant: Grant::customers([""; 0]),
         belief: CoreBelief::Away,
-        accepted_us: now_us,
-        business_day: entry.business_day,
     };
-    let mut proposal = proposal(&write, facts, lanes, now_us);
+    // Its day stays the one that it was admitted on, and that the core is told.
+    let mut proposal = proposal(&write, facts, lanes, Moment { now_us, business_day: entry.business_day });
     // Its own hold is in the lane already and must not count against it.
     let freed: Vec<Lane> = proposal
         .legs

@@ -206,6 +206,7 @@ impl Approving {
             facts: &*journal.facts,
             core: &journal.core,
             references: &journal.references,
+            calendar: &journal.calendar,
             request_lifetime_ms,
             basis: Some(&basis),
         };

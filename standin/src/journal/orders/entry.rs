@@ -66,7 +66,7 @@ pub(super) async fn carry_out(
         Act::Free { .. } => free(tx, &mut work, id).await?,
         Act::Link { postings, .. } => link(tx, carrying, &mut work, id, postings).await?,
         Act::Cancel { .. } => moved(&mut work, id, Evidence::Cancel)?,
-        Act::ClearLane { .. } | Act::DeclareGone { .. } => {
+        Act::ClearLane { .. } | Act::ResetDay { .. } | Act::DeclareGone { .. } => {
             return Err(JournalError::Corrupt("not an order about an entry"));
         }
     }

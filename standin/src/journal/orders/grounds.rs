@@ -60,7 +60,11 @@ impl Grounds {
                 let well = (1..=2).contains(&postings.len()) && distinct && postings.iter().all(fits);
                 needs(well, "name one posting of the core, or one for each leg")
             }
-            Act::Cancel { .. } | Act::Retry { .. } | Act::Adopt { .. } | Act::ClearLane { .. } => Ok(()),
+            Act::Cancel { .. }
+            | Act::Retry { .. }
+            | Act::Adopt { .. }
+            | Act::ClearLane { .. }
+            | Act::ResetDay { .. } => Ok(()),
         }
     }
 }

@@ -14,6 +14,7 @@ pub use approvals::Approval;
 pub use grounds::Grounds;
 
 use super::audit;
+use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
@@ -40,6 +41,8 @@ pub enum OrderKind {
     Link,
     /// Let a stopped lane go on.
     ClearLane,
+    /// Take back a lane's day that lies in the future.
+    ResetDay,
     /// End the attempts of an instance that will not come back.
     DeclareGone,
 }
@@ -56,6 +59,7 @@ impl OrderKind {
             Self::Free => "entry.free",
             Self::Link => "entry.link",
             Self::ClearLane => "lane.clear",
+            Self::ResetDay => "lane.reset-day",
             Self::DeclareGone => "instance.declare-gone",
         }
     }
@@ -124,6 +128,11 @@ pub enum Act {
         /// Of which account.
         account: String,
     },
+    /// See [`OrderKind::ResetDay`].
+    ResetDay {
+        /// Of which account.
+        account: String,
+    },
     /// See [`OrderKind::DeclareGone`].
     DeclareGone {
         /// Which identity.
@@ -149,6 +158,7 @@ impl Act {
             Self::Free { .. } => OrderKind::Free,
             Self::Link { .. } => OrderKind::Link,
             Self::ClearLane { .. } => OrderKind::ClearLane,
+            Self::ResetDay { .. } => OrderKind::ResetDay,
             Self::DeclareGone { .. } => OrderKind::DeclareGone,
         }
     }
@@ -163,7 +173,7 @@ impl Act {
             | Self::Adopt { entry, .. }
             | Self::Free { entry }
             | Self::Link { entry, .. } => entry.as_str(),
-            Self::ClearLane { account } => account,
+            Self::ClearLane { account } | Self::ResetDay { account } => account,
             Self::DeclareGone { instance, .. } => instance,
         }
     }
@@ -187,6 +197,8 @@ pub enum Done {
     Entry(Box<Entry>),
     /// The account's lane goes on.
     LaneCleared,
+    /// What the account has used of its limits counts on this day now, days since 1970-01-01.
+    DayReset(i64),
     /// Entries whose attempts were ended.
     AttemptsEnded(Vec<EntryId>),
 }
@@ -201,6 +213,7 @@ struct Carrying<'a> {
     facts: &'a dyn Facts,
     core: &'a str,
     references: &'a ReferenceFormat,
+    calendar: &'a Calendar,
     request_lifetime_ms: u64,
     /// What it was about when it was ordered; `None`: now.
     basis: Option<&'a str>,
@@ -242,6 +255,7 @@ impl Journal {
                     facts: &*journal.facts,
                     core: &journal.core,
                     references: &journal.references,
+                    calendar: &journal.calendar,
                     request_lifetime_ms,
                     basis: None,
                 };
@@ -281,6 +295,7 @@ async fn carry_out(tx: &mut Tx, carrying: &Carrying<'_>, order: &Order) -> Resul
             entry::carry_out(tx, carrying, order, entry).await.map(|entry| Done::Entry(Box::new(entry)))
         }
         Act::ClearLane { account } => lane::clear(tx, carrying, order, account).await,
+        Act::ResetDay { account } => lane::reset_day(tx, carrying, order, account).await,
         Act::DeclareGone { instance, boot, beats, .. } => {
             instance::declare_gone(tx, carrying, order, (instance, *boot, *beats)).await
         }
@@ -291,6 +306,7 @@ async fn carry_out(tx: &mut Tx, carrying: &Carrying<'_>, order: &Order) -> Resul
 async fn basis(tx: &mut Tx, act: &Act) -> Result<String, JournalError> {
     match act {
         Act::ClearLane { account } => lane::basis(tx, account).await,
+        Act::ResetDay { account } => lane::basis_of_day(tx, account).await,
         // Its signs of life are in the order.
         Act::DeclareGone { .. } => Ok(String::new()),
         entry => {

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// Where the bank's days begin. Limits per day and value dates follow it; all gateways of one journal must have the same.
+/// Where the bank's days begin. Limits per day and value dates follow it; all processes of one journal must have the same.
+///
+/// It says only which day a moment belongs to. The moment is the SQL server's (ADR 0020), whichever host asks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Settings")]
 pub struct Calendar {
