@@ -240,6 +240,11 @@ pub fn journal_problem(err: &JournalError) -> Problem {
     }
 }
 
+/// The journal does not answer, and nothing was to be kept.
+pub(crate) fn unavailable(err: JournalError) -> Problem {
+    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrics::gauge;
-use standin::journal::{Backlog, EntryId, Instance, Journal, JournalError};
+use standin::journal::{Backlog, EntryId, GatewayJournal, Instance, JournalError};
 
 use crate::metrics::{BREAKS, CONTRADICTED, ENTRIES, OLDEST_OPEN_SECONDS};
 
@@ -12,7 +12,7 @@ const FENCE: &str = "counts";
 
 /// Counts while it holds the fence.
 pub(crate) struct Counts {
-    journal: Journal,
+    journal: GatewayJournal,
     instance: Instance,
     every: Duration,
     confirmed_within: Duration,
@@ -23,7 +23,12 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// To be asked `every` so often.
-    pub(crate) fn new(journal: Journal, instance: Instance, every: Duration, confirmed_within: Duration) -> Self {
+    pub(crate) fn new(
+        journal: GatewayJournal,
+        instance: Instance,
+        every: Duration,
+        confirmed_within: Duration,
+    ) -> Self {
         Self { journal, instance, every, confirmed_within, ours: false, looked_up_to: None }
     }
 
@@ -61,7 +66,7 @@ mod tests {
     use std::sync::Arc;
 
     use sql::{BoxFuture, Db, Tx};
-    use standin::journal::{FactSheet, Facts};
+    use standin::journal::{FactSheet, Facts, Journal};
 
     use super::*;
 
@@ -79,7 +84,7 @@ mod tests {
         let journal = Journal::open(db.clone(), Arc::new(NoAccounts), "core").await.unwrap();
         let counts = |id: &str| {
             let instance = Instance { id: id.into(), boot: 1 };
-            Counts::new(journal.clone(), instance, Duration::from_secs(5), Duration::from_secs(120))
+            Counts::new(journal.gateway(), instance, Duration::from_secs(5), Duration::from_secs(120))
         };
         let (mut one, mut other) = (counts("one"), counts("other"));
         assert!(one.count().await.unwrap() && !other.count().await.unwrap());

@@ -6,7 +6,9 @@ use std::time::Duration;
 use connectors::CoreConnector;
 use edge::Problem;
 use schemas::entry::Evidence;
-use standin::journal::{Admissions, Change, EntryId, Instance, Journal, JournalError, Write};
+use standin::journal::{
+    Admissions, Change, EntryId, GatewayJournal, Instance, Journal, JournalError, OperatorsJournal, Write,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -30,13 +32,14 @@ const ORPHAN_AFTER_MS: i64 = 5_000;
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    operators: OperatorsJournal,
     silences: Arc<Silences>,
 }
 
 impl Gateway {
     /// A gateway of this instance.
     pub fn new(
-        journal: Journal,
+        journal: &Journal,
         admissions: Admissions,
         instance: Instance,
         core: Arc<dyn CoreConnector>,
@@ -44,12 +47,18 @@ impl Gateway {
         options: Options,
     ) -> Self {
         let in_flight = Arc::default();
+        let operators = journal.operators();
+        let journal = journal.gateway();
         let shared = Arc::new(Shared { journal, admissions, instance, core, watch, options, in_flight });
-        Self { shared, silences: Arc::default() }
+        Self { shared, operators, silences: Arc::default() }
     }
 
-    pub(crate) fn journal(&self) -> &Journal {
+    pub(crate) fn journal(&self) -> &GatewayJournal {
         &self.shared.journal
+    }
+
+    pub(crate) fn operators(&self) -> &OperatorsJournal {
+        &self.operators
     }
 
     pub(crate) fn instance(&self) -> &Instance {
@@ -111,7 +120,7 @@ impl Gateway {
             orphans.iter().map(|o| Change::new(o.id.clone(), Evidence::NotSent).ending(o.n)).collect();
         if !changes.is_empty() {
             tracing::warn!(entries = changes.len(), "attempts that were never sent go back to the queue");
-            shared.journal.record(&shared.instance.to_string(), None, changes).await?;
+            shared.journal.record(&shared.instance.to_string(), changes).await?;
         }
         Ok(())
     }
@@ -121,7 +130,7 @@ impl Gateway {
         let shared = &self.shared;
         tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
         let unknown = Change::new(id.clone(), Evidence::NoAnswer).ending(n);
-        if let Err(err) = shared.journal.record(&shared.instance.to_string(), None, vec![unknown]).await {
+        if let Err(err) = shared.journal.record(&shared.instance.to_string(), vec![unknown]).await {
             tracing::error!(entry = %id, error = %err, "the outcome of a lost task cannot be recorded; its attempt merely ends");
             shared.journal.end_own_attempt(id, n, Evidence::NoAnswer.as_str()).await?;
         }

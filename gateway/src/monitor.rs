@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use standin::journal::{Journal, JournalError};
+use standin::journal::{GatewayJournal, JournalError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::counts::Counts;
@@ -52,14 +52,14 @@ impl Default for MonitorOptions {
 /// The task that keeps a [`Watch`] true.
 pub struct Monitor {
     watch: Watch,
-    journal: Journal,
+    journal: GatewayJournal,
     core: Arc<dyn CoreConnector>,
     options: MonitorOptions,
 }
 
 impl Monitor {
     /// A monitor and what it keeps.
-    pub fn new(journal: Journal, core: Arc<dyn CoreConnector>, options: MonitorOptions) -> (Self, Watch) {
+    pub fn new(journal: GatewayJournal, core: Arc<dyn CoreConnector>, options: MonitorOptions) -> (Self, Watch) {
         let watch = Watch::new(options.policy, options.clock_difference_max);
         (Self { watch: watch.clone(), journal, core, options }, watch)
     }

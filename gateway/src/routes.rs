@@ -14,7 +14,7 @@ use serde::Deserialize;
 use standin::journal::{Entry, EntryId, JournalError, Write};
 use tokio::time::timeout;
 
-use crate::answer::{self, Status, accepted_by};
+use crate::answer::{self, Status, accepted_by, unavailable};
 use crate::gateway::Gateway;
 use crate::metrics::WRITES_TOTAL;
 use crate::request::{TRANSFER, TransferBody, fingerprint, idempotency_key, key_from};
@@ -139,8 +139,4 @@ fn not_cancellable(entry: &Entry, state: EntryState) -> Problem {
         })
         .transfer_id(entry.id.as_str())
         .retryable(false)
-}
-
-fn unavailable(err: JournalError) -> Problem {
-    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
 }

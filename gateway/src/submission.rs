@@ -9,7 +9,7 @@ use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
-use standin::journal::{Admissions, Admitted, Change, Entry, Instance, Journal, Write};
+use standin::journal::{Admissions, Admitted, Change, Entry, GatewayJournal, Instance, Write};
 use standin::lane::{LanePlace, lane_place};
 use standin::settle;
 use tokio::sync::oneshot;
@@ -29,7 +29,7 @@ const RECORD_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration:
 
 /// What every submission needs.
 pub(crate) struct Shared {
-    pub(crate) journal: Journal,
+    pub(crate) journal: GatewayJournal,
     pub(crate) admissions: Admissions,
     pub(crate) instance: Instance,
     pub(crate) core: Arc<dyn CoreConnector>,
@@ -123,7 +123,7 @@ impl Submission {
         let actor = self.shared.instance.to_string();
         let mut pause = RECORD_AGAIN.0;
         loop {
-            match self.shared.journal.record(&actor, None, changes.clone()).await {
+            match self.shared.journal.record(&actor, changes.clone()).await {
                 Ok(moved) => {
                     reached(RECORD_AFTER_COMMIT);
                     let entry = moved.into_iter().next_back().map_or(entry, |moved| moved.entry);

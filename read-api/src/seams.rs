@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use read_model::{Floor, Position, Reader, SourceStatus};
-use standin::journal::Journal;
+use standin::journal::HoldsView;
 use tokio::sync::{Notify, watch};
 
 /// One account and the version of the balance that was read for it.
@@ -42,10 +42,10 @@ pub trait Holds: Send + Sync {
     fn of<'a>(&'a self, asked: &'a [Asked]) -> BoxFuture<'a, Result<HashMap<String, AccountHolds>, HoldsError>>;
 }
 
-impl Holds for Journal {
+impl Holds for HoldsView {
     fn of<'a>(&'a self, asked: &'a [Asked]) -> BoxFuture<'a, Result<HashMap<String, AccountHolds>, HoldsError>> {
         async move {
-            let found = self.holds(asked).await.map_err(|error| HoldsError(error.to_string()))?;
+            let found = self.against(asked).await.map_err(|error| HoldsError(error.to_string()))?;
             let convert = |(account, (lane_version, holds)): (String, (i64, Vec<standin::journal::Hold>))| {
                 let holds = holds.into_iter();
                 let holds = holds.map(|h| Hold { amount_minor: h.amount_minor, released_at: h.released_at }).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use connectors::{CoreConnector, Probe};
 use failpoints::{CLAIM_AFTER_COMMIT, reached};
 use standin::journal::{
-    Change, Claimed, Claims, EntryId, Fence, Instance, Journal, JournalError, OpenAttempt, Unresolved,
+    Change, Claimed, Claims, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal, Unresolved,
 };
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -79,7 +79,7 @@ impl Report {
 
 /// The tasks under way.
 pub(crate) struct Errands {
-    journal: Journal,
+    journal: ReplayJournal,
     core: Arc<dyn CoreConnector>,
     instance: Instance,
     submitting_for: Duration,
@@ -89,7 +89,12 @@ pub(crate) struct Errands {
 }
 
 impl Errands {
-    pub(crate) fn new(journal: Journal, core: Arc<dyn CoreConnector>, instance: Instance, options: &Options) -> Self {
+    pub(crate) fn new(
+        journal: ReplayJournal,
+        core: Arc<dyn CoreConnector>,
+        instance: Instance,
+        options: &Options,
+    ) -> Self {
         Self {
             journal,
             core,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use standin::journal::{Fence, Instance, Journal};
+use standin::journal::{Fence, Instance, ReplayJournal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -15,7 +15,7 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The holder. Dropping it stops the renewal; the fence then runs out by itself.
 pub(crate) struct Keeper {
-    journal: Journal,
+    journal: ReplayJournal,
     fence: watch::Receiver<Option<Fence>>,
     ask_now: Arc<Notify>,
     task: JoinHandle<()>,
@@ -23,7 +23,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Begins to take and renew the fence, which lasts for `ttl` without renewal.
-    pub(crate) fn start(journal: Journal, instance: Instance, ttl: Duration) -> Self {
+    pub(crate) fn start(journal: ReplayJournal, instance: Instance, ttl: Duration) -> Self {
         let (held, fence) = watch::channel(None);
         let ask_now = Arc::new(Notify::new());
         let task = tokio::spawn(keep(journal.clone(), instance, ttl, held, ask_now.clone()));
@@ -66,7 +66,7 @@ impl Drop for Keeper {
 }
 
 async fn keep(
-    journal: Journal,
+    journal: ReplayJournal,
     instance: Instance,
     ttl: Duration,
     held: watch::Sender<Option<Fence>>,

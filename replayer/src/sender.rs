@@ -7,7 +7,7 @@ use connectors::CoreConnector;
 use failpoints::{REPLAY_AFTER_RECORD, REPLAY_AFTER_SEND, reached};
 use schemas::core::{Enquiry, Outcome, Unsent};
 use schemas::entry::Evidence;
-use standin::journal::{Change, Claimed, Entry, EntryId, Fence, Journal, JournalError};
+use standin::journal::{Change, Claimed, Entry, EntryId, Fence, JournalError, ReplayJournal};
 use standin::settle;
 
 use crate::metrics::REPLAYED_TOTAL;
@@ -22,7 +22,7 @@ pub const CANNOT_BE_SENT: &str = "cannot-be-sent-to-the-core";
 /// Sends under one fence.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    pub(crate) journal: Journal,
+    pub(crate) journal: ReplayJournal,
     pub(crate) core: Arc<dyn CoreConnector>,
     pub(crate) fence: Fence,
     /// Longest wait for an answer.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use connectors::CoreConnector;
 use schemas::entry::Evidence;
-use standin::journal::{Change, EntryId, Fence, Instance, Journal, JournalError, OpenAttempt};
+use standin::journal::{Change, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::errands::{Errand, Errands};
@@ -30,7 +30,7 @@ const LOST_MAX: usize = 65_536;
 
 /// The service. One per process; only the fence's holder schedules.
 pub struct Replayer {
-    journal: Journal,
+    journal: ReplayJournal,
     core: Arc<dyn CoreConnector>,
     instance: Instance,
     options: Options,
@@ -59,7 +59,7 @@ pub struct Replayer {
 
 impl Replayer {
     /// A replayer of this instance.
-    pub fn new(journal: Journal, core: Arc<dyn CoreConnector>, instance: Instance, options: Options) -> Self {
+    pub fn new(journal: ReplayJournal, core: Arc<dyn CoreConnector>, instance: Instance, options: Options) -> Self {
         Self {
             errands: Errands::new(journal.clone(), core.clone(), instance.clone(), &options),
             queue: Queue::new(Duration::from_millis(options.patience.park_after_ms)),

@@ -51,7 +51,7 @@ struct Running {
 
 impl Running {
     fn start(bank: &Bank, core: &Arc<Core>, options: Options) -> Self {
-        let replayer = Replayer::new(bank.journal.clone(), core.clone(), bank.instance.clone(), options);
+        let replayer = Replayer::new(bank.journal.replay(), core.clone(), bank.instance.clone(), options);
         let (drain, drained) = oneshot::channel::<()>();
         let task = tokio::spawn(replayer.run(async move { drop(drained.await) }));
         Self { drain, task }
@@ -209,12 +209,12 @@ on_every_engine! {
             let now = until_ms().await;
             renewals += usize::from(now > last);
             last = now;
-            assert_eq!(bank.journal.hold_fence("replay", &other, 60_000).await.unwrap(), None);
+            assert_eq!(bank.journal.replay().hold_fence("replay", &other, 60_000).await.unwrap(), None);
         }
         core.release();
         until(&bank, &slow, Posted).await;
         replayer.end().await;
-        assert!(bank.journal.hold_fence("replay", &other, 60_000).await.unwrap().is_some(), "given up in the drain");
+        assert!(bank.journal.replay().hold_fence("replay", &other, 60_000).await.unwrap().is_some(), "given up in the drain");
     }
 
     async fn the_drain_waits_for_a_sending_and_records_what_it_came_to(bank) {
@@ -229,7 +229,7 @@ on_every_engine! {
         core.release();
         timeout(PATIENT, replayer.task).await.expect("the drain was not seen").unwrap();
         assert_eq!((bank.state(&slow).await, bank.state(&behind).await), (Posted, Queued));
-        assert!(bank.journal.own_open_attempts(&bank.instance).await.unwrap().iter().all(|a| a.token.is_none()));
+        assert!(bank.journal.replay().own_open_attempts(&bank.instance).await.unwrap().iter().all(|a| a.token.is_none()));
     }
 
     async fn a_replayer_begun_anew_in_the_same_process_resends_nothing_that_the_one_before_may_have_sent(bank) {
@@ -262,14 +262,14 @@ on_every_engine! {
         let replayer = Running::start(&bank, &core, options());
         core.asked_about("enquire", &stuck).await;
         core.asked_about("post", &slow).await;
-        bank.journal.pause_replay("op", true, "test").await.unwrap();
+        bank.journal.operators().pause_replay("op", true, "test").await.unwrap();
         // Two looks at the orders: what the first one read may be older than the order.
         sleep(options().look_every * 50).await;
         core.release();
         until(&bank, &slow, Posted).await;
         sleep(options().look_every * 50).await;
         assert_eq!(bank.state(&behind).await, Queued);
-        bank.journal.pause_replay("op", false, "test").await.unwrap();
+        bank.journal.operators().pause_replay("op", false, "test").await.unwrap();
         until(&bank, &behind, Posted).await;
         replayer.end().await;
     }

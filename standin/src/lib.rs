@@ -1,6 +1,7 @@
 //! The stand-in: the journal of writes, the lanes that order them, the rules that admit them.
 //!
-//! `lane`, `rules`, `admission`, `resolution` and `clock` decide and touch nothing; `journal` acts.
+//! `entry`, `change`, `write`, `account` and `instance` are what is spoken of; `lane`, `rules`, `admission`, `reference`,
+//! `resolution`, `settle` and `clock` decide and touch nothing; `journal` acts.
 
 mod account;
 pub mod admission;

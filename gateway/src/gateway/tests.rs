@@ -126,9 +126,9 @@ async fn watched_gateway(db: Db, core: Core) -> (Gateway, Monitor) {
     let (admissions, task) = Admissions::new(journal.clone(), instance.clone());
     tokio::spawn(task.run());
     let core: Arc<dyn CoreConnector> = Arc::new(core);
-    let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let (monitor, watch) = Monitor::new(journal.gateway(), core.clone(), MonitorOptions::default());
     let options = Options { write_deadline: Duration::from_secs(60), ..Options::default() };
-    (Gateway::new(journal, admissions, instance, core, watch, options), monitor)
+    (Gateway::new(&journal, admissions, instance, core, watch, options), monitor)
 }
 
 fn transfer() -> Write {
@@ -187,7 +187,7 @@ async fn an_outcome_that_can_never_be_recorded_is_given_up_and_its_attempt_ends(
 /// Asks for a transfer as a channel does.
 async fn ask(gateway: &Gateway, key: &str) -> Result<u16, Problem> {
     let scopes = Scopes { read: true, write: true, operate: false };
-    let caller = Caller(Arc::new(Principal { id: "anna".into(), grant: Grant::Any, scopes }));
+    let caller = Caller::new(Arc::new(Principal { id: "anna".into(), grant: Grant::Any, scopes }));
     let request = Request::post("/").header("content-type", "application/json").header("idempotency-key", key);
     let body = r#"{"from_account":"a","to_account":"b","amount":"1.00","currency":"EUR"}"#;
     let answer = submit(State(gateway.clone()), caller, request.body(Body::from(body)).unwrap()).await;

@@ -27,7 +27,7 @@ pub(super) async fn list(
     caller.require(Scope::Operate)?;
     let ListApprovals { state, limit } = understood(query)?;
     let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
-    let approvals = gateway.journal().approvals(state, limit).await.map_err(unavailable)?;
+    let approvals = gateway.operators().approvals(state, limit).await.map_err(unavailable)?;
     let views: Vec<Value> = approvals.iter().map(orders::view).collect();
     Ok(Json(json!({ "approvals": views })).into_response())
 }
@@ -35,7 +35,7 @@ pub(super) async fn list(
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Answer {
     caller.require(Scope::Operate)?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    let found = gateway.journal().approval(&id).await.map_err(unavailable)?;
+    let found = gateway.operators().approval(&id).await.map_err(unavailable)?;
     Ok(Json(orders::view(&found.ok_or_else(Problem::not_found)?)).into_response())
 }
 
@@ -54,11 +54,11 @@ pub(super) async fn act(
 ) -> Answer {
     let (answered, reason): (Answered, _) = action_from(&caller, request).await?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    let found = gateway.journal().approval(&id).await.map_err(unavailable)?.ok_or_else(Problem::not_found)?;
+    let found = gateway.operators().approval(&id).await.map_err(unavailable)?.ok_or_else(Problem::not_found)?;
     let kind = found.order.act.kind();
     let by = caller.id.clone();
     if answered == Answered::Reject {
-        let rejected = edge::request::spawn(async move { gateway.journal().reject(&by, &id, &reason).await }).await;
+        let rejected = edge::request::spawn(async move { gateway.operators().reject(&by, &id, &reason).await }).await;
         let approval = rejected.map_err(Problem::internal)?.map_err(|err| orders::problem(kind, err))?;
         return Ok(Json(json!({ "approval": orders::view(&approval) })).into_response());
     }
@@ -68,7 +68,7 @@ pub(super) async fn act(
     }
     let approved = edge::request::spawn(async move {
         let request_lifetime_ms = gateway.core().capabilities().request_lifetime_ms_max;
-        gateway.journal().approve(&EntryId::generate(), &by, &id, &reason, request_lifetime_ms).await
+        gateway.operators().approve(&EntryId::generate(), &by, &id, &reason, request_lifetime_ms).await
     });
     let approved = approved.await.map_err(Problem::internal)?;
     let (approval, done) = approved.map_err(|err| orders::problem(kind, err))?;

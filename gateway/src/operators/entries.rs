@@ -43,7 +43,7 @@ pub(super) async fn list(
     let states = states.collect::<Result<_, _>>()?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let filter = Filter { states, account: query.account, after, limit };
-    let entries = gateway.journal().list(&filter).await.map_err(unavailable)?;
+    let entries = gateway.operators().list(&filter).await.map_err(unavailable)?;
     let whole = |entry: &Entry| if query.text { view_with_text(entry) } else { view(entry) };
     let views: Vec<Value> = entries.iter().map(whole).collect();
     Ok(Json(json!({ "entries": views })).into_response())
@@ -57,9 +57,9 @@ fn no_such_state(name: &str) -> Problem {
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Answer {
     caller.require(Scope::Operate)?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
-    let found = gateway.journal().detail(&id).await.map_err(unavailable)?;
+    let found = gateway.operators().detail(&id).await.map_err(unavailable)?;
     let EntryDetail { entry, transitions, decision } = found.ok_or_else(Problem::not_found)?;
-    let orders = gateway.journal().audit_of(id.as_str(), PAGE_MAX).await.map_err(unavailable)?;
+    let orders = gateway.operators().audit_of(id.as_str(), PAGE_MAX).await.map_err(unavailable)?;
     let mut view = view(&entry);
     view["transitions"] = json!(transitions);
     view["decision"] = json!(decision);
@@ -134,7 +134,7 @@ pub(super) async fn act(
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     match body.order(id.clone())? {
         Some(order) => orders::give(gateway, &caller, order).await,
-        None if gateway.journal().get(&id).await.map_err(unavailable)?.is_none() => Err(Problem::not_found()),
+        None if gateway.operators().get(&id).await.map_err(unavailable)?.is_none() => Err(Problem::not_found()),
         None => Ok(orders::compensation_not_offered()),
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn list(
     caller.require(Scope::Operate)?;
     let ListInstances { after, limit } = understood(query)?;
     let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
-    let instances = gateway.journal().instances(&after.unwrap_or_default(), limit).await.map_err(unavailable)?;
+    let instances = gateway.operators().instances(&after.unwrap_or_default(), limit).await.map_err(unavailable)?;
     let view = |instance: &InstanceRecord| {
         // Only those that somebody may want to declare gone are worth the memory.
         if instance.open_attempts > 0 && !instance.is_gone() {
@@ -81,7 +81,7 @@ pub(super) async fn act(
 /// The instance, if this process has watched it give no sign of life for long enough. Its own clock counts, from its own first
 /// look: neither another host's clock nor the SQL server's can make a living instance look dead.
 pub(super) async fn silent(gateway: &Gateway, id: &str) -> Result<InstanceRecord, Problem> {
-    let found = gateway.journal().instance(id).await.map_err(unavailable)?.ok_or_else(Problem::not_found)?;
+    let found = gateway.operators().instance(id).await.map_err(unavailable)?.ok_or_else(Problem::not_found)?;
     if found.is_gone() {
         return Err(Problem::new(409, "gone-already", "This instance was declared gone before"));
     }

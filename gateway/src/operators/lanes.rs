@@ -32,10 +32,10 @@ pub(super) async fn list(
     let ListLanes { after, limit, day_ahead } = understood(query)?;
     let (after, limit) = (after.unwrap_or_default(), limit.unwrap_or(100).clamp(1, PAGE_MAX));
     if day_ahead {
-        let lanes = gateway.journal().lanes_ahead(&after, limit).await.map_err(unavailable)?;
+        let lanes = gateway.operators().lanes_ahead(&after, limit).await.map_err(unavailable)?;
         return Ok(Json(json!({ "lanes": lanes.iter().map(ahead_view).collect::<Vec<Value>>() })).into_response());
     }
-    let lanes = gateway.journal().stopped_lanes(&after, limit).await.map_err(unavailable)?;
+    let lanes = gateway.operators().stopped_lanes(&after, limit).await.map_err(unavailable)?;
     let view = |lane: &StoppedLane| {
         json!({
             "account": lane.account,

@@ -18,8 +18,8 @@ use crate::request::TRANSFER;
 
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;
-    let (limits, version) = gateway.journal().limits().await.map_err(unavailable)?;
-    let rules = gateway.journal().rules().await.map_err(unavailable)?;
+    let (limits, version) = gateway.operators().limits().await.map_err(unavailable)?;
+    let rules = gateway.operators().rules().await.map_err(unavailable)?;
     let rules = json!({ TRANSFER: rules.of(TRANSFER) });
     Ok(Json(json!({ "limits": limits, "version": version, "rules": rules })).into_response())
 }
@@ -76,7 +76,7 @@ pub(super) async fn set(State(gateway): State<Gateway>, caller: Caller, request:
     if !problems.is_empty() {
         return Err(Problem::bad_request(problems.join("; ")));
     }
-    match gateway.journal().set_limits(&caller.id, &limits, Some(version), &reason).await {
+    match gateway.operators().set_limits(&caller.id, &limits, Some(version), &reason).await {
         Ok(()) => show(State(gateway), caller).await,
         Err(JournalError::Changed) => {
             let problem = Problem::new(409, "limits-changed", "Somebody changed the limits meanwhile");

@@ -21,8 +21,8 @@ use edge::{Caller, Problem, Scope};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use standin::journal::JournalError;
 
+use crate::answer::unavailable;
 use crate::gateway::Gateway;
 
 /// Rows of one page at most.
@@ -55,7 +55,7 @@ type Answer = Result<Response, Problem>;
 
 async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;
-    let trail = gateway.journal().audit_trail(PAGE_MAX).await.map_err(unavailable)?;
+    let trail = gateway.operators().audit_trail(PAGE_MAX).await.map_err(unavailable)?;
     Ok(Json(json!({ "audit": trail })).into_response())
 }
 
@@ -100,8 +100,4 @@ pub async fn order_from<T: DeserializeOwned>(
 
 fn time_of_ms(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map(|at| at.to_string()).unwrap_or_default()
-}
-
-fn unavailable(err: JournalError) -> Problem {
-    Problem::unavailable("journal-unavailable", "The journal does not answer", err).retryable(true).retry_after_s(2)
 }

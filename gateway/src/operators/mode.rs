@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     caller.require(Scope::Operate)?;
     let view = gateway.watch().view();
-    let order = gateway.journal().mode_order().await.map_err(unavailable)?;
+    let order = gateway.operators().mode_order().await.map_err(unavailable)?;
     Ok(Json(json!({ "mode": view.mode().as_str(), "order": order, "core": view.health.as_str() })).into_response())
 }
 
@@ -27,7 +27,7 @@ struct OrderMode {
 
 pub(super) async fn order(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
     let OrderMode { order, reason } = order_from(&caller, request, |body: &OrderMode| &body.reason).await?;
-    gateway.journal().order_mode(&caller.id, order, &reason).await.map_err(unavailable)?;
+    gateway.operators().order_mode(&caller.id, order, &reason).await.map_err(unavailable)?;
     show(State(gateway), caller).await
 }
 

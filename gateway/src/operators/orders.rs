@@ -17,13 +17,13 @@ pub(super) async fn give(gateway: Gateway, caller: &Caller, order: Order) -> Ans
     let (id, by) = (EntryId::generate(), caller.id.clone());
     if gateway.four_eyes().wants(kind) {
         let ttl_ms = gateway.four_eyes().expires_after_ms();
-        let asked = edge::request::spawn(async move { gateway.journal().ask(&id, &by, &order, ttl_ms).await }).await;
+        let asked = edge::request::spawn(async move { gateway.operators().ask(&id, &by, &order, ttl_ms).await }).await;
         let approval = asked.map_err(Problem::internal)?.map_err(|err| problem(kind, err))?;
         return Ok((StatusCode::ACCEPTED, Json(json!({ "approval": view(&approval) }))).into_response());
     }
     let given = edge::request::spawn(async move {
         let request_lifetime_ms = gateway.core().capabilities().request_lifetime_ms_max;
-        gateway.journal().give(&id, &by, &order, request_lifetime_ms).await.map(|done| (done, order))
+        gateway.operators().give(&id, &by, &order, request_lifetime_ms).await.map(|done| (done, order))
     });
     let (done, order) = given.await.map_err(Problem::internal)?.map_err(|err| problem(kind, err))?;
     Ok(done_view(&order.act, &done).into_response())

@@ -42,7 +42,7 @@ pub(super) async fn show(
 }
 
 async fn replay_view(gateway: &Gateway, query: &ShowReplay) -> Answer {
-    let journal = gateway.journal();
+    let journal = gateway.operators();
     let paused = journal.replay_paused().await.map_err(unavailable)?;
     let mut backlog = journal.backlog().await.map_err(unavailable)?;
     let (open, oldest_open_s) = (backlog.open(), backlog.oldest_open.as_secs());
@@ -63,6 +63,6 @@ enum ReplayAction {
 pub(super) async fn steer(State(gateway): State<Gateway>, caller: Caller, request: Request) -> Answer {
     let (action, reason): (ReplayAction, _) = action_from(&caller, request).await?;
     let paused = action == ReplayAction::Pause;
-    gateway.journal().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
+    gateway.operators().pause_replay(&caller.id, paused, &reason).await.map_err(unavailable)?;
     replay_view(&gateway, &ShowReplay::default()).await
 }

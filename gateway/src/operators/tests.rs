@@ -79,9 +79,9 @@ async fn gateway() -> Gateway {
     let instance = journal.register_instance("gateway-1").await.unwrap();
     let (admissions, _) = Admissions::new(journal.clone(), instance.clone());
     let core: Arc<dyn CoreConnector> = Arc::new(NoCore);
-    let (_, watch) = Monitor::new(journal.clone(), core.clone(), MonitorOptions::default());
+    let (_, watch) = Monitor::new(journal.gateway(), core.clone(), MonitorOptions::default());
     let four_eyes = FourEyes { kinds: vec![OrderKind::ClearLane], ..FourEyes::default() };
-    Gateway::new(journal, admissions, instance, core, watch, Options { four_eyes, ..Options::default() })
+    Gateway::new(&journal, admissions, instance, core, watch, Options { four_eyes, ..Options::default() })
 }
 
 fn caller(id: &str, operate: bool) -> Caller {
@@ -135,10 +135,10 @@ async fn a_lane_is_cleared_when_another_principal_approves() {
     };
     let (status, refused) = approve("olga").await;
     assert_eq!((status, &refused["code"]), (403, &json!("same-person")));
-    assert_eq!(gateway.journal().stopped_lanes("", 10).await.unwrap().len(), 1);
+    assert_eq!(gateway.operators().stopped_lanes("", 10).await.unwrap().len(), 1);
     let (status, approved) = approve("otto").await;
     assert_eq!((status, &approved["done"]["stopped"]), (200, &json!(false)));
-    assert!(gateway.journal().stopped_lanes("", 10).await.unwrap().is_empty());
+    assert!(gateway.operators().stopped_lanes("", 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use read_model::{Digest, Reader, Tier};
 use serde_json::{Value, json};
 use sql::Db;
-use standin::journal::Journal;
+use standin::journal::OperatorsJournal;
 
 use crate::signals::Drain;
 
@@ -31,7 +31,7 @@ pub struct Tower {
     /// The read model.
     pub reader: Reader,
     /// Keeps the audit.
-    pub journal: Journal,
+    pub journal: OperatorsJournal,
     /// What the write side watches, where it runs here.
     pub watch: Option<Watch>,
     /// Every metric of this process.

@@ -129,7 +129,7 @@ pub async fn serve(
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
-    let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.clone());
+    let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.operators());
     let tower = Tower { db, reader, journal, watch, metrics, drain: drain.clone() };
     let tower = admin::routes(tower, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
@@ -215,7 +215,7 @@ fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result
         None => FeedOptions::Kafka(KafkaOptions::new(&config.kafka.bootstrap, &source.topic_prefix)),
     };
     let owner = uuid::Uuid::now_v7().simple().to_string();
-    let confirm = Arc::new(Confirmation(shared.journal.clone()));
+    let confirm = Arc::new(Confirmation(shared.journal.confirmations()));
     Ok(ingest::Options::new(&owner, mapping, feed).build(shared.db.clone(), shared.tiers.clone(), confirm))
 }
 
@@ -240,7 +240,7 @@ fn read_api(
 ) -> anyhow::Result<ReadApi> {
     let key = CursorKey::new(cursor_key(config)?);
     let clock: read_api::Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
-    let holds = Arc::new(shared.journal.clone());
+    let holds = Arc::new(shared.journal.holds());
     let (arrivals, looking) = Watched::new(shared.reader.clone(), LOOK_AGAIN);
     let looking = Arc::new(looking);
     services.run("arrivals", move || {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ingest::{Confirm, ConfirmError};
 use schemas::model::{LegEvidence, LegVerdict};
 use sql::{BoxFuture, Tx};
-use standin::journal::{Journal, JournalError, LegSeen};
+use standin::journal::{Confirmations, JournalError, LegSeen};
 
 /// The journal as ingest sees it.
-pub struct Confirmation(pub Journal);
+pub struct Confirmation(pub Confirmations);
 
 impl Confirm for Confirmation {
     fn confirm<'t>(

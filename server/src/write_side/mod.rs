@@ -61,7 +61,7 @@ pub async fn start(
     });
     let clock_difference_max = Duration::from_millis(config.clock_difference_ms_max);
     let watching = MonitorOptions { clock_difference_max, ..MonitorOptions::default() };
-    let (monitor, watch) = Monitor::new(journal.clone(), core.clone(), watching);
+    let (monitor, watch) = Monitor::new(journal.gateway(), core.clone(), watching);
     // Before anything listens: from its first request on this instance knows whether its clock may be relied on.
     monitor.compare_clocks().await.context("comparing this host's clock with the SQL server's")?;
     let options = gateway::Options {
@@ -69,7 +69,7 @@ pub async fn start(
         four_eyes: config.operators.four_eyes(),
         ..gateway::Options::default()
     };
-    let gateway = Gateway::new(journal.clone(), admissions, instance.clone(), core.clone(), watch.clone(), options);
+    let gateway = Gateway::new(journal, admissions, instance.clone(), core.clone(), watch.clone(), options);
     let monitor = Arc::new(monitor);
     let (carried, drained) = (gateway.clone(), drain.clone());
     services.run("monitor", move || {
@@ -77,7 +77,7 @@ pub async fn start(
         async move { monitor.run(gateway, drained.begun()).await }
     });
     if config.roles.contains(&Role::Replayer) {
-        let (journal, options, drained) = (journal.clone(), config.replay.options(), drain.clone());
+        let (journal, options, drained) = (journal.replay(), config.replay.options(), drain.clone());
         services.run("replayer", move || {
             let replayer = Replayer::new(journal.clone(), core.clone(), instance.clone(), options.clone());
             replayer.run(drained.clone().begun())

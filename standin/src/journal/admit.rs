@@ -25,7 +25,7 @@ use crate::entry::{Entry, EntryId, Transfer};
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::facts::{FactSheet, Facts};
-use crate::journal::handle::Journal;
+use crate::journal::shared::Shared;
 use crate::reference::reference;
 use crate::rules::{Path, Reason, Rulebook};
 use crate::write::Write;
@@ -59,11 +59,11 @@ fn key_of(write: &Write) -> Key {
     (write.principal.clone(), write.operation.clone(), write.idempotency_key.clone())
 }
 
-impl Journal {
+impl Shared {
     /// Admits these writes in one transaction, answers in their order. A write repeated after an unknown commit finds itself.
     ///
     /// `met` counts how often the reference of such a write was found to be another entry's.
-    pub(super) async fn admit_together(
+    pub(in crate::journal) async fn admit_together(
         &self,
         instance: &Instance,
         writes: Vec<Write>,

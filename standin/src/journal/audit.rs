@@ -5,7 +5,7 @@ use sql::{Row, Tx, params};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::OperatorsJournal;
 use crate::journal::stamps::now_us;
 
 /// One human action.
@@ -32,32 +32,33 @@ impl AuditRecord {
     }
 }
 
-impl Journal {
+impl OperatorsJournal {
     /// Keeps what a person orders elsewhere than in the journal, before it is done.
     pub async fn audit_order(&self, actor: &str, action: &str, detail: serde_json::Value) -> Result<(), JournalError> {
         let (id, actor, action) = (EntryId::generate(), actor.to_owned(), action.to_owned());
-        self.run(move |tx| {
-            let (id, actor, action, detail) = (id.clone(), actor.clone(), action.clone(), detail.clone());
-            Box::pin(async move {
-                match is_done(tx, &id).await? {
-                    true => Ok(()),
-                    false => keep(tx, &id, &actor, &action, "", detail).await,
-                }
+        self.0
+            .run(move |tx| {
+                let (id, actor, action, detail) = (id.clone(), actor.clone(), action.clone(), detail.clone());
+                Box::pin(async move {
+                    match is_done(tx, &id).await? {
+                        true => Ok(()),
+                        false => keep(tx, &id, &actor, &action, "", detail).await,
+                    }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// The newest human actions first.
     pub async fn audit_trail(&self, limit: i64) -> Result<Vec<AuditRecord>, JournalError> {
         let sql = "SELECT at_us, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?";
-        self.db.query(sql, params![limit]).await?.iter().map(AuditRecord::read).collect()
+        self.0.db.query(sql, params![limit]).await?.iter().map(AuditRecord::read).collect()
     }
 
     /// What people did about one entry, account or instance, oldest first.
     pub async fn audit_of(&self, subject: &str, limit: i64) -> Result<Vec<AuditRecord>, JournalError> {
         let sql = "SELECT at_us, actor, action, detail FROM audit WHERE subject = ? ORDER BY id LIMIT ?";
-        self.db.query(sql, params![subject, limit]).await?.iter().map(AuditRecord::read).collect()
+        self.0.db.query(sql, params![subject, limit]).await?.iter().map(AuditRecord::read).collect()
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use super::admit::Admitted;
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::Journal;
+use crate::journal::shared::Shared;
 use crate::write::Write;
 
 /// Most writes of one admission transaction: beyond this its locks would be held for too long.
@@ -46,7 +47,7 @@ pub struct Admissions {
 
 /// The one task that admits. Ends when every handle is gone and the last write is answered.
 pub struct AdmissionsTask {
-    journal: Journal,
+    journal: Shared,
     instance: Instance,
     queue: mpsc::Receiver<Waiting>,
 }
@@ -55,7 +56,7 @@ impl Admissions {
     /// A handle and the task to be spawned.
     pub fn new(journal: Journal, instance: Instance) -> (Self, AdmissionsTask) {
         let (sender, queue) = mpsc::channel(WAITING_MAX);
-        (Self { queue: sender }, AdmissionsTask { journal, instance, queue })
+        (Self { queue: sender }, AdmissionsTask { journal: journal.0, instance, queue })
     }
 
     /// Admits one write, however long it waits. Dropping the future does not undo it.

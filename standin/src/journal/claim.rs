@@ -19,7 +19,8 @@ use crate::entry::{Entry, EntryId};
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::fence::{Fence, check_fence};
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, ReplayJournal};
+use crate::journal::shared::Shared;
 use crate::journal::stamps::{age_ms, ages};
 use crate::lane::{LanePlace, lane_place, may_replay};
 
@@ -77,7 +78,7 @@ pub struct Unresolved {
     pub ended: bool,
 }
 
-impl Journal {
+impl ReplayJournal {
     /// Claims those of `ids` that may be sent now, recording an attempt for each before any byte leaves.
     pub async fn claim(
         &self,
@@ -87,7 +88,7 @@ impl Journal {
     ) -> Result<Vec<Claimed>, JournalError> {
         let (fence, instance, ids) = (fence.clone(), instance.clone(), Arc::new(ids));
         // Not run again: a claim cannot find its own trace. The sweep of own attempts returns such entries to the queue.
-        self.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
+        self.0.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
     }
 
     /// Claims those of `ids` that may be sent now. When a lane is locked, or an entry cannot be read, the entries are claimed one
@@ -133,7 +134,8 @@ impl Journal {
         alone_after: i64,
     ) -> Result<Option<Claimed>, JournalError> {
         let (fence, instance, id) = (fence.clone(), instance.clone(), id.clone());
-        self.db
+        self.0
+            .db
             .transaction(move |tx| {
                 Box::pin(async move {
                     let work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
@@ -147,38 +149,6 @@ impl Journal {
                 })
             })
             .await
-    }
-
-    /// Ends one of our own attempts without saying anything of its outcome. Needs no fence: it only states a fact about us.
-    pub async fn end_own_attempt(&self, id: &EntryId, n: i64, result: &'static str) -> Result<(), JournalError> {
-        let id = id.clone();
-        self.run(move |tx| {
-            let id = id.clone();
-            Box::pin(async move { end_attempt(tx, &id, n, result).await.map(drop) })
-        })
-        .await
-    }
-
-    /// Attempts that this very process recorded and has not ended.
-    pub async fn own_open_attempts(&self, instance: &Instance) -> Result<Vec<OpenAttempt>, JournalError> {
-        let rows = self
-            .db
-            .query(
-                "SELECT entry_id, n, token, started_us, {now_ms} AS now_ms FROM attempts \
-                 WHERE owner = ? AND ended_us IS NULL AND boot = ?",
-                params![&instance.id, instance.boot],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(OpenAttempt {
-                    id: EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?,
-                    n: row.get("n")?,
-                    token: row.get("token")?,
-                    age_ms: age_ms(row, "started_us")?,
-                })
-            })
-            .collect()
     }
 
     /// Entries to be found out about: unknown ones, and those that are Submitting and whose last attempt began `submitting_for`
@@ -205,7 +175,7 @@ impl Journal {
         );
         let submitting_us = i64::try_from(submitting_for.as_micros()).unwrap_or(i64::MAX).min(SUBMITTING_US_MAX);
         let after = after.map_or("", EntryId::as_str);
-        let rows = self.db.query(&sql, params![after, submitting_us, submitting_us, limit]).await?;
+        let rows = self.0.db.query(&sql, params![after, submitting_us, submitting_us, limit]).await?;
         let readable = rows.iter().filter_map(|row| Entry::read_or_complain(row).map(|entry| (row, entry)));
         readable
             .map(|(row, entry)| {
@@ -218,6 +188,70 @@ impl Journal {
                 })
             })
             .collect()
+    }
+
+    /// Attempts that this very process recorded and has not ended.
+    pub async fn own_open_attempts(&self, instance: &Instance) -> Result<Vec<OpenAttempt>, JournalError> {
+        self.0.own_open_attempts(instance).await
+    }
+
+    /// Ends one of our own attempts without saying anything of its outcome. Needs no fence: it only states a fact about us.
+    pub async fn end_own_attempt(&self, id: &EntryId, n: i64, result: &'static str) -> Result<(), JournalError> {
+        self.0.end_own_attempt(id, n, result).await
+    }
+}
+
+impl Shared {
+    /// Ends one of our own attempts without saying anything of its outcome. Needs no fence: it only states a fact about us.
+    pub(in crate::journal) async fn end_own_attempt(
+        &self,
+        id: &EntryId,
+        n: i64,
+        result: &'static str,
+    ) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.run(move |tx| {
+            let id = id.clone();
+            Box::pin(async move { end_attempt(tx, &id, n, result).await.map(drop) })
+        })
+        .await
+    }
+
+    /// Attempts that this very process recorded and has not ended.
+    pub(in crate::journal) async fn own_open_attempts(
+        &self,
+        instance: &Instance,
+    ) -> Result<Vec<OpenAttempt>, JournalError> {
+        let rows = self
+            .db
+            .query(
+                "SELECT entry_id, n, token, started_us, {now_ms} AS now_ms FROM attempts \
+                 WHERE owner = ? AND ended_us IS NULL AND boot = ?",
+                params![&instance.id, instance.boot],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OpenAttempt {
+                    id: EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?,
+                    n: row.get("n")?,
+                    token: row.get("token")?,
+                    age_ms: age_ms(row, "started_us")?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl GatewayJournal {
+    /// Attempts that this very process recorded and has not ended.
+    pub async fn own_open_attempts(&self, instance: &Instance) -> Result<Vec<OpenAttempt>, JournalError> {
+        self.0.own_open_attempts(instance).await
+    }
+
+    /// Ends one of our own attempts without saying anything of its outcome.
+    pub async fn end_own_attempt(&self, id: &EntryId, n: i64, result: &'static str) -> Result<(), JournalError> {
+        self.0.end_own_attempt(id, n, result).await
     }
 }
 

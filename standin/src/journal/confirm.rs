@@ -18,7 +18,7 @@ use super::workset::WorkSet;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::FactSheet;
-use crate::journal::handle::Journal;
+use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
 
 /// What one batch of change events did to the journal.
@@ -35,7 +35,7 @@ const ACTOR: &str = "ingest";
 /// What a row is kept as whose entry the journal cannot read.
 const UNREADABLE: &str = "the journal cannot read its entry";
 
-impl Journal {
+impl Confirmations {
     /// Applies what the core booked and releases what the served balances of `changed_accounts` now include.
     ///
     /// Called inside the apply transaction, after the read-model rows and before the offsets. An entry that cannot be read
@@ -65,7 +65,7 @@ impl Journal {
             let finding = match booked.get(&row.core_ref) {
                 Some(id) if unreadable.contains(id) => Some(UNREADABLE),
                 Some(id) => see(&mut work, id, row)?,
-                None if self.references.marks(&row.core_ref) => Some("no entry has this reference"),
+                None if self.0.references.marks(&row.core_ref) => Some("no entry has this reference"),
                 // Other systems post under references of their own.
                 None => None,
             };
@@ -125,7 +125,7 @@ impl Journal {
                  LEFT JOIN breaks b ON b.core_ref = e.core_ref AND b.settled_as = ? WHERE e.core = ? AND e.core_ref IN ({})",
                 placeholders(refs.len())
             );
-            let mut values = params![FREED, &*self.core];
+            let mut values = params![FREED, &*self.0.core];
             values.extend(texts(refs));
             for row in tx.query(&sql, values).await? {
                 let (id, core_ref): (String, String) = (row.get("id")?, row.get("core_ref")?);
@@ -143,7 +143,7 @@ impl Journal {
         let accounts: Vec<String> = accounts.iter().cloned().collect();
         let mut facts = FactSheet::default();
         for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
-            facts.accounts.extend(self.facts.read(tx, accounts).await?.accounts);
+            facts.accounts.extend(self.0.facts.read(tx, accounts).await?.accounts);
         }
         Ok(facts)
     }

@@ -6,7 +6,8 @@ use sql::params;
 use super::audit;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, OperatorsJournal};
+use crate::journal::shared::Shared;
 
 const MODE: Control = Control { name: "mode", action: "mode.set" };
 const REPLAY: Control = Control { name: "replay", action: "replay.set" };
@@ -35,35 +36,28 @@ pub enum ModeOrder {
     Normal,
 }
 
-impl Journal {
+impl Shared {
     /// What was ordered about the mode.
-    pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
+    pub(in crate::journal) async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
         Ok(self.control(MODE).await?.unwrap_or_default())
     }
 
-    /// Orders a mode, audited.
-    pub async fn order_mode(&self, actor: &str, order: ModeOrder, why: &str) -> Result<(), JournalError> {
-        self.set_control(actor, MODE, &order, None, why).await
-    }
-
     /// Was the replay paused by an operator?
-    pub async fn replay_paused(&self) -> Result<bool, JournalError> {
+    pub(in crate::journal) async fn replay_paused(&self) -> Result<bool, JournalError> {
         Ok(self.control(REPLAY).await?.unwrap_or_default())
     }
 
-    /// Pauses or resumes the replay, audited.
-    pub async fn pause_replay(&self, actor: &str, paused: bool, why: &str) -> Result<(), JournalError> {
-        self.set_control(actor, REPLAY, &paused, None, why).await
-    }
-
-    async fn control<T: for<'a> Deserialize<'a>>(&self, control: Control) -> Result<Option<T>, JournalError> {
+    pub(in crate::journal) async fn control<T: for<'a> Deserialize<'a>>(
+        &self,
+        control: Control,
+    ) -> Result<Option<T>, JournalError> {
         let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![control.name]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         from_json(row.get("value")?).map(Some)
     }
 
     /// Sets a control to a new value, audited; only if it is still of `version`.
-    pub(super) async fn set_control<T: Serialize>(
+    pub(in crate::journal) async fn set_control<T: Serialize>(
         &self,
         actor: &str,
         Control { name, action }: Control,
@@ -96,6 +90,30 @@ impl Journal {
             })
         })
         .await
+    }
+}
+
+impl GatewayJournal {
+    /// What was ordered about the mode.
+    pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
+        self.0.mode_order().await
+    }
+}
+
+impl OperatorsJournal {
+    /// Orders a mode, audited.
+    pub async fn order_mode(&self, actor: &str, order: ModeOrder, why: &str) -> Result<(), JournalError> {
+        self.0.set_control(actor, MODE, &order, None, why).await
+    }
+
+    /// Pauses or resumes the replay, audited.
+    pub async fn pause_replay(&self, actor: &str, paused: bool, why: &str) -> Result<(), JournalError> {
+        self.0.set_control(actor, REPLAY, &paused, None, why).await
+    }
+
+    /// What was ordered about the mode.
+    pub async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
+        self.0.mode_order().await
     }
 }
 

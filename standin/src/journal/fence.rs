@@ -4,7 +4,8 @@ use sql::{Tx, params};
 
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, ReplayJournal};
+use crate::journal::shared::Shared;
 
 /// Proof of being the newest holder of a name; its token grows with every change of holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +21,15 @@ pub struct Fence {
 /// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
 const UNEVEN_MS: i64 = 1_000;
 
-impl Journal {
+impl Shared {
     /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
     /// of one name hold it for the same `ttl_ms`.
-    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
+    pub(in crate::journal) async fn hold_fence(
+        &self,
+        name: &str,
+        owner: &Instance,
+        ttl_ms: i64,
+    ) -> Result<Option<Fence>, JournalError> {
         let (name, owner) = (name.to_owned(), owner.to_string());
         self.run(move |tx| {
             let (name, owner) = (name.clone(), owner.clone());
@@ -63,16 +69,32 @@ impl Journal {
         })
         .await
     }
+}
 
+impl GatewayJournal {
+    /// As [`ReplayJournal::hold_fence`], for work that one gateway does for all.
+    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
+        self.0.hold_fence(name, owner, ttl_ms).await
+    }
+}
+
+impl ReplayJournal {
     /// Gives the fence up, so that the next holder need not wait.
     pub async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
-        self.db
+        self.0
+            .db
             .exec(
                 "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?",
                 params![&fence.name, &fence.owner, fence.token],
             )
             .await?;
         Ok(())
+    }
+
+    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
+    /// of one name hold it for the same `ttl_ms`.
+    pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
+        self.0.hold_fence(name, owner, ttl_ms).await
     }
 }
 

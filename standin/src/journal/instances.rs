@@ -14,14 +14,15 @@ use super::workset::WorkSet;
 use crate::entry::EntryId;
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, Journal, OperatorsJournal};
+use crate::journal::shared::Shared;
 use crate::journal::stamps::now_us;
 
 impl Journal {
     /// Registers the next holder of `id`. The caller holds the identity's lock, so every earlier holder is dead.
     pub async fn register_instance(&self, id: &str) -> Result<Instance, JournalError> {
         let id = id.to_owned();
-        let instance = self
+        let instance = self.0
             .run(move |tx| {
                 let id = id.clone();
                 Box::pin(async move {
@@ -38,13 +39,24 @@ impl Journal {
                 })
             })
             .await?;
-        self.end_predecessors(&instance).await?;
+        self.0.end_predecessors(&instance).await?;
         Ok(instance)
     }
 
+    /// Leaves a sign of life. An instance that was declared gone, or whose identity another process holds, leaves none and must
+    /// stop at once: others take its attempts for ended.
+    pub async fn beat(&self, instance: &Instance) -> Result<Life, JournalError> {
+        let sql = "UPDATE instances SET beats = beats + 1, seen_us = {now_ms} * 1000 \
+             WHERE id = ? AND boot = ? AND gone_boot < boot";
+        let beaten = self.0.db.exec(sql, params![&instance.id, instance.boot]).await?;
+        Ok(if beaten == 1 { Life::Current } else { Life::Over })
+    }
+}
+
+impl Shared {
     /// Ends the attempts of earlier holders of this identity; their entries' outcomes are unknown. Again and again: a dead
     /// process's last commit may land after its successor's first look.
-    pub async fn end_predecessors(&self, instance: &Instance) -> Result<Vec<EntryId>, JournalError> {
+    pub(in crate::journal) async fn end_predecessors(&self, instance: &Instance) -> Result<Vec<EntryId>, JournalError> {
         let instance = instance.clone();
         self.run(move |tx| {
             let instance = instance.clone();
@@ -55,38 +67,34 @@ impl Journal {
         })
         .await
     }
+}
 
+impl GatewayJournal {
     /// Ends the attempts of instances that people declared gone. Again and again, for the same reason.
     pub async fn end_attempts_of_gone(&self, actor: &Instance) -> Result<Vec<EntryId>, JournalError> {
         let actor = actor.to_string();
-        self.run(move |tx| {
-            let actor = actor.clone();
-            Box::pin(async move {
-                let mut abandoned = Vec::new();
-                for row in tx.query("SELECT id, gone_boot FROM instances WHERE gone_boot > 0", Vec::new()).await? {
-                    abandoned.extend(attempts_of_gone(tx, row.get("id")?, row.get("gone_boot")?).await?);
-                }
-                end_abandoned(tx, abandoned, &actor, DECLARED_GONE).await
+        self.0
+            .run(move |tx| {
+                let actor = actor.clone();
+                Box::pin(async move {
+                    let mut abandoned = Vec::new();
+                    for row in tx.query("SELECT id, gone_boot FROM instances WHERE gone_boot > 0", Vec::new()).await? {
+                        abandoned.extend(attempts_of_gone(tx, row.get("id")?, row.get("gone_boot")?).await?);
+                    }
+                    end_abandoned(tx, abandoned, &actor, DECLARED_GONE).await
+                })
             })
-        })
-        .await
+            .await
     }
+}
 
-    /// Leaves a sign of life. An instance that was declared gone, or whose identity another process holds, leaves none and must
-    /// stop at once: others take its attempts for ended.
-    pub async fn beat(&self, instance: &Instance) -> Result<Life, JournalError> {
-        let sql = "UPDATE instances SET beats = beats + 1, seen_us = {now_ms} * 1000 \
-             WHERE id = ? AND boot = ? AND gone_boot < boot";
-        let beaten = self.db.exec(sql, params![&instance.id, instance.boot]).await?;
-        Ok(if beaten == 1 { Life::Current } else { Life::Over })
-    }
-
+impl OperatorsJournal {
     /// Every identity there ever was, in order of id, after this one.
     pub async fn instances(&self, after: &str, limit: i64) -> Result<Vec<InstanceRecord>, JournalError> {
         let sql = "SELECT id, boot, beats, started_us, seen_us, gone_boot, {now_ms} AS now_ms, \
              (SELECT COUNT(*) FROM attempts a WHERE a.owner = instances.id AND a.ended_us IS NULL) AS open_attempts \
              FROM instances WHERE id > ? ORDER BY id LIMIT ?";
-        let rows = self.db.query(sql, params![after, limit]).await?;
+        let rows = self.0.db.query(sql, params![after, limit]).await?;
         rows.iter().map(InstanceRecord::read).collect()
     }
 
@@ -95,7 +103,7 @@ impl Journal {
         let sql = "SELECT id, boot, beats, started_us, seen_us, gone_boot, {now_ms} AS now_ms, \
              (SELECT COUNT(*) FROM attempts a WHERE a.owner = instances.id AND a.ended_us IS NULL) AS open_attempts \
              FROM instances WHERE id = ?";
-        self.db.query(sql, params![id]).await?.first().map(InstanceRecord::read).transpose()
+        self.0.db.query(sql, params![id]).await?.first().map(InstanceRecord::read).transpose()
     }
 }
 

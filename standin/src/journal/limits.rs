@@ -9,7 +9,7 @@ use super::controls::from_json;
 use super::controls::to_json;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{Journal, OperatorsJournal};
 use crate::rules::{Limits, Rulebook, Rules};
 
 /// The limits in force.
@@ -46,14 +46,15 @@ impl Journal {
     /// Puts the configuration's rules in force, for every instance.
     pub async fn seed_rules(&self, rules: &Rules) -> Result<(), JournalError> {
         let value = to_json(rules)?;
-        self.run(move |tx| {
-            let value = value.clone();
-            Box::pin(async move {
-                let rules = Upsert::new("controls", COLUMNS, &["name"], Policy::Replace);
-                Ok(tx.upsert(rules.row(params![RULES, value, SEEDED])).await?)
+        self.0
+            .run(move |tx| {
+                let value = value.clone();
+                Box::pin(async move {
+                    let rules = Upsert::new("controls", COLUMNS, &["name"], Policy::Replace);
+                    Ok(tx.upsert(rules.row(params![RULES, value, SEEDED])).await?)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Puts the configuration's limits in force unless somebody has changed them live; answers whether they are.
@@ -62,28 +63,31 @@ impl Journal {
     /// [`JournalError::OutdatedLimits`] until `supersede` names their version.
     pub async fn seed_limits(&self, limits: &Limits, supersede: Option<i64>) -> Result<bool, JournalError> {
         let value = to_json(limits)?;
-        self.run(move |tx| {
-            let value = value.clone();
-            Box::pin(async move {
-                supersede_outdated(tx, &value, supersede).await?;
-                let create = Upsert::new("controls", COLUMNS, &["name"], Policy::KeepExisting);
-                tx.upsert(create.row(params![LIMITS.name, value.clone(), SEEDED])).await?;
-                let seed = "UPDATE controls SET value = ? WHERE name = ? AND version = ?";
-                Ok(tx.exec(seed, params![value, LIMITS.name, SEEDED]).await? == 1)
+        self.0
+            .run(move |tx| {
+                let value = value.clone();
+                Box::pin(async move {
+                    supersede_outdated(tx, &value, supersede).await?;
+                    let create = Upsert::new("controls", COLUMNS, &["name"], Policy::KeepExisting);
+                    tx.upsert(create.row(params![LIMITS.name, value.clone(), SEEDED])).await?;
+                    let seed = "UPDATE controls SET value = ? WHERE name = ? AND version = ?";
+                    Ok(tx.exec(seed, params![value, LIMITS.name, SEEDED]).await? == 1)
+                })
             })
-        })
-        .await
+            .await
     }
+}
 
+impl OperatorsJournal {
     /// The rules in force.
     pub async fn rules(&self) -> Result<Rules, JournalError> {
-        let rows = self.db.query("SELECT value FROM controls WHERE name = ?", params![RULES]).await?;
+        let rows = self.0.db.query("SELECT value FROM controls WHERE name = ?", params![RULES]).await?;
         rows.first().map_or(Ok(Rules::default()), |row| from_json(row.get("value")?))
     }
 
     /// The limits in force, and their version.
     pub async fn limits(&self) -> Result<(Limits, i64), JournalError> {
-        let rows = self.db.query("SELECT value, version FROM controls WHERE name = ?", params![LIMITS.name]).await?;
+        let rows = self.0.db.query("SELECT value, version FROM controls WHERE name = ?", params![LIMITS.name]).await?;
         let Some(row) = rows.first() else { return Ok((Limits::default(), SEEDED)) };
         Ok((from_json(row.get("value")?)?, row.get("version")?))
     }
@@ -96,7 +100,7 @@ impl Journal {
         version: Option<i64>,
         why: &str,
     ) -> Result<(), JournalError> {
-        self.set_control(actor, LIMITS, limits, version, why).await
+        self.0.set_control(actor, LIMITS, limits, version, why).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::confirm::see;
 use super::workset::WorkSet;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::GatewayJournal;
 use crate::journal::postings::{LegSeen, PostingRow};
 use crate::journal::stamps::now_us;
 
@@ -38,14 +38,14 @@ pub(super) async fn keep(
     Ok(())
 }
 
-impl Journal {
+impl GatewayJournal {
     /// Looks for the rows of linked postings that have not come yet, and confirms the entries whose rows have. A row that books
     /// something else than the entry asks for is a break. Answers how many rows came.
     pub async fn confirm_linked(&self) -> Result<usize, JournalError> {
         let (mut came, mut after) = (0, String::new());
         loop {
             let sql = "SELECT posting, entry_id FROM links WHERE core = ? AND seen = 0 AND posting > ? ORDER BY posting LIMIT ?";
-            let rows = self.db.query(sql, params![&*self.core, &after, PAGE]).await?;
+            let rows = self.0.db.query(sql, params![&*self.0.core, &after, PAGE]).await?;
             let Some(last) = rows.last() else { return Ok(came) };
             after = last.get("posting")?;
             let mut waiting = Vec::new();
@@ -59,16 +59,17 @@ impl Journal {
 
     async fn confirm_page(&self, waiting: Vec<(String, EntryId)>) -> Result<usize, JournalError> {
         let journal = self.clone();
-        self.run(move |tx| {
-            let (journal, waiting) = (journal.clone(), waiting.clone());
-            Box::pin(async move { journal.confirm_in(tx, waiting).await })
-        })
-        .await
+        self.0
+            .run(move |tx| {
+                let (journal, waiting) = (journal.clone(), waiting.clone());
+                Box::pin(async move { journal.confirm_in(tx, waiting).await })
+            })
+            .await
     }
 
     async fn confirm_in(&self, tx: &mut Tx, waiting: Vec<(String, EntryId)>) -> Result<usize, JournalError> {
         let postings: Vec<String> = waiting.iter().map(|(posting, _)| posting.clone()).collect();
-        let rows = self.facts.postings(tx, &postings).await?;
+        let rows = self.0.facts.postings(tx, &postings).await?;
         let of = |row: &PostingRow| waiting.iter().find(|(posting, _)| *posting == row.posting);
         let mut ids: Vec<EntryId> = rows.iter().filter_map(of).map(|(_, id)| id.clone()).collect();
         ids.sort();
@@ -82,7 +83,7 @@ impl Journal {
             let Some(leg) = row.as_leg_of(work.entry(id)?) else { continue };
             let mark = "UPDATE links SET seen = 1 WHERE core = ? AND posting = ? AND seen = 0";
             // Another instance may have been here first.
-            if tx.exec(mark, params![&*self.core, posting]).await? == 0 {
+            if tx.exec(mark, params![&*self.0.core, posting]).await? == 0 {
                 continue;
             }
             came += 1;
@@ -95,7 +96,7 @@ impl Journal {
                 work.weigh_in(id, Evidence::AllLegsSeen)?;
             }
         }
-        work.release_by(tx, &*self.facts).await?;
+        work.release_by(tx, &*self.0.facts).await?;
         work.store(tx, ACTOR).await?;
         Ok(came)
     }

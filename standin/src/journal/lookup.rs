@@ -7,10 +7,10 @@ use serde::Serialize;
 use sql::{params, placeholders};
 
 use super::record::COLUMNS;
-use super::record::state_of;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, HoldsView, OperatorsJournal};
+use crate::journal::shared::Shared;
 
 /// A debit that a served balance may not include yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,32 +60,46 @@ pub struct EntryDetail {
     pub decision: Option<serde_json::Value>,
 }
 
-impl Journal {
+impl Shared {
     /// The entry of this id.
-    pub async fn get(&self, id: &EntryId) -> Result<Option<Entry>, JournalError> {
+    pub(in crate::journal) async fn get(&self, id: &EntryId) -> Result<Option<Entry>, JournalError> {
         let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = ?");
         let rows = self.db.query(&sql, params![id.as_str()]).await?;
         rows.first().map(Entry::read).transpose()
     }
+}
 
+impl GatewayJournal {
     /// The entry of this principal's key.
     pub async fn get_by_key(&self, principal: &str, operation: &str, key: &str) -> Result<Option<Entry>, JournalError> {
         let sql =
             format!("SELECT {COLUMNS} FROM entries WHERE principal = ? AND operation = ? AND idempotency_key = ?");
-        let rows = self.db.query(&sql, params![principal, operation, key]).await?;
+        let rows = self.0.db.query(&sql, params![principal, operation, key]).await?;
         rows.first().map(Entry::read).transpose()
     }
 
     /// The version of an account's lane: what a reader must have seen to see every write to it so far.
     pub async fn lane_version(&self, account: &str) -> Result<Option<i64>, JournalError> {
-        let rows = self.db.query("SELECT version FROM lanes WHERE account = ?", params![account]).await?;
+        let rows = self.0.db.query("SELECT version FROM lanes WHERE account = ?", params![account]).await?;
         Ok(rows.first().map(|row| row.get("version")).transpose()?)
     }
 
+    /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.
+    ///
+    /// Parked entries wait for a person, not for the core, and do not count.
+    pub async fn any_ordered(&self) -> Result<bool, JournalError> {
+        let sql = "SELECT id FROM entries WHERE state IN ('queued', 'outcome_unknown') \
+             OR (state = 'submitting' AND ordered = 1) LIMIT 1";
+        Ok(!self.0.db.query(sql, Vec::new()).await?.is_empty())
+    }
+}
+
+impl OperatorsJournal {
     /// The entry with everything that happened to it.
     pub async fn detail(&self, id: &EntryId) -> Result<Option<EntryDetail>, JournalError> {
-        let Some(entry) = self.get(id).await? else { return Ok(None) };
+        let Some(entry) = self.0.get(id).await? else { return Ok(None) };
         let rows = self
+            .0
             .db
             .query(
                 "SELECT version, at_us, state, evidence, actor FROM transitions WHERE entry_id = ? ORDER BY version",
@@ -104,7 +118,7 @@ impl Journal {
                 })
             })
             .collect::<Result<_, JournalError>>()?;
-        let kept = self.db.query("SELECT decision FROM entries WHERE id = ?", params![id.as_str()]).await?;
+        let kept = self.0.db.query("SELECT decision FROM entries WHERE id = ?", params![id.as_str()]).await?;
         let kept = kept.first().map(|row| row.get::<Option<Vec<u8>>>("decision")).transpose()?.flatten();
         let decision = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(Some(EntryDetail { entry, transitions, decision }))
@@ -124,22 +138,15 @@ impl Journal {
         }
         sql.push_str(" ORDER BY id LIMIT ?");
         values.push(filter.limit.into());
-        self.db.query(&sql, values).await?.iter().map(Entry::read).collect()
+        self.0.db.query(&sql, values).await?.iter().map(Entry::read).collect()
     }
+}
 
-    /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.
-    ///
-    /// Parked entries wait for a person, not for the core, and do not count.
-    pub async fn any_ordered(&self) -> Result<bool, JournalError> {
-        let sql = "SELECT id FROM entries WHERE state IN ('queued', 'outcome_unknown') \
-             OR (state = 'submitting' AND ordered = 1) LIMIT 1";
-        Ok(!self.db.query(sql, Vec::new()).await?.is_empty())
-    }
-
+impl HoldsView {
     /// For each account the lane's version and the holds that a balance of the version given does not include.
     ///
     /// Read the balance first and this after it: a hold released in between still counts against the older balance.
-    pub async fn holds(
+    pub async fn against(
         &self,
         balances: &[(String, Vec<u8>)],
     ) -> Result<HashMap<String, (i64, Vec<Hold>)>, JournalError> {
@@ -158,7 +165,7 @@ impl Journal {
         );
         let accounts = || balances.iter().map(|(account, _)| account.into());
         let values = accounts().chain(accounts()).chain(accounts()).chain([oldest.into()]).collect();
-        for row in self.db.query(&sql, values).await? {
+        for row in self.0.db.query(&sql, values).await? {
             let account: String = row.get("account")?;
             let balance = balances.iter().find(|(a, _)| *a == account).map(|(_, version)| version);
             let (lane_version, list) = holds.entry(account).or_default();
@@ -172,29 +179,5 @@ impl Journal {
             }
         }
         Ok(holds)
-    }
-
-    /// Sum of holds per account as the lanes count them and as the legs say: they must be equal. For checks, not for serving.
-    pub async fn held_by_lane_and_legs(&self) -> Result<Vec<(String, i64, i64)>, JournalError> {
-        let rows = self
-            .db
-            .query(
-                "SELECT n.account AS account, n.held_minor AS held, COALESCE(SUM(l.amount_minor), 0) AS legs FROM lanes n \
-                 LEFT JOIN legs l ON l.account = n.account AND l.released_at IS NULL GROUP BY n.account, n.held_minor",
-                Vec::new(),
-            )
-            .await?;
-        rows.iter().map(|row| Ok((row.get("account")?, row.get("held")?, row.get("legs")?))).collect()
-    }
-
-    /// The states of these entries, for those who wait for an outcome.
-    pub async fn states(&self, ids: &[EntryId]) -> Result<HashMap<EntryId, EntryState>, JournalError> {
-        let sql = format!("SELECT id, state FROM entries WHERE id IN ({})", placeholders(ids.len()));
-        let mut states = HashMap::new();
-        for row in self.db.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
-            let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
-            states.insert(id, state_of(&row)?);
-        }
-        Ok(states)
     }
 }

@@ -11,7 +11,8 @@ use super::record::COLUMNS;
 use super::record::state_of;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, OperatorsJournal};
+use crate::journal::shared::Shared;
 
 /// What has not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,9 +48,9 @@ const NOT_CONFIRMED: &str = "posted, and its change event did not come";
 /// Entries looked at in one go.
 const PAGE: i64 = 100;
 
-impl Journal {
+impl Shared {
     /// What has not ended. Costs what waits, whatever the journal's length.
-    pub async fn backlog(&self) -> Result<Backlog, JournalError> {
+    pub(in crate::journal) async fn backlog(&self) -> Result<Backlog, JournalError> {
         // Ids are ordered by time, so the index alone tells the oldest.
         let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
              WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
@@ -72,15 +73,24 @@ impl Journal {
         backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks WHERE settled_us IS NULL").await?;
         Ok(backlog)
     }
+}
 
+impl OperatorsJournal {
     /// How many entries ended, and how. Reads an index over the whole history: for proofs, not for dashboards.
     pub async fn ended(&self) -> Result<BTreeMap<EntryState, i64>, JournalError> {
         let sql = "SELECT state, COUNT(*) AS n FROM entries \
              WHERE state IN ('refused', 'confirmed', 'declined', 'cancelled', 'written_off') GROUP BY state";
-        let rows = self.db.query(sql, Vec::new()).await?;
+        let rows = self.0.db.query(sql, Vec::new()).await?;
         rows.iter().map(|row| Ok((state_of(row)?, row.get("n")?))).collect()
     }
 
+    /// What waits, by state.
+    pub async fn backlog(&self) -> Result<Backlog, JournalError> {
+        self.0.backlog().await
+    }
+}
+
+impl GatewayJournal {
     /// Finds entries that the core said it posted, although its change data are complete for `within` after that and do not show
     /// them, and keeps each as a break. Looks at one page of them, from the first one after `after`: entries that cannot be judged
     /// yet never hide those behind them.
@@ -89,9 +99,9 @@ impl Journal {
         within: Duration,
         after: Option<EntryId>,
     ) -> Result<Unconfirmed, JournalError> {
-        let facts = self.facts.clone();
+        let facts = self.0.facts.clone();
         let within_us = i64::try_from(within.as_micros()).unwrap_or(i64::MAX);
-        self.run(move |tx| {
+        self.0.run(move |tx| {
             let (facts, after) = (facts.clone(), after.clone());
             Box::pin(async move {
                 let sql = format!(
@@ -121,5 +131,10 @@ impl Journal {
             })
         })
         .await
+    }
+
+    /// What waits, by state.
+    pub async fn backlog(&self) -> Result<Backlog, JournalError> {
+        self.0.backlog().await
     }
 }

@@ -10,7 +10,7 @@ use sql::{Row, Value, params, placeholders};
 
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::ReplayJournal;
 use crate::journal::stamps::now_us;
 
 /// Heads looked at in one statement.
@@ -22,7 +22,7 @@ const HEADS_BEHIND: usize = 2;
 /// The lowest open sequence number of a lane.
 type Head = (String, i64);
 
-impl Journal {
+impl ReplayJournal {
     /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
     ///
     /// Costs what the busy lanes cost, however long each is. When more entries are ready than asked for, where it begins
@@ -51,7 +51,7 @@ impl Journal {
         let first = "SELECT entry_id AS id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT 1";
         let mut next = BTreeSet::new();
         for (_, account) in ended.command.legs() {
-            for row in self.db.query(first, params![account]).await? {
+            for row in self.0.db.query(first, params![account]).await? {
                 next.insert(id_of(&row)?);
             }
         }
@@ -66,14 +66,14 @@ impl Journal {
         let candidates: Vec<&str> = next.iter().map(EntryId::as_str).collect();
         let last = candidates.last().copied().into_iter().cycle();
         let values = candidates.iter().copied().chain(last).take(HEADS_BEHIND).map(Value::from).collect();
-        let rows = self.db.query(&sql, values).await?;
+        let rows = self.0.db.query(&sql, values).await?;
         let held_back = rows.iter().map(id_of).collect::<Result<BTreeSet<_>, _>>()?;
         Ok(next.into_iter().filter(|id| !held_back.contains(id)).collect())
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
         let sql = "SELECT account, MIN(seq) AS seq FROM legs WHERE open = 1 GROUP BY open, account";
-        let rows = self.db.query(sql, Vec::new()).await?;
+        let rows = self.0.db.query(sql, Vec::new()).await?;
         rows.iter().map(|row| Ok((row.get("account")?, row.get("seq")?))).collect()
     }
 
@@ -82,7 +82,7 @@ impl Journal {
         let any = vec!["(account = ? AND seq = ?)"; HEADS_PER_STATEMENT].join(" OR ");
         let sql = format!("SELECT entry_id AS id FROM legs WHERE {any}");
         let values = padded(heads).flat_map(|(account, seq)| [account.into(), seq.into()]).collect();
-        let rows = self.db.query(&sql, values).await?;
+        let rows = self.0.db.query(&sql, values).await?;
         let ids = rows.iter().map(|row| row.get::<String>("id")).collect::<Result<BTreeSet<_>, _>>()?;
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -94,7 +94,7 @@ impl Journal {
             placeholders(HEADS_PER_STATEMENT)
         );
         let ids: Vec<String> = ids.into_iter().collect();
-        let rows = self.db.query(&sql, padded(&ids).map(Value::from).collect()).await?;
+        let rows = self.0.db.query(&sql, padded(&ids).map(Value::from).collect()).await?;
         let mut held_back: BTreeMap<EntryId, bool> = BTreeMap::new();
         for row in rows {
             let id = id_of(&row)?;

@@ -4,7 +4,7 @@ use sql::{Value, params, placeholders};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::OperatorsJournal;
 use crate::journal::moment::Moment;
 
 /// A stopped lane.
@@ -33,14 +33,14 @@ pub struct LaneAhead {
     pub used_count: i64,
 }
 
-impl Journal {
+impl OperatorsJournal {
     /// Lanes whose day lies in the future, in order of account, after this one. Reads every lane.
     pub async fn lanes_ahead(&self, after: &str, limit: i64) -> Result<Vec<LaneAhead>, JournalError> {
-        let now_us = self.server_now_ms().await?.saturating_mul(1_000);
-        let today = Moment::of(&self.calendar, now_us)?.business_day;
+        let now_us = self.0.server_now_ms().await?.saturating_mul(1_000);
+        let today = Moment::of(&self.0.calendar, now_us)?.business_day;
         let sql = "SELECT account, used_day, used_minor, used_count FROM lanes WHERE used_day > ? AND account > ? \
              ORDER BY account LIMIT ?";
-        let rows = self.db.query(sql, params![today, after, limit]).await?;
+        let rows = self.0.db.query(sql, params![today, after, limit]).await?;
         rows.iter()
             .map(|row| {
                 Ok(LaneAhead {
@@ -58,7 +58,7 @@ impl Journal {
         let sql =
             "SELECT account, ordered, held_minor FROM lanes WHERE stopped = 1 AND account > ? ORDER BY account LIMIT ?";
         let mut lanes = Vec::new();
-        for row in self.db.query(sql, params![after, limit]).await? {
+        for row in self.0.db.query(sql, params![after, limit]).await? {
             lanes.push(StoppedLane {
                 account: row.get("account")?,
                 ordered: row.get("ordered")?,
@@ -75,7 +75,7 @@ impl Journal {
             placeholders(lanes.len())
         );
         let accounts: Vec<Value> = lanes.iter().map(|lane| (&lane.account).into()).collect();
-        for row in self.db.query(&sql, accounts).await? {
+        for row in self.0.db.query(&sql, accounts).await? {
             let account: String = row.get("account")?;
             let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
             lanes.iter_mut().filter(|lane| lane.account == account).for_each(|lane| lane.contradicted.push(id.clone()));

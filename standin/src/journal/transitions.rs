@@ -14,7 +14,8 @@ use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
 use crate::journal::fence::{Fence, check_fence};
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, ReplayJournal};
+use crate::journal::shared::Shared;
 
 /// What a change came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +26,13 @@ pub struct Moved {
     pub verdict: Verdict,
 }
 
-impl Journal {
+impl Shared {
     /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
     ///
     /// Repeating it is harmless: the second time the evidence is known already, and what was said of an attempt that has
     /// ended since is no news. `Absent` is [`Verdict::Forbidden`] while an attempt is open. A refusal counts as no answer while
     /// another attempt may post.
-    pub async fn record(
+    pub(in crate::journal) async fn record(
         &self,
         actor: &str,
         fence: Option<Fence>,
@@ -52,26 +53,50 @@ impl Journal {
         })
         .await
     }
+}
 
+impl ReplayJournal {
+    /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
+    ///
+    /// Repeating it is harmless: the second time the evidence is known already, and what was said of an attempt that has
+    /// ended since is no news. `Absent` is forbidden while an attempt is open. A refusal counts as no answer while another
+    /// attempt may post.
+    pub async fn record(
+        &self,
+        actor: &str,
+        fence: Option<Fence>,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Moved>, JournalError> {
+        self.0.record(actor, fence, changes).await
+    }
+}
+
+impl GatewayJournal {
     /// Marks an entry as answered "accepted, processing" while its first attempt is still under way. It is a promise, so stand-in's
     /// rules are asked: if they decline, the entry stays as it is ([`LanePlace::Direct`]), and nothing may be promised.
     ///
     /// [`LanePlace::Direct`]: crate::lane::LanePlace::Direct
     pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
-        let (facts, actor, id) = (self.facts.clone(), actor.to_owned(), id.clone());
-        self.run_outcome(move |tx| {
-            let (facts, actor, id) = (facts.clone(), actor.clone(), id.clone());
-            Box::pin(async move {
-                let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
-                let (sheet, book) = work.facts_for(tx, &*facts, std::slice::from_ref(&id)).await?;
-                if work.may_promise(&id, &sheet, &book)? {
-                    work.mark_ordered(&id)?;
-                }
-                let mut entries = work.store(tx, &actor).await?;
-                entries.remove(&id).ok_or(JournalError::NoSuchEntry)
+        let (facts, actor, id) = (self.0.facts.clone(), actor.to_owned(), id.clone());
+        self.0
+            .run_outcome(move |tx| {
+                let (facts, actor, id) = (facts.clone(), actor.clone(), id.clone());
+                Box::pin(async move {
+                    let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
+                    let (sheet, book) = work.facts_for(tx, &*facts, std::slice::from_ref(&id)).await?;
+                    if work.may_promise(&id, &sheet, &book)? {
+                        work.mark_ordered(&id)?;
+                    }
+                    let mut entries = work.store(tx, &actor).await?;
+                    entries.remove(&id).ok_or(JournalError::NoSuchEntry)
+                })
             })
-        })
-        .await
+            .await
+    }
+
+    /// Records changes of entries that this gateway sent; see [`ReplayJournal::record`].
+    pub async fn record(&self, actor: &str, changes: Vec<Change>) -> Result<Vec<Moved>, JournalError> {
+        self.0.record(actor, None, changes).await
     }
 }
 

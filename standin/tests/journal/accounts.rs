@@ -64,7 +64,7 @@ on_every_engine! {
         bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'b'", vec![]).await.unwrap();
         assert_eq!(bank.submit(transfer("a", "b", 1)).await, Admitted::CoreMustDecide);
         assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 1, "no key was consumed");
-        bank.journal.cancel("anna", &before.id).await.unwrap();
+        bank.journal.gateway().cancel("anna", &before.id).await.unwrap();
         assert_eq!(bank.admit(write).await.state, Submitting);
         let away = bank.admit(transfer("c", "b", 1).away()).await;
         assert_eq!(away.reason.as_deref(), Some(Reason::AccountFrozen.code()), "without the core our data decide");

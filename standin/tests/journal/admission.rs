@@ -13,7 +13,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         assert!(!entry.ordered);
-        let open = bank.journal.own_open_attempts(&bank.instance).await.unwrap();
+        let open = bank.journal.replay().own_open_attempts(&bank.instance).await.unwrap();
         assert_eq!(open.len(), 1);
         assert_eq!((&open[0].id, open[0].n, open[0].token), (&entry.id, 1, None));
         assert_eq!(bank.available("a").await, 99_500);
@@ -24,7 +24,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 500).await;
         assert!(entry.ordered);
-        assert!(bank.journal.own_open_attempts(&bank.instance).await.unwrap().is_empty());
+        assert!(bank.journal.replay().own_open_attempts(&bank.instance).await.unwrap().is_empty());
         assert_eq!(bank.available("a").await, 99_500);
     }
 
@@ -116,7 +116,7 @@ on_every_engine! {
     async fn stale_data_tighten_the_limit_and_then_close_stand_in(bank) {
         bank.account("a", 10_000_000).await;
         bank.account("b", 0).await;
-        bank.journal.set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
         for (age_s, amount, reason) in [
             (7_200, 501, Some(Reason::DailyLimitExceeded)),
             (7_200, 500, None),
@@ -188,10 +188,10 @@ on_every_engine! {
 
     async fn what_an_admission_was_decided_on_is_kept_with_the_entry(bank) {
         bank.two_accounts().await;
-        bank.journal.set_limits("op", &limited_to(70_000), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(70_000), None, "test").await.unwrap();
         bank.queued("a", "b", 60_000).await;
         let declined = bank.admit(transfer("a", "b", 10_001).away()).await;
-        let decision = async |entry: &Entry| bank.journal.detail(&entry.id).await.unwrap().unwrap().decision.unwrap();
+        let decision = async |entry: &Entry| bank.journal.operators().detail(&entry.id).await.unwrap().unwrap().decision.unwrap();
         let kept = decision(&declined).await;
         assert_eq!((&kept["v"], &kept["path"], &kept["outcome"]), (&1.into(), &"stand-in".into(), &"daily-limit-exceeded".into()));
         assert_eq!((&kept["limits_version"], &kept["business_day"]), (&2.into(), &declined.business_day.into()));

@@ -13,11 +13,11 @@ const DAY_MS: u64 = 86_400_000;
 async fn asked(bank: &Bank, act: Act, ttl_ms: u64) -> Approval {
     let grounds =
         Grounds { risk_accepted_by: Some("head of payments".into()), ..Grounds::because("core was replaced") };
-    bank.journal.ask(&EntryId::generate(), "olga", &Order { act, grounds }, ttl_ms).await.unwrap()
+    bank.journal.operators().ask(&EntryId::generate(), "olga", &Order { act, grounds }, ttl_ms).await.unwrap()
 }
 
 async fn approve(bank: &Bank, approval: &Approval, by: &str) -> Result<(Approval, Done), JournalError> {
-    bank.journal.approve(&EntryId::generate(), by, &approval.id, "looked too", 0).await
+    bank.journal.operators().approve(&EntryId::generate(), by, &approval.id, "looked too", 0).await
 }
 
 async fn parked(bank: &Bank) -> Entry {
@@ -44,7 +44,7 @@ on_every_engine! {
         let (done, _) = approve(&bank, &approval, "otto").await.unwrap();
         assert_eq!((done.state, done.decided_by.as_deref()), (ApprovalState::Approved, Some("otto")));
         assert_eq!(bank.state(&entry).await, WrittenOff);
-        let trail = bank.journal.audit_of(entry.id.as_str(), 10).await.unwrap();
+        let trail = bank.journal.operators().audit_of(entry.id.as_str(), 10).await.unwrap();
         let steps: Vec<(&str, &str)> = trail.iter().map(|r| (r.action.as_str(), r.actor.as_str())).collect();
         let mut expected = [("approval.ask", "olga"), ("entry.write-off", "olga"), ("approval.approved", "otto")];
         expected[1..].sort_unstable();
@@ -74,16 +74,16 @@ on_every_engine! {
         let late = asked(&bank, Act::Retry { entry: entry.id.clone() }, 0).await;
         assert_eq!(refused(approve(&bank, &late, "otto").await), Objection::NotPending(ApprovalState::Expired));
         let unwanted = asked(&bank, Act::Retry { entry: entry.id.clone() }, DAY_MS).await;
-        let pending = bank.journal.approvals(Some(ApprovalState::Pending), 10).await.unwrap();
+        let pending = bank.journal.operators().approvals(Some(ApprovalState::Pending), 10).await.unwrap();
         assert!(pending == [unwanted.clone()], "what expired does not wait");
-        let expired = bank.journal.approvals(Some(ApprovalState::Expired), 10).await.unwrap();
+        let expired = bank.journal.operators().approvals(Some(ApprovalState::Expired), 10).await.unwrap();
         assert_eq!(expired.len(), 1);
         // Who ordered it may take it back.
-        let rejected = bank.journal.reject("olga", &unwanted.id, "wrong entry").await.unwrap();
+        let rejected = bank.journal.operators().reject("olga", &unwanted.id, "wrong entry").await.unwrap();
         assert_eq!(rejected.state, ApprovalState::Rejected);
         assert_eq!(refused(approve(&bank, &unwanted, "otto").await), Objection::NotPending(ApprovalState::Rejected));
         assert_eq!(bank.state(&entry).await, Parked);
-        assert!(matches!(bank.journal.reject("otto", &EntryId::generate(), "x").await, Err(JournalError::NoSuchEntry)));
+        assert!(matches!(bank.journal.operators().reject("otto", &EntryId::generate(), "x").await, Err(JournalError::NoSuchEntry)));
     }
 
     async fn a_lane_is_cleared_by_two_while_new_writes_arrive_but_not_past_a_new_contradiction(bank) {
@@ -100,7 +100,7 @@ on_every_engine! {
         assert!(bank.lane_is_stopped("a").await);
         approve(&bank, &second, "otto").await.unwrap();
         assert!(!bank.lane_is_stopped("a").await);
-        let lanes = bank.journal.stopped_lanes("", 10).await.unwrap();
+        let lanes = bank.journal.operators().stopped_lanes("", 10).await.unwrap();
         let lanes: Vec<_> = lanes.into_iter().map(|lane| (lane.account, lane.contradicted)).collect();
         assert_eq!(lanes, [("b".to_owned(), vec![stopped.id, another.id])]);
     }
@@ -111,13 +111,13 @@ on_every_engine! {
         let order = Order { act: Act::Retry { entry: entry.id.clone() }, grounds: Grounds::because("not there") };
         let (id, deed) = (EntryId::generate(), EntryId::generate());
         for _ in 0..2 {
-            bank.journal.ask(&id, "olga", &order, DAY_MS).await.unwrap();
+            bank.journal.operators().ask(&id, "olga", &order, DAY_MS).await.unwrap();
         }
         for _ in 0..2 {
-            let (approval, done) = bank.journal.approve(&deed, "otto", &id, "looked", 0).await.unwrap();
+            let (approval, done) = bank.journal.operators().approve(&deed, "otto", &id, "looked", 0).await.unwrap();
             assert_eq!(approval.state, ApprovalState::Approved);
             assert!(matches!(done, Done::Entry(entry) if entry.state == Queued));
         }
-        assert_eq!(bank.journal.audit_of(entry.id.as_str(), 10).await.unwrap().len(), 3);
+        assert_eq!(bank.journal.operators().audit_of(entry.id.as_str(), 10).await.unwrap().len(), 3);
     }
 }

@@ -34,7 +34,7 @@ on_every_engine! {
             assert!(claimed.iter().all(|c| c.attempt == 1 && c.entry.state == Submitting && c.entry.ordered));
             assert!(bank.ready().await.is_empty(), "while in flight they are before the others");
             assert!(bank.claim(&fence, &all).await.is_empty());
-            let open = bank.journal.own_open_attempts(&bank.instance).await.unwrap();
+            let open = bank.journal.replay().own_open_attempts(&bank.instance).await.unwrap();
             assert!(open.len() == heads.len() && open.iter().all(|attempt| attempt.token == Some(fence.token)));
             for claimed in claimed {
                 bank.record(posted(&claimed.entry, &[]).ending(claimed.attempt)).await;
@@ -58,28 +58,28 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 1).await;
         let (mine, other) = (bank.instance.clone(), Instance { id: "other".into(), boot: 1 });
-        let first = bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
-        let renewed = bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
+        let first = bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
+        let renewed = bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap().unwrap();
         assert_eq!(renewed, first, "the same owner renews");
-        assert_eq!(bank.journal.hold_fence("replay", &other, 60_000).await.unwrap(), None);
-        assert!(bank.journal.hold_fence("else", &other, 60_000).await.unwrap().is_some(), "names are apart");
-        bank.journal.hold_fence("replay", &mine, 1).await.unwrap().unwrap();
+        assert_eq!(bank.journal.replay().hold_fence("replay", &other, 60_000).await.unwrap(), None);
+        assert!(bank.journal.replay().hold_fence("else", &other, 60_000).await.unwrap().is_some(), "names are apart");
+        bank.journal.replay().hold_fence("replay", &mine, 1).await.unwrap().unwrap();
         let taken = wait_for_fence(&bank, &other).await;
         assert_eq!(taken.token, first.token + 1);
-        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap(), None);
+        assert_eq!(bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap(), None);
 
-        let stale = bank.journal.claim(&first, &mine, ids(&[&entry])).await;
+        let stale = bank.journal.replay().claim(&first, &mine, ids(&[&entry])).await;
         assert!(matches!(stale, Err(JournalError::Fenced(_))), "{stale:?}");
         let marking = Change::new(entry.id.clone(), Evidence::CorePosted);
-        let stale = bank.journal.record("stale", Some(first.clone()), vec![marking]).await;
+        let stale = bank.journal.replay().record("stale", Some(first.clone()), vec![marking]).await;
         assert!(matches!(stale, Err(JournalError::Fenced(_))));
-        assert!(matches!(bank.journal.begin_resend(&first, &mine, &entry.id, 0).await, Err(JournalError::Fenced(_))));
+        assert!(matches!(bank.journal.replay().begin_resend(&first, &mine, &entry.id, 0).await, Err(JournalError::Fenced(_))));
         assert_eq!(bank.state(&entry).await, Queued);
 
-        bank.journal.release_fence(&first).await.unwrap();
-        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap(), None, "a stale owner releases nothing");
-        bank.journal.release_fence(&taken).await.unwrap();
-        assert_eq!(bank.journal.hold_fence("replay", &mine, 60_000).await.unwrap().unwrap().token, taken.token + 1);
+        bank.journal.replay().release_fence(&first).await.unwrap();
+        assert_eq!(bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap(), None, "a stale owner releases nothing");
+        bank.journal.replay().release_fence(&taken).await.unwrap();
+        assert_eq!(bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap().unwrap().token, taken.token + 1);
     }
 
     async fn two_replayers_race_and_each_entry_is_claimed_once(bank) {
@@ -96,7 +96,7 @@ on_every_engine! {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..8 {
             let (who, fence, entries) = (if n % 2 == 0 { bank.clone() } else { other.clone() }, fence.clone(), entries.clone());
-            tasks.spawn(async move { who.journal.claim(&fence, &who.instance, entries).await.unwrap() });
+            tasks.spawn(async move { who.journal.replay().claim(&fence, &who.instance, entries).await.unwrap() });
         }
         let claimed: Vec<EntryId> = tasks.join_all().await.into_iter().flatten().map(|c| c.entry.id).collect();
         assert_eq!(claimed.len(), 6);
@@ -112,13 +112,13 @@ on_every_engine! {
             let entry = bank.queued("a", "b", 100).await;
             let (canceller, replayer, fence) = (bank.clone(), bank.clone(), fence.clone());
             let id = entry.id.clone();
-            let cancel = tokio::spawn(async move { canceller.journal.cancel("anna", &id).await });
+            let cancel = tokio::spawn(async move { canceller.journal.gateway().cancel("anna", &id).await });
             let id = entry.id.clone();
             let claim = tokio::spawn(async move {
                 if round % 2 == 0 {
                     tokio::task::yield_now().await;
                 }
-                replayer.journal.claim(&fence, &replayer.instance, vec![id]).await.unwrap()
+                replayer.journal.replay().claim(&fence, &replayer.instance, vec![id]).await.unwrap()
             });
             let (cancelled, claimed) = (cancel.await.unwrap(), claim.await.unwrap());
             match (cancelled, claimed.as_slice()) {
@@ -143,25 +143,25 @@ on_every_engine! {
             let cancelled = bank.order(Act::Cancel { entry: entry.id.clone() }, Grounds::because("asked by phone")).await.unwrap();
             assert_eq!(cancelled.state, Cancelled);
         }
-        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
-        assert!(matches!(bank.journal.cancel("op", &EntryId::generate()).await, Err(JournalError::NoSuchEntry)));
+        assert_eq!(bank.journal.operators().audit_trail(10).await.unwrap().len(), 1);
+        assert!(matches!(bank.journal.gateway().cancel("op", &EntryId::generate()).await, Err(JournalError::NoSuchEntry)));
     }
 
     async fn a_resend_is_another_attempt_and_its_end_says_when_all_have_ended(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         let fence = bank.fence().await;
-        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None, "still Submitting");
+        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None, "still Submitting");
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
-        let look = async || bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
+        let look = async || bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
         assert!(!look().await.ended, "nobody ended attempt 1");
-        bank.journal.end_own_attempt(&entry.id, 1, "not_recorded").await.unwrap();
+        bank.journal.replay().end_own_attempt(&entry.id, 1, "not_recorded").await.unwrap();
         let unresolved = look().await;
         assert!(unresolved.ended);
         assert_eq!((&unresolved.entry.id, unresolved.attempts), (&entry.id, 1));
         assert!(unresolved.first_attempt_age_ms < 60_000, "by the server's clock, whatever the sender's says");
 
-        let claimed = bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        let claimed = bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
         assert_eq!((claimed.attempt, claimed.entry.state), (2, OutcomeUnknown));
         assert!(!look().await.ended);
         let forbidden = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
@@ -171,8 +171,8 @@ on_every_engine! {
         assert_eq!(moved.entry.state, OutcomeUnknown);
         assert!(look().await.ended);
         bank.record(posted(&entry, &[])).await;
-        assert!(bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
-        assert_eq!(bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None);
+        assert!(bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
+        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None);
     }
 
     async fn a_locked_lane_keeps_back_its_own_entries_and_no_others_of_the_same_claim(bank) {
@@ -204,12 +204,12 @@ on_every_engine! {
         });
         holding.await.unwrap();
         let all = ids(&[&locked, &others[0], &others[1]]);
-        let claims = hurried.journal.claim_free(&fence, &hurried.instance, all.clone()).await.unwrap();
+        let claims = hurried.journal.replay().claim_free(&fence, &hurried.instance, all.clone()).await.unwrap();
         let claimed: Vec<EntryId> = claims.claimed.iter().map(|claimed| claimed.entry.id.clone()).collect();
         assert_eq!((claimed, claims.locked), (all[1..].to_vec(), vec![locked.id.clone()]));
         go_on.send(()).unwrap();
         holder.await.unwrap().unwrap();
-        let again = hurried.journal.claim_free(&fence, &hurried.instance, all).await.unwrap();
+        let again = hurried.journal.replay().claim_free(&fence, &hurried.instance, all).await.unwrap();
         assert_eq!((again.claimed.len(), again.claimed[0].entry.id == locked.id, again.locked.len()), (1, true, 0));
     }
 
@@ -237,12 +237,12 @@ on_every_engine! {
         });
         let recording = tokio::spawn({
             let (bank, fence, change) = (bank.clone(), fence.clone(), posted(&slow, &[("a", 1)]).ending(1));
-            async move { bank.journal.record("replayer", Some(fence), vec![change]).await }
+            async move { bank.journal.replay().record("replayer", Some(fence), vec![change]).await }
         });
         holding.await.unwrap();
         // The first record is open, and still under the same fence another one commits.
         let change = posted(&quick, &[]).ending(1);
-        other.journal.record("replayer", Some(fence.clone()), vec![change]).await.unwrap();
+        other.journal.replay().record("replayer", Some(fence.clone()), vec![change]).await.unwrap();
         assert_eq!((bank.state(&slow).await, bank.state(&quick).await), (Submitting, Posted));
         go_on.send(()).unwrap();
         recording.await.unwrap().unwrap();
@@ -259,16 +259,16 @@ on_every_engine! {
         let fence = bank.fence().await;
         assert_eq!(bank.claim(&fence, &[&first]).await.len(), 1);
         bank.record(posted(&first, &[]).ending(1)).await;
-        assert_eq!(bank.journal.ready_behind(&first).await.unwrap(), ids(&[&next]));
+        assert_eq!(bank.journal.replay().ready_behind(&first).await.unwrap(), ids(&[&next]));
         assert_eq!(bank.claim(&fence, &[&next]).await.len(), 1);
         bank.record(posted(&next, &[]).ending(1)).await;
-        assert_eq!(bank.journal.ready_behind(&next).await.unwrap(), ids(&[&of_c]));
+        assert_eq!(bank.journal.replay().ready_behind(&next).await.unwrap(), ids(&[&of_c]));
         assert_eq!(bank.claim(&fence, &[&of_c]).await.len(), 1);
         bank.record(posted(&of_c, &[]).ending(1)).await;
-        assert!(bank.journal.ready_behind(&of_c).await.unwrap().is_empty());
+        assert!(bank.journal.replay().ready_behind(&of_c).await.unwrap().is_empty());
         let blocked = bank.queued("b", "c", 1).await;
         let behind_both = bank.queued("a", "c", 1).await;
-        assert_eq!(bank.journal.ready_behind(&first).await.unwrap(), ids(&[&blocked]), "{behind_both:?} waits in c");
+        assert_eq!(bank.journal.replay().ready_behind(&first).await.unwrap(), ids(&[&blocked]), "{behind_both:?} waits in c");
     }
 
     async fn a_proof_of_absence_is_about_the_attempts_it_was_made_of(bank) {
@@ -276,7 +276,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        let resend = bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        let resend = bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(resend.attempt)).await;
         let absent = |attempts| Change::new(entry.id.clone(), Evidence::Absent).of_attempts(attempts);
         assert_eq!(bank.record(absent(1)).await.entry.state, OutcomeUnknown, "the second one may have posted");
@@ -294,14 +294,14 @@ on_every_engine! {
         };
         command(b"{".to_vec()).await;
         let fence = bank.fence().await;
-        let claims = bank.journal.claim_free(&fence, &bank.instance, ids(&[&broken, &good])).await.unwrap();
+        let claims = bank.journal.replay().claim_free(&fence, &bank.instance, ids(&[&broken, &good])).await.unwrap();
         assert_eq!((claims.claimed[0].entry.id.clone(), claims.locked), (good.id.clone(), ids(&[&broken])));
         bank.db.exec("UPDATE entries SET state = 'outcome_unknown'", vec![]).await.unwrap();
-        let unresolved = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap();
+        let unresolved = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!(unresolved.into_iter().map(|u| u.entry.id).collect::<Vec<_>>(), ids(&[&good]));
         bank.db.exec("UPDATE entries SET state = 'posted'", vec![]).await.unwrap();
         bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![now_us() + 10_000_000]).await.unwrap();
-        let found = bank.journal.find_unconfirmed(std::time::Duration::from_micros(1), None).await.unwrap();
+        let found = bank.journal.gateway().find_unconfirmed(std::time::Duration::from_micros(1), None).await.unwrap();
         assert_eq!(found.found, 1);
         // As it was, so that the tables agree again.
         command(serde_json::to_vec(&broken.command).unwrap()).await;
@@ -314,8 +314,8 @@ on_every_engine! {
     async fn a_submitting_entry_is_unresolved_once_its_sender_is_late(bank) {
         bank.two_accounts().await;
         bank.direct("a", "b", 500).await;
-        assert!(bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
-        let late = bank.journal.unresolved(Duration::ZERO, None, 10).await.unwrap();
+        assert!(bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
+        let late = bank.journal.replay().unresolved(Duration::ZERO, None, 10).await.unwrap();
         assert_eq!((late.len(), late[0].ended), (1, false));
     }
 
@@ -323,9 +323,9 @@ on_every_engine! {
         bank.two_accounts().await;
         bank.direct("a", "b", 500).await;
         let hour = Duration::from_secs(3_600);
-        assert!(bank.journal.unresolved(hour, None, 10).await.unwrap().is_empty());
+        assert!(bank.journal.replay().unresolved(hour, None, 10).await.unwrap().is_empty());
         bank.db.exec("UPDATE attempts SET started_us = started_us + 7200000000", vec![]).await.unwrap();
-        assert_eq!(bank.journal.unresolved(hour, None, 10).await.unwrap().len(), 1);
+        assert_eq!(bank.journal.replay().unresolved(hour, None, 10).await.unwrap().len(), 1);
     }
 
     async fn the_first_attempt_is_as_old_as_the_clock_says_that_says_longest(bank) {
@@ -336,7 +336,7 @@ on_every_engine! {
         for [sql, host] in [["+ 3600000000", "- 60000000"], ["- 3660000000", "+ 3660000000"]] {
             let sql = format!("UPDATE attempts SET started_us = started_us {sql}, started_host_us = started_host_us {host}");
             bank.db.exec(&sql, vec![]).await.unwrap();
-            let age_ms = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap()[0].first_attempt_age_ms;
+            let age_ms = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap()[0].first_attempt_age_ms;
             assert!((60_000..3_600_000).contains(&age_ms), "{sql}: {age_ms}");
         }
     }
@@ -357,16 +357,16 @@ on_every_engine! {
 
     async fn a_fence_that_lies_further_ahead_than_it_is_held_was_taken_before_the_clock_was_set_back(bank) {
         let other = Instance { id: "another".into(), boot: 1 };
-        bank.journal.hold_fence("replay", &other, 10_000).await.unwrap().unwrap();
-        assert_eq!(bank.journal.hold_fence("replay", &bank.instance, 10_000).await.unwrap(), None);
+        bank.journal.replay().hold_fence("replay", &other, 10_000).await.unwrap().unwrap();
+        assert_eq!(bank.journal.replay().hold_fence("replay", &bank.instance, 10_000).await.unwrap(), None);
         bank.db.exec("UPDATE fences SET until_ms = until_ms + 3600000", vec![]).await.unwrap();
-        assert!(bank.journal.hold_fence("replay", &bank.instance, 10_000).await.unwrap().is_some());
+        assert!(bank.journal.replay().hold_fence("replay", &bank.instance, 10_000).await.unwrap().is_some());
     }
 }
 
 async fn wait_for_fence(bank: &Bank, owner: &Instance) -> Fence {
     for _ in 0..500 {
-        if let Some(fence) = bank.journal.hold_fence("replay", owner, 60_000).await.unwrap() {
+        if let Some(fence) = bank.journal.replay().hold_fence("replay", owner, 60_000).await.unwrap() {
             return fence;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

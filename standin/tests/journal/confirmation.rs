@@ -14,16 +14,16 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         bank.record(posted(&entry, &[]).ending(1)).await;
-        let find = async || bank.journal.find_unconfirmed(Duration::from_micros(1), None).await.unwrap().found;
+        let find = async || bank.journal.gateway().find_unconfirmed(Duration::from_micros(1), None).await.unwrap().found;
         assert_eq!(find().await, 0, "the change data may be late");
         let later = now_us() + 10_000_000;
         bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
         assert_eq!((find().await, find().await), (1, 0), "found once");
-        let backlog = bank.journal.backlog().await.unwrap();
+        let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.by_state[&Posted], backlog.breaks, backlog.contradicted), (1, 1, 0));
         bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
         assert_eq!(bank.state(&entry).await, Confirmed_, "late is still confirmed");
-        assert_eq!(bank.journal.backlog().await.unwrap().by_state[&Posted], 0);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().by_state[&Posted], 0);
     }
 
     async fn entries_that_cannot_be_judged_yet_hide_no_break_behind_them(bank) {
@@ -39,18 +39,18 @@ on_every_engine! {
         let later = now_us() + 10_000_000;
         bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
         let within = Duration::from_micros(1);
-        let first = bank.journal.find_unconfirmed(within, None).await.unwrap();
+        let first = bank.journal.gateway().find_unconfirmed(within, None).await.unwrap();
         assert_eq!(first.found, 0);
-        let second = bank.journal.find_unconfirmed(within, first.next_after).await.unwrap();
+        let second = bank.journal.gateway().find_unconfirmed(within, first.next_after).await.unwrap();
         assert_eq!((second.found, second.next_after), (1, None));
     }
 
     async fn the_backlog_tells_how_long_the_oldest_entry_has_waited(bank) {
         bank.two_accounts().await;
-        assert_eq!(bank.journal.backlog().await.unwrap().oldest_open, Duration::ZERO);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().oldest_open, Duration::ZERO);
         let first = bank.queued("a", "b", 1).await;
         bank.queued("a", "b", 1).await;
-        let backlog = bank.journal.backlog().await.unwrap();
+        let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!(backlog.by_state[&Queued], 2);
         let age = Duration::from_millis(u64::try_from(now_us() / 1_000 - first.id.made_ms()).unwrap());
         assert!(backlog.oldest_open <= age, "{:?} of {age:?}", backlog.oldest_open);

@@ -18,7 +18,7 @@ on_every_engine! {
                 _ => bank.queued(&from, &to, 50).await,
             };
             if state == Cancelled {
-                bank.journal.cancel("anna", &entry.id).await.unwrap();
+                bank.journal.gateway().cancel("anna", &entry.id).await.unwrap();
             }
             let done = bank.apply(&[], &[debit_row(&entry, 1)]).await;
             assert_eq!(done, Done { entries: 0, breaks: 1 }, "{state}");
@@ -34,7 +34,7 @@ on_every_engine! {
                 let fence = bank.fence().await;
                 assert!(bank.ready().await.is_empty(), "what is booked already is not sent, even past a cleared stop");
                 assert!(bank.claim(&fence, &[&entry]).await.is_empty());
-                let cancel = bank.journal.cancel("anna", &entry.id).await;
+                let cancel = bank.journal.gateway().cancel("anna", &entry.id).await;
                 assert!(matches!(cancel, Err(JournalError::Forbidden(Queued))), "{cancel:?}");
             }
             bank.apply(&[], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
@@ -53,7 +53,7 @@ on_every_engine! {
         assert_eq!((now.state, now.contradicted), (Refused, true));
         assert!(bank.lane_is_stopped("a").await && bank.lane_is_stopped("b").await);
         assert_eq!(bank.available("a").await, 99_500);
-        assert_eq!(bank.journal.backlog().await.unwrap().contradicted, 1);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().contradicted, 1);
     }
 
     async fn a_second_row_for_one_leg_is_a_break_and_stops_the_lanes(bank) {
@@ -63,7 +63,7 @@ on_every_engine! {
         for _ in 0..2 {
             bank.apply(&[("a", 99_000, 2)], &[debit_row(&entry, 2)]).await;
         }
-        let backlog = bank.journal.backlog().await.unwrap();
+        let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.breaks, backlog.contradicted), (1, 1));
         assert!(bank.lane_is_stopped("a").await);
         let behind = bank.admit(transfer("a", "b", 1)).await;
@@ -88,7 +88,7 @@ on_every_engine! {
         ] {
             assert_eq!(bank.apply(&[], &[wrong]).await, Done { entries: 0, breaks: 1 });
         }
-        assert_eq!(bank.journal.backlog().await.unwrap().breaks, 3);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 3);
         assert!(bank.now(&entry).await.contradicted);
     }
 
@@ -97,7 +97,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         let foreign = LegSeen { core_ref: "BRANCH-17".into(), ..debit_row(&entry, 1) };
         assert_eq!(bank.apply(&[("a", 99_500, 1)], &[foreign]).await, Done::default());
-        let lost = LegSeen { core_ref: bank.journal.reference(&EntryId::generate()), ..debit_row(&entry, 1) };
+        let lost = LegSeen { core_ref: bank.journal.gateway().reference(&EntryId::generate()), ..debit_row(&entry, 1) };
         assert_eq!(bank.apply(&[], &[lost]).await, Done { entries: 0, breaks: 1 });
         assert!(!bank.now(&entry).await.contradicted);
     }

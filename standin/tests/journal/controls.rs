@@ -15,17 +15,17 @@ on_every_engine! {
         let other = bank.another("gateway-2").await;
         let edited = limits().with(eur(), 1_000, 2_000_000);
         assert!(bank.journal.seed_limits(&edited, None).await.unwrap(), "an edited configuration counts at the next start");
-        let (in_force, version) = bank.journal.limits().await.unwrap();
+        let (in_force, version) = bank.journal.operators().limits().await.unwrap();
         assert_eq!(in_force, edited);
         assert_eq!(other.admit(transfer("a", "b", 1_001)).await.state, Declined);
         let tighter = limits().with(eur(), 10, 2_000_000);
-        bank.journal.set_limits("olga", &tighter, None, "fraud wave").await.unwrap();
+        bank.journal.operators().set_limits("olga", &tighter, None, "fraud wave").await.unwrap();
         assert!(!other.journal.seed_limits(&limits(), None).await.unwrap(), "what a person set stays");
-        let stale = bank.journal.set_limits("otto", &limits(), Some(version), "too late").await;
+        let stale = bank.journal.operators().set_limits("otto", &limits(), Some(version), "too late").await;
         assert!(matches!(stale, Err(JournalError::Changed)), "{stale:?}");
         let declined = other.admit(transfer("a", "b", 11)).await;
         assert_eq!(declined.reason.as_deref(), Some(Reason::LimitExceeded.code()));
-        let trail = bank.journal.audit_trail(10).await.unwrap();
+        let trail = bank.journal.operators().audit_trail(10).await.unwrap();
         assert_eq!(trail.len(), 1, "a seed is no human action");
         assert_eq!((trail[0].actor.as_str(), trail[0].action.as_str()), ("olga", "limits.set"));
         assert_eq!(trail[0].detail["why"], "fraud wave");
@@ -38,7 +38,7 @@ on_every_engine! {
             bank.db.exec("UPDATE books SET currency = ? WHERE account = ?", params![currency, account]).await.unwrap();
         }
         let yen = Currency::parse("JPY").unwrap();
-        bank.journal.set_limits("op", &limits().with(yen, 50, 60), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limits().with(yen, 50, 60), None, "test").await.unwrap();
         let of = |code: &str, write: Write| {
             let command = Transfer { currency: Currency::parse(code).unwrap(), ..write.command.clone() };
             Write { command, ..write }
@@ -72,7 +72,7 @@ on_every_engine! {
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.reason.as_deref(), Some(Reason::NoLimitForCurrency.code()));
         assert!(bank.journal.seed_limits(&limits(), Some(7)).await.unwrap());
         assert_eq!(bank.admit(transfer("a", "b", 501)).await.state, Submitting);
-        let trail = bank.journal.audit_trail(10).await.unwrap();
+        let trail = bank.journal.operators().audit_trail(10).await.unwrap();
         assert_eq!((trail.len(), trail[0].action.as_str()), (1, "limits.supersede"));
         assert_eq!(trail[0].detail["from"]["per_transfer_minor"], 500);
     }
@@ -94,15 +94,15 @@ on_every_engine! {
     }
 
     async fn mode_orders_and_the_pause_are_kept_and_audited(bank) {
-        assert_eq!(bank.journal.mode_order().await.unwrap(), ModeOrder::Auto);
+        assert_eq!(bank.journal.operators().mode_order().await.unwrap(), ModeOrder::Auto);
         for order in [ModeOrder::StandIn, ModeOrder::Normal, ModeOrder::Auto] {
-            bank.journal.order_mode("olga", order, "drill").await.unwrap();
-            assert_eq!(bank.journal.mode_order().await.unwrap(), order);
+            bank.journal.operators().order_mode("olga", order, "drill").await.unwrap();
+            assert_eq!(bank.journal.operators().mode_order().await.unwrap(), order);
         }
-        assert!(!bank.journal.replay_paused().await.unwrap());
-        bank.journal.pause_replay("olga", true, "core is busy").await.unwrap();
-        assert!(bank.journal.replay_paused().await.unwrap());
-        let actions: Vec<String> = bank.journal.audit_trail(10).await.unwrap().into_iter().map(|a| a.action).collect();
+        assert!(!bank.journal.operators().replay_paused().await.unwrap());
+        bank.journal.operators().pause_replay("olga", true, "core is busy").await.unwrap();
+        assert!(bank.journal.operators().replay_paused().await.unwrap());
+        let actions: Vec<String> = bank.journal.operators().audit_trail(10).await.unwrap().into_iter().map(|a| a.action).collect();
         assert_eq!(actions, ["replay.set", "mode.set", "mode.set", "mode.set"]);
     }
 
@@ -114,22 +114,20 @@ on_every_engine! {
             entries.push(bank.queued("a", "b", 1).await);
         }
         let other = bank.queued("c", "b", 1).await;
-        let list = async |filter: Filter| bank.journal.list(&filter).await.unwrap();
+        let list = async |filter: Filter| bank.journal.operators().list(&filter).await.unwrap();
         let of_a = Filter { account: Some("a".into()), limit: 2, ..Filter::default() };
         let page = list(of_a.clone()).await;
         assert_eq!(page, entries[..2]);
         assert_eq!(list(Filter { after: Some(page[1].id.clone()), limit: 9, ..of_a }).await, entries[2..]);
         let queued = Filter { states: vec![Queued], limit: 9, ..Filter::default() };
         assert_eq!(list(queued).await.len(), 6);
-        let backlog = bank.journal.backlog().await.unwrap();
+        let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.by_state[&Queued], backlog.open(), backlog.breaks), (6, 6, 0));
-        let states = bank.journal.states(std::slice::from_ref(&other.id)).await.unwrap();
-        assert_eq!(states[&other.id], Queued);
-        assert!(bank.journal.states(&[]).await.unwrap().is_empty());
-        assert!(bank.journal.holds(&[]).await.unwrap().is_empty());
-        let detail = bank.journal.detail(&other.id).await.unwrap().unwrap();
+        assert_eq!(bank.state(&other).await, Queued);
+        assert!(bank.journal.holds().against(&[]).await.unwrap().is_empty());
+        let detail = bank.journal.operators().detail(&other.id).await.unwrap().unwrap();
         assert_eq!((detail.entry, detail.transitions.len()), (other.clone(), 1));
-        let by_key = bank.journal.get_by_key("anna", "transfer", &other.idempotency_key).await.unwrap();
+        let by_key = bank.journal.gateway().get_by_key("anna", "transfer", &other.idempotency_key).await.unwrap();
         assert_eq!(by_key, Some(other));
     }
 }

@@ -41,7 +41,7 @@ on_every_engine! {
             }
             let per_day_minor = 4_000 + random.below(3_000);
             let limits = Limits { per_day_count: 30, ..limited_to(per_day_minor) };
-            bank.journal.set_limits("op", &limits, None, "test").await.unwrap();
+            bank.journal.operators().set_limits("op", &limits, None, "test").await.unwrap();
             let names = accounts.clone();
             let entries = storm(&bank, &other, move || {
                 let from = random.below(3) as usize;
@@ -71,7 +71,7 @@ on_every_engine! {
         bank.account("a", 1_000_000).await;
         bank.account("b", 0).await;
         let other = bank.another("gateway-2").await;
-        bank.journal.set_limits("op", &limited_to(5_000), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(5_000), None, "test").await.unwrap();
         let entries = storm(&bank, &other, || transfer("a", "b", 100).away()).await;
         assert_eq!(entries.iter().filter(|e| e.state == Queued).count(), 50);
     }
@@ -80,7 +80,7 @@ on_every_engine! {
         bank.account("a", 1_000_000).await;
         bank.account("b", 0).await;
         bank.account("c", 0).await;
-        bank.journal.set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
         // Sent directly just before midnight; its answer never comes, and it joins the order of its lane only today.
         bank.noon(-1).await;
         let late = bank.direct("a", "c", 10).await;
@@ -99,10 +99,10 @@ on_every_engine! {
     async fn a_cancelled_debit_gives_its_funds_back_and_its_share_of_the_day_not(bank) {
         bank.account("a", 1_000).await;
         bank.account("b", 0).await;
-        bank.journal.set_limits("op", &limited_to(1_500), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(1_500), None, "test").await.unwrap();
         let entry = bank.queued("a", "b", 1_000).await;
         assert_eq!(bank.available("a").await, 0);
-        bank.journal.cancel("anna", &entry.id).await.unwrap();
+        bank.journal.gateway().cancel("anna", &entry.id).await.unwrap();
         assert_eq!(bank.available("a").await, 1_000);
         assert_eq!(
             bank.admit(transfer("a", "b", 501).away()).await.reason.as_deref(),

@@ -24,21 +24,21 @@ on_every_engine! {
         assert_eq!(next.boot, 2);
         let now = bank.now(&direct).await;
         assert_eq!((now.state, now.ordered), (OutcomeUnknown, true));
-        let unresolved = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap();
+        let unresolved = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!((unresolved.len(), unresolved[0].ended), (1, true));
         assert_eq!(bank.state(&theirs).await, Submitting, "another identity's attempt goes on");
-        assert!(bank.journal.own_open_attempts(&next).await.unwrap().is_empty());
+        assert!(bank.journal.replay().own_open_attempts(&next).await.unwrap().is_empty());
         // The dead process's word, should it come after all, changes nothing.
         bank.first_attempt(&direct, Evidence::NotSent).await;
         assert_eq!(bank.state(&direct).await, OutcomeUnknown);
-        assert!(bank.journal.end_predecessors(&next).await.unwrap().is_empty());
+        assert!(bank.journal.gateway().end_predecessors(&next).await.unwrap().is_empty());
     }
 
     async fn a_predecessors_commit_that_lands_late_is_found_by_the_next_look(bank) {
         bank.two_accounts().await;
         let next = bank.journal.register_instance("gateway-1").await.unwrap();
         let late = bank.direct("a", "b", 500).await;
-        assert_eq!(bank.journal.end_predecessors(&next).await.unwrap(), std::slice::from_ref(&late.id));
+        assert_eq!(bank.journal.gateway().end_predecessors(&next).await.unwrap(), std::slice::from_ref(&late.id));
         assert_eq!(bank.state(&late).await, OutcomeUnknown);
     }
 
@@ -47,7 +47,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        bank.journal.begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
         bank.record(posted(&entry, &[])).await;
         bank.journal.register_instance("gateway-1").await.unwrap();
         assert_eq!(bank.state(&entry).await, Posted);
@@ -81,7 +81,7 @@ on_every_engine! {
 
 /// An order about `gateway-2` as it reads now.
 async fn declaration(bank: &Bank) -> Act {
-    let InstanceRecord { id, boot, beats, .. } = bank.journal.instance("gateway-2").await.unwrap().unwrap();
+    let InstanceRecord { id, boot, beats, .. } = bank.journal.operators().instance("gateway-2").await.unwrap().unwrap();
     Act::DeclareGone { instance: id, boot, beats, fenced: Fenced::PoweredOff }
 }
 
@@ -102,12 +102,12 @@ on_every_engine! {
         let done = bank.give(declaration(&bank).await, proof()).await.unwrap();
         assert_eq!(done, Done::AttemptsEnded(vec![entry.id.clone()]));
         assert_eq!(bank.state(&entry).await, OutcomeUnknown);
-        assert!(bank.journal.unresolved(std::time::Duration::MAX, None, 10).await.unwrap()[0].ended, "the usual resolution may begin");
+        assert!(bank.journal.replay().unresolved(std::time::Duration::MAX, None, 10).await.unwrap()[0].ended, "the usual resolution may begin");
         // It comes back: it gives no sign of life, begins no attempt, and its late word changes nothing.
         assert_eq!(lost.journal.beat(&lost.instance).await.unwrap(), Life::Over);
         let direct = lost.admissions.submit(transfer("c", "d", 1)).await;
         assert!(direct.is_err() || matches!(direct, Ok(Admitted::Fresh(entry)) if entry.state == Queued));
-        let claimed = lost.journal.claim(&fence, &lost.instance, vec![queued.id.clone()]).await;
+        let claimed = lost.journal.replay().claim(&fence, &lost.instance, vec![queued.id.clone()]).await;
         assert!(matches!(claimed, Err(JournalError::DeclaredGone)), "{claimed:?}");
         assert_eq!(bank.state(&queued).await, Queued);
         bank.first_attempt(&entry, Evidence::NotSent).await;
@@ -137,15 +137,15 @@ on_every_engine! {
         let order = Order { act: declaration(&bank).await, grounds: proof() };
         let deed = EntryId::generate();
         for _ in 0..2 {
-            bank.journal.give(&deed, "op", &order, 0).await.unwrap();
+            bank.journal.operators().give(&deed, "op", &order, 0).await.unwrap();
         }
-        assert_eq!(bank.journal.audit_of("gateway-2", 10).await.unwrap().len(), 1);
+        assert_eq!(bank.journal.operators().audit_of("gateway-2", 10).await.unwrap().len(), 1);
         // As if its transaction had read the instance's row before the declaration, and committed after it.
         let late = "UPDATE attempts SET ended_us = NULL, result = NULL WHERE entry_id = ?";
         bank.db.exec(late, sql::params![entry.id.as_str()]).await.unwrap();
-        assert_eq!(bank.journal.end_attempts_of_gone(&bank.instance).await.unwrap(), std::slice::from_ref(&entry.id));
-        assert!(bank.journal.end_attempts_of_gone(&bank.instance).await.unwrap().is_empty());
-        let list = bank.journal.instances("", 10).await.unwrap();
+        assert_eq!(bank.journal.gateway().end_attempts_of_gone(&bank.instance).await.unwrap(), std::slice::from_ref(&entry.id));
+        assert!(bank.journal.gateway().end_attempts_of_gone(&bank.instance).await.unwrap().is_empty());
+        let list = bank.journal.operators().instances("", 10).await.unwrap();
         let list: Vec<_> = list.iter().map(|i| (i.id.as_str(), i.is_gone(), i.open_attempts)).collect();
         assert_eq!(list, [("gateway-1", false, 0), ("gateway-2", true, 0)]);
     }

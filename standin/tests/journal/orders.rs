@@ -60,11 +60,11 @@ on_every_engine! {
         let entry = bank.queued("a", "b", 500).await;
         let behind = bank.queued("a", "b", 1).await;
         bank.apply(&[("a", 99_500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
-        assert_eq!(bank.journal.backlog().await.unwrap().breaks, 2);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 2);
         let adopted = bank.order(adopt(&entry), because()).await.unwrap();
         assert_eq!((adopted.state, adopted.contradicted), (Confirmed, false));
         assert_eq!(bank.available("a").await, 99_499, "its hold ended with the balance that includes it");
-        let backlog = bank.journal.backlog().await.unwrap();
+        let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.breaks, backlog.contradicted), (0, 0));
         assert!(bank.ready().await.is_empty(), "the lanes wait for their own order");
         cleared(&bank).await;
@@ -73,7 +73,7 @@ on_every_engine! {
         assert_eq!(bank.apply(&[], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await.breaks, 0);
         let again = bank.order(adopt(&entry), because()).await.unwrap();
         assert_eq!(again.version, adopted.version);
-        assert_eq!(bank.journal.audit_of(entry.id.as_str(), 10).await.unwrap().len(), 1, "what was so already is not audited");
+        assert_eq!(bank.journal.operators().audit_of(entry.id.as_str(), 10).await.unwrap().len(), 1, "what was so already is not audited");
     }
 
     async fn an_entry_with_one_leg_in_the_books_is_adopted_only_with_a_proof_of_the_other(bank) {
@@ -138,7 +138,7 @@ on_every_engine! {
         let freed = bank.order(free(&entry), absence_proof()).await.unwrap();
         assert_eq!((freed.state, freed.contradicted), (Queued, false));
         assert_eq!(bank.available("a").await, 99_000, "its own debit is still to come");
-        assert_eq!(bank.journal.backlog().await.unwrap().breaks, 0);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 0);
         assert_eq!(objection(bank.order(free(&entry), absence_proof()).await), Objection::NothingToFree);
         cleared(&bank).await;
         // The strange rows' events again: they are known not to be its own.
@@ -154,12 +154,12 @@ on_every_engine! {
     async fn a_row_against_an_entry_that_ended_is_settled_by_freeing_it(bank) {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 500).await;
-        bank.journal.cancel("anna", &entry.id).await.unwrap();
+        bank.journal.gateway().cancel("anna", &entry.id).await.unwrap();
         bank.apply(&[], &[debit_row(&entry, 1)]).await;
         assert!(bank.now(&entry).await.contradicted);
         let freed = bank.order(free(&entry), absence_proof()).await.unwrap();
         assert_eq!((freed.state, freed.contradicted), (Cancelled, false));
-        assert_eq!((bank.available("a").await, bank.journal.backlog().await.unwrap().breaks), (100_000, 0));
+        assert_eq!((bank.available("a").await, bank.journal.operators().backlog().await.unwrap().breaks), (100_000, 0));
     }
 
     async fn what_a_branch_keyed_by_hand_is_never_sent_and_confirmed_by_the_cores_own_numbers(bank) {
@@ -169,15 +169,15 @@ on_every_engine! {
         assert_eq!((linked.state, linked.core_id.as_deref()), (Posted, Some("T-1")));
         assert_eq!(bank.ready().await, [behind.id], "it left its lanes");
         assert_eq!(bank.available("a").await, 99_499, "its hold counts until its own row has come");
-        assert_eq!(bank.journal.confirm_linked().await.unwrap(), 0);
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 0);
         bank.keyed("T-1", "a", -500, 1, None).await;
         bank.apply(&[("a", 99_500, 1)], &[]).await;
-        assert_eq!(bank.journal.confirm_linked().await.unwrap(), 1);
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 1);
         assert_eq!((bank.state(&entry).await, bank.available("a").await), (Posted, 99_499));
         bank.keyed("T-2", "b", 500, 1, Some("BRANCH-9")).await;
-        assert_eq!(bank.journal.confirm_linked().await.unwrap(), 1);
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 1);
         assert_eq!(bank.state(&entry).await, Confirmed);
-        assert_eq!(bank.journal.confirm_linked().await.unwrap(), 0, "once");
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 0, "once");
     }
 
     async fn rows_that_came_before_the_link_confirm_it_at_once(bank) {
@@ -216,11 +216,11 @@ on_every_engine! {
         let entry = bank.queued("a", "b", 500).await;
         bank.order(link(&entry, &["T-1"]), because()).await.unwrap();
         bank.keyed("T-1", "a", -5_000, 1, None).await;
-        assert_eq!(bank.journal.confirm_linked().await.unwrap(), 1);
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 1);
         let now = bank.now(&entry).await;
         assert_eq!((now.state, now.contradicted), (Posted, true));
         assert!(bank.lane_is_stopped("a").await && bank.lane_is_stopped("b").await);
-        assert_eq!(bank.journal.backlog().await.unwrap().breaks, 1);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 1);
         assert_eq!(bank.available("a").await, 99_500, "a row that is not its own ends no hold");
     }
 
@@ -251,7 +251,7 @@ on_every_engine! {
         let forced = bank.order_within(force(&entry), risk(), 60_000).await.unwrap();
         assert_eq!((forced.state, forced.reason), (Queued, None));
         assert_eq!(bank.ready().await, std::slice::from_ref(&entry.id));
-        let trail = bank.journal.audit_of(entry.id.as_str(), 10).await.unwrap();
+        let trail = bank.journal.operators().audit_of(entry.id.as_str(), 10).await.unwrap();
         assert_eq!((trail[0].action.as_str(), trail.len()), ("entry.force", 1));
         assert_eq!(trail[0].detail["risk_accepted_by"], "head of payments");
     }
@@ -302,10 +302,10 @@ on_every_engine! {
             let (deed, order) = (EntryId::generate(), Order { act, grounds });
             let entry = EntryId::parse(order.act.subject()).unwrap();
             for _ in 0..2 {
-                bank.journal.give(&deed, "op", &order, 0).await.unwrap();
-                assert_eq!(bank.journal.get(&entry).await.unwrap().unwrap().state, state);
+                bank.journal.operators().give(&deed, "op", &order, 0).await.unwrap();
+                assert_eq!(bank.journal.gateway().get(&entry).await.unwrap().unwrap().state, state);
             }
-            assert_eq!(bank.journal.audit_of(entry.as_str(), 10).await.unwrap().len(), 1);
+            assert_eq!(bank.journal.operators().audit_of(entry.as_str(), 10).await.unwrap().len(), 1);
         }
     }
 }

@@ -35,10 +35,10 @@ on_every_engine! {
     async fn whoever_was_told_accepted_is_not_declined_any_more(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_000).await;
-        let promised = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        let promised = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
         assert_eq!((promised.state, promised.ordered), (Submitting, true));
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
-        let again = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        let again = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
         assert_eq!(again.version, promised.version);
         let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
         assert_eq!(moved.entry.state, Queued);
@@ -48,7 +48,7 @@ on_every_engine! {
     async fn what_stand_in_would_decline_is_not_promised_while_the_core_is_asked(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_001).await;
-        let asked = bank.journal.mark_answered("test", &entry.id).await.unwrap();
+        let asked = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
         assert_eq!((asked.state, asked.ordered, asked.version), (Submitting, false, entry.version));
         assert_eq!(bank.first_attempt(&entry, Evidence::NotSent).await.entry.state, Declined, "nobody was told accepted");
     }
@@ -74,7 +74,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let (one, two) = (bank.direct("a", "b", 60_000).await, bank.direct("a", "b", 60_000).await);
         let changes = [&one, &two].map(|e| Change::new(e.id.clone(), Evidence::NotSent).ending(1));
-        bank.journal.record("test", None, changes.into()).await.unwrap();
+        bank.journal.replay().record("test", None, changes.into()).await.unwrap();
         // Both hold when the first is decided; its decline frees the second.
         assert_eq!((bank.state(&one).await, bank.state(&two).await), (Declined, Queued));
     }
@@ -86,17 +86,17 @@ on_every_engine! {
         assert_eq!((moved.entry.state, moved.entry.ordered), (OutcomeUnknown, true));
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Queued);
         assert_eq!(bank.available("a").await, 99_499);
-        assert!(bank.journal.any_ordered().await.unwrap());
+        assert!(bank.journal.gateway().any_ordered().await.unwrap());
     }
 
     async fn what_is_promised_and_in_flight_counts_as_catching_up(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        assert!(!bank.journal.any_ordered().await.unwrap());
-        bank.journal.mark_answered("test", &entry.id).await.unwrap();
-        assert!(bank.journal.any_ordered().await.unwrap());
+        assert!(!bank.journal.gateway().any_ordered().await.unwrap());
+        bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
+        assert!(bank.journal.gateway().any_ordered().await.unwrap());
         bank.record(posted(&entry, &[]).ending(1)).await;
-        assert!(!bank.journal.any_ordered().await.unwrap());
+        assert!(!bank.journal.gateway().any_ordered().await.unwrap());
     }
 
     async fn the_same_outcome_recorded_again_changes_nothing(bank) {
@@ -163,7 +163,7 @@ on_every_engine! {
             let gone = bank.order(write_off(), grounds.clone()).await.unwrap();
             assert_eq!((gone.state, gone.reason.as_deref()), (WrittenOff, Some("written-off")));
         }
-        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
+        assert_eq!(bank.journal.operators().audit_trail(10).await.unwrap().len(), 1, "the second time it was known already");
         let again = bank.order(Act::Retry { entry: entry.id.clone() }, grounds).await;
         assert!(matches!(again, Err(JournalError::Forbidden(WrittenOff))));
         assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
@@ -189,6 +189,6 @@ on_every_engine! {
         let queued = retry().await.unwrap();
         assert_eq!((queued.state, queued.reason), (Queued, None));
         assert_eq!(bank.ready().await, std::slice::from_ref(&entry.id));
-        assert_eq!(bank.journal.audit_trail(10).await.unwrap().len(), 1);
+        assert_eq!(bank.journal.operators().audit_trail(10).await.unwrap().len(), 1);
     }
 }

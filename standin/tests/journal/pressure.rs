@@ -131,7 +131,7 @@ on_every_engine! {
             let change = Change::new(entry.id.clone(), Evidence::NoAnswer).ending(1);
             records.spawn(async move {
                 begun.fetch_add(1, Ordering::SeqCst);
-                journal.record("test", None, vec![change]).await
+                journal.replay().record("test", None, vec![change]).await
             });
         }
         while begun.load(Ordering::SeqCst) < 12 {

@@ -23,7 +23,7 @@ on_every_engine! {
             let bank = in_form(&bank, format.clone()).await;
             let entry = bank.direct("a", "b", 1).await;
             assert_eq!(entry.core_ref.len(), format.length(), "{}", entry.core_ref);
-            assert_eq!(entry.core_ref, bank.journal.reference(&entry.id));
+            assert_eq!(entry.core_ref, bank.journal.gateway().reference(&entry.id));
             bank.apply(&[("a", 100_000 - n, n)], &[debit_row(&entry, n), credit_row(&entry, n)]).await;
             assert_eq!(bank.state(&entry).await, Confirmed);
         }
@@ -34,7 +34,7 @@ on_every_engine! {
         let bank = in_form(&bank, ReferenceFormat { alphabet: Alphabet::Digits, length: Some(16), prefix: None }).await;
         let first = bank.direct("a", "b", 1).await;
         let write = transfer("a", "b", 2);
-        let meets = bank.journal.reference(&write.id);
+        let meets = bank.journal.gateway().reference(&write.id);
         bank.db
             .exec("UPDATE entries SET core_ref = ? WHERE id = ?", params![&meets, first.id.as_str()])
             .await
@@ -51,7 +51,7 @@ on_every_engine! {
     async fn of_a_core_whose_references_carry_no_mark_foreign_rows_are_no_breaks(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 1).await;
-        let lost = LegSeen { core_ref: bank.journal.reference(&EntryId::generate()), ..debit_row(&entry, 1) };
+        let lost = LegSeen { core_ref: bank.journal.gateway().reference(&EntryId::generate()), ..debit_row(&entry, 1) };
         assert_eq!(bank.apply(&[], std::slice::from_ref(&lost)).await.breaks, 1, "LC marks it as ours");
         let digits = ReferenceFormat { alphabet: Alphabet::Digits, length: Some(16), prefix: None };
         let bank = in_form(&bank, digits).await;
@@ -89,7 +89,8 @@ async fn keys_kept_in_quotes_by_an_earlier_version_are_the_keys_they_quote() {
             bank.db.exec(step, vec![]).await.unwrap();
         }
         let later = bank.another("gateway-2").await;
-        let find = async |key: &str| later.journal.get_by_key("anna", "transfer", key).await.unwrap().map(|e| e.id);
+        let find =
+            async |key: &str| later.journal.gateway().get_by_key("anna", "transfer", key).await.unwrap().map(|e| e.id);
         assert_eq!(find("quoted").await, Some(entries[0].id.clone()));
         assert_eq!(find("\"quoted\"").await, None);
         assert_eq!(find("\"both\"").await, Some(entries[1].id.clone()), "its bare form is another entry's");

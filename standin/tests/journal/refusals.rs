@@ -20,7 +20,7 @@ async fn sent_again(bank: &Bank, alone_after: i64) -> Entry {
 
 async fn resend(bank: &Bank, entry: &Entry, alone_after: i64) -> i64 {
     let fence = bank.fence().await;
-    bank.journal.begin_resend(&fence, &bank.instance, &entry.id, alone_after).await.unwrap().unwrap().attempt
+    bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, alone_after).await.unwrap().unwrap().attempt
 }
 
 fn refused(entry: &Entry, n: i64) -> Change {
@@ -82,7 +82,7 @@ on_every_engine! {
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(2)).await;
         assert_eq!(resend(&bank, &entry, 1).await, 3, "by an observer who knows of the first only");
         assert_eq!(bank.record(refused(&entry, 3)).await.entry.state, OutcomeUnknown);
-        let look = bank.journal.unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
+        let look = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
         assert_eq!((look.attempts, look.doubtful, look.ended), (3, 2, true), "the refused one posts nothing");
     }
 

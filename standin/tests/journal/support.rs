@@ -97,7 +97,8 @@ impl Bank {
     /// W10: what waits and what ended are all there is.
     async fn assert_all_counted(&self) {
         let rows = self.db.query("SELECT COUNT(*) AS n FROM entries", vec![]).await.unwrap();
-        let (waiting, ended) = (self.journal.backlog().await.unwrap(), self.journal.ended().await.unwrap());
+        let (waiting, ended) =
+            (self.journal.operators().backlog().await.unwrap(), self.journal.operators().ended().await.unwrap());
         let counted: i64 = waiting.by_state.values().chain(ended.values()).sum();
         assert_eq!(rows[0].get::<i64>("n"), Ok(counted), "{waiting:?} {ended:?}");
     }
@@ -226,7 +227,7 @@ impl Bank {
     }
 
     pub async fn record(&self, change: Change) -> Moved {
-        self.journal.record("test", None, vec![change]).await.unwrap().pop().unwrap()
+        self.journal.replay().record("test", None, vec![change]).await.unwrap().pop().unwrap()
     }
 
     /// Evidence that ends the first attempt, as the gateway gives it.
@@ -239,26 +240,26 @@ impl Bank {
     }
 
     pub async fn now(&self, entry: &Entry) -> Entry {
-        self.journal.get(&entry.id).await.unwrap().unwrap()
+        self.journal.gateway().get(&entry.id).await.unwrap().unwrap()
     }
 
     pub async fn fence(&self) -> Fence {
-        self.journal.hold_fence("replay", &self.instance, 60_000).await.unwrap().unwrap()
+        self.journal.replay().hold_fence("replay", &self.instance, 60_000).await.unwrap().unwrap()
     }
 
     /// The fence after its holder was lost.
     pub async fn fence_after(&self, lost: &Fence) -> Fence {
-        self.journal.release_fence(lost).await.unwrap();
+        self.journal.replay().release_fence(lost).await.unwrap();
         self.fence().await
     }
 
     pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
-        self.journal.claim(fence, &self.instance, ids).await.unwrap()
+        self.journal.replay().claim(fence, &self.instance, ids).await.unwrap()
     }
 
     pub async fn ready(&self) -> Vec<EntryId> {
-        self.journal.ready(100).await.unwrap()
+        self.journal.replay().ready(100).await.unwrap()
     }
 
     /// One apply transaction of ingest: balance rows (account, booked, last posting), then the journal's confirmation.
@@ -283,7 +284,7 @@ impl Bank {
                         ledger::put_balance(tx, account, *booked, *last_posting).await?;
                     }
                     let changed: Vec<String> = balances.into_iter().map(|(account, ..)| account).collect();
-                    let confirmed = journal.confirm(tx, &seen, &changed).await?;
+                    let confirmed = journal.confirmations().confirm(tx, &seen, &changed).await?;
                     end?;
                     Ok(confirmed)
                 })
@@ -301,13 +302,13 @@ impl Bank {
 
     /// Sum of the holds that a balance of this version does not include.
     pub async fn held_against(&self, account: &str, version: Vec<u8>) -> i64 {
-        let holds = self.journal.holds(&[(account.to_owned(), version)]).await.unwrap();
+        let holds = self.journal.holds().against(&[(account.to_owned(), version)]).await.unwrap();
         holds.get(account).map_or(0, |(_, holds)| holds.iter().map(|hold| hold.amount_minor).sum())
     }
 
     /// What a person orders, carried out at once by nobody else.
     pub async fn give(&self, act: Act, grounds: Grounds) -> Result<Done, JournalError> {
-        self.journal.give(&EntryId::generate(), "op", &Order { act, grounds }, 0).await
+        self.journal.operators().give(&EntryId::generate(), "op", &Order { act, grounds }, 0).await
     }
 
     /// The same about an entry.
@@ -317,7 +318,7 @@ impl Bank {
 
     /// The same, to a core in which a request may take effect for so long.
     pub async fn order_within(&self, act: Act, grounds: Grounds, lifetime_ms: u64) -> Result<Entry, JournalError> {
-        match self.journal.give(&EntryId::generate(), "op", &Order { act, grounds }, lifetime_ms).await? {
+        match self.journal.operators().give(&EntryId::generate(), "op", &Order { act, grounds }, lifetime_ms).await? {
             Done::Entry(entry) => Ok(*entry),
             other => panic!("no entry: {other:?}"),
         }

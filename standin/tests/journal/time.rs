@@ -27,26 +27,26 @@ on_every_engine! {
     async fn a_lane_whose_day_lies_ahead_is_found_and_taken_back_to_today(bank) {
         bank.account("a", 1_000_000).await;
         bank.account("b", 0).await;
-        bank.journal.set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
+        bank.journal.operators().set_limits("op", &limited_to(1_000), None, "test").await.unwrap();
         let future = bank.noon(FAR).await;
         bank.queued("a", "b", 400).await;
         let today = bank.noon(0).await;
         let ahead = LaneAhead { account: "a".into(), business_day: future, used_minor: 400, used_count: 1 };
-        assert_eq!(bank.journal.lanes_ahead("", 10).await.unwrap(), [ahead]);
+        assert_eq!(bank.journal.operators().lanes_ahead("", 10).await.unwrap(), [ahead]);
         let id = EntryId::generate();
         let order = Order { act: reset(), grounds: Grounds::because("its clock is right again") };
         for _ in 0..2 {
             // An order whose COMMIT went unanswered finds its own trace.
-            assert_eq!(bank.journal.give(&id, "olga", &order, 0).await.unwrap(), Done::DayReset(today));
+            assert_eq!(bank.journal.operators().give(&id, "olga", &order, 0).await.unwrap(), Done::DayReset(today));
         }
-        assert!(bank.journal.lanes_ahead("", 10).await.unwrap().is_empty());
+        assert!(bank.journal.operators().lanes_ahead("", 10).await.unwrap().is_empty());
         // Nothing that was accepted is forgotten today, and tomorrow is a new day.
         let declined = bank.admit(transfer("a", "b", 601).away()).await;
         assert_eq!(declined.reason.as_deref(), Some(Reason::DailyLimitExceeded.code()));
         bank.queued("a", "b", 600).await;
         bank.noon(1).await;
         bank.queued("a", "b", 1_000).await;
-        let audit = bank.journal.audit_of("a", 10).await.unwrap();
+        let audit = bank.journal.operators().audit_of("a", 10).await.unwrap();
         assert_eq!(audit.iter().map(|record| record.action.as_str()).collect::<Vec<_>>(), ["lane.reset-day"]);
     }
 
@@ -70,11 +70,11 @@ on_every_engine! {
         let today = bank.noon(0).await;
         let ask = async || {
             let order = Order { act: reset(), grounds: Grounds::because("NTP was off") };
-            bank.journal.ask(&EntryId::generate(), "olga", &order, 60_000).await.unwrap().id
+            bank.journal.operators().ask(&EntryId::generate(), "olga", &order, 60_000).await.unwrap().id
         };
         let (first, second) = (ask().await, ask().await);
         bank.queued("a", "b", 1).await;
-        let approve = async |id: &EntryId, by: &str| bank.journal.approve(&EntryId::generate(), by, id, "looked", 0).await;
+        let approve = async |id: &EntryId, by: &str| bank.journal.operators().approve(&EntryId::generate(), by, id, "looked", 0).await;
         let own = approve(&first, "olga").await.err().unwrap();
         assert!(matches!(own, JournalError::Objected(Objection::SamePerson)), "{own}");
         let (approval, done) = approve(&first, "otto").await.unwrap();

@@ -97,7 +97,7 @@ on_every_engine! {
         let asked = async || {
             let (journal, accounts) = (bank.journal.clone(), ["a".to_owned(), "d".to_owned()]);
             let found = bank.db.transaction(move |tx| {
-                Box::pin(async move { journal.accounts_without_numbers(tx, &accounts).await })
+                Box::pin(async move { journal.confirmations().accounts_without_numbers(tx, &accounts).await })
             });
             found.await.unwrap().into_iter().collect::<Vec<_>>()
         };
@@ -122,7 +122,7 @@ on_every_engine! {
         let ask = async || {
             let (journal, rows) = (bank.journal.clone(), rows.clone());
             let asked = bank.db.transaction(move |tx| Box::pin(async move {
-                Ok::<_, standin::journal::JournalError>((journal.is_news(tx, &rows).await?, journal.accounts_with_holds(tx).await?))
+                Ok::<_, standin::journal::JournalError>((journal.confirmations().is_news(tx, &rows).await?, journal.confirmations().accounts_with_holds(tx).await?))
             }));
             asked.await.unwrap()
         };

@@ -6,11 +6,11 @@ use sql::{Tx, params, placeholders};
 
 use super::texts;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
 use crate::journal::record::KEYS_PER_STATEMENT;
 
-impl Journal {
+impl Confirmations {
     /// For each row whether telling it to [`Journal::confirm`] would change anything: it carries a reference of ours, and is
     /// not recorded on its leg yet. Locks nothing.
     pub async fn is_news(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Vec<bool>, JournalError> {
@@ -26,14 +26,14 @@ impl Journal {
                  WHERE e.core = ? AND e.core_ref IN ({}) AND l.row_key IS NOT NULL AND l.posting_no IS NOT NULL",
                 placeholders(refs.len())
             );
-            let mut values = params![&*self.core];
+            let mut values = params![&*self.0.core];
             values.extend(texts(refs));
             for row in tx.query(&sql, values).await? {
                 recorded.insert((row.get("core_ref")?, row.get("kind")?, row.get("row_key")?, row.get("posting_no")?));
             }
         }
         let news = |row: &LegSeen| {
-            let ours = booked.contains_key(&row.core_ref) || self.references.marks(&row.core_ref);
+            let ours = booked.contains_key(&row.core_ref) || self.0.references.marks(&row.core_ref);
             let known = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone());
             let is_freed = freed.contains(&known);
             let leg = (known.0, known.1, known.2, row.posting_no);

@@ -11,8 +11,9 @@ use super::carry_out;
 use crate::entry::EntryId;
 use crate::journal::audit;
 use crate::journal::error::JournalError;
-use crate::journal::handle::Journal;
+use crate::journal::handles::OperatorsJournal;
 use crate::journal::objection::{ApprovalState, Objection};
+use crate::journal::shared::Shared;
 
 /// An order that waits, or waited, for a second person.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,33 +59,34 @@ impl Approval {
     }
 }
 
-impl Journal {
+impl OperatorsJournal {
     /// Keeps an order until a second person agrees, for `ttl_ms` at most. Under the same `id` it finds itself.
     pub async fn ask(&self, id: &EntryId, by: &str, order: &Order, ttl_ms: u64) -> Result<Approval, JournalError> {
         order.check()?;
         let ttl_ms = i64::try_from(ttl_ms).unwrap_or(i64::MAX / 2);
         let (id, by, order) = (id.clone(), by.to_owned(), order.clone());
-        self.run(move |tx| {
-            let (id, by, order) = (id.clone(), by.clone(), order.clone());
-            Box::pin(async move {
-                if let Some((known, _)) = find(tx, &id).await? {
-                    return Ok(known);
-                }
-                let basis = basis(tx, &order.act).await?;
-                let body = serde_json::to_vec(&order).map_err(|_| JournalError::Corrupt("order"))?;
-                let (action, subject) = (order.act.kind().action(), order.act.subject());
-                tx.exec(
+        self.0
+            .run(move |tx| {
+                let (id, by, order) = (id.clone(), by.clone(), order.clone());
+                Box::pin(async move {
+                    if let Some((known, _)) = find(tx, &id).await? {
+                        return Ok(known);
+                    }
+                    let basis = basis(tx, &order.act).await?;
+                    let body = serde_json::to_vec(&order).map_err(|_| JournalError::Corrupt("order"))?;
+                    let (action, subject) = (order.act.kind().action(), order.act.subject());
+                    tx.exec(
                     "INSERT INTO approvals (id, asked_by, action, subject, basis, body, state, asked_ms, expires_ms) \
                      VALUES (?, ?, ?, ?, ?, ?, ?, {now_ms}, {now_ms} + ?)",
                     params![id.as_str(), &by, action, subject, basis, body, ApprovalState::Pending.as_str(), ttl_ms],
                 )
                 .await?;
-                let detail = json!({ "approval": id.as_str(), "order": order });
-                audit::keep(tx, &id, &by, "approval.ask", subject, detail).await?;
-                Ok(find(tx, &id).await?.ok_or(JournalError::NoSuchEntry)?.0)
+                    let detail = json!({ "approval": id.as_str(), "order": order });
+                    audit::keep(tx, &id, &by, "approval.ask", subject, detail).await?;
+                    Ok(find(tx, &id).await?.ok_or(JournalError::NoSuchEntry)?.0)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// The newest approvals first; with `state`, only those.
@@ -92,12 +94,12 @@ impl Journal {
         let sql = format!("SELECT {COLUMNS} FROM approvals ORDER BY id DESC LIMIT ?");
         let kept = format!("SELECT {COLUMNS} FROM approvals WHERE state = ? ORDER BY id DESC LIMIT ?");
         let rows = match state {
-            None => self.db.query(&sql, params![limit]).await?,
+            None => self.0.db.query(&sql, params![limit]).await?,
             // An expired one is kept as pending: nothing writes when its time is over.
             Some(ApprovalState::Expired) => {
-                self.db.query(&kept, params![ApprovalState::Pending.as_str(), limit]).await?
+                self.0.db.query(&kept, params![ApprovalState::Pending.as_str(), limit]).await?
             }
-            Some(state) => self.db.query(&kept, params![state.as_str(), limit]).await?,
+            Some(state) => self.0.db.query(&kept, params![state.as_str(), limit]).await?,
         };
         let all: Vec<Approval> = rows.iter().map(Approval::read).collect::<Result<_, _>>()?;
         Ok(all.into_iter().filter(|approval| state.is_none_or(|state| approval.state == state)).collect())
@@ -106,7 +108,7 @@ impl Journal {
     /// The approval of this id.
     pub async fn approval(&self, id: &EntryId) -> Result<Option<Approval>, JournalError> {
         let sql = format!("SELECT {COLUMNS} FROM approvals WHERE id = ?");
-        self.db.query(&sql, params![id.as_str()]).await?.first().map(Approval::read).transpose()
+        self.0.db.query(&sql, params![id.as_str()]).await?.first().map(Approval::read).transpose()
     }
 
     /// Carries out what another person ordered. Under the same `deed` it finds that it was done. What changed meanwhile makes the
@@ -119,8 +121,9 @@ impl Journal {
         reason: &str,
         request_lifetime_ms: u64,
     ) -> Result<(Approval, Done), JournalError> {
-        let (journal, approving) = (self.clone(), Approving::new(deed, by, id, reason));
+        let (journal, approving) = (self.0.clone(), Approving::new(deed, by, id, reason));
         let outcome = self
+            .0
             .run(move |tx| {
                 let (journal, approving) = (journal.clone(), approving.clone());
                 Box::pin(async move { approving.carry_out(tx, &journal, request_lifetime_ms).await })
@@ -145,20 +148,21 @@ impl Journal {
         reason: &str,
     ) -> Result<Approval, JournalError> {
         let approving = Approving::new(&EntryId::generate(), by, id, reason);
-        self.run(move |tx| {
-            let approving = approving.clone();
-            Box::pin(async move {
-                let (approval, deed) = approving.locked(tx).await?;
-                if deed.as_ref() != Some(&approving.deed) {
-                    if approval.state != ApprovalState::Pending {
-                        return Err(Objection::NotPending(approval.state).into());
+        self.0
+            .run(move |tx| {
+                let approving = approving.clone();
+                Box::pin(async move {
+                    let (approval, deed) = approving.locked(tx).await?;
+                    if deed.as_ref() != Some(&approving.deed) {
+                        if approval.state != ApprovalState::Pending {
+                            return Err(Objection::NotPending(approval.state).into());
+                        }
+                        approving.end(tx, &approval, to).await?;
                     }
-                    approving.end(tx, &approval, to).await?;
-                }
-                Ok(find(tx, &approving.id).await?.ok_or(JournalError::NoSuchEntry)?.0)
+                    Ok(find(tx, &approving.id).await?.ok_or(JournalError::NoSuchEntry)?.0)
+                })
             })
-        })
-        .await
+            .await
     }
 }
 
@@ -187,7 +191,7 @@ impl Approving {
     async fn carry_out(
         &self,
         tx: &mut Tx,
-        journal: &Journal,
+        journal: &Shared,
         request_lifetime_ms: u64,
     ) -> Result<(Approval, Done), JournalError> {
         let (approval, deed) = self.locked(tx).await?;

@@ -18,7 +18,7 @@ use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
-use crate::journal::handle::Journal;
+use crate::journal::handles::{GatewayJournal, OperatorsJournal};
 use crate::journal::objection::Objection;
 
 /// What is ordered, by its name in the API, the audit and the configuration of four eyes.
@@ -233,7 +233,7 @@ impl Carrying<'_> {
     }
 }
 
-impl Journal {
+impl OperatorsJournal {
     /// Carries out an order, once: under the same `id` it finds that it was done. `request_lifetime_ms` is the longest time after
     /// its sender ended that a request may take effect in the core.
     pub async fn give(
@@ -244,35 +244,39 @@ impl Journal {
         request_lifetime_ms: u64,
     ) -> Result<Done, JournalError> {
         order.check()?;
-        let (id, by, order, journal) = (id.clone(), by.to_owned(), order.clone(), self.clone());
-        self.run(move |tx| {
-            let (id, by, order, journal) = (id.clone(), by.clone(), order.clone(), journal.clone());
-            Box::pin(async move {
-                let carrying = Carrying {
-                    id: &id,
-                    by: &by,
-                    approved_by: None,
-                    facts: &*journal.facts,
-                    core: &journal.core,
-                    references: &journal.references,
-                    calendar: &journal.calendar,
-                    request_lifetime_ms,
-                    basis: None,
-                };
-                carry_out(tx, &carrying, &order).await
+        let (id, by, order, journal) = (id.clone(), by.to_owned(), order.clone(), self.0.clone());
+        self.0
+            .run(move |tx| {
+                let (id, by, order, journal) = (id.clone(), by.clone(), order.clone(), journal.clone());
+                Box::pin(async move {
+                    let carrying = Carrying {
+                        id: &id,
+                        by: &by,
+                        approved_by: None,
+                        facts: &*journal.facts,
+                        core: &journal.core,
+                        references: &journal.references,
+                        calendar: &journal.calendar,
+                        request_lifetime_ms,
+                        basis: None,
+                    };
+                    carry_out(tx, &carrying, &order).await
+                })
             })
-        })
-        .await
+            .await
     }
+}
 
+impl GatewayJournal {
     /// Cancels an entry while it is queued: its own channel asks.
     pub async fn cancel(&self, by: &str, id: &EntryId) -> Result<Entry, JournalError> {
         let (by, id) = (by.to_owned(), id.clone());
-        self.run(move |tx| {
-            let (by, id) = (by.clone(), id.clone());
-            Box::pin(async move { entry::cancel(tx, &by, &id).await })
-        })
-        .await
+        self.0
+            .run(move |tx| {
+                let (by, id) = (by.clone(), id.clone());
+                Box::pin(async move { entry::cancel(tx, &by, &id).await })
+            })
+            .await
     }
 }
 

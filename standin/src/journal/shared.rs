@@ -1,4 +1,4 @@
-//! The handle to the journal, and how its transactions run.
+//! What all handles of the journal share: the store, and how transactions run in it.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
 use crate::reference::reference;
 
-/// Handle to the journal; cloning is cheap.
+/// What every handle holds; cloning is cheap.
 #[derive(Clone)]
-pub struct Journal {
+pub(super) struct Shared {
     pub(super) db: Db,
     pub(super) facts: Arc<dyn Facts>,
     pub(super) core: Arc<str>,
@@ -26,9 +26,9 @@ pub struct Journal {
     recording: Arc<Semaphore>,
 }
 
-impl Journal {
+impl Shared {
     /// Opens the journal in `db`, bringing its tables to the newest version. `core` is the configured name of the core.
-    pub async fn open(db: Db, facts: Arc<dyn Facts>, core: &str) -> Result<Self, JournalError> {
+    pub(super) async fn open(db: Db, facts: Arc<dyn Facts>, core: &str) -> Result<Self, JournalError> {
         db.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
         let writers = db.writers_max();
         let recording = Arc::new(Semaphore::new(writers.saturating_sub(writers.div_ceil(4)).max(1)));
@@ -36,17 +36,17 @@ impl Journal {
     }
 
     /// Counts the bank's days by this calendar; those of UTC without it.
-    pub fn with_calendar(self, calendar: Calendar) -> Self {
+    pub(super) fn with_calendar(self, calendar: Calendar) -> Self {
         Self { calendar: Arc::new(calendar), ..self }
     }
 
     /// Writes the references of new entries in this form.
-    pub fn with_references(self, format: ReferenceFormat) -> Self {
+    pub(super) fn with_references(self, format: ReferenceFormat) -> Self {
         Self { references: Arc::new(format), ..self }
     }
 
     /// The reference that a new entry of this id gets, unless another entry has it already.
-    pub fn reference(&self, id: &EntryId) -> String {
+    pub(super) fn reference(&self, id: &EntryId) -> String {
         reference(&self.references, id, 0)
     }
 
