@@ -17,6 +17,21 @@ pub fn parse(text: &str) -> LogIdentity<'static> {
     LogIdentity { log: log.to_owned().into() }
 }
 
+/// Takes note of the log that an event is of; another one than before is an error.
+pub(crate) fn identify(known: &mut Option<LogIdentity<'static>>, seen: &LogIdentity<'_>) -> Result<(), String> {
+    match known {
+        Some(known) if known.log != seen.log => {
+            let (was, is) = (render(known), render(seen));
+            Err(format!("the core's log changed its identity from {was} to {is}"))
+        }
+        Some(_) => Ok(()),
+        none => {
+            *none = Some(seen.clone().into_owned());
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

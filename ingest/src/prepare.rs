@@ -6,21 +6,23 @@
 mod again;
 #[cfg(test)]
 mod tests;
+mod touching;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, Queue, marks_of};
-use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
-use schemas::mapping::{Mapped, Mapping, Touched};
+use schemas::debezium::{ChangeEvent, Decoder, Record, Snapshot};
+use schemas::mapping::{Mapped, Mapping};
 use schemas::model::Entity;
-use schemas::position::{Continuity, LogIdentity, SourcePosition, Version};
+use schemas::position::{Continuity, LogIdentity, Version};
 
 use crate::feed::RawRecord;
 use crate::halt::Halt;
 use crate::isolation::isolated;
 use crate::prepared::{Lessons, Prepared, SnapshotSeen};
 use crate::{identity, marks, topics};
+use touching::{touched_by_key, touches};
 
 /// Why an event is parked that may be good itself.
 const QUEUED: &str = "queued behind a parked event of its key";
@@ -227,7 +229,7 @@ impl Preparer {
 
     /// A parked event that could not be read far enough to tell its version is not older than what its partition held before.
     fn unread(&mut self, record: &RawRecord, reason: String, lessons: &Lessons) -> Fate {
-        let touches = self.touched_by_key(record);
+        let touches = touched_by_key(&self.mapping, &mut self.decoder, record);
         let highest = lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
         Fate::Parked { reason, touches, version: highest.copied() }
     }
@@ -235,7 +237,7 @@ impl Preparer {
     /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches
     /// everything that they do; of transactions, each counts.
     fn behind(&self, queue: Queue, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
-        let touches = touches(self.mapping.touched(event));
+        let touches = touches(&self.mapping, event);
         let waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();
         let later = waiting.version.is_none_or(|parked| version > parked);
         let covers = !touches.is_empty() && waiting.marks.is_subset(&marks_of(&touches));
@@ -299,7 +301,7 @@ impl Preparer {
         reached: &mut Continuity,
         prepared: &mut Prepared,
     ) -> Fate {
-        if let Err(reason) = identify(&mut prepared.lessons.identity, &event.source.identity) {
+        if let Err(reason) = identity::identify(&mut prepared.lessons.identity, &event.source.identity) {
             return Fate::Halt(Halt::rebuild(reason));
         }
         if prepared.lessons.snapshot.another(event.source.snapshot) {
@@ -318,7 +320,7 @@ impl Preparer {
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
                 Err(NotMapped::Event(reason)) => {
-                    Fate::Parked { reason, touches: touches(self.mapping.touched(event)), version: Some(version) }
+                    Fate::Parked { reason, touches: touches(&self.mapping, event), version: Some(version) }
                 }
             },
         };
@@ -346,28 +348,6 @@ impl Preparer {
         prepared.evidence.extend(applied.evidence);
         Ok(())
     }
-
-    /// What an undecodable value touches, by its record key, if that at least can be read.
-    fn touched_by_key(&mut self, record: &RawRecord) -> Vec<(Entity, String)> {
-        let Ok(Record::Tombstone { key, schema }) = self.decoder.decode(&record.topic, record.key.as_deref(), None)
-        else {
-            return Vec::new();
-        };
-        let mut names = record.topic.rsplit('.');
-        let (Some(table), Some(database)) = (names.next(), names.next()) else { return Vec::new() };
-        let source = Source {
-            connector: self.mapping.connector(),
-            name: "".into(),
-            database: database.into(),
-            table: table.into(),
-            identity: LogIdentity { log: "".into() },
-            position: nowhere(self.mapping.connector()),
-            snapshot: Snapshot::Streamed,
-            ts_source_ms: 0,
-        };
-        let (topic, op, before, after, transaction) = (&*record.topic, Op::Delete, None, None, None);
-        touches(self.mapping.touched(&ChangeEvent { topic, source, op, key, before, after, transaction, schema }))
-    }
 }
 
 fn sign(record: &RawRecord, event: &ChangeEvent<'_>, prepared: &mut Prepared) {
@@ -380,43 +360,6 @@ fn sign(record: &RawRecord, event: &ChangeEvent<'_>, prepared: &mut Prepared) {
     prepared.covers(sent_ms, source.ts_source_ms);
 }
 
-fn identify(known: &mut Option<LogIdentity<'static>>, seen: &LogIdentity<'_>) -> Result<(), String> {
-    match known {
-        Some(known) if known.log != seen.log => {
-            let (was, is) = (identity::render(known), identity::render(seen));
-            Err(format!("the core's log changed its identity from {was} to {is}"))
-        }
-        Some(_) => Ok(()),
-        none => {
-            *none = Some(seen.clone().into_owned());
-            Ok(())
-        }
-    }
-}
-
 fn queue(record: &RawRecord) -> Queue {
     Queue::of(&record.topic, &record.partition, record.offset, record.key.as_deref())
-}
-
-fn nowhere(connector: Connector) -> SourcePosition<'static> {
-    match connector {
-        Connector::MariaDb | Connector::MySql => SourcePosition::Binlog { file: 0, pos: 0, row: 0, gtid: None },
-        Connector::Postgres => SourcePosition::Wal { lsn: 0, commit_lsn: None },
-    }
-}
-
-/// Marks by account wherever the event tells it: that is what reads look up. None when a posting does not tell its account:
-/// it may be anybody's.
-fn touches(touched: Vec<Touched>) -> Vec<(Entity, String)> {
-    if touched.iter().any(|touched| touched.entity == Entity::Transaction && touched.account_id.is_none()) {
-        return Vec::new();
-    }
-    let mut marks = BTreeSet::new();
-    for touched in touched {
-        match touched.account_id {
-            Some(account_id) => marks.insert((Entity::Account, account_id)),
-            None => marks.insert((touched.entity, touched.key)),
-        };
-    }
-    marks.into_iter().collect()
 }

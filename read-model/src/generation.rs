@@ -4,8 +4,8 @@ use schemas::position::Version;
 use sql::{Db, Row, Tx, params};
 
 use crate::lease::Lease;
-use crate::rows::{RowError, version};
-use crate::source::{STATUS_COLUMNS, SourceStatus, status};
+use crate::rows::RowError;
+use crate::source::{SHADOW_COLUMNS, STATUS_COLUMNS, SourceStatus, shadow_status, status};
 use crate::writer::{WriteError, Writer};
 
 /// The generation that a source's ingester fills.
@@ -36,9 +36,7 @@ impl Filling {
 pub async fn filling(db: &Db, source: &str) -> Result<Option<Filling>, RowError> {
     let sql = format!(
         "SELECT {STATUS_COLUMNS}, s.topic_prefix AS s_topic_prefix, s.snapshot_begun AS s_snapshot_begun, \
-           h.generation AS h_generation, h.topic_prefix AS h_topic_prefix, h.snapshot_begun AS h_snapshot_begun, \
-           h.loaded AS h_loaded, h.as_of_ms AS h_as_of_ms, h.watermark AS h_watermark, h.identity AS h_identity, \
-           h.events_applied AS h_events_applied, h.events_behind AS h_events_behind \
+           {SHADOW_COLUMNS}, h.topic_prefix AS h_topic_prefix, h.snapshot_begun AS h_snapshot_begun \
          FROM sources s LEFT JOIN shadows h ON h.source = s.source AND h.generation = s.rebuilding WHERE s.source = ?"
     );
     db.query(&sql, params![source]).await?.first().map(read).transpose()
@@ -50,19 +48,8 @@ fn read(row: &Row) -> Result<Filling, RowError> {
         let (topic_prefix, snapshot_begun) = (row.get("s_topic_prefix")?, row.get("s_snapshot_begun")?);
         return Ok(Filling { status: served, served: None, topic_prefix, snapshot_begun });
     }
-    let status = SourceStatus {
-        generation: row.get("h_generation")?,
-        rebuilding: None,
-        identity: row.get("h_identity")?,
-        loaded: row.get("h_loaded")?,
-        as_of_ms: row.get("h_as_of_ms")?,
-        watermark: version(row, "h_watermark")?,
-        events_applied: row.get("h_events_applied")?,
-        events_behind: row.get("h_events_behind")?,
-        ..served.clone()
-    };
     let (topic_prefix, snapshot_begun) = (row.get("h_topic_prefix")?, row.get("h_snapshot_begun")?);
-    Ok(Filling { status, served: Some(served), topic_prefix, snapshot_begun })
+    Ok(Filling { status: shadow_status(row)?, served: Some(served), topic_prefix, snapshot_begun })
 }
 
 /// Opens the next generation of a source in the shadow of the one that is served; answers its number, or none for a source

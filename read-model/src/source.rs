@@ -133,21 +133,39 @@ pub(crate) const STATUS_COLUMNS: &str = "s.source AS s_source, s.generation AS s
     s.applied_seq AS s_applied_seq, s.events_applied AS s_events_applied, s.events_behind AS s_events_behind, \
     s.halted AS s_halted, s.token AS s_token";
 
+/// The same of a shadow `h`, beside those of its source.
+pub(crate) const SHADOW_COLUMNS: &str = "h.generation AS h_generation, h.identity AS h_identity, h.loaded AS h_loaded, \
+    h.as_of_ms AS h_as_of_ms, h.watermark AS h_watermark, h.events_applied AS h_events_applied, \
+    h.events_behind AS h_events_behind";
+
+/// Reads a status of which the columns of this prefix tell how far its generation is.
+macro_rules! status_of_generation {
+    ($row:ident, $prefix:literal, $rebuilding:expr) => {
+        Ok(SourceStatus {
+            source: $row.get("s_source")?,
+            generation: $row.get(concat!($prefix, "_generation"))?,
+            rebuilding: $rebuilding,
+            identity: $row.get(concat!($prefix, "_identity"))?,
+            loaded: $row.get(concat!($prefix, "_loaded"))?,
+            as_of_ms: $row.get(concat!($prefix, "_as_of_ms"))?,
+            watermark: version($row, concat!($prefix, "_watermark"))?,
+            applied_seq: $row.get("s_applied_seq")?,
+            events_applied: $row.get(concat!($prefix, "_events_applied"))?,
+            events_behind: $row.get(concat!($prefix, "_events_behind"))?,
+            halted: $row.get("s_halted")?,
+            token: $row.get("s_token")?,
+        })
+    };
+}
+
+/// The generation that is served.
 pub(crate) fn status(row: &Row) -> Result<SourceStatus, RowError> {
-    Ok(SourceStatus {
-        source: row.get("s_source")?,
-        generation: row.get("s_generation")?,
-        rebuilding: row.get("s_rebuilding")?,
-        identity: row.get("s_identity")?,
-        loaded: row.get("s_loaded")?,
-        as_of_ms: row.get("s_as_of_ms")?,
-        watermark: version(row, "s_watermark")?,
-        applied_seq: row.get("s_applied_seq")?,
-        events_applied: row.get("s_events_applied")?,
-        events_behind: row.get("s_events_behind")?,
-        halted: row.get("s_halted")?,
-        token: row.get("s_token")?,
-    })
+    status_of_generation!(row, "s", row.get("s_rebuilding")?)
+}
+
+/// The generation that is filled in the shadow; sequence, token and halt are those of its source.
+pub(crate) fn shadow_status(row: &Row) -> Result<SourceStatus, RowError> {
+    status_of_generation!(row, "h", None)
 }
 
 /// Every source, by name.

@@ -11,8 +11,8 @@ use crate::client::http;
 use crate::history::{Account, Books, Posting, Side};
 use crate::process::{Process, binary, free_port};
 use crate::stack::{Database, connect};
+use crate::wait::PATIENCE;
 use crate::wait::wait_for;
-use crate::world::PATIENCE;
 
 /// account_no, posting_no, ext_ref, leg, amount in minor units, ccy, text, value_date: as selected.
 type PostingRow = (String, i64, Option<String>, String, i64, String, String, String);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 use crate::history::Nanos;
+use crate::wait::PATIENCE;
 use crate::wait::wait_for;
-use crate::world::{PATIENCE, World};
+use crate::world::World;
 
 /// Between two looks for the sign of a death: the absence that is excused begins with the last one that did not find it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

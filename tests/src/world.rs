@@ -2,101 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::bank::{Class, Core, CoreOptions};
+use crate::bank::{Core, CoreOptions};
 use crate::checker::Evidence;
-use crate::client::{Client, Http, Recorder, http};
+use crate::client::{Client, Recorder};
 use crate::history::{Answer, Ask, Books, End, Transfer};
 use crate::load::{Gate, Load, Reads};
-use crate::process::{Process, binary, free_port};
+pub use crate::locum::{Locum, OPERATOR};
+pub use crate::plan::{Engine, Plan};
+pub use crate::settings::{CHANNEL, FIRST_CUSTOMER};
+use crate::settings::{REQUEST_LIFETIME_MS, Settings};
 use crate::stack::{Database, Stack, root};
+pub use crate::wait::PATIENCE;
 use crate::wait::wait_for;
 use crate::witness::Witness;
-
-/// Sees and debits every customer's accounts.
-pub const CHANNEL: &str = "channel-of-all-customers";
-/// Sees and debits only those of the first customer.
-pub const FIRST_CUSTOMER: &str = "channel-of-the-first-customer";
-/// Operates.
-pub const OPERATOR: &str = "operator-of-the-tests";
-
-/// Where journal and read model live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// MariaDB.
-    MariaDb,
-    /// OceanBase.
-    OceanBase,
-}
-
-impl Engine {
-    /// The part of the stack, and the name of its address.
-    pub fn part(self) -> (&'static str, &'static str) {
-        match self {
-            Self::MariaDb => ("mariadb", "LOCUM_DB_URL"),
-            Self::OceanBase => ("oceanbase", "OCEANBASE_URL"),
-        }
-    }
-}
-
-/// What a world is made of.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// What the core promises.
-    pub class: Class,
-    /// Journal and read model.
-    pub engine: Engine,
-    /// `locum` processes.
-    pub locums: usize,
-    /// Accounts of the core.
-    pub accounts: u64,
-    /// What is on each.
-    pub opening_balance: &'static str,
-    /// Whether the connector is registered before Locum starts.
-    pub connected: bool,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            class: Class::Idempotent,
-            engine: Engine::MariaDb,
-            locums: 1,
-            accounts: 20,
-            opening_balance: "1000.00",
-            connected: true,
-        }
-    }
-}
-
-/// Within this a request to the core has had its effect or never has one; what the connector's file declares is longer.
-const REQUEST_LIFETIME_MS: u64 = 2_500;
-const REQUEST_LIFETIME_DECLARED_MS: u64 = 4_000;
-/// A core that nobody can ask leaves what is unknown to people; from any other core an answer comes before that.
-const PARKED_SOON_MS: u64 = 8_000;
-const PARKED_LATE_MS: u64 = 600_000;
-/// Told to end, an instance serves on for so long.
-const DRAIN_NOTICE_MS: u64 = 500;
-/// Longest wait for a start, a load or a drain. Two cores are shared by all parts.
-pub const PATIENCE: Duration = Duration::from_secs(240);
-
-/// One `locum` process, with its addresses; they stay the same over restarts.
-pub struct Locum {
-    /// Its place among the world's instances.
-    pub index: usize,
-    folder: PathBuf,
-    listen: u16,
-    admin: u16,
-    process: Option<Process>,
-}
 
 /// Everything of one test.
 pub struct World {
@@ -148,8 +75,8 @@ impl World {
             world.connect().await;
         }
         for index in 0..world.plan.locums {
-            let locum = world.configure(index, &world.folder.join(format!("locum-{index}")));
-            world.locums.push(locum);
+            let settings = world.settings();
+            world.locums.push(settings.locum(index, &world.folder.join(format!("locum-{index}"))));
         }
         for index in 0..world.plan.locums {
             world.start_locum(index).await;
@@ -171,9 +98,7 @@ impl World {
 
     /// Takes everything down that outlives processes.
     pub async fn end(mut self) {
-        for locum in &mut self.locums {
-            locum.process = None;
-        }
+        self.locums.clear();
         if self.registered {
             self.stack.run(&[], &["unregister", &self.name]).await;
         }
@@ -218,35 +143,18 @@ impl World {
     /// Starts an instance, which must not run, and waits until it is ready.
     pub async fn start_locum(&mut self, index: usize) {
         let orders = self.orders();
-        let locum = &mut self.locums[index];
-        let mut command = Command::new(binary("locum", "LOCUM_BIN"));
-        command.args(["serve", "--config"]).arg(locum.folder.join("locum.yaml"));
-        command.env("LOCUM_LOG", "info,access=warn").env("LOCUM_FAILPOINTS", orders);
-        let log = locum.folder.join("log");
-        locum.process = Some(Process::start(&format!("locum {index}"), command, &log));
+        self.locums[index].start(&orders);
         self.locum_ready(index).await;
+    }
+
+    /// Waits until `/health/ready` says so.
+    pub async fn locum_ready(&mut self, index: usize) {
+        self.locums[index].ready().await;
     }
 
     /// Where all instances look for an order to die.
     pub(crate) fn orders(&self) -> PathBuf {
         self.folder.join("failpoints")
-    }
-
-    /// Waits until `/health/ready` says so.
-    pub async fn locum_ready(&mut self, index: usize) {
-        let locum = &mut self.locums[index];
-        let mut http = locum.admin();
-        wait_for(&format!("locum {index} is ready"), PATIENCE, async || {
-            if let Some(status) = locum.process.as_mut().and_then(Process::ended) {
-                panic!("it ended ({status}): {}", locum.last_words());
-            }
-            match http.get("/health/ready").await {
-                Ok(answer) if answer.status == 200 => Ok(()),
-                Ok(answer) => Err(format!("{} {}", answer.status, answer.body)),
-                Err(err) => Err(err),
-            }
-        })
-        .await;
     }
 
     /// SIGKILL, start, ready; the absence is noted for the checker.
@@ -261,11 +169,8 @@ impl World {
     pub async fn drain_and_restart_locum(&mut self, index: usize) -> ExitStatus {
         let from = self.recorder.now();
         let locum = &mut self.locums[index];
-        locum.process.iter().for_each(Process::terminate);
-        let ended = wait_for(&format!("locum {index} ends by itself"), PATIENCE, async || {
-            locum.process.as_mut().and_then(Process::ended).ok_or("still running")
-        })
-        .await;
+        locum.terminate();
+        let ended = locum.end().await;
         self.start_locum(index).await;
         self.recorder.was_away(index, from);
         ended
@@ -358,101 +263,8 @@ impl World {
         answer.body
     }
 
-    fn configure(&self, index: usize, folder: &Path) -> Locum {
-        let (listen, admin) = (free_port(), free_port());
-        let config = json!({
-            "listen": {"address": format!("127.0.0.1:{listen}"), "drain_notice_ms": DRAIN_NOTICE_MS},
-            "admin": {"address": format!("127.0.0.1:{admin}")},
-            "state_dir": "state",
-            "sql": {"url": self.journal.url(), "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},
-            "redis": {"url": self.stack.address("REDIS_URL"), "prefix": self.name},
-            "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
-            "sources": [{
-                "name": "corebank",
-                "mapping": root().join("schemas/mappings/core-sim.yaml"),
-                "topic_prefix": self.name,
-                "connector": "mariadb",
-            }],
-            "core": {"http": self.connector()},
-            "limits": {
-                "currencies": {"EUR": {"per_transfer_minor": 1_000_000, "per_day_minor": 1_000_000_000_000_i64}},
-                "per_day_count": 1_000_000,
-                "age_bands": [{"age_s_max": 3_600, "percent": 100}],
-            },
-            "tokens": "tokens.yaml",
-            "replay": {"park_after_ms": if self.plan.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
-        });
-        let channel = |token: &str, customers: Json| json!({"principal": token, "token": token, "customers": customers, "scopes": ["read", "write"]});
-        let tokens = json!({
-            "channels": [channel(CHANNEL, json!(["*"])), channel(FIRST_CUSTOMER, json!(["C000001"]))],
-            "operators": [{"principal": OPERATOR, "token": OPERATOR}],
-        });
-        fs::create_dir_all(folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
-        for (name, content) in [("locum.yaml", config), ("tokens.yaml", tokens)] {
-            let path = folder.join(name);
-            fs::write(&path, content.to_string()).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
-        }
-        Locum { index, folder: folder.to_owned(), listen, admin, process: None }
-    }
-
-    /// The shipped connector's configuration, with this core's address and promises.
-    fn connector(&self) -> Json {
-        let path = root().join("connectors/cores/core-sim.yaml");
-        let text = fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
-        let mut config: Json = serde_saphyr::from_str(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
-        config["base-url"] = json!(format!("http://{}", self.core.address()));
-        let capabilities = &mut config["capabilities"];
-        capabilities["request-lifetime-ms-max"] = json!(REQUEST_LIFETIME_DECLARED_MS);
-        capabilities["enquiry"] = json!(self.plan.class != Class::Neither);
-        if self.plan.class != Class::Idempotent
-            && let Some(capabilities) = capabilities.as_object_mut()
-        {
-            capabilities.remove("reference-memory-ms");
-        }
-        config
-    }
-}
-
-impl Locum {
-    /// `host:port` of the channels' listener.
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.listen)
-    }
-
-    /// A connection to the channels' listener.
-    pub fn channel(&self, token: &str) -> Http {
-        http(self.address(), Some(token))
-    }
-
-    /// A connection to the operators' listener.
-    pub fn admin(&self) -> Http {
-        http(format!("127.0.0.1:{}", self.admin), Some(OPERATOR))
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(process) = &mut self.process {
-            process.kill();
-        }
-    }
-
-    /// SIGSTOP.
-    pub fn freeze(&self) {
-        self.process.iter().for_each(Process::freeze);
-    }
-
-    /// SIGCONT.
-    pub fn thaw(&self) {
-        self.process.iter().for_each(Process::thaw);
-    }
-
-    /// The end of its log.
-    pub fn last_words(&mut self) -> String {
-        self.process.as_mut().map(Process::last_words).unwrap_or_default()
-    }
-
-    /// Whether its process has ended by itself or by a signal.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+    fn settings(&self) -> Settings<'_> {
+        let Self { stack, core, plan, journal, name, .. } = self;
+        Settings { stack, core: core.address(), class: plan.class, journal: journal.url(), name }
     }
 }
