@@ -72,7 +72,7 @@ impl<T> Paced<T> {
             self.head_deadline = None;
             self.head_timer = None;
         }
-        head % 2 == 0
+        head.is_multiple_of(2)
     }
 
     /// Has the head's deadline passed? Registers for it otherwise.
