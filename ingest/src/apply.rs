@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::apply_error::{ApplyError, Remedy};
 use crate::confirm::Confirm;
+use crate::lanes;
 use crate::prepared::Prepared;
 use crate::waiting::{Settled, settle};
 
@@ -30,6 +31,8 @@ pub(crate) enum Outcome<T> {
     Fenced,
     /// Failed, and may succeed in parts. Nothing was kept.
     TooMuch,
+    /// It would have locked too many lanes, so nothing was tried; a part of it will not.
+    Crowded,
     /// A single record was refused again and again; why.
     Refused(String),
     /// Told to stop before it could be committed; nothing was kept, or an unknown commit, which the next start reads back.
@@ -99,6 +102,9 @@ impl Applier {
                 Ok(committed) => return Outcome::Committed(committed),
                 Err(error) => error,
             };
+            if let ApplyError::TooManyLanes = error {
+                return Outcome::Crowded;
+            }
             if let ApplyError::Write(WriteError::Fenced { .. }) = error {
                 match status_of(&self.db, &self.lease.source).await {
                     Ok(Some(status)) if self.is_ours(&status, sequence) => return Outcome::CommittedBefore,
@@ -137,6 +143,9 @@ impl Applier {
             .transaction(move |tx| {
                 Box::pin(async move {
                     let Try { prepared, advance, as_of_before_ms, any_waiting } = batch;
+                    if !writer.is_shadow() {
+                        lanes::bounded(tx, &*confirm, &prepared).await?;
+                    }
                     writer.forget_queues(tx, &prepared.healed).await?;
                     writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;

@@ -45,6 +45,16 @@ pub trait Confirm: Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// How many lanes [`Confirm::confirm`] would lock with these. Asked before any row is written; locks nothing.
+    fn lanes<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        _evidence: &'t [LegEvidence],
+        _accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<usize, ConfirmError>> {
+        Box::pin(async { Ok(0) })
+    }
+
     /// Which of these accounts have a debit of ours that was sent and whose posting number is not known yet. Asked before the
     /// rows are written; locks nothing.
     fn without_numbers<'t>(

@@ -208,6 +208,7 @@ impl<'s> Leading<'s> {
             let ends = if later.is_empty() { batch.ends.as_ref() } else { None };
             match self.piece(state, piece, ends).await? {
                 Piece::TooMuch => state.pace.failed(size),
+                Piece::Crowded => state.pace.crowded(size),
                 Piece::Done if later.is_empty() => return Continue(()),
                 Piece::Done => rest = later,
             }
@@ -223,8 +224,11 @@ impl<'s> Leading<'s> {
         if prepared.steps.is_empty() && !state.differs(&advance) {
             // Nothing to commit, and nothing that a later batch could contradict.
             state.attestation = attestation;
-        } else if let Piece::TooMuch = self.commit(state, prepared, advance, attestation, records).await? {
-            return Continue(Piece::TooMuch);
+        } else {
+            match self.commit(state, prepared, advance, attestation, records).await? {
+                Piece::Done => {}
+                cut => return Continue(cut),
+            }
         }
         match halt {
             Some(halt) => Break(self.halt(state, &halt).await),
@@ -253,6 +257,7 @@ impl<'s> Leading<'s> {
                 return Break(Ended::Failed);
             }
             Outcome::TooMuch => return Continue(Piece::TooMuch),
+            Outcome::Crowded => return Continue(Piece::Crowded),
             Outcome::Fenced => return Break(Ended::LeaseLost),
             Outcome::Refused(why) => return Break(self.halt(state, &refused(records, &why)).await),
             Outcome::Abandoned if *self.shutdown.borrow() => return Break(Ended::Shutdown),
@@ -305,7 +310,7 @@ impl<'s> Leading<'s> {
                 let reason = format!("the swap to the new generation was refused {REFUSALS_MAX} times: {why}");
                 return self.halt(state, &Halt::resumable(reason)).await;
             }
-            Outcome::TooMuch => return Ended::Failed,
+            Outcome::TooMuch | Outcome::Crowded => return Ended::Failed,
             Outcome::Abandoned if *self.shutdown.borrow() => return Ended::Shutdown,
             Outcome::Abandoned => return Ended::LeaseLost,
         }
@@ -335,6 +340,8 @@ enum Piece {
     Done,
     /// Nothing was kept; a smaller one may succeed.
     TooMuch,
+    /// Nothing was tried: it would have locked too many lanes.
+    Crowded,
 }
 
 fn refused(records: &[RawRecord], why: &str) -> Halt {

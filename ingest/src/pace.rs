@@ -2,7 +2,7 @@
 //!
 //! A batch that fails is tried again in halves: what was too much for the store, or for the locks of others, is not tried
 //! whole for ever, and a single record that the store refuses is found. While the lanes of accounts are held, admission
-//! waits for them; so a batch that holds them for long makes the next one smaller.
+//! waits for them; so a batch that holds them for long makes the next one smaller, and one that would lock too many is cut.
 
 use std::time::Duration;
 
@@ -18,12 +18,15 @@ const SLOW_MIN: usize = 50;
 pub(crate) struct Pace {
     records: usize,
     max: usize,
+    /// Up to where batches grow: slowly, after one that would have locked too many lanes.
+    ceiling: usize,
 }
 
 impl Pace {
     /// Starts small; never more than `max` records.
     pub(crate) fn new(max: usize) -> Self {
-        Self { records: START.min(max).max(1), max: max.max(1) }
+        let max = max.max(1);
+        Self { records: START.min(max), max, ceiling: max }
     }
 
     /// Records of the next batch.
@@ -36,12 +39,19 @@ impl Pace {
         self.records = (records / 2).max(1);
     }
 
+    /// A batch of so many records would have locked too many lanes.
+    pub(crate) fn crowded(&mut self, records: usize) {
+        self.failed(records);
+        self.ceiling = self.records;
+    }
+
     /// A batch was committed; it held lanes for so long.
     pub(crate) fn applied(&mut self, held: Duration) {
+        self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1).min(self.max);
         self.records = if held > HELD_MAX {
             (self.records / 2).max(SLOW_MIN.min(self.records))
         } else if held < HELD_MAX / 2 {
-            self.records.saturating_mul(2).min(self.max)
+            self.records.saturating_mul(2).min(self.ceiling)
         } else {
             self.records
         };
@@ -74,6 +84,21 @@ mod tests {
         assert_eq!(pace.records(), SLOW_MIN);
         pace.failed(1);
         pace.applied(HELD_MAX * 2);
+        assert_eq!(pace.records(), 1);
+    }
+
+    #[test]
+    fn what_would_lock_too_many_lanes_is_halved_and_grows_slowly_again() {
+        let mut pace = Pace::new(5_000);
+        pace.crowded(400);
+        assert_eq!(pace.records(), 200);
+        pace.applied(Duration::ZERO);
+        assert_eq!(pace.records(), 226);
+        pace.crowded(226);
+        assert_eq!(pace.records(), 113);
+        (0..60).for_each(|_| pace.applied(Duration::ZERO));
+        assert_eq!(pace.records(), 5_000, "once the crowd is over");
+        (0..20).for_each(|_| pace.crowded(pace.records()));
         assert_eq!(pace.records(), 1);
     }
 }

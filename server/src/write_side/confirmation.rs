@@ -37,6 +37,18 @@ impl Confirm for Confirmation {
         })
     }
 
+    fn lanes<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+        accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<usize, ConfirmError>> {
+        Box::pin(async move {
+            let seen: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
+            self.0.lanes_to_confirm(tx, &seen, accounts).await.map_err(told)
+        })
+    }
+
     fn holding<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Vec<String>, ConfirmError>> {
         Box::pin(async move { self.0.accounts_with_holds(tx).await.map_err(told) })
     }

@@ -1,5 +1,6 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
+mod locked;
 mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};

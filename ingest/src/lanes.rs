@@ -1,0 +1,32 @@
+//! How many lanes a batch locks: an admission that needs one of them waits until the batch is committed.
+
+use std::collections::BTreeSet;
+
+use schemas::model::Entity;
+use sql::Tx;
+
+use crate::apply_error::ApplyError;
+use crate::confirm::Confirm;
+use crate::prepared::Prepared;
+
+/// Lanes that an apply of several records locks at most; one that would lock more is cut before it has locked any. A single
+/// record is applied in any case: it concerns few accounts.
+pub const LANES_MAX: usize = 200;
+
+/// Fails where the batch must be cut.
+pub(crate) async fn bounded(tx: &mut Tx, confirm: &dyn Confirm, prepared: &Prepared) -> Result<(), ApplyError> {
+    if prepared.records <= 1 {
+        return Ok(());
+    }
+    let mut accounts = prepared.evidence_accounts();
+    let of_accounts = prepared.changes.iter().filter(|c| matches!(c.entity, Entity::Account | Entity::Balance));
+    accounts.extend(of_accounts.map(|change| change.key.clone()));
+    let references: BTreeSet<&str> = prepared.evidence.iter().map(|evidence| evidence.core_ref.as_str()).collect();
+    // Each reference brings one more account at most: that of its other leg.
+    if accounts.len() + references.len() <= LANES_MAX {
+        return Ok(());
+    }
+    let accounts: Vec<String> = accounts.into_iter().collect();
+    let lanes = confirm.lanes(tx, &prepared.evidence, &accounts).await.map_err(ApplyError::Confirm)?;
+    if lanes > LANES_MAX { Err(ApplyError::TooManyLanes) } else { Ok(()) }
+}
