@@ -27,12 +27,12 @@ pub struct NotLoopback(pub SocketAddr);
 /// Decides who calls one listener.
 #[derive(Clone)]
 pub struct Authenticator {
-    source: Source,
+    source: Credentials,
     allowances: Option<Arc<Allowances>>,
 }
 
 #[derive(Clone)]
-enum Source {
+enum Credentials {
     Tokens(Arc<Tokens>, Audience),
     Open(Arc<Principal>),
 }
@@ -40,7 +40,7 @@ enum Source {
 impl Authenticator {
     /// Bearer tokens of one audience.
     pub fn tokens(tokens: Arc<Tokens>, audience: Audience) -> Self {
-        Self { source: Source::Tokens(tokens, audience), allowances: None }
+        Self { source: Credentials::Tokens(tokens, audience), allowances: None }
     }
 
     /// Everyone, as `anonymous`: for the embedded demo, on loopback only. Says so in the log.
@@ -49,7 +49,7 @@ impl Authenticator {
             return Err(NotLoopback(address));
         }
         tracing::warn!(%address, "this listener is open: no authentication, loopback only");
-        Ok(Self { source: Source::Open(Arc::new(Principal::anonymous(audience))), allowances: None })
+        Ok(Self { source: Credentials::Open(Arc::new(Principal::anonymous(audience))), allowances: None })
     }
 
     /// Keeps each principal within its allowance; without this nothing is bounded.
@@ -60,8 +60,8 @@ impl Authenticator {
     /// The caller these headers prove, or 401.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let principal = match &self.source {
-            Source::Open(principal) => principal.clone(),
-            Source::Tokens(tokens, audience) => {
+            Credentials::Open(principal) => principal.clone(),
+            Credentials::Tokens(tokens, audience) => {
                 let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
                 tokens.find(*audience, token).ok_or_else(Problem::unauthenticated)?
             }

@@ -177,7 +177,7 @@ impl std::error::Error for Problem {}
 
 /// The document as RFC 9457 spells it.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -201,7 +201,7 @@ struct Document<'a> {
 impl IntoResponse for Problem {
     /// Takes `instance` and `trace_id` from the request it runs in ([`request::scope`]).
     fn into_response(self) -> Response {
-        let document = Document {
+        let document = ProblemDocument {
             r#type: format!("/problems/{}", self.code),
             title: self.title,
             status: self.status,

@@ -24,7 +24,7 @@ use crate::pace::Paced;
 
 /// What one listener lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
     /// Time for a request's head to arrive, counted from its first byte (from the start on a new connection), in milliseconds.
@@ -46,7 +46,7 @@ pub struct Limits {
     pub drain_ms_max: u64,
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
@@ -72,12 +72,12 @@ pub struct Drained {
 /// A bound address, not serving yet.
 pub struct Listener {
     tcp: TcpListener,
-    limits: Limits,
+    limits: ListenerLimits,
 }
 
 impl Listener {
     /// Binds; port 0 takes any, see [`Listener::address`].
-    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, limits: ListenerLimits) -> io::Result<Self> {
         Ok(Self { tcp: TcpListener::bind(address).await?, limits })
     }
 
@@ -87,7 +87,7 @@ impl Listener {
     }
 
     /// What it lets through.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> ListenerLimits {
         self.limits
     }
 
@@ -152,7 +152,7 @@ async fn told(draining: &mut watch::Receiver<bool>) {
 
 struct Connection {
     name: &'static str,
-    limits: Limits,
+    limits: ListenerLimits,
     draining: watch::Receiver<bool>,
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use edge::serve::Limits;
+use edge::serve::ListenerLimits;
 use edge::{Allowance, Allowances, Audience, Authenticate, Authenticator, Caller, Problem, StoreTurns, Work};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -29,7 +29,7 @@ async fn listening(router: Router, greedy: Allowance) -> Running {
     let store = Arc::new(StoreTurns::new(4));
     let allowances = Allowances::new(many(), HashMap::from([("greedy".to_owned(), greedy)]), store);
     let guard = Authenticator::tokens(tokens, Audience::Channels).within(Arc::new(allowances));
-    start(router.layer(Authenticate(guard)), Limits::default()).await
+    start(router.layer(Authenticate(guard)), ListenerLimits::default()).await
 }
 
 fn many() -> Allowance {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use edge::serve::{Drained, Limits};
+use edge::serve::{Drained, ListenerLimits};
 use edge::{Audience, Authenticate, Authenticator, Caller, Problem, json, tokens::Tokens};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,7 +53,7 @@ async fn post_json(address: SocketAddr, body: &str) -> String {
 
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off() {
-    let running = start(routes(), Limits { head_ms_max: 50, ..Limits::default() }).await;
+    let running = start(routes(), ListenerLimits { head_ms_max: 50, ..ListenerLimits::default() }).await;
     let answer = raw(running.address, b"GET /pay HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
     assert!(!answer.contains("200 OK"), "{answer}");
     assert_eq!(raw(running.address, b"").await, "", "silence from the start is cut off too");
@@ -61,7 +61,7 @@ async fn a_head_that_trickles_in_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_declared_or_not() {
-    let running = start(routes(), Limits::default()).await;
+    let running = start(routes(), ListenerLimits::default()).await;
     let declared = "POST /pay HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 70000\r\n\r\n";
     holds(&raw(running.address, declared.as_bytes()).await, &["413 Payload", "body-too-large"]);
     let mut chunked = b"POST /pay HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n".to_vec();
@@ -72,7 +72,7 @@ async fn a_body_that_is_too_large_is_refused_declared_or_not() {
 
 #[tokio::test]
 async fn a_head_or_target_that_is_too_large_is_refused() {
-    let running = start(routes(), Limits::default()).await;
+    let running = start(routes(), ListenerLimits::default()).await;
     holds(&get_path(running.address, &format!("/{}", "a".repeat(5_000)), "").await, &["414 ", "uri-too-long"]);
     let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
     holds(&get_path(running.address, "/pay", &many).await, &["431 "]);
@@ -83,7 +83,7 @@ async fn a_head_or_target_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_body_is_refused_with_a_pointer_to_what_is_wrong() {
-    let running = start(routes(), Limits::default()).await;
+    let running = start(routes(), ListenerLimits::default()).await;
     let deep = format!("{{\"amount\":{}1{}}}", "[".repeat(40), "]".repeat(40));
     for (body, code, pointer) in [
         (r#"{"amount":"1","amount":"2"}"#, "duplicate-key", "/amount"),
@@ -112,7 +112,7 @@ async fn a_body_is_refused_with_a_pointer_to_what_is_wrong() {
 #[tokio::test]
 async fn bytes_that_are_no_utf8_and_bodies_that_are_no_json_are_refused() {
     assert!(json::parse::<Pay>(b"{\"amount\":\"\xff\"}").is_err());
-    let running = start(routes(), Limits::default()).await;
+    let running = start(routes(), ListenerLimits::default()).await;
     let form =
         "POST /pay HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
     holds(&raw(running.address, form.as_bytes()).await, &["415 ", "unsupported-media-type"]);
@@ -128,7 +128,7 @@ async fn a_body_that_never_ends_is_given_up() {
 
 #[tokio::test]
 async fn a_panic_is_a_500_that_tells_the_client_nothing() {
-    let running = start(routes(), Limits::default()).await;
+    let running = start(routes(), ListenerLimits::default()).await;
     let answer = get_path(running.address, "/panic", "X-Request-Id: r-77\r\n").await;
     holds(&answer, &["500 Internal", "x-request-id: r-77", "\"trace_id\":\"r-77\"", "\"type\":\"/problems/internal\""]);
     assert!(!answer.contains("DE89"), "{answer}");
@@ -147,8 +147,8 @@ async fn only_the_audiences_own_tokens_open_a_listener() {
     let who = |caller: Caller| async move { caller.id.clone() };
     let guard = |audience| Authenticate(Authenticator::tokens(tokens(), audience));
     let routes = |audience| Router::new().route("/who", get(who)).layer(guard(audience));
-    let public = start(routes(Audience::Channels), Limits::default()).await;
-    let admin = start(routes(Audience::Operators), Limits::default()).await;
+    let public = start(routes(Audience::Channels), ListenerLimits::default()).await;
+    let admin = start(routes(Audience::Operators), ListenerLimits::default()).await;
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let twice = bearer(CHANNEL) + &bearer(CHANNEL);
     for (address, headers, expected) in [
@@ -171,7 +171,7 @@ async fn only_the_audiences_own_tokens_open_a_listener() {
 #[tokio::test]
 async fn a_route_without_the_layer_gets_no_principal() {
     let who = |caller: Caller| async move { caller.id.clone() };
-    let running = start(Router::new().route("/who", get(who)), Limits::default()).await;
+    let running = start(Router::new().route("/who", get(who)), ListenerLimits::default()).await;
     let answer = get_path(running.address, "/who", &format!("Authorization: Bearer {CHANNEL}\r\n")).await;
     holds(&answer, &["401 "]);
 }
@@ -195,7 +195,7 @@ async fn shutdown_finishes_what_is_open_and_cuts_what_is_stuck() {
             "done"
         }
     };
-    let limits = Limits { drain_ms_max: 5_000, ..Limits::default() };
+    let limits = ListenerLimits { drain_ms_max: 5_000, ..ListenerLimits::default() };
     let running = start(Router::new().route("/held", get(held.clone())), limits).await;
     let address = running.address;
     let answer = tokio::spawn(async move { raw(address, b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await });
@@ -205,7 +205,7 @@ async fn shutdown_finishes_what_is_open_and_cuts_what_is_stuck() {
     holds(&answer.await.unwrap(), &["200 OK", "done"]);
     assert_eq!(running.ended.await.unwrap(), Drained { cut: 0 });
 
-    let running = start(Router::new().route("/held", get(held)), Limits { drain_ms_max: 20, ..limits }).await;
+    let running = start(Router::new().route("/held", get(held)), ListenerLimits { drain_ms_max: 20, ..limits }).await;
     let address = running.address;
     let stuck = tokio::spawn(async move { raw(address, b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await });
     entered.notified().await;
@@ -216,7 +216,7 @@ async fn shutdown_finishes_what_is_open_and_cuts_what_is_stuck() {
 
 #[tokio::test]
 async fn a_full_house_makes_newcomers_wait_instead_of_serving_them() {
-    let running = start(routes(), Limits { connections_max: 1, ..Limits::default() }).await;
+    let running = start(routes(), ListenerLimits { connections_max: 1, ..ListenerLimits::default() }).await;
     let mut first = TcpStream::connect(running.address).await.unwrap();
     first.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(first.read(&mut [0; 512]).await.unwrap() > 0);

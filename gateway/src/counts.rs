@@ -66,15 +66,15 @@ mod tests {
     use std::sync::Arc;
 
     use sql::{BoxFuture, Db, Tx};
-    use standin::journal::{FactSheet, Facts, Journal};
+    use standin::journal::{Facts, Journal, KnownAccounts};
 
     use super::*;
 
     struct NoAccounts;
 
     impl Facts for NoAccounts {
-        fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
-            Box::pin(async { Ok(FactSheet::default()) })
+        fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
+            Box::pin(async { Ok(KnownAccounts::default()) })
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
 use crate::four_eyes::FourEyes;
-use crate::in_flight::{Carried, Hold};
+use crate::in_flight::{Carried, Carrier};
 use crate::options::Options;
 use crate::silence::Silences;
 use crate::submission::{Shared, Submission, Submitted};
@@ -92,8 +92,8 @@ impl Gateway {
     pub async fn submit(&self, write: Write) -> Result<Submitted, Problem> {
         let deadline = Instant::now() + self.shared.options.write_deadline;
         let (told, answer) = oneshot::channel();
-        let hold = Hold::new(&self.shared.in_flight, &write.id);
-        let submission = Submission { shared: self.shared.clone(), hold, deadline, told: Some(told) };
+        let carrier = Carrier::new(&self.shared.in_flight, &write.id);
+        let submission = Submission { shared: self.shared.clone(), carrier, deadline, told: Some(told) };
         edge::request::spawn(submission.run(write));
         match timeout_at(deadline + JOURNAL_GRACE, answer).await {
             Ok(Ok(answer)) => answer,

@@ -60,7 +60,7 @@ impl Signal {
 
 /// When the mind changes. Times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct HealthPolicy {
     /// Consecutive requests or probes without an answer before the core counts as away.
     pub failures_max: u32,
     /// Clean probes in a row before it counts as back.
@@ -71,7 +71,7 @@ pub struct Policy {
     pub clean_probes_max: u32,
 }
 
-impl Default for Policy {
+impl Default for HealthPolicy {
     /// Away after 3 failures; back after 3 clean probes, doubling up to 96 while falls come within 10 minutes.
     fn default() -> Self {
         Self { failures_max: 3, clean_probes_min: 3, flap_window_ms: 600_000, clean_probes_max: 96 }
@@ -81,7 +81,7 @@ impl Default for Policy {
 /// The observer.
 #[derive(Debug, Clone)]
 pub struct CoreHealth {
-    policy: Policy,
+    policy: HealthPolicy,
     health: Health,
     failures: u32,
     clean: u32,
@@ -91,7 +91,7 @@ pub struct CoreHealth {
 
 impl CoreHealth {
     /// Starts in doubt: the first clean probes decide, so that a gateway that starts into an outage stands in at once.
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: HealthPolicy) -> Self {
         Self { policy, health: Health::Recovering, failures: 0, clean: 0, clean_wanted: 1, fell_at_ms: None }
     }
 
@@ -155,7 +155,7 @@ mod tests {
     use Signal::*;
 
     fn available() -> CoreHealth {
-        let mut health = CoreHealth::new(Policy::default());
+        let mut health = CoreHealth::new(HealthPolicy::default());
         health.step(ProbeUp, 0);
         assert_eq!(health.health(), Health::Available);
         health

@@ -35,12 +35,12 @@ impl InFlight {
 }
 
 /// Says that a task is at work on an entry, for as long as it lives. A task that panics loses it.
-pub(crate) struct Hold {
+pub(crate) struct Carrier {
     in_flight: Arc<InFlight>,
     id: EntryId,
 }
 
-impl Hold {
+impl Carrier {
     pub(crate) fn new(in_flight: &Arc<InFlight>, id: &EntryId) -> Self {
         in_flight.entries().insert(id.clone(), Carried::AtWork);
         Self { in_flight: in_flight.clone(), id: id.clone() }
@@ -52,7 +52,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for Carrier {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.lose();

@@ -9,16 +9,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::counts::Counts;
 use crate::gateway::Gateway;
-use crate::health::{Policy, Signal};
+use crate::health::{HealthPolicy, Signal};
 use crate::metrics::STANDS_IN;
-use crate::mode::Mode;
 use crate::watch::Watch;
+use standin::mode::Mode;
 
 /// How often the monitor looks.
 #[derive(Debug, Clone, Copy)]
 pub struct MonitorOptions {
     /// When the mind changes.
-    pub policy: Policy,
+    pub policy: HealthPolicy,
     /// Between two probes.
     pub probe_every: Duration,
     /// Longest wait for a probe's answer.
@@ -38,7 +38,7 @@ impl Default for MonitorOptions {
     /// confirmed within 2 minutes.
     fn default() -> Self {
         Self {
-            policy: Policy::default(),
+            policy: HealthPolicy::default(),
             probe_every: Duration::from_millis(250),
             probe_timeout: Duration::from_secs(1),
             look_every: Duration::from_millis(500),

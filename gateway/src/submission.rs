@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
 use crate::health::Signal;
-use crate::in_flight::{Hold, InFlight};
+use crate::in_flight::{Carrier, InFlight};
 use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::options::Options;
 use crate::watch::Watch;
@@ -44,7 +44,7 @@ pub type Submitted = (Entry, bool);
 /// One write on its way.
 pub(crate) struct Submission {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) hold: Hold,
+    pub(crate) carrier: Carrier,
     pub(crate) deadline: Instant,
     pub(crate) told: Option<oneshot::Sender<Result<Submitted, Problem>>>,
 }
@@ -131,7 +131,7 @@ impl Submission {
                 }
                 Err(err) if err.is_permanent() => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome can never be recorded; it is unknown from now on");
-                    self.hold.lose();
+                    self.carrier.lose();
                     return self.tell(Err(answer::acceptance_unknown(&err)));
                 }
                 Err(err) => {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clocks::Clocks;
-use crate::health::{CoreHealth, Health, Policy, Signal};
+use crate::health::{CoreHealth, Health, HealthPolicy, Signal};
 use crate::metrics::HEALTH_CHANGES_TOTAL;
 use crate::mode::View;
 
@@ -23,7 +23,7 @@ pub struct Watch {
 
 impl Watch {
     /// Nothing was seen yet.
-    pub(crate) fn new(policy: Policy, clock_difference_max: Duration) -> Self {
+    pub(crate) fn new(policy: HealthPolicy, clock_difference_max: Duration) -> Self {
         let view = View { health: Health::Recovering, order: ModeOrder::Auto, any_ordered: false };
         Self {
             health: Arc::new(Mutex::new(CoreHealth::new(policy))),

@@ -22,7 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) const REFUSALS_MAX: u32 = 8;
 
 /// What an apply came to.
-pub(crate) enum Outcome<T> {
+pub(crate) enum ApplyOutcome<T> {
     /// Committed by this try.
     Committed(T),
     /// Committed by an earlier try whose answer was lost: what became visible is not known.
@@ -74,11 +74,11 @@ pub(crate) struct Applier {
 impl Applier {
     /// Tries until the batch is in, is known to need another size, somebody else owns the source, it is refused for good, or
     /// `stopping` says so.
-    pub(crate) async fn apply(&self, batch: Try, stopping: impl Fn() -> bool) -> Outcome<Committed> {
+    pub(crate) async fn apply(&self, batch: Try, stopping: impl Fn() -> bool) -> ApplyOutcome<Committed> {
         let started = Instant::now();
         let (sequence, records) = (batch.advance.sequence, batch.prepared.records);
         let outcome = self.until_in(sequence, records, stopping, || self.once(batch.clone())).await;
-        if let Outcome::Committed(_) = outcome {
+        if let ApplyOutcome::Committed(_) = outcome {
             metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())
                 .record(started.elapsed());
         }
@@ -92,23 +92,23 @@ impl Applier {
         records: usize,
         stopping: impl Fn() -> bool,
         once: impl Fn() -> F,
-    ) -> Outcome<T>
+    ) -> ApplyOutcome<T>
     where
         F: Future<Output = Result<T, ApplyError>>,
     {
         let (mut wait, mut refusals) = (WAIT_MIN, 0);
         loop {
             let error = match once().await {
-                Ok(committed) => return Outcome::Committed(committed),
+                Ok(committed) => return ApplyOutcome::Committed(committed),
                 Err(error) => error,
             };
             if let ApplyError::TooManyLanes = error {
-                return Outcome::Crowded;
+                return ApplyOutcome::Crowded;
             }
             if let ApplyError::Write(WriteError::Fenced { .. }) = error {
                 match status_of(&self.db, &self.lease.source).await {
-                    Ok(Some(status)) if self.is_ours(&status, sequence) => return Outcome::CommittedBefore,
-                    Ok(_) => return Outcome::Fenced,
+                    Ok(Some(status)) if self.is_ours(&status, sequence) => return ApplyOutcome::CommittedBefore,
+                    Ok(_) => return ApplyOutcome::Fenced,
                     Err(err) => tracing::warn!(error = %err, "cannot read the source back"),
                 }
             }
@@ -118,14 +118,14 @@ impl Applier {
             let remedy = error.remedy();
             refusals = if remedy == (Remedy::Less { refused: true }) { refusals + 1 } else { 0 };
             if refusals == REFUSALS_MAX && records <= 1 {
-                return Outcome::Refused(error.explained());
+                return ApplyOutcome::Refused(error.explained());
             }
             if stopping() {
-                return Outcome::Abandoned;
+                return ApplyOutcome::Abandoned;
             }
             tokio::time::sleep(wait).await;
             if remedy != Remedy::Same && records > 1 {
-                return Outcome::TooMuch;
+                return ApplyOutcome::TooMuch;
             }
             wait = (wait * 2).min(WAIT_MAX);
         }

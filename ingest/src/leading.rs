@@ -8,7 +8,7 @@ use read_model::{Advance, Lease, Partition, Place, WriteError, filling, ordered_
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::apply::{Outcome, REFUSALS_MAX, Try};
+use crate::apply::{ApplyOutcome, REFUSALS_MAX, Try};
 use crate::attest::Attestation;
 use crate::beginning::{begin, now_ms};
 use crate::discovery::beginning_gone;
@@ -251,17 +251,17 @@ impl<'s> Leading<'s> {
         let batch = Try { prepared: prepared.clone(), advance: advance.clone(), as_of_before_ms, any_waiting };
         let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
         let committed = match state.applier.apply(batch, move || *shutdown.borrow() || *lost.borrow()).await {
-            Outcome::Committed(committed) => committed,
-            Outcome::CommittedBefore => {
+            ApplyOutcome::Committed(committed) => committed,
+            ApplyOutcome::CommittedBefore => {
                 tracing::info!(source = %self.lease.source, "committed by a try whose answer was lost; reading it back");
                 return Break(Ended::Failed);
             }
-            Outcome::TooMuch => return Continue(Piece::TooMuch),
-            Outcome::Crowded => return Continue(Piece::Crowded),
-            Outcome::Fenced => return Break(Ended::LeaseLost),
-            Outcome::Refused(why) => return Break(self.halt(state, &refused(records, &why)).await),
-            Outcome::Abandoned if *self.shutdown.borrow() => return Break(Ended::Shutdown),
-            Outcome::Abandoned => return Break(Ended::LeaseLost),
+            ApplyOutcome::TooMuch => return Continue(Piece::TooMuch),
+            ApplyOutcome::Crowded => return Continue(Piece::Crowded),
+            ApplyOutcome::Fenced => return Break(Ended::LeaseLost),
+            ApplyOutcome::Refused(why) => return Break(self.halt(state, &refused(records, &why)).await),
+            ApplyOutcome::Abandoned if *self.shutdown.borrow() => return Break(Ended::Shutdown),
+            ApplyOutcome::Abandoned => return Break(Ended::LeaseLost),
         };
         state.committed(&prepared, &advance, attestation);
         state.applied(&committed);
@@ -304,15 +304,15 @@ impl<'s> Leading<'s> {
         let (shutdown, lost) = (self.shutdown.clone(), self.lost.clone());
         let stopping = move || *shutdown.borrow() || *lost.borrow();
         match state.applier.swap(state.status.applied_seq, stopping).await {
-            Outcome::Committed(_) | Outcome::CommittedBefore => {}
-            Outcome::Fenced => return Ended::LeaseLost,
-            Outcome::Refused(why) => {
+            ApplyOutcome::Committed(_) | ApplyOutcome::CommittedBefore => {}
+            ApplyOutcome::Fenced => return Ended::LeaseLost,
+            ApplyOutcome::Refused(why) => {
                 let reason = format!("the swap to the new generation was refused {REFUSALS_MAX} times: {why}");
                 return self.halt(state, &Halt::resumable(reason)).await;
             }
-            Outcome::TooMuch | Outcome::Crowded => return Ended::Failed,
-            Outcome::Abandoned if *self.shutdown.borrow() => return Ended::Shutdown,
-            Outcome::Abandoned => return Ended::LeaseLost,
+            ApplyOutcome::TooMuch | ApplyOutcome::Crowded => return Ended::Failed,
+            ApplyOutcome::Abandoned if *self.shutdown.borrow() => return Ended::Shutdown,
+            ApplyOutcome::Abandoned => return Ended::LeaseLost,
         }
         state.status.applied_seq += 1;
         tracing::info!(source = %self.lease.source, generation = state.status.generation, "a new generation is served");

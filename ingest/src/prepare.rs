@@ -11,7 +11,7 @@ mod touching;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, Queue, marks_of};
+use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, QueueKey, marks_of};
 use schemas::debezium::{ChangeEvent, Decoder, Record, Snapshot};
 use schemas::mapping::{Mapped, Mapping};
 use schemas::model::Entity;
@@ -39,7 +39,7 @@ pub struct Preparer {
     decoder: Decoder,
     generation: u32,
     identity: Option<LogIdentity<'static>>,
-    parked: BTreeMap<Queue, ParkedQueue>,
+    parked: BTreeMap<QueueKey, ParkedQueue>,
     /// The highest version seen in each partition since the start: an event sent again is not later than that.
     highest: HashMap<Arc<Partition>, Version>,
     /// How far the core's log has come in each partition: one that goes back is noticed by it.
@@ -93,7 +93,7 @@ impl Preparer {
         mapping: Arc<Mapping>,
         generation: u32,
         identity: Option<&str>,
-        parked: BTreeMap<Queue, ParkedQueue>,
+        parked: BTreeMap<QueueKey, ParkedQueue>,
     ) -> Self {
         Self {
             mapping,
@@ -198,7 +198,7 @@ impl Preparer {
     }
 
     /// What waits in a queue, as far as this batch.
-    fn waiting<'a>(&'a self, queue: &Queue, lessons: &'a Lessons) -> Option<&'a ParkedQueue> {
+    fn waiting<'a>(&'a self, queue: &QueueKey, lessons: &'a Lessons) -> Option<&'a ParkedQueue> {
         lessons.parked.get(queue).map_or_else(|| self.parked.get(queue), Option::as_ref)
     }
 
@@ -236,7 +236,7 @@ impl Preparer {
 
     /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches
     /// everything that they do; of transactions, each counts.
-    fn behind(&self, queue: Queue, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
+    fn behind(&self, queue: QueueKey, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
         let touches = touches(&self.mapping, event);
         let waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();
         let later = waiting.version.is_none_or(|parked| version > parked);
@@ -360,6 +360,6 @@ fn sign(record: &RawRecord, event: &ChangeEvent<'_>, prepared: &mut Prepared) {
     prepared.covers(sent_ms, source.ts_source_ms);
 }
 
-fn queue(record: &RawRecord) -> Queue {
-    Queue::of(&record.topic, &record.partition, record.offset, record.key.as_deref())
+fn queue(record: &RawRecord) -> QueueKey {
+    QueueKey::of(&record.topic, &record.partition, record.offset, record.key.as_deref())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, Queue, Worked};
+use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, Worked};
 use schemas::debezium::Snapshot;
 use schemas::model::{CanonicalChange, Entity, LegEvidence};
 use schemas::position::{Continuity, LogIdentity, Version};
@@ -21,7 +21,7 @@ pub struct Prepared {
     /// Events that cannot be applied.
     pub parked: Vec<ParkedEvent>,
     /// Queues of earlier parked events that a later whole row superseded.
-    pub healed: BTreeSet<Queue>,
+    pub healed: BTreeSet<QueueKey>,
     /// What became of a queue that a person ordered something about.
     pub worked: Worked,
     /// Where each partition goes.
@@ -65,7 +65,7 @@ pub(crate) struct Lessons {
     /// What was seen of snapshots.
     pub(crate) snapshot: SnapshotSeen,
     /// Queues of parked events that changed; none = superseded.
-    pub(crate) parked: BTreeMap<Queue, Option<ParkedQueue>>,
+    pub(crate) parked: BTreeMap<QueueKey, Option<ParkedQueue>>,
     /// The highest version seen in each partition.
     pub(crate) highest: HashMap<Arc<Partition>, Version>,
     /// How far the core's log has come in each partition.

@@ -2,12 +2,12 @@
 
 use read_model::Applied;
 
-use crate::apply::{Applier, Outcome};
+use crate::apply::{Applier, ApplyOutcome};
 use crate::apply_error::ApplyError;
 
 impl Applier {
     /// Makes the shadow the served generation; as [`Applier::apply`], one transaction after `sequence`.
-    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> Outcome<Applied> {
+    pub(crate) async fn swap(&self, sequence: i64, stopping: impl Fn() -> bool) -> ApplyOutcome<Applied> {
         self.until_in(sequence, 0, stopping, || self.swap_once(sequence)).await
     }
 

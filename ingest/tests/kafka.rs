@@ -107,7 +107,7 @@ async fn a_row_changed_in_the_core_is_returned_by_a_reader() {
     };
     let core = Core::open(&core_url).await;
     let db = read_model_db(&core.name).await;
-    let tiers = Tiers { memory: Some(Arc::new(Memory::new(1_000))), hot: None };
+    let tiers = Tiers { memory: Some(Arc::new(Memory::new(1_000))), redis: None };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
     let kafka = KafkaOptions::new(&kafka, &core.name);
     let (shutdown, task) = start(&db, &tiers, kafka.clone());

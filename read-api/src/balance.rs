@@ -68,7 +68,7 @@ pub(crate) fn entity_tag(document: &AccountDocument, holds: &AccountHolds) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seams::Hold;
+    use standin::journal::Hold;
 
     #[test]
     fn a_hold_counts_until_the_balance_that_absorbed_it_is_the_one_shown() {

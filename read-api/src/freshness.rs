@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use read_model::{Freshness, Quality};
 use schemas::data_position::DataPosition;
 
-use crate::seams::Mode;
+use standin::mode::Mode;
 
 /// Place, age and condition of one answer: the worst of its sources.
 #[derive(Debug, Clone)]

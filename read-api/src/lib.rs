@@ -22,6 +22,4 @@ mod waiting;
 pub use api::{Options, ReadApi};
 pub use cursor::CursorKey;
 pub use routes::routes;
-pub use seams::{
-    AccountHolds, Arrivals, Asked, Clock, Hold, Holds, HoldsError, Looking, Mode, ModeView, Seen, Watched,
-};
+pub use seams::{AccountHolds, Arrivals, Asked, Clock, Holds, HoldsError, Looking, ModeView, Seen, Watched};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use read_model::{Floor, Position, Reader, SourceStatus};
-use standin::journal::HoldsView;
+use standin::journal::{Hold, HoldsView};
+use standin::mode::Mode;
 use tokio::sync::{Notify, watch};
 
 /// One account and the version of the balance that was read for it.
@@ -20,15 +21,6 @@ pub struct AccountHolds {
     pub lane_version: i64,
     /// Debits that some served balance may not include yet.
     pub holds: Vec<Hold>,
-}
-
-/// A debit that a served balance may not include yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hold {
-    /// Positive minor units of the account's currency.
-    pub amount_minor: i64,
-    /// Version of the balance that absorbed it, in its byte order; `None`: no balance did.
-    pub released_at: Option<Vec<u8>>,
 }
 
 /// The journal cannot be asked; the text is for the log.
@@ -46,36 +38,10 @@ impl Holds for HoldsView {
     fn of<'a>(&'a self, asked: &'a [Asked]) -> BoxFuture<'a, Result<HashMap<String, AccountHolds>, HoldsError>> {
         async move {
             let found = self.against(asked).await.map_err(|error| HoldsError(error.to_string()))?;
-            let convert = |(account, (lane_version, holds)): (String, (i64, Vec<standin::journal::Hold>))| {
-                let holds = holds.into_iter();
-                let holds = holds.map(|h| Hold { amount_minor: h.amount_minor, released_at: h.released_at }).collect();
-                (account, AccountHolds { lane_version, holds })
-            };
-            Ok(found.into_iter().map(convert).collect())
+            let told = |(account, (lane_version, holds))| (account, AccountHolds { lane_version, holds });
+            Ok(found.into_iter().map(told).collect())
         }
         .boxed()
-    }
-}
-
-/// Who takes writes now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// The core does.
-    Normal,
-    /// Locum does.
-    StandIn,
-    /// Locum does, and works off what it took.
-    Draining,
-}
-
-impl Mode {
-    /// The word in `Service-Mode`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Normal => "normal",
-            Mode::StandIn => "stand-in",
-            Mode::Draining => "draining",
-        }
     }
 }
 

@@ -77,6 +77,6 @@ async fn in_redis(
     account_id: &str,
     status: &Arc<crate::source::SourceStatus>,
 ) -> Option<Arc<AccountDocument>> {
-    let hot = reader.tiers.hot.as_ref()?;
-    hot.get(account_id, std::slice::from_ref(status)).await.map(|(kept, _)| kept)
+    let redis = reader.tiers.redis.as_ref()?;
+    redis.get(account_id, std::slice::from_ref(status)).await.map(|(kept, _)| kept)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// An account as admission sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct AccountRead {
     /// Account and balance with their versions.
     pub document: Arc<AccountDocument>,
     /// Its source: age, position, condition. Data of a source with `halted` set tighten limits.
@@ -22,15 +22,15 @@ pub struct Facts {
 
 /// The accounts that the read model has, in no order. A missing one is unknown, or nothing may be said of it:
 /// see [`unclear`].
-pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<Facts>, ReadError> {
+pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<AccountRead>, ReadError> {
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
     let sql = documents_sql(&format!("a.account_id IN ({})", placeholders(accounts.len())));
     let values = accounts.iter().map(|account| Value::from(*account)).collect();
-    let read = |row: &sql::Row| -> Result<Facts, ReadError> {
+    let read = |row: &sql::Row| -> Result<AccountRead, ReadError> {
         let (document, source, degraded): Found = found(row)?;
-        Ok(Facts { document, source, degraded })
+        Ok(AccountRead { document, source, degraded })
     };
     let mut known = tx.query(&sql, values).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     known.retain(|facts| accounts.contains(&facts.document.account_id()));

@@ -3,7 +3,7 @@
 //! # How the tiers stay right
 //! SQL is the authority. Apply transactions of a source are totally ordered (`sources.applied_seq`); that number is the
 //! position clients hold. Memory and Redis keep whole documents (an account with its balance) and a mark n that promises:
-//! every document here is at least as new as after apply n. See [`Memory`] and [`Hot`] for how it is kept under fills,
+//! every document here is at least as new as after apply n. See [`Memory`] and [`RedisTier`] for how it is kept under fills,
 //! time-outs, flushes and stale writers. In a process that does not ingest a source, its memory is empty and bypassed:
 //! Redis and SQL serve. A read with a floor skips every tier below it. Documents that parked events touch are in no tier.
 
@@ -11,7 +11,6 @@ mod digest;
 mod facts;
 mod generation;
 mod grant;
-mod hot;
 mod lease;
 mod link;
 mod lookup;
@@ -24,6 +23,7 @@ mod postings;
 mod progress;
 mod publication;
 mod reader;
+mod redis_tier;
 mod rows;
 mod shadow_evidence;
 mod source;
@@ -36,9 +36,8 @@ mod waiting;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
-pub use facts::{Facts, every_source_loaded, facts, unclear};
+pub use facts::{AccountRead, every_source_loaded, facts, unclear};
 pub use generation::{Filling, filling, open_generation};
-pub use hot::{DOCUMENT_TTL_S, Hot};
 pub use lease::{Lease, release, renew, take};
 pub use link::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 pub use memory::{DOCUMENTS_MAX, Memory, PATIENCE};
@@ -46,13 +45,14 @@ pub use migrations::{COMPONENT, MIGRATIONS};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageKey, TransactionFilter};
 pub use parked::{
     EVERY_KEY, Mark, NoParkedRef, PARKED_BYTES_MAX, PARKED_PREFIX_BYTES, ParkedEvent, ParkedOrder, ParkedQueue,
-    ParkedRef, ParkedSummary, Queue, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
+    ParkedRef, ParkedSummary, QueueKey, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
     order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
 pub use postings::{PostingFound, postings};
 pub use progress::{Advance, Marks, OffsetStep, Partition, Place, RecordMark, offsets, places, resume};
 pub use publication::Publication;
 pub use reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, Floor, Read, ReadError, Reader, ReaderOptions, Tier};
+pub use redis_tier::{DOCUMENT_TTL_S, RedisTier};
 pub use rows::{AccountDocument, RowError, Versioned};
 pub use schemas::grant::Grant;
 pub use shadow_evidence::EVIDENCE_PER_STEP;

@@ -96,8 +96,8 @@ impl Reader {
         if let Some(memory) = &self.tiers.memory {
             memory.fill(document, status);
         }
-        if let Some(hot) = &self.tiers.hot {
-            hot.fill(document.clone(), status.clone());
+        if let Some(redis) = &self.tiers.redis {
+            redis.fill(document.clone(), status.clone());
         }
     }
 

@@ -131,7 +131,7 @@ pub struct ReaderOptions {
     /// Older than this is [`Quality::Stale`](crate::Quality::Stale), in milliseconds. 10 s.
     pub stale_after_ms: i64,
     /// How far, in milliseconds of source time, Redis may be behind what SQL was last seen at. 2 s.
-    pub hot_lag_max_ms: i64,
+    pub redis_lag_max_ms: i64,
     /// The wall clock, milliseconds since 1970.
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -139,7 +139,7 @@ pub struct ReaderOptions {
 impl Default for ReaderOptions {
     fn default() -> Self {
         let now_ms = Arc::new(|| jiff::Timestamp::now().as_millisecond());
-        Self { stale_after_ms: 10_000, hot_lag_max_ms: 2_000, now_ms }
+        Self { stale_after_ms: 10_000, redis_lag_max_ms: 2_000, now_ms }
     }
 }
 
@@ -233,13 +233,13 @@ impl Reader {
     }
 
     async fn kept_in_redis(&self, account_id: &str) -> Option<(Arc<AccountDocument>, Arc<SourceStatus>)> {
-        let hot = self.tiers.hot.as_ref()?;
+        let redis = self.tiers.redis.as_ref()?;
         self.refresh_sources();
         let known = self.sources.statuses.load_full();
-        let (document, mark) = hot.get(account_id, &known).await?;
+        let (document, mark) = redis.get(account_id, &known).await?;
         let sql = known.iter().find(|status| status.source == mark.source)?;
         let lag_ms = sql.as_of_ms.unwrap_or(0).saturating_sub(mark.as_of_ms.unwrap_or(0));
-        let current = mark.generation == sql.generation && lag_ms <= self.options.hot_lag_max_ms;
+        let current = mark.generation == sql.generation && lag_ms <= self.options.redis_lag_max_ms;
         current.then_some((document, mark))
     }
 

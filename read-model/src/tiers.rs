@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::hot::Hot;
 use crate::memory::Memory;
 use crate::publication::Publication;
+use crate::redis_tier::RedisTier;
 
 /// The tiers in front of SQL. Cheap to clone.
 #[derive(Clone, Default)]
@@ -12,7 +12,7 @@ pub struct Tiers {
     /// Fed by the ingester of this process.
     pub memory: Option<Arc<Memory>>,
     /// Shared between processes.
-    pub hot: Option<Arc<Hot>>,
+    pub redis: Option<Arc<RedisTier>>,
 }
 
 impl Tiers {
@@ -26,8 +26,8 @@ impl Tiers {
         if let Some(memory) = &self.memory {
             memory.feed(publication);
         }
-        if let Some(hot) = &self.hot {
-            hot.publish(publication).await;
+        if let Some(redis) = &self.redis {
+            redis.publish(publication).await;
         }
     }
 

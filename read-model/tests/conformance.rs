@@ -400,7 +400,7 @@ async fn parked_before(world: &mut World) {
     let mark = |entity, key: &str| (entity, key.to_owned());
     let marks: Vec<Vec<Mark>> = (0..3u8)
         .map(|n| {
-            queues[&Queue::of(TOPIC, &partition(), i64::from(n), Some(&[b'k', n]))].marks.iter().cloned().collect()
+            queues[&QueueKey::of(TOPIC, &partition(), i64::from(n), Some(&[b'k', n]))].marks.iter().cloned().collect()
         })
         .collect();
     let (a, c) = (mark(Entity::Account, "a"), mark(Entity::Customer, "c"));
@@ -460,7 +460,7 @@ async fn parked_large(world: &mut World) {
     let touches = vec![(Entity::Account, "x".repeat(40 << 20))];
     let event = ParkedEvent { key: Some(huge.clone()), value: Some(huge.clone()), ..parked_event(touches) };
     world.apply_with(vec![], vec![event]).await;
-    let kept = Queue::of(TOPIC, &partition(), 5, Some(&kept_of_parked(&huge)));
+    let kept = QueueKey::of(TOPIC, &partition(), 5, Some(&kept_of_parked(&huge)));
     assert_eq!(parked_queues(&world.db, "bank", 1).await.unwrap().into_keys().collect::<Vec<_>>(), [kept]);
     let mut other = huge.clone();
     other[(40 << 20) - 1] = b'y';

@@ -17,13 +17,14 @@ async fn read(reader: &Reader, key: &str) -> (i64, Tier) {
 }
 
 fn memory() -> Tiers {
-    Tiers { memory: Some(Arc::new(Memory::new(1_000))), hot: None }
+    Tiers { memory: Some(Arc::new(Memory::new(1_000))), redis: None }
 }
 
-async fn hot(prefix: &str) -> Option<Arc<Hot>> {
-    let hot = Hot::new(&redis_url()?, &format!("locum-test-{prefix}-{}-{}", std::process::id(), now_ms())).unwrap();
-    hot.connect().await.unwrap();
-    Some(Arc::new(hot))
+async fn redis(prefix: &str) -> Option<Arc<RedisTier>> {
+    let redis =
+        RedisTier::new(&redis_url()?, &format!("locum-test-{prefix}-{}-{}", std::process::id(), now_ms())).unwrap();
+    redis.connect().await.unwrap();
+    Some(Arc::new(redis))
 }
 
 async fn flush() {
@@ -102,9 +103,10 @@ async fn relay(
 async fn a_redis_that_hangs_for_a_moment_keeps_its_documents() {
     let Some((url, hangs)) = redis_that_may_hang().await else { return };
     let mut world = World::open("memory").await;
-    let hot = Arc::new(Hot::new(&url, &format!("locum-test-hang-{}-{}", std::process::id(), now_ms())).unwrap());
-    hot.connect().await.unwrap();
-    world.tiers = Tiers { memory: None, hot: Some(hot) };
+    let redis =
+        Arc::new(RedisTier::new(&url, &format!("locum-test-hang-{}-{}", std::process::id(), now_ms())).unwrap());
+    redis.connect().await.unwrap();
+    world.tiers = Tiers { memory: None, redis: Some(redis) };
     world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
     world.apply(vec![account("b", "c", 2), balance("b", 2, 2)]).await;
     let reader = world.reader();
@@ -180,9 +182,9 @@ async fn an_answer_from_a_tier_below_the_floor_comes_from_sql() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_follows_survives_a_flush_and_equals_sql_at_rest() {
-    let Some(hot) = hot("flush").await else { return };
+    let Some(redis) = redis("flush").await else { return };
     let mut world = World::open("memory").await;
-    world.tiers.hot = Some(hot);
+    world.tiers.redis = Some(redis);
     let keys: Vec<String> = (0..50).map(|n| format!("acc{n:03}")).collect();
     let rows = |booked: i64, at: u64| -> Vec<_> {
         keys.iter().flat_map(move |key| [account(key, "c", at), balance(key, booked, at)]).collect()
@@ -213,9 +215,9 @@ async fn redis_follows_survives_a_flush_and_equals_sql_at_rest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missed_publication_begins_a_new_epoch_and_a_stale_writer_is_refused() {
-    let Some(hot) = hot("epoch").await else { return };
+    let Some(redis) = redis("epoch").await else { return };
     let mut world = World::open("memory").await;
-    world.tiers.hot = Some(hot.clone());
+    world.tiers.redis = Some(redis.clone());
     world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
     world.apply(vec![balance("a", 2, 2)]).await;
     let stale = world.tiers.clone();
@@ -225,7 +227,7 @@ async fn a_missed_publication_begins_a_new_epoch_and_a_stale_writer_is_refused()
     // An apply that Redis never heard of.
     world.tiers = Tiers::none();
     world.apply(vec![balance("a", 3, 3)]).await;
-    world.tiers = Tiers { memory: None, hot: Some(hot) };
+    world.tiers = Tiers { memory: None, redis: Some(redis) };
     world.apply(vec![account("z", "c", 4)]).await;
     wait_for("the answer of today", async || {
         let seen = read(&reader, "a").await;
@@ -247,9 +249,9 @@ async fn a_missed_publication_begins_a_new_epoch_and_a_stale_writer_is_refused()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wall_clock_that_goes_back_does_not_keep_a_lagging_redis_in_use() {
-    let Some(hot) = hot("clock").await else { return };
+    let Some(redis) = redis("clock").await else { return };
     let mut world = World::open("memory").await;
-    world.tiers.hot = Some(hot);
+    world.tiers.redis = Some(redis);
     let clock = Arc::new(AtomicI64::new(now_ms()));
     let now = clock.clone();
     let options = ReaderOptions { now_ms: Arc::new(move || now.load(Ordering::Relaxed)), ..ReaderOptions::default() };
@@ -272,9 +274,9 @@ async fn a_wall_clock_that_goes_back_does_not_keep_a_lagging_redis_in_use() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_from_one_table_is_not_hidden_by_the_other_tables_newer_version() {
-    let Some(hot) = hot("tables").await else { return };
+    let Some(redis) = redis("tables").await else { return };
     let mut world = World::open("memory").await;
-    world.tiers.hot = Some(hot);
+    world.tiers.redis = Some(redis);
     world.apply(vec![account("a", "c", 1)]).await;
     // The balance's topic is ahead: the account's change comes later, with a lower version than the balance has.
     world.apply(vec![balance("a", 1, 9)]).await;
@@ -292,7 +294,7 @@ async fn a_change_from_one_table_is_not_hidden_by_the_other_tables_newer_version
 #[tokio::test]
 async fn a_redis_that_is_away_costs_nothing() {
     let mut world = World::open("memory").await;
-    world.tiers.hot = Some(Arc::new(Hot::new("redis://127.0.0.1:1/", "x").unwrap()));
+    world.tiers.redis = Some(Arc::new(RedisTier::new("redis://127.0.0.1:1/", "x").unwrap()));
     world.apply(vec![account("a", "c", 1), balance("a", 1, 1)]).await;
     let reader = world.reader();
     let started = Instant::now();

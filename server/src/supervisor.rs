@@ -15,7 +15,7 @@ const RESTARTS_TOTAL: &str = "locum_service_restarts_total";
 
 /// When a failed service is started again, and when that is given up.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
+pub struct RestartPolicy {
     /// Pause after the first failure; each further one within the window doubles it.
     pub pause_min: Duration,
     /// Longest pause.
@@ -26,7 +26,7 @@ pub struct Policy {
     pub window: Duration,
 }
 
-impl Default for Policy {
+impl Default for RestartPolicy {
     /// From 250 ms to 30 s; ten failures within ten minutes, which takes a service that always fails a minute and a half.
     fn default() -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Default for Policy {
 /// Runs services until the process drains.
 pub struct Supervisor {
     drain: Drain,
-    policy: Policy,
+    policy: RestartPolicy,
     services: JoinSet<()>,
     names: HashMap<Id, String>,
     /// Services that work while the others drain; nobody waits for their end.
@@ -52,7 +52,7 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// No services yet.
-    pub fn new(drain: Drain, policy: Policy) -> Self {
+    pub fn new(drain: Drain, policy: RestartPolicy) -> Self {
         Self {
             drain,
             policy,
@@ -137,7 +137,7 @@ async fn keep_running<F>(
     name: String,
     mut start: impl FnMut() -> F,
     drain: Drain,
-    policy: Policy,
+    policy: RestartPolicy,
     given_up: Arc<Mutex<Option<String>>>,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -196,7 +196,7 @@ enum Next {
 }
 
 impl Failures {
-    fn add(&mut self, now: Instant, policy: &Policy) -> Next {
+    fn add(&mut self, now: Instant, policy: &RestartPolicy) -> Next {
         self.0.push_back(now);
         while self.0.front().is_some_and(|at| now.duration_since(*at) > policy.window) {
             self.0.pop_front();

@@ -8,7 +8,7 @@ use schemas::core::{Enquiry, Outcome, Posting, Unsent};
 use serde_json::Value;
 
 use super::config::{
-    DuplicateMeans, Echo, EnquiryConfig, Limits, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule,
+    DuplicateMeans, Echo, EnquiryConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, TransportLimits,
 };
 use super::json::Json;
 use super::posting::{Told, told};
@@ -18,15 +18,15 @@ use schemas::legs::{LegsMatch, legs_match};
 use schemas::post_request::PostRequest;
 
 /// An answer that was understood as a document; what it means is open.
-pub(super) struct Document {
+pub(super) struct AnswerDocument {
     status: u16,
     headers: HeaderMap,
     json: Json,
 }
 
-impl Document {
+impl AnswerDocument {
     /// Reads an answer. The error never shows its content.
-    pub(super) fn read(answer: &Answer, limits: &Limits) -> Result<Self, String> {
+    pub(super) fn read(answer: &Answer, limits: &TransportLimits) -> Result<Self, String> {
         let status = answer.status.as_u16();
         if !answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json) {
             return Err(format!("status {status} and a body that is not declared as JSON"));
@@ -80,7 +80,7 @@ impl Document {
     }
 }
 
-enum Kind {
+enum AnswerKind {
     Done,
     Refused(String),
     Duplicate,
@@ -89,7 +89,7 @@ enum Kind {
 
 /// What the answer to a post means.
 pub(super) fn outcome(
-    document: &Document,
+    document: &AnswerDocument,
     post: &PostConfig,
     refusals: &BTreeMap<String, String>,
     request: &PostRequest,
@@ -98,19 +98,19 @@ pub(super) fn outcome(
         return Outcome::Unknown { reason };
     }
     let kinds = [
-        document.fits_any(&post.accepted).then_some(Kind::Done),
-        document.refusal(&post.refused, refusals).map(Kind::Refused),
-        document.fits_any(&post.duplicate).then_some(Kind::Duplicate),
-        document.fits_any(&post.not_done).then_some(Kind::NotDone),
+        document.fits_any(&post.accepted).then_some(AnswerKind::Done),
+        document.refusal(&post.refused, refusals).map(AnswerKind::Refused),
+        document.fits_any(&post.duplicate).then_some(AnswerKind::Duplicate),
+        document.fits_any(&post.not_done).then_some(AnswerKind::NotDone),
     ];
     match document.one_of(kinds) {
-        Ok(Kind::Done) => accepted(document, post, request),
-        Ok(Kind::Refused(code)) => Outcome::Refused { code },
-        Ok(Kind::Duplicate) => match post.duplicate_means {
+        Ok(AnswerKind::Done) => accepted(document, post, request),
+        Ok(AnswerKind::Refused(code)) => Outcome::Refused { code },
+        Ok(AnswerKind::Duplicate) => match post.duplicate_means {
             DuplicateMeans::AskAgain => Outcome::Duplicate,
             DuplicateMeans::Posted => Outcome::Posted(Posting::default()),
         },
-        Ok(Kind::NotDone) => Outcome::NotSent {
+        Ok(AnswerKind::NotDone) => Outcome::NotSent {
             why: Unsent::NotDone,
             reason: format!("the core declared with status {} that it did nothing", document.status),
         },
@@ -120,7 +120,7 @@ pub(super) fn outcome(
 
 /// A core that answers a remembered reference with what it posted then may have posted something else under it; that
 /// is the duplicate case, to be looked up and compared by the caller.
-fn accepted(document: &Document, post: &PostConfig, request: &PostRequest) -> Outcome {
+fn accepted(document: &AnswerDocument, post: &PostConfig, request: &PostRequest) -> Outcome {
     match document.told(&post.posting, &request.core_ref) {
         Err(reason) => Outcome::Unknown { reason },
         Ok(Told { posting, legs }) => match legs_match(request, &Enquiry::Posted { posting: posting.clone(), legs }) {
@@ -132,7 +132,7 @@ fn accepted(document: &Document, post: &PostConfig, request: &PostRequest) -> Ou
 
 /// What the answer to an enquiry means.
 pub(super) fn enquiry(
-    document: &Document,
+    document: &AnswerDocument,
     ask: &EnquiryConfig,
     post: &PostConfig,
     refusals: &BTreeMap<String, String>,
@@ -142,23 +142,23 @@ pub(super) fn enquiry(
         return Enquiry::NotUnderstood { reason };
     }
     let kinds = [
-        document.fits_any(&ask.found).then_some(Kind::Done),
-        document.refusal(&ask.refused, refusals).map(Kind::Refused),
-        document.fits_any(&ask.not_found).then_some(Kind::NotDone),
+        document.fits_any(&ask.found).then_some(AnswerKind::Done),
+        document.refusal(&ask.refused, refusals).map(AnswerKind::Refused),
+        document.fits_any(&ask.not_found).then_some(AnswerKind::NotDone),
     ];
     match document.one_of(kinds) {
-        Ok(Kind::Done) => match document.told(ask.posting.as_ref().unwrap_or(&post.posting), core_ref) {
+        Ok(AnswerKind::Done) => match document.told(ask.posting.as_ref().unwrap_or(&post.posting), core_ref) {
             Ok(Told { posting, legs }) => Enquiry::Posted { posting, legs },
             Err(reason) => Enquiry::NotUnderstood { reason },
         },
-        Ok(Kind::Refused(code)) => Enquiry::Refused { code },
-        Ok(Kind::NotDone | Kind::Duplicate) => Enquiry::NotFound,
+        Ok(AnswerKind::Refused(code)) => Enquiry::Refused { code },
+        Ok(AnswerKind::NotDone | AnswerKind::Duplicate) => Enquiry::NotFound,
         Err(reason) => Enquiry::NotUnderstood { reason },
     }
 }
 
 /// What the answer to a probe means.
-pub(super) fn probe(document: &Document, config: &ProbeConfig) -> Probe {
+pub(super) fn probe(document: &AnswerDocument, config: &ProbeConfig) -> Probe {
     let kinds = [
         document.fits_any(&config.up).then_some(Probe::Up),
         document.fits_any(&config.read_only).then_some(Probe::ReadOnly),

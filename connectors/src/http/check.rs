@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::call::{Base, BodyTemplate, Call};
 use super::check_rules;
-use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, Limits, OperationConfig};
+use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
 use super::findings::{ConfigError, Findings};
 use super::template::{RESERVED, Scope, Template};
 
@@ -100,7 +100,7 @@ fn operation(
     Some(OperationPlan { config: config.clone(), post: post?, enquiry })
 }
 
-fn limits(limits: &Limits, found: &mut Findings) {
+fn limits(limits: &TransportLimits, found: &mut Findings) {
     for (name, value) in [
         ("connect-ms-max", limits.connect_ms_max),
         ("connections-max", limits.connections_max as u64),

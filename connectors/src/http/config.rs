@@ -21,7 +21,7 @@ pub struct HttpCoreConfig {
     pub reference: ReferenceFormat,
     /// Bounds; every one has a default.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: TransportLimits,
     /// Fixed headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub struct HttpCoreConfig {
 /// Bounds of the transport and of answers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Limits {
+pub struct TransportLimits {
     /// Name look-up and connection together. Default 1000.
     pub connect_ms_max: u64,
     /// Connections in use and idle together, probes aside; more than the replay sends at once. Default 64.
@@ -49,7 +49,7 @@ pub struct Limits {
     pub depth_max: usize,
 }
 
-impl Default for Limits {
+impl Default for TransportLimits {
     fn default() -> Self {
         Self {
             connect_ms_max: 1_000,

@@ -26,12 +26,12 @@ use schemas::core::{Capabilities, Enquiry, Outcome, Unsent};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::answer::Document;
+use self::answer::AnswerDocument;
 use self::call::Call;
 use self::check::OperationPlan;
 pub use self::config::{
     AmountConfig, CallConfig, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig,
-    Limits, OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, Unit,
+    OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, TransportLimits, Unit,
 };
 pub use self::findings::ConfigError;
 use self::template::Values;
@@ -125,7 +125,7 @@ impl CoreConnector for HttpCore {
         let (limits, plan, request) = (self.config.limits.clone(), Arc::clone(plan), request.clone());
         let what = format!("post {}", request.core_ref);
         let read = move |answer: &Answer| {
-            let outcome = match Document::read(answer, &limits) {
+            let outcome = match AnswerDocument::read(answer, &limits) {
                 Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request),
                 Err(reason) => Outcome::Unknown { reason },
             };
@@ -153,7 +153,7 @@ impl CoreConnector for HttpCore {
         };
         let (limits, asked) = (self.config.limits.clone(), core_ref.to_owned());
         let read = move |answer: &Answer| {
-            let found = match Document::read(answer, &limits) {
+            let found = match AnswerDocument::read(answer, &limits) {
                 Ok(document) => answer::enquiry(&document, &asking.1, &plan.config.post, &plan.config.refusals, &asked),
                 Err(reason) => Enquiry::NotUnderstood { reason },
             };
@@ -174,7 +174,7 @@ impl CoreConnector for HttpCore {
             Err(err) => return Probe::Down { reason: err.to_string() },
         };
         let read = |answer: &Answer| {
-            let probe = match Document::read(answer, &self.config.limits) {
+            let probe = match AnswerDocument::read(answer, &self.config.limits) {
                 Ok(document) => answer::probe(&document, &self.config.probe),
                 Err(reason) => Probe::Down { reason },
             };

@@ -144,7 +144,7 @@ async fn a_kept_connection_that_dies_under_a_request_is_unknown_and_never_sent_a
 
 #[tokio::test]
 async fn connections_idle_or_old_beyond_their_bound_are_not_used_again() {
-    let bounds: [fn(&mut locum_connectors::http::Limits); 2] = [|l| l.idle_ms_max = 1, |l| l.age_ms_max = 1];
+    let bounds: [fn(&mut locum_connectors::http::TransportLimits); 2] = [|l| l.idle_ms_max = 1, |l| l.age_ms_max = 1];
     for bound in bounds {
         let (listener, url) = Listener::start().await;
         let mut config = config(locum_connectors::http::CORE_SIM, &url);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use edge::serve::{Drained, Limits, Listener};
+use edge::serve::{Drained, Listener, ListenerLimits};
 use edge::tokens::Tokens;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ pub struct Running {
     pub ended: JoinHandle<Drained>,
 }
 
-pub async fn start(router: Router, limits: Limits) -> Running {
+pub async fn start(router: Router, limits: ListenerLimits) -> Running {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
     let address = listener.address().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

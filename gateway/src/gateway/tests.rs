@@ -15,7 +15,7 @@ use schemas::money::Currency;
 use schemas::post_request::PostRequest;
 use sql::{BoxFuture, ClockShift, Db, Tx};
 use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
-use standin::journal::{AccountSheet, Admissions, EntryId, FactSheet, Facts, Journal, Transfer, Write};
+use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccount, KnownAccounts, Transfer, Write};
 use standin::rules::Limits;
 
 use crate::routes::submit;
@@ -25,8 +25,8 @@ use crate::{Gateway, Monitor, MonitorOptions, Options};
 struct Rich;
 
 impl Facts for Rich {
-    fn read<'t>(&'t self, _: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
-        let sheet = AccountSheet {
+    fn read<'t>(&'t self, _: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
+        let sheet = KnownAccount {
             facts: AccountFacts {
                 currency: euro(),
                 status: AccountStatus::Active,
@@ -40,7 +40,7 @@ impl Facts for Rich {
             as_of_us: Some(jiff::Timestamp::now().as_microsecond()),
         };
         let accounts = accounts.iter().map(|account| (account.clone(), sheet.clone())).collect();
-        Box::pin(async { Ok(FactSheet { accounts, ..FactSheet::default() }) })
+        Box::pin(async { Ok(KnownAccounts { accounts, ..KnownAccounts::default() }) })
     }
 }
 

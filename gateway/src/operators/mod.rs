@@ -66,7 +66,7 @@ fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> 
 /// An order that is nothing but an action and why.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Act<A> {
+struct ActionBody<A> {
     action: A,
     reason: String,
 }
@@ -76,7 +76,7 @@ pub(crate) async fn action_from<A: DeserializeOwned>(
     caller: &Caller,
     request: Request,
 ) -> Result<(A, String), Problem> {
-    let Act { action, reason } = order_from(caller, request, |body: &Act<A>| &body.reason).await?;
+    let ActionBody { action, reason } = order_from(caller, request, |body: &ActionBody<A>| &body.reason).await?;
     Ok((action, reason))
 }
 

@@ -14,7 +14,7 @@ use schemas::grant::Grant;
 use schemas::post_request::PostRequest;
 use serde_json::{Value, json};
 use sql::{BoxFuture, Db, Tx};
-use standin::journal::{Admissions, EntryId, FactSheet, Facts, Journal, OrderKind};
+use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccounts, OrderKind};
 
 use super::{Answer, approvals, entries, instances, lanes};
 use crate::{FourEyes, Gateway, Monitor, MonitorOptions, Options};
@@ -22,8 +22,8 @@ use crate::{FourEyes, Gateway, Monitor, MonitorOptions, Options};
 struct NoAccounts;
 
 impl Facts for NoAccounts {
-    fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
-        Box::pin(async { Ok(FactSheet::default()) })
+    fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
+        Box::pin(async { Ok(KnownAccounts::default()) })
     }
 }
 

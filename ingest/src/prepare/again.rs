@@ -1,6 +1,6 @@
 //! Parked events that a person wants tried again or discarded.
 
-use read_model::{ParkedOrder, Queue, RETRIED_AT_ONCE, Waiting, Worked};
+use read_model::{ParkedOrder, QueueKey, RETRIED_AT_ONCE, Waiting, Worked};
 use schemas::debezium::Record;
 
 use super::{NotMapped, Preparer};
@@ -11,7 +11,7 @@ use crate::prepared::Prepared;
 impl Preparer {
     /// Carries out what was ordered about the events of one queue: discards those named, and tries the others again, oldest
     /// first, until one fails. Rows are written by their versions, so trying an event twice changes nothing.
-    pub fn again(&mut self, queue: Queue, waiting: &[Waiting]) -> Prepared {
+    pub fn again(&mut self, queue: QueueKey, waiting: &[Waiting]) -> Prepared {
         let mut prepared = self.blank();
         let mut worked = Worked { queue: Some(queue), ..Worked::default() };
         let retry = waiting.iter().any(|event| event.order == Some(ParkedOrder::Retry));

@@ -284,7 +284,7 @@ impl Site {
     pub async fn open() -> Site {
         let db = Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
         migrate(&db).await.unwrap();
-        let tiers = Tiers { memory: Some(Arc::new(Memory::new(1_000))), hot: None };
+        let tiers = Tiers { memory: Some(Arc::new(Memory::new(1_000))), redis: None };
         let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
         Site { core: Core::new(), db, tiers, reader }
     }

@@ -14,15 +14,15 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use read_api::{
-    AccountHolds, Arrivals, Asked, CursorKey, Hold, Holds, HoldsError, Mode, Options, ReadApi, Watched, routes,
-};
+use read_api::{AccountHolds, Arrivals, Asked, CursorKey, Holds, HoldsError, Options, ReadApi, Watched, routes};
 use read_model::{Advance, Reader, ReaderOptions, SourceStatus, Tiers, Writer};
 use schemas::model::{Account, AccountState, Balance, CanonicalChange, CanonicalRow, Customer, Entity, Personal};
 use schemas::model::{RowChange, Transaction};
 use schemas::money::Currency;
 use schemas::position::Version;
 use serde_json::Value;
+use standin::journal::Hold;
+use standin::mode::Mode;
 use tokio::sync::watch;
 use tower::ServiceExt;
 

@@ -2,7 +2,7 @@
 
 use sql::{Db, Row, Tx, params};
 
-use super::{EVERY_KEY, Queue, events_upsert, marks_upsert};
+use super::{EVERY_KEY, QueueKey, events_upsert, marks_upsert};
 use crate::progress::Partition;
 use crate::writer::WriteError;
 
@@ -28,7 +28,7 @@ async fn one(tx: &mut Tx, row: &Row) -> Result<(), WriteError> {
     let (source, generation): (&str, u32) = (row.get("source")?, row.get("generation")?);
     let partition = Partition { topic: row.get("topic")?, partition: row.get("kpartition")? };
     let (offset, key): (i64, Option<Vec<u8>>) = (row.get("koffset")?, row.get("event_key")?);
-    let queue = Queue::of(&partition.topic, &partition, offset, key.as_deref());
+    let queue = QueueKey::of(&partition.topic, &partition, offset, key.as_deref());
     let (value, touches): (Option<Vec<u8>>, &str) = (row.get("event_value")?, row.get("entity_keys")?);
     let event = params![
         source,

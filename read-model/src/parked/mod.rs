@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use sql::{Db, Policy, Tx, Upsert, params, placeholders};
 
 pub(crate) use adopt::adopt;
-pub use queue::{Mark, ParkedQueue, Queue, marks_of, parked_queues};
+pub use queue::{Mark, ParkedQueue, QueueKey, marks_of, parked_queues};
 pub use work::{
     NoParkedRef, ParkedOrder, ParkedRef, ParkedSummary, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, order_parked,
     ordered_queues, parked_event, parked_events, waiting_in,
@@ -74,8 +74,8 @@ pub struct ParkedEvent {
 
 impl ParkedEvent {
     /// The queue it waits in.
-    pub fn queue(&self) -> Queue {
-        Queue::of(&self.topic, &self.partition, self.offset, self.key.as_deref())
+    pub fn queue(&self) -> QueueKey {
+        QueueKey::of(&self.topic, &self.partition, self.offset, self.key.as_deref())
     }
 }
 
@@ -151,8 +151,8 @@ impl Writer {
     }
 
     /// Forgets queues with their marks, in the apply transaction: a later whole row superseded them.
-    pub async fn forget_queues(&self, tx: &mut Tx, queues: &BTreeSet<Queue>) -> Result<(), WriteError> {
-        let queues: Vec<&Queue> = queues.iter().collect();
+    pub async fn forget_queues(&self, tx: &mut Tx, queues: &BTreeSet<QueueKey>) -> Result<(), WriteError> {
+        let queues: Vec<&QueueKey> = queues.iter().collect();
         for queues in queues.chunks(QUEUES_PER_STATEMENT) {
             for table in ["parked", "parked_marks"] {
                 let sql = format!(

@@ -16,9 +16,9 @@ pub type Mark = (Entity, String);
 
 /// The events of one record key of one topic. An event without a key has nothing behind it and is a queue by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Queue([u8; 32]);
+pub struct QueueKey([u8; 32]);
 
-impl Queue {
+impl QueueKey {
     /// The queue of the record at this place, with the key as it came or as it is kept.
     pub fn of(topic: &str, partition: &Partition, offset: i64, key: Option<&[u8]>) -> Self {
         let mut hash = Sha256::new();
@@ -70,20 +70,24 @@ pub fn marks_of(touches: &[(Entity, String)]) -> BTreeSet<Mark> {
 }
 
 /// Every queue of a generation: later events of these queue behind them, or supersede them.
-pub async fn parked_queues(db: &Db, source: &str, generation: u32) -> Result<BTreeMap<Queue, ParkedQueue>, RowError> {
-    let mut queues: BTreeMap<Queue, ParkedQueue> = BTreeMap::new();
+pub async fn parked_queues(
+    db: &Db,
+    source: &str,
+    generation: u32,
+) -> Result<BTreeMap<QueueKey, ParkedQueue>, RowError> {
+    let mut queues: BTreeMap<QueueKey, ParkedQueue> = BTreeMap::new();
     let sql = "SELECT queue, MAX(version) AS version FROM parked WHERE source = ? AND generation = ? GROUP BY queue";
     for row in db.query(sql, params![source, generation]).await? {
         let version: Option<&[u8]> = row.get("version")?;
         let version = version.map(Version::from_bytes).transpose().map_err(|_| RowError::Vocabulary("version"))?;
-        queues.insert(Queue::from_bytes(row.get("queue")?)?, ParkedQueue { version, ..ParkedQueue::default() });
+        queues.insert(QueueKey::from_bytes(row.get("queue")?)?, ParkedQueue { version, ..ParkedQueue::default() });
     }
     let sql = "SELECT queue, entity, entity_key FROM parked_marks WHERE source = ? AND generation = ?";
     for row in db.query(sql, params![source, generation]).await? {
         let entity: &str = row.get("entity")?;
         let entity = Entity::ALL.into_iter().find(|known| known.as_str() == entity);
         let mark = (entity.ok_or(RowError::Vocabulary("entity"))?, row.get("entity_key")?);
-        if let Some(queue) = queues.get_mut(&Queue::from_bytes(row.get("queue")?)?) {
+        if let Some(queue) = queues.get_mut(&QueueKey::from_bytes(row.get("queue")?)?) {
             queue.marks.insert(mark);
         }
     }
@@ -94,8 +98,8 @@ pub async fn parked_queues(db: &Db, source: &str, generation: u32) -> Result<BTr
 mod tests {
     use super::*;
 
-    fn queue(topic: &str, offset: i64, key: Option<&[u8]>) -> Queue {
-        Queue::of(topic, &Partition { topic: topic.into(), partition: 0 }, offset, key)
+    fn queue(topic: &str, offset: i64, key: Option<&[u8]>) -> QueueKey {
+        QueueKey::of(topic, &Partition { topic: topic.into(), partition: 0 }, offset, key)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemas::position::Version;
 use sql::{Db, Row, Tx, Value, params};
 
-use super::{Queue, reason};
+use super::{QueueKey, reason};
 use crate::progress::Partition;
 use crate::rows::{RowError, version};
 use crate::writer::{WriteError, Writer};
@@ -172,14 +172,14 @@ pub struct Waiting {
 }
 
 /// Queues with an order in this generation, some of them.
-pub async fn ordered_queues(db: &Db, source: &str, generation: u32) -> Result<Vec<Queue>, RowError> {
+pub async fn ordered_queues(db: &Db, source: &str, generation: u32) -> Result<Vec<QueueKey>, RowError> {
     let sql = "SELECT DISTINCT queue FROM parked WHERE source = ? AND ordered > 0 AND generation = ? LIMIT ?";
     let rows = db.query(sql, params![source, generation, QUEUES_AT_ONCE]).await?;
-    rows.iter().map(|row| Queue::from_bytes(row.get("queue")?)).collect()
+    rows.iter().map(|row| QueueKey::from_bytes(row.get("queue")?)).collect()
 }
 
 /// The first events of a queue, at most [`RETRIED_AT_ONCE`], oldest first.
-pub async fn waiting_in(db: &Db, source: &str, generation: u32, queue: &Queue) -> Result<Vec<Waiting>, RowError> {
+pub async fn waiting_in(db: &Db, source: &str, generation: u32, queue: &QueueKey) -> Result<Vec<Waiting>, RowError> {
     let sql = "SELECT topic, kpartition, koffset, event_topic, event_key, event_value, version, ordered FROM parked \
          WHERE source = ? AND generation = ? AND queue = ? ORDER BY topic, kpartition, koffset LIMIT ?";
     let rows = db.query(sql, params![source, generation, queue.as_bytes(), RETRIED_AT_ONCE]).await?;
@@ -203,7 +203,7 @@ pub async fn waiting_in(db: &Db, source: &str, generation: u32, queue: &Queue) -
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Worked {
     /// The queue.
-    pub queue: Option<Queue>,
+    pub queue: Option<QueueKey>,
     /// Events that have left it: applied or discarded.
     pub left: Vec<ParkedRef>,
     /// The event that failed again, and why.

@@ -10,7 +10,7 @@ use super::code::Predicate;
 use super::identifier::Id;
 use super::view::View;
 use super::{
-    AccountFields, Amount, Applied, BalanceFields, Confirms, CustomerFields, MapError, MapReason, Mapped, Mapping,
+    AccountFields, Amount, BalanceFields, Confirms, CustomerFields, MapError, MapReason, Mapped, MappedRows, Mapping,
     Touched, TransactionFields,
 };
 use crate::debezium::{Cell, ChangeEvent, Op, Row};
@@ -34,7 +34,7 @@ impl Mapping {
         if event.key.is_empty() && table.ids().iter().any(|(entity, _)| *entity != Entity::Transaction) {
             return Err(view.error("", MapReason::NoKey));
         }
-        let mut applied = Applied::default();
+        let mut applied = MappedRows::default();
         match (event.op, &event.after) {
             (Op::Delete, _) | (_, None) => view.delete(&mut applied)?,
             (_, Some(after)) => view.upsert(after, &mut applied)?,
@@ -63,7 +63,7 @@ impl Mapping {
 }
 
 impl View<'_> {
-    fn delete(&self, applied: &mut Applied) -> Result<(), MapError> {
+    fn delete(&self, applied: &mut MappedRows) -> Result<(), MapError> {
         for (entity, id) in self.table.ids() {
             let key = match self.id_if_there(&self.event.key, id)? {
                 Some(key) => key,
@@ -77,7 +77,7 @@ impl View<'_> {
         Ok(())
     }
 
-    fn push_delete(&self, entity: Entity, key: String, applied: &mut Applied) {
+    fn push_delete(&self, entity: Entity, key: String, applied: &mut MappedRows) {
         let account_id = self.account_of(entity, &key, &[Some(&self.event.key), self.event.before.as_ref()]);
         let version = self.version;
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
@@ -94,7 +94,7 @@ impl View<'_> {
         }
     }
 
-    fn upsert(&self, after: &Row<'_>, applied: &mut Applied) -> Result<(), MapError> {
+    fn upsert(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
         for (entity, id) in self.table.ids() {
             if let Some(key) = self.left_behind(after, id)? {
                 self.push_delete(entity, key, applied);
@@ -119,7 +119,7 @@ impl View<'_> {
         Ok(())
     }
 
-    fn push(&self, row: CanonicalRow, applied: &mut Applied) {
+    fn push(&self, row: CanonicalRow, applied: &mut MappedRows) {
         let (entity, key, account_id) = match &row {
             CanonicalRow::Customer(c) => (Entity::Customer, &c.customer_id, None),
             CanonicalRow::Account(a) => (Entity::Account, &a.account_id, Some(&a.account_id)),

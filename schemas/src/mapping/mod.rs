@@ -89,14 +89,14 @@ impl Mapping {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapped {
     /// What its table's rows become.
-    Rows(Applied),
+    Rows(MappedRows),
     /// No mapped table takes it. It is to be counted and shown, because a table may have been forgotten.
     Unmapped,
 }
 
 /// What one change event comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Applied {
+pub struct MappedRows {
     /// Changes of canonical rows; a moved key's delete before its upsert.
     pub changes: Vec<CanonicalChange>,
     /// Evidence about written entries.

@@ -19,7 +19,7 @@ fn core_sim() -> Mapping {
 }
 
 impl Mapped {
-    fn rows(self) -> Applied {
+    fn rows(self) -> MappedRows {
         match self {
             Self::Rows(applied) => applied,
             Self::Unmapped => panic!("no table takes the event"),
@@ -27,11 +27,11 @@ impl Mapped {
     }
 }
 
-fn apply(name: &str) -> Applied {
+fn apply(name: &str) -> MappedRows {
     core_sim().apply(&change(&fixture(name)), 1).unwrap().rows()
 }
 
-fn upserts(applied: &Applied) -> Vec<&CanonicalRow> {
+fn upserts(applied: &MappedRows) -> Vec<&CanonicalRow> {
     let row = |c: &'_ CanonicalChange| matches!(c.row, RowChange::Upsert(_));
     applied
         .changes

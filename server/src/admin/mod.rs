@@ -25,7 +25,7 @@ use crate::signals::Drain;
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the operators' routes look at.
 #[derive(Clone)]
-pub struct Tower {
+pub struct AdminState {
     /// The store.
     pub db: Db,
     /// The read model.
@@ -41,7 +41,7 @@ pub struct Tower {
 }
 
 /// Health is open, everything else wants an operator. `steering` are the routes of the roles that run here.
-pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> Router {
+pub fn routes(state: AdminState, steering: Router, authenticator: Authenticator) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/v1/sources", get(sources::list))
@@ -51,21 +51,21 @@ pub fn routes(tower: Tower, steering: Router, authenticator: Authenticator) -> R
         .route("/admin/v1/parked-events/actions", post(parked::act))
         .route("/admin/v1/parked-events/{source}/{event}", get(parked::show))
         .route("/admin/v1/tiers", get(tiers))
-        .with_state(tower.clone())
+        .with_state(state.clone())
         .merge(steering)
         .layer(Authenticate(authenticator));
     Router::new()
         .route("/health/live", get(|| async { Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
-        .with_state(tower)
+        .with_state(state)
         .merge(guarded)
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
 /// Ready to be sent requests: the store answers, its clock and this host's agree, and the process is not ending.
-async fn ready(State(tower): State<Tower>) -> Response {
-    let clocks = tower.watch.as_ref().map(Watch::clocks);
+async fn ready(State(state): State<AdminState>) -> Response {
+    let clocks = state.watch.as_ref().map(Watch::clocks);
     let answer = |status: StatusCode, text: &str| {
         let mut told = json!({ "status": text });
         if let Some(ahead_ms) = clocks.and_then(Clocks::ahead_ms) {
@@ -73,32 +73,32 @@ async fn ready(State(tower): State<Tower>) -> Response {
         }
         (status, Json(told)).into_response()
     };
-    if tower.drain.is_leaving() {
+    if state.drain.is_leaving() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
     if let Some(Err(fault)) = clocks.map(Clocks::check) {
         return answer(StatusCode::SERVICE_UNAVAILABLE, &fault.to_string());
     }
-    match tokio::time::timeout(READY_TIMEOUT, tower.reader.sources()).await {
+    match tokio::time::timeout(READY_TIMEOUT, state.reader.sources()).await {
         Ok(Ok(_)) => answer(StatusCode::OK, "ready"),
         _ => answer(StatusCode::SERVICE_UNAVAILABLE, "store does not answer"),
     }
 }
 
-async fn metrics(State(tower): State<Tower>, caller: Caller) -> Result<Response, Problem> {
+async fn metrics(State(state): State<AdminState>, caller: Caller) -> Result<Response, Problem> {
     if !caller.scopes.read {
         caller.require(Scope::Operate)?;
     }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], tower.metrics.render()).into_response())
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render()).into_response())
 }
 
 /// Every document of the fast tiers against SQL. Reads all of SQL: for proofs, not for dashboards.
-async fn tiers(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+async fn tiers(State(state): State<AdminState>, caller: Caller) -> Result<Json<Value>, Problem> {
     caller.require(Scope::Operate)?;
     let digest = |digest: Digest| json!({ "documents": digest.documents, "digest": format!("{:016x}", digest.sum) });
     let mut views = Vec::new();
     for (name, tier) in [("memory", Tier::Memory), ("redis", Tier::Redis)] {
-        let compared = read_model::compare(&tower.reader, tier).await;
+        let compared = read_model::compare(&state.reader, tier).await;
         let compared = compared.map_err(store_unavailable)?;
         views.push(json!({
             "tier": name,
@@ -118,7 +118,7 @@ fn store_unavailable(error: impl std::error::Error + Send + Sync + 'static) -> P
 
 /// Keeps an operator's order in the audit. Before it is done: an order without a trace must not exist, a trace without its
 /// effect may.
-async fn audit(tower: &Tower, caller: &Caller, name: &str, detail: Value) -> Result<(), Problem> {
-    let audited = tower.journal.audit_order(&caller.id, name, detail).await;
+async fn audit(state: &AdminState, caller: &Caller, name: &str, detail: Value) -> Result<(), Problem> {
+    let audited = state.journal.audit_order(&caller.id, name, detail).await;
     audited.map_err(|error| Problem::unavailable("journal-unavailable", "The journal does not answer", error))
 }

@@ -8,7 +8,7 @@ use read_model::{ParkedOrder, ParkedRef, ParkedSummary, WhichParked};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Tower, audit, store_unavailable};
+use super::{AdminState, audit, store_unavailable};
 
 /// Most parked events in one answer.
 const PARKED_MAX: u32 = 1_000;
@@ -21,13 +21,13 @@ pub struct ListParked {
 
 /// `GET /admin/v1/parked-events`: oldest first, with what they touch and why; not their contents.
 pub async fn list(
-    State(tower): State<Tower>,
+    State(state): State<AdminState>,
     caller: Caller,
     query: Result<Query<ListParked>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     caller.require(Scope::Operate)?;
     let Query(asked) = query.map_err(|err| Problem::bad_request(err.body_text()))?;
-    let parked = read_model::parked_events(&tower.db, asked.source.as_deref(), PARKED_MAX).await;
+    let parked = read_model::parked_events(&state.db, asked.source.as_deref(), PARKED_MAX).await;
     let parked = parked.map_err(store_unavailable)?;
     Ok(Json(json!({ "parked_events": parked.iter().map(view).collect::<Vec<_>>() })))
 }
@@ -59,7 +59,7 @@ pub struct ShowParked {
 /// `GET /admin/v1/parked-events/{source}/{event}`: one of them. Its content is personal data: only when asked for, to who may
 /// operate and read, and with a trace in the audit.
 pub async fn show(
-    State(tower): State<Tower>,
+    State(state): State<AdminState>,
     caller: Caller,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     query: Result<Query<ShowParked>, QueryRejection>,
@@ -71,9 +71,9 @@ pub async fn show(
     if asked.content {
         caller.require(Scope::Read)?;
         let detail = json!({ "source": source, "event": at.to_string() });
-        audit(&tower, &caller, "parked-event.content", detail).await?;
+        audit(&state, &caller, "parked-event.content", detail).await?;
     }
-    let found = read_model::parked_event(&tower.db, &source, &at).await.map_err(store_unavailable)?;
+    let found = read_model::parked_event(&state.db, &source, &at).await.map_err(store_unavailable)?;
     let (summary, key, value) = found.ok_or_else(Problem::not_found)?;
     let mut view = view(&summary);
     if asked.content {
@@ -124,7 +124,7 @@ impl Order {
 }
 
 /// `POST /admin/v1/parked-events/actions`: the source's leader carries it out within a second, or when there is one again.
-pub async fn act(State(tower): State<Tower>, caller: Caller, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn act(State(state): State<AdminState>, caller: Caller, request: Request) -> Result<Json<Value>, Problem> {
     let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
     let which = order.which()?;
     let (name, ordered) = match order.action {
@@ -135,9 +135,9 @@ pub async fn act(State(tower): State<Tower>, caller: Caller, request: Request) -
         "source": order.source, "event": order.event, "with_reason": order.with_reason, "all": order.all,
         "why": order.reason,
     });
-    audit(&tower, &caller, name, detail).await?;
+    audit(&state, &caller, name, detail).await?;
     let events =
-        read_model::order_parked(&tower.db, &order.source, &which, ordered).await.map_err(store_unavailable)?;
+        read_model::order_parked(&state.db, &order.source, &which, ordered).await.map_err(store_unavailable)?;
     Ok(Json(json!({ "source": order.source, "ordered": events, "note": note(ordered) })))
 }
 

@@ -7,25 +7,25 @@ use read_model::{Filling, SourceStatus, TableSeen};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Tower, audit, store_unavailable};
+use super::{AdminState, audit, store_unavailable};
 
 /// Age from which data counts as stale, in milliseconds.
 const STALE_AFTER_MS: i64 = 10_000;
 /// Longest topic prefix, in characters: with a database and a table behind it, it still is a topic's name.
 const PREFIX_LEN_MAX: usize = 100;
 
-async fn statuses(tower: &Tower, caller: &Caller) -> Result<Vec<SourceStatus>, Problem> {
+async fn statuses(state: &AdminState, caller: &Caller) -> Result<Vec<SourceStatus>, Problem> {
     caller.require(Scope::Operate)?;
-    tower.reader.sources().await.map_err(store_unavailable)
+    state.reader.sources().await.map_err(store_unavailable)
 }
 
 /// `GET /admin/v1/sources`
-pub async fn list(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
+pub async fn list(State(state): State<AdminState>, caller: Caller) -> Result<Json<Value>, Problem> {
     let mut views = Vec::new();
-    let sources = statuses(&tower, &caller).await?;
-    let tables = read_model::tables_seen(&tower.db).await.map_err(store_unavailable)?;
+    let sources = statuses(&state, &caller).await?;
+    let tables = read_model::tables_seen(&state.db).await.map_err(store_unavailable)?;
     for status in sources {
-        let filling = read_model::filling(&tower.db, &status.source).await.map_err(store_unavailable)?;
+        let filling = read_model::filling(&state.db, &status.source).await.map_err(store_unavailable)?;
         let tables: Vec<&TableSeen> = tables.iter().filter(|table| table.source == status.source).collect();
         views.push(view(&status, filling.as_ref(), &tables));
     }
@@ -84,14 +84,14 @@ struct Order {
 
 /// `POST /admin/v1/sources/{source}/actions`
 pub async fn act(
-    State(tower): State<Tower>,
+    State(state): State<AdminState>,
     caller: Caller,
     Segment(source): Segment,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
     check_prefix(&order)?;
-    let known = statuses(&tower, &caller).await?;
+    let known = statuses(&state, &caller).await?;
     let status = known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
     if order.action == Action::Resume && status.halted.as_deref().is_some_and(ingest::needs_rebuild) {
         let problem = Problem::new(409, "source-needs-rebuild", "The source cannot go on from where it is");
@@ -103,12 +103,12 @@ pub async fn act(
         Action::Rebuild => "source.rebuild",
     };
     let detail = json!({ "source": source, "topic_prefix": order.topic_prefix, "why": order.reason });
-    audit(&tower, &caller, name, detail).await?;
+    audit(&state, &caller, name, detail).await?;
     let changed = match order.action {
-        Action::Resume => read_model::resume(&tower.db, &source).await.map_err(store_unavailable)?,
-        Action::Trust => read_model::trust(&tower.db, &source).await.map_err(store_unavailable)?,
+        Action::Resume => read_model::resume(&state.db, &source).await.map_err(store_unavailable)?,
+        Action::Trust => read_model::trust(&state.db, &source).await.map_err(store_unavailable)?,
         Action::Rebuild => {
-            let opened = read_model::open_generation(&tower.db, &source, order.topic_prefix.as_deref()).await;
+            let opened = read_model::open_generation(&state.db, &source, order.topic_prefix.as_deref()).await;
             let opened = opened.map_err(store_unavailable)?;
             return Ok(Json(json!({ "source": source, "changed": opened.is_some(), "rebuilding": opened })));
         }
@@ -130,8 +130,8 @@ fn check_prefix(order: &Order) -> Result<(), Problem> {
 }
 
 /// `GET /admin/v1/freshness`
-pub async fn freshness(State(tower): State<Tower>, caller: Caller) -> Result<Json<Value>, Problem> {
-    let sources = statuses(&tower, &caller).await?;
+pub async fn freshness(State(state): State<AdminState>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let sources = statuses(&state, &caller).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let view = |s: &SourceStatus| {
         let freshness = s.freshness(false, now_ms - STALE_AFTER_MS);

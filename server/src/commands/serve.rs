@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use edge::serve::{Limits, Listener};
+use edge::serve::{Listener, ListenerLimits};
 use edge::tokens::Tokens;
 use edge::{Audience, Authenticate, Authenticator, Problem, StoreTurns};
 use ingest::{FeedOptions, KafkaOptions};
-use read_api::{CursorKey, Mode, ModeView, ReadApi, Watched};
-use read_model::{DOCUMENTS_MAX, Hot, Memory, Reader, ReaderOptions, Tiers};
+use read_api::{CursorKey, ModeView, ReadApi, Watched};
+use read_model::{DOCUMENTS_MAX, Memory, Reader, ReaderOptions, RedisTier, Tiers};
 use schemas::mapping::Mapping;
 use sql::Db;
 use standin::journal::Journal;
+use standin::mode::Mode;
 
 use super::Failure;
-use crate::admin::{self, Tower};
+use crate::admin::{self, AdminState};
 use crate::config::{Config, Source, overrides};
 use crate::roles::Role;
 use crate::signals::{Drain, follow_tokens};
-use crate::supervisor::{Policy, Supervisor};
+use crate::supervisor::{RestartPolicy, Supervisor};
 use crate::telemetry;
 use crate::write_side::{self, Confirmation, ReadModelFacts};
 
@@ -79,7 +80,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let metrics = telemetry::install().context("metrics")?;
     let shared = open(&config).await?;
-    let mut services = Supervisor::new(drain.clone(), Policy::default());
+    let mut services = Supervisor::new(drain.clone(), RestartPolicy::default());
     let (tokens, upkept) = (shared.tokens.clone(), metrics.clone());
     services.run_until_drained("tokens", move || follow_tokens(tokens.clone()));
     services.run_until_drained("metrics", move || telemetry::keep_up(upkept.clone()));
@@ -124,17 +125,17 @@ pub async fn serve(
         Authenticator::tokens(shared.tokens.clone(), audience).within(allowances)
     };
     let public = bind("listen", config.listen.address, config.listen.limits()).await?;
-    let operators = bind("admin", config.admin.address, Limits::default()).await?;
+    let operators = bind("admin", config.admin.address, ListenerLimits::default()).await?;
     let channels = channels
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
     let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.operators());
-    let tower = Tower { db, reader, journal, watch, metrics, drain: drain.clone() };
-    let tower = admin::routes(tower, steering, guard(Audience::Operators));
+    let steering_routes = AdminState { db, reader, journal, watch, metrics, drain: drain.clone() };
+    let steering_routes = admin::routes(steering_routes, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
     listen(&mut services, "channels", public, channels, &drain)?;
-    listen(&mut services, "operators", operators, tower, &drain)?;
+    listen(&mut services, "operators", operators, steering_routes, &drain)?;
     services.ended(Duration::from_millis(config.listen.drain_ms_max) + END_GRACE).await?;
     tracing::info!("ended");
     Ok(())
@@ -178,7 +179,7 @@ impl Drop for Retired {
     }
 }
 
-async fn bind(section: &str, address: SocketAddr, limits: Limits) -> anyhow::Result<Listener> {
+async fn bind(section: &str, address: SocketAddr, limits: ListenerLimits) -> anyhow::Result<Listener> {
     let bound = Listener::bind(address, limits).await;
     let listener = bound.with_context(|| format!("{section}.address {address}: cannot listen; is it in use?"))?;
     tracing::info!(address = %listener.address()?, "{section}: listening");
@@ -192,10 +193,10 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
         .with_context(|| format!("state_dir: cannot create {}", config.state_dir.display()))?;
     let db = sql::Db::open(&config.sql.url, config.sql.options()).await.context("sql.url: cannot open the store")?;
     read_model::migrate(&db).await.context("sql.url: cannot bring the read model's tables up to date")?;
-    let hot = config.redis.as_ref().map(|redis| Hot::new(&redis.url, &redis.prefix)).transpose();
-    let hot = hot.context("redis.url: not an address")?.map(Arc::new);
+    let redis = config.redis.as_ref().map(|redis| RedisTier::new(&redis.url, &redis.prefix)).transpose();
+    let redis = redis.context("redis.url: not an address")?.map(Arc::new);
     let memory = config.roles.contains(&Role::Ingest).then(|| Arc::new(Memory::new(DOCUMENTS_MAX)));
-    let tiers = Tiers { memory, hot };
+    let tiers = Tiers { memory, redis };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
     // A process that only reads has no core: it asks for holds, and never for an entry by its reference.
     let (core, references) = config.core.config().map(|core| (core.name, core.reference)).unwrap_or_default();
@@ -224,11 +225,7 @@ struct WatchedMode(gateway::Watch);
 
 impl ModeView for WatchedMode {
     fn mode(&self) -> Mode {
-        match self.0.view().mode() {
-            gateway::mode::Mode::Normal => Mode::Normal,
-            gateway::mode::Mode::StandIn => Mode::StandIn,
-            gateway::mode::Mode::Draining => Mode::Draining,
-        }
+        self.0.view().mode()
     }
 }
 

@@ -139,7 +139,7 @@ pub struct Listen {
     pub drain_notice_ms: u64,
     /// Time open requests get on shutdown. Default 20 000.
     pub drain_ms_max: u64,
-    /// See `edge::serve::Limits`. Default false.
+    /// See `edge::serve::ListenerLimits`. Default false.
     pub pipeline_flush: bool,
 }
 
@@ -231,7 +231,7 @@ pub struct Core {
 
 impl Default for Listen {
     fn default() -> Self {
-        let edge::serve::Limits { connections_max, drain_ms_max, pipeline_flush, .. } = Default::default();
+        let edge::serve::ListenerLimits { connections_max, drain_ms_max, pipeline_flush, .. } = Default::default();
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
         Self { address, connections_max, drain_notice_ms: 0, drain_ms_max, pipeline_flush }
     }
@@ -250,8 +250,8 @@ impl Listen {
     }
 
     /// As the listener takes them.
-    pub fn limits(&self) -> edge::serve::Limits {
-        edge::serve::Limits {
+    pub fn limits(&self) -> edge::serve::ListenerLimits {
+        edge::serve::ListenerLimits {
             connections_max: self.connections_max,
             drain_ms_max: self.drain_ms_max,
             pipeline_flush: self.pipeline_flush,

@@ -27,7 +27,7 @@ mod futures {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_panics_is_started_again_and_the_others_never_notice() {
     let drain = Drain::default();
-    let mut supervisor = Supervisor::new(drain.clone(), Policy::default());
+    let mut supervisor = Supervisor::new(drain.clone(), RestartPolicy::default());
     let (healed, steady) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let others = Arc::new(AtomicUsize::new(0));
     supervisor.run("ill", panics(3, &drain, healed.clone()));
@@ -52,7 +52,7 @@ async fn a_service_that_panics_is_started_again_and_the_others_never_notice() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_again_and_again_ends_the_process_in_order() {
     let drain = Drain::with_notice(Duration::from_secs(5));
-    let mut supervisor = Supervisor::new(drain.clone(), Policy::default());
+    let mut supervisor = Supervisor::new(drain.clone(), RestartPolicy::default());
     let never = Arc::new(Notify::new());
     supervisor.run("ill", panics(usize::MAX, &drain, never.clone()));
     supervisor.run("well", panics(0, &drain, never));
@@ -69,7 +69,7 @@ async fn a_service_that_fails_again_and_again_ends_the_process_in_order() {
 #[tokio::test(start_paused = true)]
 async fn an_end_before_the_drain_is_a_failure_too() {
     let drain = Drain::default();
-    let mut supervisor = Supervisor::new(drain.clone(), Policy { failures_max: 2, ..Policy::default() });
+    let mut supervisor = Supervisor::new(drain.clone(), RestartPolicy { failures_max: 2, ..RestartPolicy::default() });
     supervisor.run("silent", || async {});
     let told = supervisor.ended(GRACE).await.unwrap_err().to_string();
     assert!(told.contains("silent ended by itself"), "{told}");
@@ -78,7 +78,7 @@ async fn an_end_before_the_drain_is_a_failure_too() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_end_keeps_the_process_for_a_bounded_time_only() {
     let drain = Drain::default();
-    let mut supervisor = Supervisor::new(drain.clone(), Policy::default());
+    let mut supervisor = Supervisor::new(drain.clone(), RestartPolicy::default());
     supervisor.run("stuck", std::future::pending);
     supervisor.run_until_drained("endless", std::future::pending);
     supervisor.run_to_the_last("lasting", std::future::pending);
@@ -89,7 +89,7 @@ async fn a_service_that_does_not_end_keeps_the_process_for_a_bounded_time_only()
 
 #[test]
 fn pauses_grow_and_old_failures_are_forgotten() {
-    let policy = Policy::default();
+    let policy = RestartPolicy::default();
     let (mut failures, mut now) = (Failures::default(), Instant::now());
     let mut pauses = Vec::new();
     for _ in 1..policy.failures_max {

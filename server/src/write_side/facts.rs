@@ -6,13 +6,13 @@ use read_model::PostingFound;
 use schemas::model::AccountState;
 use sql::{BoxFuture, Tx};
 use standin::admission::{AccountFacts, AccountStatus};
-use standin::journal::{AccountSheet, FactSheet, Facts, PostingRow};
+use standin::journal::{Facts, KnownAccount, KnownAccounts, PostingRow};
 
 /// The read model as the journal sees it.
 pub struct ReadModelFacts;
 
 impl Facts for ReadModelFacts {
-    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
         Box::pin(async move {
             let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
@@ -22,7 +22,7 @@ impl Facts for ReadModelFacts {
             let mut unclear: HashSet<_> = halves.filter(|account| !known.contains_key(account)).collect();
             let absent: Vec<&str> = names.into_iter().filter(|account| !known.contains_key(*account)).collect();
             unclear.extend(read_model::unclear(tx, &absent).await?.into_iter().map(str::to_owned));
-            Ok(FactSheet { accounts: known, unclear })
+            Ok(KnownAccounts { accounts: known, unclear })
         })
     }
 
@@ -54,14 +54,14 @@ fn as_sql(err: read_model::ReadError) -> sql::Error {
 }
 
 /// An account whose balance row has not arrived yet is left out.
-fn sheet(facts: &read_model::Facts) -> Option<(String, AccountSheet)> {
+fn sheet(facts: &read_model::AccountRead) -> Option<(String, KnownAccount)> {
     let (account, balance) = (&facts.document.account.row, facts.document.balance.as_ref()?);
     let status = match account.state {
         AccountState::Active => AccountStatus::Active,
         AccountState::Frozen => AccountStatus::Frozen,
         AccountState::Closed => AccountStatus::Closed,
     };
-    let sheet = AccountSheet {
+    let sheet = KnownAccount {
         facts: AccountFacts {
             currency: balance.row.currency,
             status,

@@ -29,7 +29,7 @@ pub(super) fn read(rows: Vec<mysql_async::Row>) -> Vec<Row> {
     };
     let columns = first.columns();
     let names: Arc<[String]> = columns.iter().map(|c| c.name_str().into_owned()).collect();
-    let kinds: Vec<_> = columns.iter().map(|c| Kind::of(c.column_type(), c.character_set())).collect();
+    let kinds: Vec<_> = columns.iter().map(|c| ColumnKind::of(c.column_type(), c.character_set())).collect();
     let row = |row: mysql_async::Row| {
         let values = row.unwrap().into_iter().zip(&kinds).map(|(value, kind)| kind.read(value)).collect();
         Row::new(names.clone(), values)
@@ -39,19 +39,19 @@ pub(super) fn read(rows: Vec<mysql_async::Row>) -> Vec<Row> {
 
 /// What the bytes of a column mean.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ColumnKind {
     /// SUM over integers is DECIMAL on these engines.
     Number,
     Text,
     Bytes,
 }
 
-impl Kind {
-    fn of(column: ColumnType, charset: u16) -> Kind {
+impl ColumnKind {
+    fn of(column: ColumnType, charset: u16) -> ColumnKind {
         match column {
-            ColumnType::MYSQL_TYPE_NEWDECIMAL | ColumnType::MYSQL_TYPE_DECIMAL => Kind::Number,
-            _ if charset == BINARY => Kind::Bytes,
-            _ => Kind::Text,
+            ColumnType::MYSQL_TYPE_NEWDECIMAL | ColumnType::MYSQL_TYPE_DECIMAL => ColumnKind::Number,
+            _ if charset == BINARY => ColumnKind::Bytes,
+            _ => ColumnKind::Text,
         }
     }
 
@@ -62,9 +62,9 @@ impl Kind {
             (_, mysql_async::Value::UInt(v)) => {
                 i64::try_from(v).map_or_else(|_| Value::Text(v.to_string()), Value::Int)
             }
-            (Kind::Bytes, mysql_async::Value::Bytes(v)) => Value::Bytes(v),
-            (Kind::Text, mysql_async::Value::Bytes(v)) => text(v),
-            (Kind::Number, mysql_async::Value::Bytes(v)) => {
+            (ColumnKind::Bytes, mysql_async::Value::Bytes(v)) => Value::Bytes(v),
+            (ColumnKind::Text, mysql_async::Value::Bytes(v)) => text(v),
+            (ColumnKind::Number, mysql_async::Value::Bytes(v)) => {
                 match std::str::from_utf8(&v).ok().and_then(|s| s.parse().ok()) {
                     Some(integer) => Value::Int(integer),
                     None => text(v),

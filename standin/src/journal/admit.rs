@@ -24,7 +24,7 @@ use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId, Transfer};
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
-use crate::journal::facts::{FactSheet, Facts};
+use crate::journal::facts::{Facts, KnownAccounts};
 use crate::journal::shared::Shared;
 use crate::reference::reference;
 use crate::rules::{Path, Reason, Rulebook};
@@ -154,7 +154,7 @@ fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> BTreeSet<&'w str> {
 /// The accounts of these writes whose lanes are needed. Strangers create and lock nothing.
 ///
 /// An account to be credited needs no row in our data where the core may be asked: it decides whether there is such an account.
-fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &FactSheet) -> BTreeSet<&'w str> {
+fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &KnownAccounts) -> BTreeSet<&'w str> {
     let allowed = writes.filter(|write| may_debit(write, facts));
     let known = |account: &str| facts.accounts.contains_key(account);
     allowed
@@ -166,7 +166,7 @@ fn accounts_to_lock<'w>(writes: impl Iterator<Item = &'w Write>, facts: &FactShe
 
 fn decide_one(
     write: &Write,
-    facts: &FactSheet,
+    facts: &KnownAccounts,
     (book, moment): (&Rulebook, Moment),
     lanes: &mut LockedLanes,
     inserts: &mut Inserts,
@@ -209,7 +209,7 @@ fn decide_one(
 }
 
 /// Is the account to be debited there, and the principal's?
-fn may_debit(write: &Write, facts: &FactSheet) -> bool {
+fn may_debit(write: &Write, facts: &KnownAccounts) -> bool {
     let debited = facts.accounts.get(&write.command.from_account);
     debited.is_some_and(|sheet| write.grant.covers(&sheet.customer_id))
 }

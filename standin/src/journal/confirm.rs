@@ -18,7 +18,7 @@ use super::record::legs_of;
 use super::workset::WorkSet;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::journal::facts::FactSheet;
+use crate::journal::facts::KnownAccounts;
 use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
 
@@ -140,9 +140,9 @@ impl Confirmations {
     }
 
     /// The balances that are served of these accounts.
-    async fn facts_of(&self, tx: &mut Tx, accounts: &BTreeSet<String>) -> Result<FactSheet, JournalError> {
+    async fn facts_of(&self, tx: &mut Tx, accounts: &BTreeSet<String>) -> Result<KnownAccounts, JournalError> {
         let accounts: Vec<String> = accounts.iter().cloned().collect();
-        let mut facts = FactSheet::default();
+        let mut facts = KnownAccounts::default();
         for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
             facts.accounts.extend(self.0.facts.read(tx, accounts).await?.accounts);
         }

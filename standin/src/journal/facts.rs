@@ -10,7 +10,7 @@ use crate::journal::postings::PostingRow;
 
 /// What the read model knows of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountSheet {
+pub struct KnownAccount {
     /// What the rules ask about.
     pub facts: AccountFacts,
     /// Whose account it is.
@@ -26,14 +26,14 @@ pub struct AccountSheet {
 
 /// What the read model knows of some accounts, read inside the caller's transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FactSheet {
+pub struct KnownAccounts {
     /// By account id; in neither = our data show no such account.
-    pub accounts: HashMap<String, AccountSheet>,
+    pub accounts: HashMap<String, KnownAccount>,
     /// Accounts of which nothing can be said: not loaded yet, or a row of theirs has not arrived.
     pub unclear: HashSet<String>,
 }
 
-impl FactSheet {
+impl KnownAccounts {
     /// Must stand-in's decision about `command` wait until more is known?
     pub(super) fn leaves_open(&self, command: &Transfer) -> bool {
         command.legs().iter().any(|(_, account)| self.unclear.contains(*account))
@@ -50,7 +50,7 @@ impl FactSheet {
 /// Where the journal learns about accounts. Reads plainly and never locks a read-model row.
 pub trait Facts: Send + Sync + 'static {
     /// Reads these accounts inside `tx`.
-    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>>;
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>>;
 
     /// The core's rows of these numbers, as far as they have come; none where nothing keeps them.
     fn postings<'t>(

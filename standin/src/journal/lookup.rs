@@ -195,13 +195,13 @@ mod tests {
 
     use super::*;
     use crate::journal::Journal;
-    use crate::journal::facts::{FactSheet, Facts};
+    use crate::journal::facts::{Facts, KnownAccounts};
 
     struct NoAccounts;
 
     impl Facts for NoAccounts {
-        fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
-            Box::pin(async { Ok(FactSheet::default()) })
+        fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
+            Box::pin(async { Ok(KnownAccounts::default()) })
         }
     }
 

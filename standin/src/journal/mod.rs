@@ -42,7 +42,7 @@ pub use claim::{Claimed, Claims, OpenAttempt, Unresolved};
 pub use confirm::Confirmed;
 pub use controls::ModeOrder;
 pub use error::JournalError;
-pub use facts::{AccountSheet, FactSheet, Facts};
+pub use facts::{Facts, KnownAccount, KnownAccounts};
 pub use fence::Fence;
 pub use handles::{Confirmations, GatewayJournal, HoldsView, Journal, OperatorsJournal, ReplayJournal};
 pub use instances::{InstanceRecord, Life};

@@ -20,7 +20,7 @@ use super::record::lock_entries;
 use crate::admission::Decision;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::journal::facts::{FactSheet, Facts};
+use crate::journal::facts::{Facts, KnownAccounts};
 use crate::lane::{LanePlace, delta, lane_place};
 use crate::rules::Rulebook;
 
@@ -162,7 +162,12 @@ impl WorkSet {
     }
 
     /// Would stand-in accept an entry whose first attempt is under way? Then "accepted" may be promised.
-    pub(super) fn may_promise(&self, id: &EntryId, facts: &FactSheet, book: &Rulebook) -> Result<bool, JournalError> {
+    pub(super) fn may_promise(
+        &self,
+        id: &EntryId,
+        facts: &KnownAccounts,
+        book: &Rulebook,
+    ) -> Result<bool, JournalError> {
         let (decision, _) = readmit(self.entry(id)?, facts, book, &self.lanes, self.now_us)?;
         Ok(!matches!(decision, Decision::Decline(_)))
     }
@@ -185,7 +190,7 @@ impl WorkSet {
     pub(super) fn after_not_sent(
         &mut self,
         id: &EntryId,
-        facts: &FactSheet,
+        facts: &KnownAccounts,
         book: &Rulebook,
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
@@ -239,7 +244,7 @@ impl WorkSet {
         tx: &mut Tx,
         facts: &dyn Facts,
         ids: &[EntryId],
-    ) -> Result<(FactSheet, Rulebook), JournalError> {
+    ) -> Result<(KnownAccounts, Rulebook), JournalError> {
         let accounts: BTreeSet<String> =
             ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
         let accounts: Vec<String> = accounts.into_iter().collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use schemas::money::Currency;
 use sql::{BoxFuture, Db, Tx, params, placeholders};
 use standin::admission::{AccountFacts, AccountStatus};
-use standin::journal::{AccountSheet, FactSheet, Facts, PostingRow};
+use standin::journal::{Facts, KnownAccount, KnownAccounts, PostingRow};
 
 pub const TABLES: &[sql::Migration] = &[sql::Migration {
     version: 1,
@@ -51,7 +51,7 @@ impl Books {
 }
 
 impl Facts for Books {
-    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<FactSheet, sql::Error>> {
+    fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
         Box::pin(async move {
             let sheet = read(tx, accounts).await?;
             if let Some(hook) = self.due() {
@@ -84,8 +84,8 @@ impl Facts for Books {
     }
 }
 
-async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error> {
-    let mut sheet = FactSheet::default();
+async fn read(tx: &mut Tx, accounts: &[String]) -> Result<KnownAccounts, sql::Error> {
+    let mut sheet = KnownAccounts::default();
     let source = tx.query_one("SELECT as_of_us, loaded FROM source WHERE id = 1", vec![]).await?;
     let (as_of_us, loaded): (Option<i64>, bool) = (source.get("as_of_us")?, source.get("loaded")?);
     let sql = format!("SELECT * FROM books WHERE account IN ({})", placeholders(accounts.len()));
@@ -102,7 +102,7 @@ async fn read(tx: &mut Tx, accounts: &[String]) -> Result<FactSheet, sql::Error>
             overdraft_line_minor: row.get("overdraft")?,
             core_holds_minor: row.get("core_holds")?,
         };
-        let account = AccountSheet {
+        let account = KnownAccount {
             facts,
             customer_id: row.get("customer")?,
             last_posting: row.get("last_posting")?,

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 pub(super) use self::connection::Answer;
 use self::connection::{Broken, Connection};
 use super::call::Base;
-use super::config::Limits;
+use super::config::TransportLimits;
 use schemas::core::Unsent;
 
 /// What an exchange came to. There is no connection left in flight in any of them.
@@ -42,7 +42,7 @@ pub(super) enum Read<T> {
 /// The connections to one core.
 pub(super) struct Transport {
     base: Base,
-    limits: Limits,
+    limits: TransportLimits,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
 }
@@ -53,7 +53,7 @@ struct Idle {
 }
 
 impl Transport {
-    pub(super) fn new(base: Base, limits: Limits) -> Self {
+    pub(super) fn new(base: Base, limits: TransportLimits) -> Self {
         let permits = Semaphore::new(limits.connections_max);
         Self { base, limits, permits, idle: Mutex::default() }
     }

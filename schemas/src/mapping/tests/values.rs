@@ -45,7 +45,7 @@ fn mapping() -> String {
 const CHANGE_MS: i64 = 1_763_776_800_000;
 
 /// Applies a row of table `t` or `p`; the cells given replace the usual ones.
-fn apply_row(yaml: &str, table: &str, cells: &[(&str, &str)], schema: Option<&str>) -> Result<Applied, MapError> {
+fn apply_row(yaml: &str, table: &str, cells: &[(&str, &str)], schema: Option<&str>) -> Result<MappedRows, MapError> {
     let usual: &[(&str, &str)] = match table {
         "t" => &[
             ("no", "1"),
@@ -92,15 +92,15 @@ fn apply_row(yaml: &str, table: &str, cells: &[(&str, &str)], schema: Option<&st
     Mapping::from_yaml(yaml).unwrap().apply(&event, 1).map(Mapped::rows)
 }
 
-fn account(cells: &[(&str, &str)]) -> Result<Applied, MapError> {
+fn account(cells: &[(&str, &str)]) -> Result<MappedRows, MapError> {
     apply_row(&mapping(), "t", cells, None)
 }
 
-fn posting(cells: &[(&str, &str)]) -> Result<Applied, MapError> {
+fn posting(cells: &[(&str, &str)]) -> Result<MappedRows, MapError> {
     apply_row(&mapping(), "p", cells, None)
 }
 
-fn booked(applied: &Applied) -> i64 {
+fn booked(applied: &MappedRows) -> i64 {
     match upserts(applied)[1] {
         CanonicalRow::Balance(balance) => balance.booked_minor,
         other => panic!("{other:?}"),
@@ -139,7 +139,7 @@ fn an_overdrawn_balance_that_happens_to_be_digits_is_read_where_the_row_shows_ba
 fn a_numeric_key_is_its_number_where_the_schema_block_or_the_mapping_says_so() {
     let schema =
         r#"{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"0"},"field":"no"}"#;
-    let key = |applied: Applied| applied.changes[0].key.clone();
+    let key = |applied: MappedRows| applied.changes[0].key.clone();
     let cells: &[(&str, &str)] = &[("no", BASE64_KEY)];
     assert_eq!(key(apply_row(&mapping(), "t", cells, Some(schema)).unwrap()), "4711000815");
     let declared = mapping().replace("account_id: no", "account_id: {column: no, type: decimal, scale: 0}");
@@ -191,7 +191,7 @@ fn a_negative_key_names_the_setting_that_cures_it() {
 
 #[test]
 fn booleans_are_codes_however_they_arrive() {
-    let state = |applied: Applied| match upserts(&applied)[0] {
+    let state = |applied: MappedRows| match upserts(&applied)[0] {
         CanonicalRow::Account(account) => account.state,
         other => panic!("{other:?}"),
     };

@@ -6,7 +6,7 @@ use schemas::grant::Grant;
 use crate::admission::{BalancePlace, CoreBelief, Decision, Proposal, ProposedLeg, decide, record};
 use crate::entry::{Entry, Transfer};
 use crate::journal::error::JournalError;
-use crate::journal::facts::{AccountSheet, FactSheet};
+use crate::journal::facts::{KnownAccount, KnownAccounts};
 use crate::journal::lanes::LockedLanes;
 use crate::journal::moment::Moment;
 use crate::lane::Lane;
@@ -16,7 +16,7 @@ use crate::write::Write;
 /// `moment` is the SQL server's, whichever gateway asks.
 pub(super) fn proposal<'a>(
     write: &Write,
-    facts: &'a FactSheet,
+    facts: &'a KnownAccounts,
     lanes: &'a LockedLanes,
     moment: Moment,
 ) -> Proposal<'a> {
@@ -46,12 +46,12 @@ pub(super) fn proposal<'a>(
 pub(super) fn decision_record(
     command: &Transfer,
     proposal: &Proposal<'_>,
-    facts: &FactSheet,
+    facts: &KnownAccounts,
     book: &Rulebook,
     path: Path,
     decision: Decision,
 ) -> Result<Vec<u8>, JournalError> {
-    let place = |sheet: &AccountSheet| BalancePlace {
+    let place = |sheet: &KnownAccount| BalancePlace {
         last_posting: Some(sheet.last_posting).filter(|number| *number != i64::MIN),
         balance_version: hex(&sheet.balance_version),
     };
@@ -67,7 +67,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The decision about an entry that was provably not sent: a new admission in stand-in, by the lanes as they are now.
 pub(in crate::journal) fn readmit(
     entry: &Entry,
-    facts: &FactSheet,
+    facts: &KnownAccounts,
     book: &Rulebook,
     lanes: &LockedLanes,
     now_us: i64,

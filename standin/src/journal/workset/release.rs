@@ -9,7 +9,7 @@ use super::Touched;
 use super::WorkSet;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::facts::{FactSheet, Facts};
+use crate::journal::facts::{Facts, KnownAccounts};
 use crate::journal::record::KEYS_PER_STATEMENT;
 use crate::lane::{LaneDelta, releases};
 
@@ -19,7 +19,7 @@ const ACCOUNTS_PER_STATEMENT: usize = 200;
 impl WorkSet {
     /// Ends the holds, of entries in this work set, that the served balances include: in this very transaction, neither
     /// twice nor not at all.
-    pub(in crate::journal) fn release_absorbed(&mut self, facts: &FactSheet) -> Result<(), JournalError> {
+    pub(in crate::journal) fn release_absorbed(&mut self, facts: &KnownAccounts) -> Result<(), JournalError> {
         for (id, legs) in &mut self.legs {
             let state = self.entries.get(id).map(|touched| touched.now.state);
             for Touched { now: leg, .. } in legs.iter_mut().filter(|leg| !leg.now.released) {
@@ -61,7 +61,7 @@ impl WorkSet {
     pub(in crate::journal) async fn release_stored(
         &mut self,
         tx: &mut Tx,
-        facts: &FactSheet,
+        facts: &KnownAccounts,
     ) -> Result<(), JournalError> {
         let accounts: BTreeSet<&String> = facts.accounts.keys().collect();
         let accounts: Vec<&String> = accounts.into_iter().collect();
@@ -76,7 +76,7 @@ impl WorkSet {
         &mut self,
         tx: &mut Tx,
         accounts: &[&String],
-        facts: &FactSheet,
+        facts: &KnownAccounts,
     ) -> Result<usize, JournalError> {
         let included = vec!["(account = ? AND released_at IS NULL AND posting_no <= ?)"; accounts.len()].join(" OR ");
         let sql = format!(

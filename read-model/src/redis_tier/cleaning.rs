@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Hot, mark_key};
+use super::{RedisTier, mark_key};
 use crate::link::Link;
 
 /// Keys that Redis looks at in one step.
@@ -19,7 +19,7 @@ pub(super) struct Cleaning {
     walks: bool,
 }
 
-impl Hot {
+impl RedisTier {
     /// Walks over the source's keys in the background. A walk that fails is left: documents expire too.
     pub(super) fn clean(&self, source: &str) {
         let mut cleaning = self.cleaning.lock().unwrap_or_else(PoisonError::into_inner);

@@ -68,7 +68,7 @@ enum Said {
 }
 
 /// The Redis tier of one database. Share it with `Arc`.
-pub struct Hot {
+pub struct RedisTier {
     link: Arc<Link>,
     prefix: String,
     scripts: Scripts,
@@ -79,7 +79,7 @@ pub struct Hot {
     seen: ArcSwap<HashMap<String, String>>,
 }
 
-impl Hot {
+impl RedisTier {
     /// A tier at `redis://host:port/db`; `prefix` sets installations on one server apart. Does not connect yet.
     pub fn new(url: &str, prefix: &str) -> Result<Self, redis::RedisError> {
         Ok(Self {
@@ -270,9 +270,9 @@ impl Hot {
     pub(crate) fn fill(self: &Arc<Self>, document: Arc<AccountDocument>, seen: Arc<SourceStatus>) {
         let Some(epoch) = self.seen.load().get(&seen.source).cloned() else { return };
         let Ok(permit) = self.fills.clone().try_acquire_owned() else { return };
-        let hot = self.clone();
+        let redis = self.clone();
         tokio::spawn(async move {
-            hot.put_seen(&epoch, &document, &seen).await;
+            redis.put_seen(&epoch, &document, &seen).await;
             drop(permit);
         });
     }

@@ -44,38 +44,38 @@ fn url() -> Option<String> {
 }
 
 /// With `LOCUM_TEST_REDIS_URL` only.
-async fn hot(name: &str) -> Option<Hot> {
+async fn redis(name: &str) -> Option<RedisTier> {
     let url = url()?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    let hot = Hot::new(&url, &format!("locum-unit-{name}-{now}")).unwrap();
-    hot.connect().await.unwrap();
-    Some(hot)
+    let redis = RedisTier::new(&url, &format!("locum-unit-{name}-{now}")).unwrap();
+    redis.connect().await.unwrap();
+    Some(redis)
 }
 
 #[tokio::test]
 async fn a_reader_between_a_removal_and_its_mark_puts_nothing_back() {
-    let Some(hot) = hot("tombstone").await else { return };
-    hot.publish(&publication(1, vec![document("c")], &[])).await;
-    let epoch = hot.current_epoch("bank").await.unwrap();
-    hot.publish(&publication(2, vec![document("c")], &[])).await;
+    let Some(redis) = redis("tombstone").await else { return };
+    redis.publish(&publication(1, vec![document("c")], &[])).await;
+    let epoch = redis.current_epoch("bank").await.unwrap();
+    redis.publish(&publication(2, vec![document("c")], &[])).await;
     let shown = async || {
-        let _ = hot.get("a", &[status(0)]).await;
-        hot.get("a", &[status(0)]).await.map(|(document, mark)| (document, mark.applied_seq))
+        let _ = redis.get("a", &[status(0)]).await;
+        redis.get("a", &[status(0)]).await.map(|(document, mark)| (document, mark.applied_seq))
     };
     assert_eq!(shown().await, Some((document("c"), 2)));
     // The account goes with sequence 3; a reader that saw it at 2 comes before the mark is raised.
-    assert_eq!(hot.put(&epoch, &status(3), &[("a", Vec::new())]).await, Said::Done);
-    hot.put_seen(&epoch, &document("c"), &status(2)).await;
+    assert_eq!(redis.put(&epoch, &status(3), &[("a", Vec::new())]).await, Said::Done);
+    redis.put_seen(&epoch, &document("c"), &status(2)).await;
     // Said twice, as after an answer that was lost.
     for _ in 0..2 {
-        assert_eq!(hot.raise(&epoch, &publication(3, vec![], &["a"])).await, Said::Done);
+        assert_eq!(redis.raise(&epoch, &publication(3, vec![], &["a"])).await, Said::Done);
     }
     assert_eq!(shown().await, None);
     // It comes back with a later sequence, whatever the versions of its rows say.
-    hot.publish(&publication(4, vec![document("d")], &[])).await;
+    redis.publish(&publication(4, vec![document("d")], &[])).await;
     assert_eq!(shown().await, Some((document("d"), 4)));
     // In both lists: not served.
-    hot.publish(&publication(5, vec![document("e")], &["a"])).await;
+    redis.publish(&publication(5, vec![document("e")], &["a"])).await;
     assert_eq!(shown().await, None);
 }
 
@@ -86,9 +86,9 @@ fn of_token(token: i64, mut publication: Publication) -> Publication {
 
 #[tokio::test]
 async fn after_a_restore_of_sql_the_next_publication_overrules_the_mark_of_the_lost_history() {
-    let Some(hot) = hot("restore").await else { return };
-    hot.publish(&of_token(9, publication(50, vec![], &[]))).await;
-    let (lost, restored) = (hot.current_epoch("bank").await, Hot::new(&url().unwrap(), &hot.prefix).unwrap());
+    let Some(redis) = redis("restore").await else { return };
+    redis.publish(&of_token(9, publication(50, vec![], &[]))).await;
+    let (lost, restored) = (redis.current_epoch("bank").await, RedisTier::new(&url().unwrap(), &redis.prefix).unwrap());
     restored.connect().await.unwrap();
     restored.publish(&of_token(4, publication(30, vec![document("c")], &[]))).await;
     assert_eq!(restored.current_epoch("bank").await, lost, "this one may be a stale writer's last word");
@@ -103,12 +103,12 @@ async fn after_a_restore_of_sql_the_next_publication_overrules_the_mark_of_the_l
 
 #[tokio::test]
 async fn documents_of_old_epochs_are_deleted_and_those_of_others_stay() {
-    let Some(hot) = hot("old[1]*").await else { return };
+    let Some(redis) = redis("old[1]*").await else { return };
     let keys = async |pattern: String| -> Vec<String> {
-        let mut connection = hot.link.connection().unwrap();
+        let mut connection = redis.link.connection().unwrap();
         redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap()
     };
-    let of_run = format!("*{}*", hot.prefix.rsplit('-').next().unwrap());
+    let of_run = format!("*{}*", redis.prefix.rsplit('-').next().unwrap());
     let other = |mut document: AccountDocument| {
         document.source = "other".into();
         Arc::new(document)
@@ -117,16 +117,17 @@ async fn documents_of_old_epochs_are_deleted_and_those_of_others_stay() {
         status: Arc::new(SourceStatus { source: "other".into(), ..SourceStatus::clone(&status(1)) }),
         ..publication(1, vec![other(AccountDocument::clone(&document("c")))], &[])
     };
-    hot.publish(&others).await;
-    hot.publish(&Publication {
-        previous_seq: 1,
-        status: Arc::new(SourceStatus { applied_seq: 2, ..SourceStatus::clone(&others.status) }),
-        ..others.clone()
-    })
-    .await;
-    hot.publish(&publication(1, vec![], &[])).await;
-    hot.publish(&publication(2, vec![document("c")], &[])).await;
-    hot.publish(&Publication { reset: true, ..publication(3, vec![], &[]) }).await;
+    redis.publish(&others).await;
+    redis
+        .publish(&Publication {
+            previous_seq: 1,
+            status: Arc::new(SourceStatus { applied_seq: 2, ..SourceStatus::clone(&others.status) }),
+            ..others.clone()
+        })
+        .await;
+    redis.publish(&publication(1, vec![], &[])).await;
+    redis.publish(&publication(2, vec![document("c")], &[])).await;
+    redis.publish(&Publication { reset: true, ..publication(3, vec![], &[]) }).await;
     for _ in 0..3_000 {
         if keys(of_run.clone()).await.len() == 3 {
             break;
