@@ -47,7 +47,8 @@ command_down() {
     for part in $parts; do ask_to_end "$part"; done
     for part in $parts; do
         await_end "$part"
-        [[ -z $wipe ]] || rm -rf "$(part_dir "$part")/data" "$(part_dir "$part")"/*.log "$(part_log "$part")"{,.1}
+        [[ -z $wipe ]] || rm -rf "$(readlink -f -- "$(part_dir "$part")/data").saved" "$(part_dir "$part")/data" \
+            "$(part_dir "$part")"/*.log "$(part_log "$part")"{,.1}
     done
     # shellcheck disable=SC2086  # a list of words
     [[ -z $wipe ]] || forget_core $parts
@@ -77,6 +78,25 @@ command_one_part() {
         cont) signal "$part" CONT ;;
     esac
     write_env
+    say "$part: $command done"
+}
+
+# save | restore PART: a copy of a part's data as they are now, and the way back to it. The part is started again.
+command_copy() {
+    local command=$1 part=${2:-} data copy
+    [[ -n $part ]] || die "$command which part?" "dev/stack $command ${PARTS[0]}"
+    require_part "$part"
+    data=$(readlink -f -- "$(part_dir "$part")/data")
+    copy=$data.saved
+    [[ -d $data ]] || die "$part has no data yet" "dev/stack up $part"
+    [[ $command == save || -d $copy ]] || die "no data of $part were saved" "dev/stack save $part"
+    ask_to_end "$part"
+    await_end "$part"
+    case $command in
+        save) rm -rf "${copy:?}" && cp -a -- "$data" "$copy" ;;
+        restore) rm -rf "${data:?}" && cp -a -- "$copy" "$data" ;;
+    esac
+    command_up "$part"
     say "$part: $command done"
 }
 

@@ -14,9 +14,9 @@ pub const OPERATOR: &str = "operator-of-the-tests";
 pub struct Locum {
     /// Its place among the world's instances.
     pub index: usize,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     listen: u16,
-    admin: u16,
+    pub(crate) admin: u16,
     process: Option<Process>,
 }
 

@@ -38,11 +38,7 @@ pub(crate) struct Settings<'w> {
 impl Settings<'_> {
     /// Writes the files of one instance into this folder.
     pub(crate) fn locum(&self, index: usize, folder: &Path) -> Locum {
-        let (listen, admin) = (free_port(), free_port());
         let config = json!({
-            "listen": {"address": format!("127.0.0.1:{listen}"), "drain_notice_ms": DRAIN_NOTICE_MS},
-            "admin": {"address": format!("127.0.0.1:{admin}")},
-            "state_dir": "state",
             "sql": {"url": self.journal, "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},
             "redis": {"url": self.stack.address("REDIS_URL"), "prefix": self.name},
             "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
@@ -58,20 +54,9 @@ impl Settings<'_> {
                 "per_day_count": 1_000_000,
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
-            "tokens": "tokens.yaml",
             "replay": {"park_after_ms": if self.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });
-        let channel = |token: &str, customers: Json| json!({"principal": token, "token": token, "customers": customers, "scopes": ["read", "write"]});
-        let tokens = json!({
-            "channels": [channel(CHANNEL, json!(["*"])), channel(FIRST_CUSTOMER, json!(["C000001"]))],
-            "operators": [{"principal": OPERATOR, "token": OPERATOR}],
-        });
-        fs::create_dir_all(folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
-        for (name, content) in [("locum.yaml", config), ("tokens.yaml", tokens)] {
-            let path = folder.join(name);
-            fs::write(&path, content.to_string()).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
-        }
-        Locum::new(index, folder.to_owned(), (listen, admin))
+        files_of(index, folder, config)
     }
 
     /// The shipped connector's configuration, with this core's address and promises.
@@ -90,4 +75,29 @@ impl Settings<'_> {
         }
         config
     }
+}
+
+/// Writes the files of one instance into this folder. `config` is all but its listeners, state and tokens.
+pub(crate) fn files_of(index: usize, folder: &Path, mut config: Json) -> Locum {
+    let (listen, admin) = (free_port(), free_port());
+    config["listen"] = json!({"address": format!("127.0.0.1:{listen}"), "drain_notice_ms": DRAIN_NOTICE_MS});
+    config["admin"] = json!({"address": format!("127.0.0.1:{admin}")});
+    config["state_dir"] = json!("state");
+    config["tokens"] = json!("tokens.yaml");
+    let channel = |token: &str, customers: Json| json!({"principal": token, "token": token, "customers": customers, "scopes": ["read", "write"]});
+    let tokens = json!({
+        "channels": [channel(CHANNEL, json!(["*"])), channel(FIRST_CUSTOMER, json!(["C000001"]))],
+        "operators": [{"principal": OPERATOR, "token": OPERATOR}],
+    });
+    fs::create_dir_all(folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
+    let files = [
+        ("locum.yaml", config.to_string()),
+        ("tokens.yaml", tokens.to_string()),
+        ("operator.token", OPERATOR.to_owned()),
+    ];
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::write(&path, content).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+    }
+    Locum::new(index, folder.to_owned(), (listen, admin))
 }

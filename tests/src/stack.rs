@@ -53,6 +53,16 @@ impl Stack {
         Outage { part, end: "start" }
     }
 
+    /// Ends a part in good order, keeps a copy of its data, and starts it again.
+    pub async fn save(&self, part: &str) {
+        self.run(&[], &["save", part]).await;
+    }
+
+    /// Ends a part in good order and starts it with the data that were saved last.
+    pub async fn restore(&self, part: &str) {
+        self.run(&[], &["restore", part]).await;
+    }
+
     /// SIGSTOP of a part, until the outage is dropped.
     pub async fn freeze(&self, part: &'static str) -> Outage {
         self.run(&[], &["stop", part]).await;
@@ -131,6 +141,7 @@ impl Database {
 fn variable<'a>(part: &&'a str) -> &'a str {
     match *part {
         "mariadb-core" => "CORE_DB_URL",
+        "postgres-core" => "POSTGRES_URL",
         "mariadb" => "LOCUM_DB_URL",
         "oceanbase" => "OCEANBASE_URL",
         "redis" => "REDIS_URL",

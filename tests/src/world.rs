@@ -42,7 +42,7 @@ pub struct World {
     /// Of databases, topics, connector and keys in Redis.
     pub name: String,
     folder: PathBuf,
-    registered: bool,
+    connectors: Vec<String>,
     witness: Witness,
 }
 
@@ -67,10 +67,10 @@ impl World {
         let opening = core.books().await;
         let recorder = Arc::new(Recorder::default());
         let witness = Witness::begin(&journal.url(), recorder.clone()).await;
-        let registered = false;
+        let connectors = Vec::new();
         let locums = Vec::new();
         let mut world =
-            Self { stack, core, locums, recorder, opening, plan, journal, name, folder, registered, witness };
+            Self { stack, core, locums, recorder, opening, plan, journal, name, folder, connectors, witness };
         if world.plan.connected {
             world.connect().await;
         }
@@ -89,18 +89,22 @@ impl World {
 
     /// Puts the Debezium connector into Connect.
     pub async fn connect(&mut self) {
-        let name = self.name.clone();
-        let environment = [("DATABASE", name.as_str()), ("TOPIC_PREFIX", &name)];
+        self.connect_as(&self.name.clone()).await;
+    }
+
+    /// Puts a Debezium connector into Connect that takes a snapshot and writes under this topic prefix.
+    pub async fn connect_as(&mut self, prefix: &str) {
+        let environment = [("DATABASE", self.core.database().name()), ("TOPIC_PREFIX", prefix)];
         let file = root().join("connectors/debezium/mariadb.json");
-        self.stack.run(&environment, &["register", &name, &file.to_string_lossy()]).await;
-        self.registered = true;
+        self.stack.run(&environment, &["register", prefix, &file.to_string_lossy()]).await;
+        self.connectors.push(prefix.to_owned());
     }
 
     /// Takes everything down that outlives processes.
     pub async fn end(mut self) {
         self.locums.clear();
-        if self.registered {
-            self.stack.run(&[], &["unregister", &self.name]).await;
+        for connector in &self.connectors {
+            self.stack.run(&[], &["unregister", connector]).await;
         }
         drop(self.witness);
         self.core.into_database().drop().await;
@@ -257,10 +261,7 @@ impl World {
 
     /// One request to the operators' listener of an instance.
     pub async fn operate(&self, index: usize, method: Method, path: &str, body: Option<&Json>) -> Json {
-        let answer = self.locums[index].admin().request(method, path, &[], body).await;
-        let answer = answer.unwrap_or_else(|err| panic!("{path}: {err}"));
-        assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
-        answer.body
+        self.locums[index].operate(method, path, body).await
     }
 
     fn settings(&self) -> Settings<'_> {

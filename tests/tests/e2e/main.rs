@@ -11,6 +11,7 @@ mod journal;
 mod killed;
 mod outage;
 mod people;
+mod postgres;
 mod reads;
 mod rest;
 mod transfers;

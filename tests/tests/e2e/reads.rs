@@ -112,6 +112,44 @@ async fn before_the_snapshot_an_account_is_not_loaded_and_never_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_halts_and_its_rows_are_gone_after_the_rebuild() {
+    let mut world = World::start(Plan::default()).await;
+    let mut http = world.locums[0].channel(CHANNEL);
+    by_hand(
+        &world,
+        &format!(
+            "INSERT INTO postings (account_no, posting_no, leg, amount, ccy, booked_at, value_date, text) \
+             VALUES ('{ACCOUNT}', 1, 'C', 5, 'EUR', NOW(6), CURDATE(), 'by hand')"
+        ),
+    )
+    .await;
+    transactions(&mut http, 1).await;
+    by_hand(&world, "TRUNCATE TABLE postings").await;
+    let reason = world.locums[0].halted().await;
+    assert!(reason.contains("postings was truncated"), "{reason}");
+    assert!(reason.contains("locum source rebuild corebank"), "{reason}");
+    transactions(&mut http, 1).await;
+
+    let prefix = format!("{}_again", world.name);
+    world.connect_as(&prefix).await;
+    world.locums[0].rebuild(&prefix, "postings were truncated").await;
+    transactions(&mut http, 0).await;
+    by_hand(&world, &format!("UPDATE accounts SET balance = 88.00 WHERE account_no = '{ACCOUNT}'")).await;
+    shows(&mut http, ACCOUNT, "88.00").await;
+    world.end().await;
+}
+
+async fn transactions(http: &mut Http, wanted: usize) {
+    let path = format!("/v1/accounts/{ACCOUNT}/transactions");
+    wait_for(&format!("{wanted} transactions are served"), PATIENCE, async || {
+        let answer = http.get(&path).await?;
+        let served = answer.body["transactions"].as_array().map(Vec::len);
+        if served == Some(wanted) { Ok(()) } else { Err(format!("{} {}", answer.status, answer.body)) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     let world = World::start(Plan::default()).await;
     let mut http = world.locums[0].channel(CHANNEL);

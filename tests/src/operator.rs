@@ -1,0 +1,59 @@
+//! What an operator does to one `locum` process.
+
+use std::process::Command;
+
+use http::Method;
+use serde_json::Value as Json;
+
+use crate::locum::Locum;
+use crate::process::binary;
+use crate::wait::{PATIENCE, wait_for};
+
+impl Locum {
+    /// One request to the operators' listener that must succeed.
+    pub async fn operate(&self, method: Method, path: &str, body: Option<&Json>) -> Json {
+        let answer = self.admin().request(method, path, &[], body).await;
+        let answer = answer.unwrap_or_else(|err| panic!("{path}: {err}"));
+        assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
+        answer.body
+    }
+
+    /// Runs `locum ARGUMENTS`; `Err` is what it said when it failed.
+    pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(binary("locum", "LOCUM_BIN"));
+        command.args(arguments).env("LOCUM_TOKEN_FILE", self.folder.join("operator.token"));
+        command.env("LOCUM_ADMIN", format!("http://127.0.0.1:{}", self.admin));
+        let output = tokio::task::block_in_place(|| command.output());
+        let output = output.unwrap_or_else(|err| panic!("locum {arguments:?}: {err}"));
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
+    /// What is known of its one source.
+    pub async fn source(&self) -> Json {
+        self.operate(Method::GET, "/admin/v1/sources", None).await["sources"][0].take()
+    }
+
+    /// Waits until the source is halted, and answers with the reason.
+    pub async fn halted(&self) -> String {
+        wait_for("the source halts", PATIENCE, async || {
+            let source = self.source().await;
+            source["halted"].as_str().map(str::to_owned).ok_or(source)
+        })
+        .await
+    }
+
+    /// Fills a new generation from the topics of a connector that was registered for it, as the runbook says, and waits until
+    /// it is served.
+    pub async fn rebuild(&self, topic_prefix: &str, reason: &str) {
+        let generation = self.source().await["generation"].clone();
+        let order = ["source", "rebuild", "corebank", "--topic-prefix", topic_prefix, "--reason", reason];
+        self.command(&order).await.unwrap_or_else(|said| panic!("{order:?}: {said}"));
+        wait_for("the new generation is served", PATIENCE, async || {
+            let source = self.source().await;
+            let served = source["generation"] != generation && source["rebuilding"].is_null();
+            if served && source["halted"].is_null() && source["loaded"] == true { Ok(()) } else { Err(source) }
+        })
+        .await;
+    }
+}
