@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What whoever runs a script of dev/ is told. All of it goes to stderr, so that `env` and `consume` stay clean.
+# What a script of dev/ tells its user. All of it goes to stderr, so that `env` and `consume` stay clean.
 
 # The first word of every line: who speaks.
 SPEAKER=stack

@@ -158,7 +158,7 @@ fn check_shape(text: &[u8]) -> Result<(), FieldError> {
     }
 }
 
-/// Where a value stands; rendered only for a refusal, for a place per value would cost the length of the path each.
+/// Where a value stands. Only a refusal renders it: a text for each value would cost the length of its path every time.
 enum Place<'p> {
     Root,
     Item(&'p Place<'p>, usize),

@@ -58,8 +58,8 @@ mod armed {
     static ORDERS: OnceLock<PathBuf> = OnceLock::new();
     static PASSED: Mutex<BTreeMap<&str, u64>> = Mutex::new(BTreeMap::new());
 
-    /// Obeys orders in this folder for the life of the process. A file named like a place, with a number N in it, orders
-    /// whoever passes that place for the Nth time since to die there.
+    /// Obeys orders in this folder for the life of the process. A file named like a place, with a number N in it, ends
+    /// the process that passes that place for the Nth time since.
     pub fn arm(orders: PathBuf) -> Result<(), String> {
         ORDERS.set(orders).map_err(|_| "failpoints are armed already".to_owned())
     }

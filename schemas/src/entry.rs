@@ -12,7 +12,7 @@ pub enum EntryState {
     Submitting,
     /// Set by admission, by a gateway that provably sent nothing, or after absence was proven.
     Queued,
-    /// Set by whoever sent it and got no usable answer, or by the next holder of a dead sender's identity.
+    /// Set by the sender that got no usable answer, or by the next holder of a dead sender's identity.
     OutcomeUnknown,
     /// Set by the replayer when nothing it may do resolves the entry; a person decides.
     Parked,

@@ -1,4 +1,4 @@
-//! What an answer of the core means for the journal. Shared by whoever sends: the gateway in the request, the replayer later.
+//! What an answer of the core means for the journal. Shared by both senders: the gateway in the request, the replayer later.
 
 use schemas::core::{CoreLeg, Enquiry, Outcome};
 use schemas::entry::{Evidence, LegKind};

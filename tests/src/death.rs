@@ -12,7 +12,7 @@ use crate::world::World;
 
 /// Between two looks for the sign of a death: the absence that is excused begins with the last one that did not find it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Reads that whoever is left must have answered before the dead one comes back.
+/// Reads that the instances left must have answered before the dead one comes back.
 const READS_OF_SURVIVORS: usize = 5;
 
 /// An order to whichever instance passes a place for the nth time.

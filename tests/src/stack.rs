@@ -33,7 +33,7 @@ impl Stack {
         let alone = File::create(&lock).unwrap_or_else(|err| panic!("{}: {err}", lock.display()));
         let locked = rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive);
         locked.unwrap_or_else(|err| panic!("{}: {err}", lock.display()));
-        // Whoever held it before may have restarted parts.
+        // Its earlier holder may have restarted parts.
         Self { env: addresses(), _alone: alone }
     }
 

@@ -179,7 +179,7 @@ async fn an_answer_that_drips_past_the_time_out_is_unknown_and_its_connection_re
         let mut byte = [0];
         loop {
             tokio::select! {
-                // A reset is told once, to whoever asks first: the write or the read.
+                // A reset is told once: to the write or to the read, whichever asks first.
                 _ = tick.tick() => match peer.0.try_write(b"x") {
                     Err(err) if err.kind() != std::io::ErrorKind::WouldBlock => break Err(err),
                     _ => {}

@@ -62,7 +62,7 @@ pub(super) async fn act(
         let approval = rejected.map_err(Problem::internal)?.map_err(|err| orders::problem(kind, err))?;
         return Ok(Json(json!({ "approval": orders::view(&approval) })).into_response());
     }
-    // Whoever approves looks for signs of life too: the order may be hours old.
+    // The order may be hours old, so signs of life are looked for once more.
     if let (Act::DeclareGone { instance, .. }, ApprovalState::Pending) = (&found.order.act, found.state) {
         instances::silent(&gateway, instance).await?;
     }

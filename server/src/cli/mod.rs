@@ -223,8 +223,8 @@ pub enum SourceCommand {
         #[arg(long)]
         reason: String,
     },
-    /// After you have looked at a parked event that names no account and so put every account in doubt: trust all accounts again
-    /// that no parked event names.
+    /// Trust all accounts again that no parked event names. A parked event that names no account puts every account in doubt: look
+    /// at that event first.
     Trust {
         /// Its name.
         name: String,

@@ -54,7 +54,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Written whole or not at all: whoever waits for the file finds both lines.
+    /// Written whole or not at all, so a reader that waits for the file finds both lines.
     fn write_to(self, file: &Path) -> anyhow::Result<()> {
         let unfinished = file.with_extension("part");
         std::fs::write(&unfinished, format!("PUBLIC={}\nADMIN={}\n", self.public, self.admin))

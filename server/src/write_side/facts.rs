@@ -17,7 +17,7 @@ impl Facts for ReadModelFacts {
             let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let found = read_model::facts(tx, &names).await.map_err(as_sql)?;
             let known: HashMap<_, _> = found.iter().filter_map(sheet).collect();
-            // An account without its balance is there and not whole; any other absence is one if nothing in doubt may be about it.
+            // Account without balance: unclear. Missing account: unclear only if an unapplied event may be about it.
             let halves = found.iter().map(|facts| facts.document.account.row.account_id.clone());
             let mut unclear: HashSet<_> = halves.filter(|account| !known.contains_key(account)).collect();
             let absent: Vec<&str> = names.into_iter().filter(|account| !known.contains_key(*account)).collect();

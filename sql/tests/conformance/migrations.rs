@@ -1,4 +1,4 @@
-//! Tables are brought up to date once, whoever starts.
+//! Tables are brought up to date once, however many processes start.
 
 use sql::{Error, Migration, Options};
 

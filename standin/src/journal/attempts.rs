@@ -1,4 +1,4 @@
-//! Attempts: recorded before a byte leaves, ended once by whoever knows that it is over.
+//! Attempts: recorded before a byte leaves, ended once it is known that they are over.
 //!
 //! Each has two stamps: the SQL server's, and that of the host that sends. Money depends on their ages ([`Ages`]).
 
@@ -76,7 +76,7 @@ pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str)
     Ok(ended == 1)
 }
 
-/// The open attempts of earlier holders of this identity: whoever asks holds what only one process can hold.
+/// The open attempts of earlier holders of this identity. The caller holds the instance lock, so all of them are dead.
 pub(super) async fn predecessors_attempts(tx: &mut Tx, instance: &Instance) -> Result<Vec<AttemptKey>, JournalError> {
     let sql = "SELECT entry_id, n FROM attempts WHERE owner = ? AND ended_us IS NULL AND boot < ?";
     tx.query(sql, params![&instance.id, instance.boot]).await?.iter().map(read).collect()
@@ -151,7 +151,7 @@ pub(super) enum Heard {
 /// Ends the change's attempt, and says what of its evidence counts.
 ///
 /// - A result counts only for an attempt that is still open. Otherwise a late or repeated COMMIT could move an entry that is under
-///   way again. *Posted* is the exception: it is true whoever says it.
+///   way again. *Posted* is the exception: it is always true.
 /// - A refusal counts as no answer while another attempt may post.
 /// - Nothing is absent while an attempt is open.
 pub(super) async fn hear(tx: &mut Tx, change: &Change) -> Result<Heard, JournalError> {

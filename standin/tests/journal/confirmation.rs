@@ -160,8 +160,8 @@ on_every_engine! {
     async fn a_record_that_races_the_balance_still_ends_the_hold(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
-        // While the outcome is being recorded, after it read the old balance, ingest applies the new one. Whoever comes
-        // second must see what the first did.
+        // While the outcome is being recorded, after it read the old balance, ingest applies the new one. The second of
+        // the two must see what the first did.
         let (ingest, applied) = (bank.clone(), std::sync::Arc::new(tokio::sync::Mutex::new(None)));
         let task = applied.clone();
         let apply_now = move || {

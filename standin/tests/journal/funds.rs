@@ -1,4 +1,4 @@
-//! M1: what stand-in promises never exceeds funds or limits, whoever asks at once.
+//! M1: what stand-in promises never exceeds funds or limits, however many ask at once.
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;

@@ -117,7 +117,7 @@ impl Locum {
         let owned = state.attempts[slot] == Attempt::Open;
         state.end(self, slot, silent);
         state.journal[write].as_mut().expect("journalled").may_post |= evidence == Evidence::CorePosted;
-        // The compare-and-set includes the attempt: whoever's attempt was ended by proof has nothing to say.
+        // The compare-and-set includes the attempt: a sender whose attempt was ended by proof has nothing to say.
         if owned || self.breaks(Variant::NoFencing) {
             let verdict = state.evidence(self, write, evidence);
             let marks = matches!(evidence, Evidence::CorePosted | Evidence::CoreRefused);

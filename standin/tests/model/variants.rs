@@ -59,7 +59,7 @@ pub enum Variant {
     EarlyRelease,
     /// A direct request does not look whether its lanes are ordered.
     DirectIgnoresOrdered,
-    /// Whoever takes the lease takes the former holder's attempts for ended.
+    /// A new holder of the lease takes the former holder's attempts for ended.
     LeaseAsProof,
     /// The look-up alone decides whether a key is new.
     LookUpInsteadOfIndex,

@@ -39,7 +39,7 @@ async fn killed_at_every_place(class: Class, engine: Engine) {
     world.end().await;
 }
 
-/// Any instance may be the one: that which is at this place first.
+/// Any instance may be the one: the first that comes to this place.
 async fn killed_at(world: &mut World, round: usize, place: &'static str) -> usize {
     let load = Load {
         name: place.to_owned(),

@@ -1,4 +1,4 @@
-//! What people order about that which no machine ends. Each order is carried out once; its grounds go into the audit.
+//! Orders of people, where the machine must stop. Each order is carried out once; its grounds go into the audit.
 
 mod approvals;
 mod entry;
