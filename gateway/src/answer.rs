@@ -87,7 +87,7 @@ pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
     let view = TransferView {
         transfer_id: entry.id.as_str(),
         status,
-        // Why an entry waits for a person is for operators; a channel reads why one failed.
+        // Operators read why an entry waits for a person. A channel only reads why one failed.
         reason: entry.reason.as_deref().filter(|_| status == Status::Failed),
         accepted_by: accepted_by(entry),
         core_reference: &entry.core_ref,
@@ -192,7 +192,7 @@ pub fn not_loaded() -> Problem {
         .retry_after_s(5)
 }
 
-/// Only the core can say whether an account may be used, and earlier transfers are before this one.
+/// Only the core can say whether an account may be used, and it must first be sent the transfers that came before this one.
 pub fn core_must_decide() -> Problem {
     Problem::new(503, "account-undecided", "Earlier transfers of the account are still on their way")
         .detail("Our data do not show an account as this transfer needs it; the core is asked once the earlier ones are through.")

@@ -23,7 +23,8 @@ use crate::watch::Watch;
 #[cfg(test)]
 mod tests;
 
-/// A journal that is merely slow gets this long beyond the deadline before a channel reads that the acceptance is unknown.
+/// Longest wait beyond the deadline for a journal that is merely slow. After it a channel reads that the acceptance is
+/// unknown.
 const JOURNAL_GRACE: Duration = Duration::from_secs(3);
 /// An attempt of ours that no task holds for this long was never sent.
 const ORPHAN_AFTER_MS: i64 = 5_000;
@@ -77,8 +78,8 @@ impl Gateway {
         &self.silences
     }
 
-    /// Ends what instances left open that people declared gone, and confirms what was keyed by hand: seldom there, so seldom
-    /// looked for.
+    /// Ends the attempts of instances that people declared gone, and confirms what was keyed by hand. Both are rare, so
+    /// this is done seldom.
     pub(crate) async fn follow_up_orders(&self) -> Result<(), JournalError> {
         self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
         self.shared.journal.confirm_linked().await.map(drop)
@@ -102,8 +103,8 @@ impl Gateway {
         }
     }
 
-    /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: they come from an
-    /// admission whose COMMIT went unanswered and landed after all. So may the last COMMIT of a dead holder of our identity.
+    /// Ends attempts that no task carries. Those of this process were never sent and go back to the queue: the COMMIT of
+    /// their admission went unanswered and landed after all. A dead holder of our identity may leave such attempts, too.
     pub async fn end_what_nobody_carries(&self) -> Result<(), JournalError> {
         let shared = &self.shared;
         shared.journal.end_predecessors(&shared.instance).await?;

@@ -30,7 +30,7 @@ impl Health {
 /// Something that was seen of the core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// A usable answer to a request; a refusal is one, and so is a declared *not done*: it is about that request alone.
+    /// A usable answer to a request. A refusal is one, and so is a declared *not done*: it is about that request alone.
     Answered,
     /// Provably nothing could be sent: the connection was refused. Counts at once.
     Refused,
@@ -90,7 +90,7 @@ pub struct CoreHealth {
 }
 
 impl CoreHealth {
-    /// Starts in doubt: the first clean probes decide, so that a gateway that starts into an outage stands in at once.
+    /// Starts as recovering: the first clean probes decide, so a gateway that starts during an outage stands in at once.
     pub fn new(policy: HealthPolicy) -> Self {
         Self { policy, health: Health::Recovering, failures: 0, clean: 0, clean_wanted: 1, fell_at_ms: None }
     }

@@ -10,7 +10,7 @@ use standin::journal::EntryId;
 pub(crate) enum Carried {
     /// A task.
     AtWork,
-    /// Nobody any more. Its attempt may have been sent, and what came of it could not be recorded.
+    /// No task any more. Its attempt may have been sent, and its outcome could not be recorded.
     Lost,
 }
 

@@ -68,7 +68,7 @@ impl Submission {
     async fn carry_on(&mut self, entry: Entry, belief: CoreBelief) {
         match entry.state {
             EntryState::Submitting => self.send(entry).await,
-            // Behind others in its lane with the core there: its turn may come within the deadline.
+            // It is behind others in its lane and the core is there, so its turn may come within the deadline.
             EntryState::Queued if belief == CoreBelief::Available => self.await_outcome(entry, false).await,
             _ => self.tell(Ok((entry, false))),
         }
@@ -117,8 +117,8 @@ impl Submission {
 
     /// Records until it is recorded, or can never be. The client is told at its deadline at the latest.
     ///
-    /// "Processing" is a place in the order of the account, which only the journal can give: while it is away the answer is that
-    /// the acceptance is unknown, unless the core has posted it.
+    /// "Processing" promises a place in the order of the account, and only the journal can give it. While the journal is
+    /// away the answer is that the acceptance is unknown, unless the core has posted the write.
     async fn record(&mut self, entry: Entry, changes: Vec<Change>) {
         let actor = self.shared.instance.to_string();
         let mut pause = RECORD_AGAIN.0;

@@ -56,7 +56,7 @@ impl Watch {
             return;
         }
         let health = guard.health();
-        // Under the lock: of two changes the later one must be the one that stands.
+        // Still under the lock, so that of two changes the later one stays.
         self.view.send_modify(|view| view.health = health);
         drop(guard);
         tracing::warn!(health = health.as_str(), ?signal, "the core's health changed");

@@ -31,7 +31,7 @@ pub(crate) enum ApplyOutcome<T> {
     Fenced,
     /// Failed, and may succeed in parts. Nothing was kept.
     TooMuch,
-    /// It would have locked too many lanes, so nothing was tried; a part of it will not.
+    /// It would have locked too many lanes, so nothing was tried. A part of it will lock fewer.
     Crowded,
     /// A single record was refused again and again; why.
     Refused(String),
@@ -72,8 +72,8 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Tries until the batch is in, is known to need another size, somebody else owns the source, it is refused for good, or
-    /// `stopping` says so.
+    /// Tries until one of these is true: the batch is in, it needs another size, somebody else owns the source, it is
+    /// refused for good, or `stopping` says so.
     pub(crate) async fn apply(&self, batch: Try, stopping: impl Fn() -> bool) -> ApplyOutcome<Committed> {
         let started = Instant::now();
         let (sequence, records) = (batch.advance.sequence, batch.prepared.records);
@@ -180,7 +180,7 @@ impl Applier {
     }
 }
 
-/// Nothing is complete beyond a balance that waits; what was said before stays said.
+/// The data are complete only up to a balance that waits. A time that was told before is never taken back.
 fn complete_until(attested_ms: Option<i64>, before_ms: Option<i64>, waiting_since_ms: Option<i64>) -> Option<i64> {
     let bounded = match (attested_ms, waiting_since_ms) {
         (Some(attested_ms), Some(since_ms)) => Some(attested_ms.min(since_ms)),

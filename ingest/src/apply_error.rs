@@ -19,7 +19,7 @@ impl ApplyError {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Remedy {
         let (ApplyError::Write(WriteError::Sql(error)) | ApplyError::Confirm(ConfirmError::Sql(error))) = self else {
-            // A stored row that cannot be read, or what the journal says: time does not mend it.
+            // A stored row cannot be read, or the journal objects: waiting does not help.
             return Remedy::Less { refused: true };
         };
         match error {

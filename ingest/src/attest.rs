@@ -2,7 +2,7 @@
 //!
 //! A topic's partitions are read side by side, so an event proves nothing about other partitions. A heartbeat does, once
 //! **every partition was applied up to an end offset asked for after the heartbeat was in hand**: the connector had sent
-//! everything older before it. The same proof says that the snapshot is complete.
+//! everything older before the heartbeat. The same proof shows that the snapshot is complete.
 //!
 //! One broker acknowledges in the order of sending. Several do not: a record for one may wait for a new leader while another
 //! has acknowledged the heartbeat that was sent after it, until the producer gives it up (`held_back_ms_max`). Then a

@@ -7,9 +7,9 @@ use crate::topics;
 
 /// Why the source must halt, if a partition of a mapped table does not begin with its first record.
 ///
-/// Compaction keeps the first offset, so a later one means that records were deleted: the snapshot's rows, or changes that no
-/// later record repeats. Their rows would be called absent for good, so the source halts (C6), whether or not the connector takes
-/// snapshots at all.
+/// Compaction keeps the first offset. A later one means that records were deleted: the snapshot's rows, or changes that no
+/// later record repeats. Reads would call their rows absent for ever, so the source halts (C6), whether or not the
+/// connector takes snapshots.
 pub(crate) fn beginning_gone<T>(found: &[(Partition, i64)], tables: impl Fn() -> T) -> Option<Halt>
 where
     T: Iterator<Item = String>,

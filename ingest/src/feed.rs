@@ -43,9 +43,10 @@ pub struct Batch {
 pub struct Ends {
     /// End offsets of every assigned partition.
     pub offsets: Vec<(Partition, i64)>,
-    /// Partitions that were read further than their last record: a broker's own records, which nobody is given, follow it.
+    /// Partitions that were read further than their last record: after it come the broker's own records, which are not
+    /// delivered.
     pub reached: Vec<(Partition, i64)>,
-    /// For so long a record may be kept back that was sent before another one of these partitions, in milliseconds.
+    /// How long a record may be kept back that was sent before another record of these partitions, in milliseconds.
     pub held_back_ms_max: i64,
 }
 
@@ -74,7 +75,7 @@ pub enum FeedError {
     /// This feed is over; another one goes on from the offsets in SQL.
     #[error("feed ended: {0}")]
     Ended(String),
-    /// What we should read next is gone or is something else: a person decides. Never reset.
+    /// The next record to read is gone or is another one. A person decides; offsets are never reset.
     #[error("feed lost its place: {0}")]
     Lost(String),
     /// The feed cannot work as configured.

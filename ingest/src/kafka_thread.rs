@@ -26,8 +26,8 @@ const GONE_AFTER: Duration = Duration::from_secs(30);
 /// Names shared by all records of a partition.
 type Names = HashMap<(String, i32), (Arc<str>, Arc<Partition>)>;
 
-/// Each with connections of its own: a broker answers one connection in order, so that on the reader's every question would
-/// wait for a fetch to time out.
+/// Each has connections of its own. A broker answers one connection in order, so on the reader's connection every question
+/// would wait for a fetch to time out.
 pub(crate) struct Consumers {
     /// Reads records.
     pub(crate) reader: BaseConsumer,
@@ -107,7 +107,7 @@ impl Worker {
         if !self.found.is_empty() {
             return Ok(Polled::Discovered(std::mem::take(&mut self.found)));
         }
-        // By itself, so that no record waits for it; the service applies the last batch meanwhile.
+        // In a poll of its own, so that no record waits for the answer; the service applies the last batch meanwhile.
         if self.ends_at.is_none_or(|at| at.elapsed() >= self.ends_every) {
             return Ok(Polled::Batch(Batch { records: Vec::new(), ends: self.ends()? }));
         }

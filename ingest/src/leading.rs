@@ -107,7 +107,7 @@ impl<'s> Leading<'s> {
                     _ = look.tick() => {}
                     polled = &mut polling => break polled,
                 }
-                // Never instead of a poll: one that is dropped and begun anew might never end.
+                // The poll goes on: one that is dropped and begun anew might never end.
                 if let Break(ended) = self.orders(&mut state).await {
                     return ended;
                 }

@@ -1,7 +1,8 @@
 //! Kafka → read model. One fenced ingester per source; rows, confirmations and offsets commit together.
 //!
-//! `prepare`, `attest`, `pace` and `marks` decide and touch nothing; `apply` is one SQL transaction; `leading` turns the wheel; `service`
-//! takes and gives back the lease. A [`Feed`] delivers records: Kafka, or the embedded core's change log.
+//! `prepare`, `attest`, `pace` and `marks` decide and touch nothing. `apply` is one SQL transaction. `leading` polls,
+//! prepares, applies and publishes. `service` takes and gives back the lease. A [`Feed`] delivers records: Kafka, or the
+//! embedded core's change log.
 
 mod apply;
 mod apply_error;

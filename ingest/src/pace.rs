@@ -1,8 +1,9 @@
 //! How many records one apply transaction takes. Pure.
 //!
-//! A batch that fails is tried again in halves: what was too much for the store, or for the locks of others, is not tried
-//! whole for ever, and a single record that the store refuses is found. While the lanes of accounts are held, admission
-//! waits for them; so a batch that holds them for long makes the next one smaller, and one that would lock too many is cut.
+//! A batch that fails is tried again in halves. So a batch that is too much for the store, or for the locks of others, is
+//! not tried whole for ever, and a single record that the store refuses is found. While the lanes of accounts are held,
+//! admission waits for them. So a batch that holds them for long makes the next one smaller, and one that would lock too
+//! many is cut.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Turns raw records into one apply transaction's worth of work. Pure: no IO, no clock.
 //!
-//! Nothing that a batch teaches is kept before the batch is committed ([`Preparer::learn`]): one that fails is prepared again,
-//! in parts, from what was known before.
+//! What a batch teaches is kept only when the batch is committed ([`Preparer::learn`]). A batch that fails is prepared
+//! again, in parts, from what was known before.
 
 mod again;
 #[cfg(test)]
@@ -227,15 +227,16 @@ impl Preparer {
         });
     }
 
-    /// A parked event that could not be read far enough to tell its version is not older than what its partition held before.
+    /// An event that cannot be read far enough to tell its version. It is taken for as new as the newest that its partition
+    /// held before.
     fn unread(&mut self, record: &RawRecord, reason: String, lessons: &Lessons) -> Fate {
         let touches = touched_by_key(&self.mapping, &mut self.decoder, record);
         let highest = lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
         Fate::Parked { reason, touches, version: highest.copied() }
     }
 
-    /// An event whose key has parked ones. It supersedes them if it is a later, whole row of a state table and touches
-    /// everything that they do; of transactions, each counts.
+    /// An event whose key has parked events. It supersedes them if it is later, is a whole row of a state table, and
+    /// touches everything that they touch. Every transaction counts, so it never supersedes one.
     fn behind(&self, queue: QueueKey, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
         let touches = touches(&self.mapping, event);
         let waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();

@@ -74,8 +74,8 @@ pub(crate) struct Lessons {
     pub(crate) parked_in_a_row: u32,
 }
 
-/// What a generation has seen of snapshots. It may have one: a row that was deleted between two would stay for good, because
-/// neither the second nor the stream after it says anything of it.
+/// What a generation has seen of snapshots. It may have one only. A row deleted between two snapshots would stay for good:
+/// neither the second one nor the stream after it tells of that row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SnapshotSeen {
     /// The first row of one.

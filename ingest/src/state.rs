@@ -83,7 +83,7 @@ impl State {
         advance.as_of_ms.max(self.status.as_of_ms) != self.status.as_of_ms || advance.loaded != self.status.loaded
     }
 
-    /// A shadow can be served when it is loaded and not older than what is served: nothing may go back in the swap.
+    /// A shadow can be served when it is loaded and not older than what is served, because no data may go back in the swap.
     pub(crate) fn may_swap(&self) -> bool {
         let young = |served: &SourceStatus| self.status.as_of_ms.is_some() && self.status.as_of_ms >= served.as_of_ms;
         self.status.loaded && self.served.as_ref().is_some_and(young)

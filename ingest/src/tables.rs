@@ -42,8 +42,8 @@ impl Tables {
         self.seen.iter().filter(|(_, seen)| !**seen).map(|(table, _)| table.as_str()).collect()
     }
 
-    /// May an account or a customer that is not there be called absent? Only when every table that would name it has a topic:
-    /// a connector makes a topic with the first row, and a bank without any account is none.
+    /// May a missing account or customer be called absent? Only when every table that would name it has a topic. A
+    /// connector makes a topic with the first row, and no bank is without accounts.
     pub(crate) fn answer_for_absence(&self) -> bool {
         self.masters.iter().all(|table| self.seen.get(table).copied().unwrap_or(false))
     }

@@ -3,7 +3,7 @@
 /// Debezium's heartbeat topics are this and the connector's prefix.
 const HEARTBEATS: &str = "__debezium-heartbeat.";
 
-/// True for a topic of heartbeats: a table could have rows that look like one.
+/// True for a topic of heartbeats. The topic decides, because a row of a table could look like a heartbeat.
 pub(crate) fn is_heartbeat(topic: &str) -> bool {
     topic.starts_with(HEARTBEATS)
 }

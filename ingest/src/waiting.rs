@@ -1,9 +1,9 @@
 //! A balance that is ahead of its postings waits for them.
 //!
-//! The row of a balance may come in an earlier batch than the row of a posting that it includes. While nobody knows the number
-//! of a debit of ours on that account, such a balance would count the debit twice: in the balance, and by a hold that nobody
-//! knows to release. So it is kept and applied in the transaction of the posting that it waits for (M2). It waits no longer
-//! once everything that was sent with it is attested to be applied: then the posting is not one of ours.
+//! The row of a balance may come in an earlier batch than the row of a posting that it includes. While the number of a
+//! debit of ours on that account is unknown, such a balance would count the debit twice: in the balance, and by a hold that
+//! nobody can release. So the balance is kept, and applied in the transaction of the posting that it waits for (M2). It
+//! waits no longer once everything that was sent with it is attested to be applied: then the posting is not one of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -37,8 +37,8 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<AccountRead>, R
     Ok(known)
 }
 
-/// Those of the `missing` accounts, asked for and not returned by [`facts`], whose absence means nothing: a source is not
-/// loaded, or a parked event may be about them. The others exist in no core.
+/// Those of the `missing` accounts whose absence means nothing, because a source is not loaded or a parked event may be
+/// about them. No core has the others.
 pub async fn unclear<'a>(tx: &mut Tx, missing: &[&'a str]) -> Result<Vec<&'a str>, sql::Error> {
     if missing.is_empty() {
         return Ok(Vec::new());
@@ -46,7 +46,7 @@ pub async fn unclear<'a>(tx: &mut Tx, missing: &[&'a str]) -> Result<Vec<&'a str
     if !every_source_loaded(tx).await? {
         return Ok(missing.to_vec());
     }
-    // Together first: doubt is rare, and a stranger may name any number of accounts.
+    // All together first: doubt is rare, and a stranger may name any number of accounts.
     if !in_doubt(tx, missing).await? {
         return Ok(Vec::new());
     }

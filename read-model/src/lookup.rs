@@ -48,7 +48,7 @@ pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
     (sql, params![entity.as_str()].into_iter().chain(keys.iter().map(|key| Value::from(*key))).collect())
 }
 
-/// Fails while the first load runs: until then whatever is missing may be on its way.
+/// Fails while the first load runs: until then a missing row may be on its way.
 pub(crate) fn loaded(status: &SourceStatus) -> Result<(), ReadError> {
     if status.loaded {
         return Ok(());
@@ -194,7 +194,7 @@ impl Reader {
         if !grant.covers(customer_id) {
             return Err(ReadError::NotFound);
         }
-        // A list may lack what is not loaded yet, so it is asked about in any case, before the rows.
+        // A list may lack rows that are not loaded yet, so this is asked in any case, before the rows.
         let sources = self.absence_means_something(floor).await?;
         let doubtful = self.unplaced().await?;
         let condition = "a.customer_id = ? ORDER BY a.account_id LIMIT ?";
@@ -231,7 +231,8 @@ impl Reader {
         self.reached(floor, found.iter().map(|(_, status, _)| &**status))?;
         let (documents, mut from): (Vec<_>, Vec<_>) =
             found.into_iter().map(|(document, status, degraded)| (document, (status, degraded))).unzip();
-        // Asked before the rows, so they come after: of a source that has rows here, the rows' own place counts.
+        // These statuses were read before the rows, so they come last: of a source with rows here, the rows' own place
+        // counts.
         from.extend(sources);
         Ok(self.answer(documents, from, Tier::Sql))
     }

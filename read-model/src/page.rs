@@ -60,7 +60,7 @@ impl TransactionFilter {
         limit as usize
     }
 
-    /// May it walk an account's whole history for a few rows, or for none? The index knows times only.
+    /// May the filter make the read walk an account's whole history for few rows or none? The index knows times only.
     pub fn walks(&self) -> bool {
         self.text.is_some() || self.min_minor.is_some() || self.max_minor.is_some()
     }
@@ -129,7 +129,7 @@ impl Reader {
             booked_at_us: last.row.booked_at.as_microsecond(),
             transaction_id: last.row.transaction_id.clone(),
         });
-        // After the place of the next page is known: not every engine compares texts byte for byte.
+        // Filtered only after the place of the next page is known, because not every engine compares texts byte for byte.
         transactions.retain(|transaction| transaction.row.account_id == account_id);
         Ok(self.answer(Page { transactions, next }, vec![(status, degraded)], Tier::Sql))
     }

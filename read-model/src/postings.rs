@@ -34,7 +34,7 @@ pub async fn postings(tx: &mut Tx, transaction_ids: &[String]) -> Result<Vec<Pos
     );
     let mut found = Vec::new();
     for row in tx.query(&sql, transaction_ids.iter().map(Into::into).collect()).await? {
-        // What the writer stored was a currency; a row that is none books nothing of ours.
+        // The writer stored a currency. A row with anything else books nothing of ours.
         let Ok(currency) = Currency::parse(row.get("currency")?) else { continue };
         found.push(PostingFound {
             transaction_id: row.get("transaction_id")?,

@@ -16,7 +16,7 @@ pub struct Partition {
     pub partition: i32,
 }
 
-/// The last record applied of a partition: by it a topic is known again after a restart.
+/// The last record applied of a partition. By it a topic is recognised after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordMark {
     /// Its offset.

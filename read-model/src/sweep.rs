@@ -1,5 +1,5 @@
-//! Deletes what earlier generations left, in bounded steps and only a while after the swap: a read that began on the old
-//! generation ends on it. Nothing is remembered between processes: who is interrupted begins again.
+//! Deletes the rows of earlier generations in bounded steps, a while after the swap, so that a read that began on the old
+//! generation ends on it. Nothing is remembered between processes: an interrupted walk begins again.
 
 use sql::{Db, Row, Value, params, placeholders};
 

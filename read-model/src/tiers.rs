@@ -21,7 +21,7 @@ impl Tiers {
         Self::default()
     }
 
-    /// Tells every tier. Never fails: a tier that did not hear it is behind, says so and repairs itself.
+    /// Tells every tier. Never fails: a tier that did not hear it knows that it is behind, says so and repairs itself.
     pub async fn publish(&self, publication: &Publication) {
         if let Some(memory) = &self.memory {
             memory.feed(publication);

@@ -1,4 +1,4 @@
-//! When something that came to nothing is tried again: later each time. Pure.
+//! When a failed try is repeated: later each time. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;

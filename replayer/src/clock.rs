@@ -58,7 +58,8 @@ impl Observations {
         };
         let seen = self.seen.entry(entry.entry.id.clone()).or_insert(fresh);
         if seen.attempts != entry.attempts {
-            // Sent again since, from the queue or by another replayer: what was seen of earlier attempts proves nothing any more.
+            // Sent again since then, from the queue or by another replayer. What was seen of earlier attempts proves
+            // nothing any more.
             let Seen { since_ms, doubtful, ended_ms, .. } = *seen;
             *seen = Seen { since_ms, doubtful, ended_ms, ..fresh };
         }
@@ -68,7 +69,7 @@ impl Observations {
         }
         // Of two readings of one clock over a wire the earlier is the careful one.
         seen.first_attempt_ms = seen.first_attempt_ms.min(first_attempt_ms);
-        // The moment counts from our first look at the end, never from a stamp somebody wrote.
+        // The time counts from our own first look at the end, never from a stamp of another host.
         seen.ended_ms = entry.ended.then(|| seen.ended_ms.unwrap_or(now_ms));
         UnknownOutcome {
             first_attempt_ms: seen.first_attempt_ms,

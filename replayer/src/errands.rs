@@ -133,7 +133,7 @@ impl Errands {
     }
 
     fn arrived(&mut self, report: Result<Report, JoinError>) -> Report {
-        // What a task sent before it panicked is for its successor to find out: only the end of this process ends the attempt.
+        // A successor must find out what a task sent before it panicked: only the end of this process ends the attempt.
         let report = report.unwrap_or_else(|err| panic!("a task of the replayer failed: {err}"));
         if let Some(errand) = report.errand() {
             self.under_way.remove(&errand);

@@ -14,7 +14,7 @@ use crate::sender::{Sender, is_settled};
 /// What is to be done about an entry.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Its sender has been silent for longer than any sender takes: its outcome is unknown.
+    /// Its sender has been silent for longer than a sender takes, so its outcome is unknown.
     Abandon(Entry),
     /// Ask the core.
     Enquire(Unresolved, UnknownOutcome),
@@ -46,7 +46,7 @@ pub(crate) enum Came {
         /// Its number.
         attempt: i64,
     },
-    /// The journal did not answer whether it recorded another attempt. Nothing of one was sent.
+    /// The journal did not say whether it recorded another attempt. Nothing of that attempt was sent.
     Lost(JournalError),
     /// The journal did not take it.
     Failed(JournalError),
@@ -157,8 +157,8 @@ impl Inquiry {
         Ok(if settled { Came::Settled } else { Came::InVain { silent: !outcome.is_answer() } })
     }
 
-    /// No byte leaves when the core may have forgotten the reference: this process may have been stopped since the resend was
-    /// decided, and the connector asks the time with a connection in hand.
+    /// No byte leaves when the core may have forgotten the reference. This process may have been stopped since the resend
+    /// was decided, so the connector asks the time once more with a connection in hand.
     fn time_to_resend(&self, known: &UnknownOutcome) -> Duration {
         let until_ms = remembered_until(&self.sender.core.capabilities(), known.first_attempt_ms, &self.patience);
         self.sender.timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.now_ms())))

@@ -1,4 +1,4 @@
-//! Holds the fence, by a task of its own: how long anything else takes never lets the fence run out.
+//! Holds the fence by a task of its own, so that no other work, however long, lets the fence run out.
 
 use std::sync::Arc;
 use std::time::Duration;

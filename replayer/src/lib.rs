@@ -1,5 +1,6 @@
-//! The replayer: after an outage it submits queued entries to the core, one by one in each lane, and finds out about
-//! unknown outcomes. One replayer schedules at a time; lane order and single claims hold however many believe that they do.
+//! The replayer. After an outage it submits queued entries to the core, one by one in each lane, and finds out about
+//! unknown outcomes. One replayer schedules at a time. Lane order and single claims hold even if several believe that they
+//! do.
 
 mod backoff;
 mod clock;

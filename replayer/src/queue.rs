@@ -1,6 +1,6 @@
 //! Which queued entries are claimed next. Pure: a hint in front of the claim, which decides.
 //!
-//! An entry that the core does not take waits by itself; nobody waits with it but its own lanes.
+//! An entry that the core does not take waits by itself. Only its own lanes wait with it.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -16,7 +16,8 @@ const DECLINED: Backoff = Backoff { first: Duration::from_secs(1), longest: Dura
 const PASSING: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 /// An entry is tried at least so often before a person is called.
 const TRIES_MIN: u32 = 3;
-/// While the core takes nothing else either, a person is called so much later: it may be the core and not the entry.
+/// Factor by which a person is called later while the core takes nothing else either: the core may be the cause, not the
+/// entry.
 const WHILE_NOTHING_IS_TAKEN: u32 = 6;
 /// Successors remembered; the next look at the queue finds the others.
 const SUCCESSORS_MAX: usize = 1_024;

@@ -39,7 +39,7 @@ pub(crate) struct Resolver {
     after: Option<EntryId>,
     /// Met since the last beginning.
     met: HashSet<EntryId>,
-    /// Since when entries may be worked on without a break: patience counts no time in which nobody could ask.
+    /// Since when entries may be worked on without a break. Patience does not count time in which nobody could ask.
     open_since_ms: u64,
 }
 

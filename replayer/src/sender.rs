@@ -1,4 +1,4 @@
-//! Carries one recorded attempt to the core, and what came of it to the journal.
+//! Carries one recorded attempt to the core, and its outcome to the journal.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -136,7 +136,7 @@ impl Replayer {
 
     fn has_fence(&mut self, fence: Option<Fence>) {
         self.fence = fence;
-        // Somebody else may have worked in between: what we knew of queue and outcomes is too old.
+        // Another replayer may have worked in between: what we knew of queue and outcomes is out of date.
         self.queue.clear();
         self.resolver.clear();
     }
@@ -212,9 +212,9 @@ impl Replayer {
 
     /// Ends attempts of this process that no task here carries. That is a fact about us and needs no fence.
     ///
-    /// Those of a claim whose COMMIT went unanswered were never sent. Those whose outcome could not be recorded were. Of any
-    /// other one nothing is known here: a replayer of this process that failed may have sent it, so it is left alone until
-    /// nothing of it can leave this process any more, and is unknown then.
+    /// Attempts of a claim whose COMMIT went unanswered were never sent. Attempts whose outcome could not be recorded were
+    /// sent. Of any other attempt nothing is known here: an earlier replayer of this process may have sent it. It is left
+    /// alone until no byte of it can leave this process any more; then its outcome is unknown.
     fn end_idle(&mut self, open: Vec<OpenAttempt>, asked: Instant) {
         self.unrecorded.retain(|id, (n, since)| *since > asked || open.iter().any(|a| a.id == *id && a.n == *n));
         let longest_ms = i64::try_from(self.options.core_timeout.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);

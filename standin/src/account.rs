@@ -3,7 +3,7 @@
 use schemas::money::Currency;
 use serde::{Deserialize, Serialize};
 
-/// Where an account stands in the core's own books. What may be done with it, the rules of the operation say.
+/// Where an account stands in the core's own books. The rules of an operation say what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AccountStatus {

@@ -93,7 +93,7 @@ fn before_the_core(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRu
     one_transfer(proposal, limits).map(drop)
 }
 
-/// Rules asked when stand-in takes the write: nobody else will say no before money is promised.
+/// The rules of stand-in: nobody else says no before money is promised.
 fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules) -> Result<(), Reason> {
     accounts_fit(proposal, rules)?;
     let of_currency = one_transfer(proposal, limits)?;
@@ -116,7 +116,8 @@ fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules)
     Ok(())
 }
 
-/// Do our data show accounts that stand-in may touch so? Late data may be wrong: with the core there it must be asked instead.
+/// May stand-in touch these accounts by our data? With the core there the core is asked instead, because late data may be
+/// wrong.
 pub fn accounts_fit(proposal: &Proposal<'_>, rules: &OperationRules) -> Result<(), Reason> {
     let fit = |leg| fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules));
     proposal.legs.iter().try_for_each(fit)
@@ -138,7 +139,7 @@ fn allowed(leg: &ProposedLeg<'_>, account: &AccountFacts, rules: &OperationRules
     }
 }
 
-/// The reason as the principal may learn it: of a stranger's account only that it cannot be credited.
+/// The reason as the principal may learn it. Of a stranger's account it learns only that the account cannot be credited.
 fn told(leg: &ProposedLeg<'_>, reason: Reason, rules: &OperationRules) -> Reason {
     let neutral = leg.kind == LegKind::Credit && !leg.visible && rules.payee_reasons == PayeeReasons::Neutral;
     if neutral { Reason::PayeeNotAvailable } else { reason }

@@ -18,9 +18,10 @@ pub struct Change {
     pub posting: Option<Posting>,
     /// The attempt that ended with this, its connection closed.
     pub ends_attempt: Option<i64>,
-    /// Proof about so many attempts; it proves nothing once there was another one.
+    /// The evidence is a proof about this many attempts. After another attempt it proves nothing.
     pub of_attempts: Option<i64>,
-    /// Of a refusal that an enquiry found: attempts up to this number could take no effect any more when the core was asked.
+    /// For a refusal that an enquiry found: attempts up to this number could take no effect any more when the core was
+    /// asked.
     pub quiet_up_to: i64,
 }
 

@@ -1,8 +1,8 @@
 //! How old something is, where a wrong answer moves money.
 //!
-//! No wall clock is trusted alone: the SQL server's may be another node's than before, or be set back after a failover, and no two
-//! hosts agree. What an observer has seen itself it times on its monotonic clock; for what happened before it looked, two clocks
-//! are asked, and the one counts that is on the safe side.
+//! No wall clock is trusted alone. The SQL server's may be another node's than before, or be set back after a failover, and
+//! no two hosts agree. An observer times what it has seen itself on its monotonic clock. For what happened before it
+//! looked, two clocks are asked, and the one on the safe side counts.
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ pub struct Transfer {
     /// Text for the statement; personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remittance: Option<String>,
-    /// What a newer Locum kept with it and this one does not know: such an entry can be read and confirmed, and is not sent.
+    /// Fields that a newer Locum kept and this one does not know. Such an entry can be read and confirmed. It is not sent.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
 }

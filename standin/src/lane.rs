@@ -43,8 +43,8 @@ pub struct Lane {
     pub usage: Usage,
 }
 
-/// Debits accepted in stand-in on one business date of the core. Cancelled or refused ones stay counted: the daily limit
-/// bounds what may be attempted, and giving back could only raise what M1 forbids.
+/// Debits accepted in stand-in on one business date of the core. Cancelled and refused ones stay counted: giving them back
+/// would allow more attempts than M1 permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Usage {
     /// Days since 1970-01-01.

@@ -10,8 +10,8 @@ const ID_CHARS: usize = 32;
 
 /// The reference of the entry, the same whenever it is asked for.
 ///
-/// A form with room for the id holds the id. A shorter one holds digits of a hash, and two entries may meet: the unique index tells,
-/// and the later one is asked for again with `met` raised.
+/// A form with room for the id holds the id. A shorter one holds digits of a hash, so two entries may meet. The unique
+/// index tells, and the later one asks again with `met` raised.
 pub fn reference(format: &ReferenceFormat, id: &EntryId, met: u32) -> String {
     let (prefix, length) = (format.prefix(), format.length());
     let body = length.saturating_sub(prefix.len());

@@ -14,7 +14,7 @@ pub struct UnknownOutcome {
     pub ended_ms: Option<u64>,
     /// When the last enquiry that found nothing was asked.
     pub not_found_asked_ms: Option<u64>,
-    /// What was tried last got no usable answer: silence, something that is not declared, or an answer that settles nothing.
+    /// The last try got no usable answer: silence, an undeclared answer, or one that settles nothing.
     pub in_vain: bool,
     /// When the entry became unknown.
     pub since_ms: u64,
@@ -75,10 +75,10 @@ pub fn remembers(core: &Capabilities, first_attempt_ms: u64, patience: &Patience
     remembered_until(core, first_attempt_ms, patience).is_some_and(|until_ms| now_ms < until_ms)
 }
 
-/// Until when may a request leave that is to take effect while the core still remembers the first attempt? `None`: never.
+/// The latest moment for a request that must take effect while the core still remembers the first attempt. `None`: never.
 ///
-/// Asked when a resend is decided, and again by its sender, as the time after which no byte of it may leave: a stopped process
-/// wakes and goes on from where it was. The request's own lifetime in the core comes off the memory.
+/// Asked when a resend is decided, and again by its sender: no byte may leave later, because a stopped process wakes and
+/// goes on from where it was. The request's own lifetime in the core comes off the memory.
 pub fn remembered_until(core: &Capabilities, first_attempt_ms: u64, patience: &Patience) -> Option<u64> {
     let for_ms = core.reference_memory_ms?.checked_sub(patience.memory_margin_ms)?;
     Some(first_attempt_ms.saturating_add(for_ms.checked_sub(core.request_lifetime_ms_max)?))
@@ -108,7 +108,7 @@ pub struct Attempt {
 pub enum AttemptEnd {
     /// Its sender has not ended it.
     Open,
-    /// It ended, and has posted or may still post: it was answered so, or not at all.
+    /// It ended, and it has posted or may still post: its answer said so, or it had none.
     MayPost,
     /// The core refused it, or no byte of it left: it posts nothing.
     Harmless,

@@ -31,7 +31,7 @@ pub(super) fn view(entry: &Entry) -> Value {
     })
 }
 
-/// With what the customer wrote, and the day it belongs to: all that a person needs who keys it by hand.
+/// With the customer's text and the business day: what a person needs who keys it by hand.
 pub(super) fn view_with_text(entry: &Entry) -> Value {
     let mut view = view(entry);
     view["remittance"] = json!(entry.command.remittance);

@@ -9,8 +9,8 @@ use schemas::position::{LogIdentity, SourcePosition};
 
 use crate::feed::RawRecord;
 
-/// Marks by account wherever the event tells it: that is what reads look up. None when a posting does not tell its account:
-/// it may be anybody's.
+/// By account wherever the event tells it, because reads look up accounts. Empty if a posting does not tell its account: it
+/// may be any account's.
 pub(super) fn touches(mapping: &Mapping, event: &ChangeEvent<'_>) -> Vec<(Entity, String)> {
     let touched = mapping.touched(event);
     if touched.iter().any(|touched| touched.entity == Entity::Transaction && touched.account_id.is_none()) {

@@ -1,8 +1,7 @@
 //! Events that could not be applied, durable before their offset moves on, and the keys they make doubtful.
 //!
-//! Events of one record key form a **queue**: later ones wait behind the first. A mark says that a queue touches a key. A key
-//! is in doubt as long as a mark of it is there, so marks go with the last event of their queue, and with nothing else but
-//! [`trust`].
+//! Events of one record key form a **queue**: later ones wait behind the first. A mark says that a queue touches a key. A
+//! key is in doubt while a mark of it is there. Marks go with the last event of their queue, or by [`trust`].
 
 mod adopt;
 mod queue;

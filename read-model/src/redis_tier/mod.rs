@@ -38,8 +38,8 @@ pub const DOCUMENTS_PER_CALL: usize = 500;
 /// Fills under way at once; more are dropped, the next miss tries again.
 pub const FILLS_MAX: usize = 64;
 
-/// For how long a publication that got no answer is said again before the epoch is given up. A Redis that is away is waited for
-/// once, not with every publication.
+/// How long a publication without an answer is said again before the epoch is given up. After that, a Redis that is away is
+/// not waited for with every publication.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
 /// First pause before it is said again; doubles.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(20);
@@ -193,7 +193,7 @@ impl RedisTier {
     async fn begin(&self, publication: &Publication, place: &mut Publishing) {
         let status = &publication.status;
         let Some(json) = stored::encode_status(status) else { return };
-        // Of a name that was never used: a restored SQL database gives out the same tokens and sequences again.
+        // A name that was never used, because a restored SQL database gives out the same tokens and sequences again.
         let chance = RandomState::new().build_hasher().finish();
         let epoch = format!("{}-{}-{chance:016x}", status.token, status.applied_seq);
         let mut call = self.scripts.begin.key(self.mark_key(&status.source));

@@ -46,9 +46,9 @@ pub enum Admitted {
     KeyReused(EntryId),
     /// The account to be debited is not there, or not this principal's. No key was consumed.
     NoSuchAccount,
-    /// Of one of its accounts nothing can be said yet: nothing can be decided. No key was consumed.
+    /// One of its accounts is unclear: nothing is known of it yet, so nothing can be decided. No key was consumed.
     NotLoaded,
-    /// Our data do not allow it, the core is there and might, and it cannot be asked before what is queued in the lanes. No key was
+    /// Our data do not allow it. The core might, but it cannot be asked before what is queued in the lanes. No key was
     /// consumed.
     CoreMustDecide,
 }
@@ -104,12 +104,13 @@ impl Batch<'_> {
         let undecided = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
         let accounts: Vec<String> = accounts_to_lock(undecided, &before).into_iter().map(str::to_owned).collect();
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
-        // Only now, with the lanes locked: whatever absorbs a hold needs these locks too, so balance and holds fit together.
+        // Read again with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit
+        // together.
         let mut facts = self.facts.read(self.tx, &accounts).await?;
         // What was unclear when the lanes were chosen stays so for this transaction.
         facts.unclear.extend(before.unclear);
         let (book, now_us) = limits::rulebook(self.tx).await?;
-        // One moment for all of them, and for every gateway: one whose clock is wrong neither frees nor closes a day's limit.
+        // The SQL server's moment, for every gateway: a wrong clock of a host neither frees nor closes a day's limit.
         let moment = Moment::of(self.calendar, now_us)?;
 
         let mut inserts = Inserts::default();
@@ -174,7 +175,7 @@ fn decide_one(
 ) -> Result<Admitted, JournalError> {
     let Transfer { from_account, to_account, amount_minor, .. } = &write.command;
     if *amount_minor <= 0 || from_account == to_account {
-        // A negative debit would be a gift, and an entry with one lane twice would wait for itself for ever.
+        // A negative debit would be a gift. An entry with one lane twice would wait for itself for ever.
         return Err(JournalError::Malformed("a transfer moves a positive amount between two accounts"));
     }
     if facts.unclear.contains(from_account) {
@@ -216,8 +217,8 @@ fn may_debit(write: &Write, facts: &KnownAccounts) -> bool {
 
 /// The answer to a key that is there already: the same command gets its entry.
 ///
-/// If the id is ours, our own COMMIT had landed. The entry is fresh, and so to be sent, only at its first version: after that a
-/// replayer or a sweep has it.
+/// If the id is ours, our own COMMIT had landed. The entry is fresh only at its first version, and only a fresh one is
+/// sent: after that a replayer or a sweep has it.
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
         Admitted::KeyReused(entry.id.clone())

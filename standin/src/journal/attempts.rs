@@ -22,13 +22,15 @@ pub(super) type AttemptKey = (EntryId, i64);
 /// Why no earlier attempt can take effect any more when a new one is recorded.
 #[derive(Clone, Copy)]
 pub(super) enum Alone {
-    /// It comes from the queue: what leads there has ended every earlier attempt for good, unless a person forced it.
+    /// It comes from the queue. Every way into the queue has ended all earlier attempts for good, unless a person forced
+    /// the entry.
     Queued,
-    /// The sender has seen it of the attempts up to this number; it is true if there are no others.
+    /// The sender has seen that attempts up to this number are over. It is alone if there are no others.
     After(i64),
 }
 
-/// Did a person ever send it again without a proof? Then no refusal of a later attempt says that an earlier one did not post.
+/// Did a person ever send it again without a proof? Then the refusal of a later attempt does not show that an earlier one
+/// posted nothing.
 async fn was_forced(tx: &mut Tx, id: &EntryId) -> Result<bool, JournalError> {
     let sql = "SELECT COUNT(*) AS n FROM transitions WHERE entry_id = ? AND evidence = ?";
     let row = tx.query_one(sql, params![id.as_str(), Evidence::Forced.as_str()]).await?;
@@ -64,7 +66,8 @@ pub(super) async fn begin_attempt(
     Ok(n)
 }
 
-/// Ends an attempt once, and says whether it was this time; the sender has closed its connection, or is proven gone.
+/// Ends an attempt once; answers whether it was open before. Call it when the sender has closed its connection or is proven
+/// gone.
 pub(super) async fn end_attempt(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<bool, JournalError> {
     let ended = tx
         .exec(
@@ -133,7 +136,7 @@ async fn attempts_of(tx: &mut Tx, id: &EntryId) -> Result<Vec<Attempt>, JournalE
                 (false, true) => AttemptEnd::Harmless,
                 (false, false) => AttemptEnd::MayPost,
             };
-            // The first is alone. Of a later one that does not say so it is not known.
+            // The first is alone. A later one is alone only if its row says so.
             let alone = n == 1 || row.get::<Option<bool>>("alone")?.unwrap_or(false);
             Ok(Attempt { n, alone, end })
         })

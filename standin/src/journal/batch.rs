@@ -1,4 +1,4 @@
-//! Group commit by nature: whatever writes arrive while one admission commits go into the next. No timer.
+//! Group commit without a timer: the writes that arrive while one admission commits go into the next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use crate::write::Write;
 const BATCH_MAX: usize = 64;
 /// Writes waiting for the next transaction; more are told that the journal is overloaded.
 const WAITING_MAX: usize = 4_096;
-/// Together a batch is tried this often; then its writes one by one, so that one bad entry never fails its neighbours.
+/// A batch is tried whole this often, then write by write, so that one bad entry never fails its neighbours.
 const TOGETHER_MAX: u32 = 2;
 /// How often one write alone is tried.
 const ALONE_MAX: u32 = 8;
-/// How long writes are tried one by one, all together: longer than a request waits, and others wait behind them.
+/// Longest time for all writes of a batch that are tried one by one. It is longer than a request waits; others wait behind
+/// them.
 const ALONE_TIME_MAX: Duration = Duration::from_secs(4);
 
 type Answer = Result<Admitted, JournalError>;
@@ -32,7 +33,7 @@ type Answer = Result<Admitted, JournalError>;
 /// A write and who waits for it.
 struct Waiting {
     write: Write,
-    /// After this the write is worth nothing: its client is told, and asks again with the same key.
+    /// After this nobody waits for the write: its client is told, and asks again with the same key.
     deadline: Option<Instant>,
     /// Set once, by the task that takes it or by the client that gives up: only one of them may have it.
     taken: Arc<AtomicBool>,
@@ -129,7 +130,7 @@ impl AdmissionsTask {
         self.work().await;
     }
 
-    /// The same; after a panic it may be called again, and the writes of the batch that panicked are in doubt.
+    /// As [`Self::run`]. It may be called again after a panic; the outcome of the writes in that batch is then unknown.
     pub async fn work(&mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
@@ -164,9 +165,9 @@ impl AdmissionsTask {
         self.admit_one_by_one(writes, doubt).await
     }
 
-    /// Tries each write alone, so that one bad entry never fails its neighbours. A store that is away fails them all at once: no
-    /// queue of time-outs. Where a lock was not to be had, writes of other accounts go first: only those that need it may run out
-    /// of time.
+    /// Tries each write alone, so that one bad entry never fails its neighbours. If the store is away, all fail at once,
+    /// without a queue of time-outs. After a lock time-out, writes of other accounts go first: only the writes that need
+    /// that lock may run out of time.
     async fn admit_one_by_one(&self, writes: Vec<Timed>, mut doubt: Doubt) -> Vec<Answer> {
         let deadline = Instant::now() + ALONE_TIME_MAX;
         let mut answers: Vec<Answer> = writes.iter().map(|_| Err(JournalError::Overloaded)).collect();
@@ -213,8 +214,8 @@ impl AdmissionsTask {
                         return Err(err);
                     }
                     tries += 1;
-                    // Either the key or the reference is another entry's by now. Where it is the key, the next run finds that entry;
-                    // where it is the reference, the next run takes another one.
+                    // Another entry has the key or the reference. The next run finds the entry of the key, or takes another
+                    // reference.
                     met += u32::from(matches!(err, JournalError::Sql(sql::Error::Duplicate)));
                 }
             }

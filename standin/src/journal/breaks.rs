@@ -6,7 +6,7 @@ use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::stamps::now_us;
 
-/// A row of the core that a person found not to be what its reference says: reference, leg, key.
+/// A row of the core whose reference is not true, as a person found: reference, leg, key.
 pub(super) type FreedRow = (String, String, String);
 
 /// How a break was settled whose row is not the entry's.

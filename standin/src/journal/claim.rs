@@ -40,11 +40,11 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// Somebody else holds a lane of theirs, or they cannot be read.
     pub locked: Vec<EntryId>,
-    /// The answer to their claim was lost: they are ours or not, and nothing of them was sent.
+    /// The answer to their claim was lost. They may be ours, and nothing of them was sent.
     pub lost: Vec<EntryId>,
 }
 
-/// Locked lanes that one claim waits for, one after the other, before it leaves the rest to the next claim.
+/// Locked lanes that one claim waits for, one after the other. The rest is left to the next claim.
 const LOCKED_MAX: usize = 2;
 
 /// Thirty years: the engine adds it to a stamp.
@@ -72,7 +72,7 @@ pub struct Unresolved {
     pub first_attempt_age_ms: u64,
     /// How many attempts there were.
     pub attempts: i64,
-    /// How many of them may have posted: all but those that the core refused or of which no byte left.
+    /// How many of them may have posted. Not counted: attempts that the core refused, or of which no byte left.
     pub doubtful: i64,
     /// Every attempt has ended: its sender said so, or was proven gone.
     pub ended: bool,
@@ -91,8 +91,8 @@ impl ReplayJournal {
         self.0.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
     }
 
-    /// Claims those of `ids` that may be sent now. When a lane is locked, or an entry cannot be read, the entries are claimed one
-    /// by one: that keeps back the entries of that lane, or that entry, and no others.
+    /// Claims those of `ids` that may be sent now. If a lane is locked or an entry cannot be read, the entries are claimed
+    /// one by one, so that only entries of that lane, or that one entry, stay behind.
     pub async fn claim_free(
         &self,
         fence: &Fence,
@@ -124,8 +124,8 @@ impl ReplayJournal {
 
     /// Records another attempt of an entry whose outcome is unknown; its state stays. `None`: it is resolved by now.
     ///
-    /// `alone_after`: attempts up to this number can take no effect any more, as the caller has seen on its own clock; 0 = that is
-    /// not known. If there are no others, the refusal of the new attempt ends the entry.
+    /// `alone_after`: attempts up to this number can take no effect any more, as the caller has seen on its own clock; 0 =
+    /// unknown. If there were no others, a refusal of the new attempt ends the entry.
     pub async fn begin_resend(
         &self,
         fence: &Fence,
@@ -151,10 +151,11 @@ impl ReplayJournal {
             .await
     }
 
-    /// Entries to be found out about: unknown ones, and those that are Submitting and whose last attempt began `submitting_for`
-    /// ago, or lies ahead, by the SQL server's clock; a page of them, in order of id. One that cannot be read is logged and left out.
+    /// Entries whose outcome must be found out, a page of them in order of id: unknown ones, and Submitting ones whose last
+    /// attempt began at least `submitting_for` ago by the SQL server's clock, or in its future. An entry that cannot be
+    /// read is logged and left out.
     ///
-    /// That clock only keeps what has just begun out of the page. Whether a sender is abandoned is for the caller to observe.
+    /// That clock only leaves out what has just begun. The caller must observe whether a sender is abandoned.
     pub async fn unresolved(
         &self,
         submitting_for: Duration,

@@ -27,7 +27,7 @@ use crate::journal::postings::LegSeen;
 pub struct Confirmed {
     /// Entries that ended confirmed.
     pub entries: usize,
-    /// Rows, found for the first time, that no entry of ours explains or that contradict one.
+    /// New rows that no entry of ours explains, or that contradict one.
     pub breaks: usize,
 }
 
@@ -82,14 +82,14 @@ impl Confirmations {
                 confirmed.entries += usize::from(before != work.entry(id)?.state);
             }
         }
-        // The numbers that this batch brought, by the balances of every account that is concerned.
+        // Now with the numbers that this batch brought, by the balances of every concerned account.
         work.release_absorbed(&facts)?;
         work.store(tx, ACTOR).await?;
         Ok(confirmed)
     }
 
-    /// Which of these accounts have a debit that was sent and whose posting number nobody knows yet: a balance of theirs may
-    /// include it without anyone being able to tell.
+    /// Those of the accounts with a debit that was sent and whose posting number is not known yet. A balance of theirs may
+    /// include that debit, and nobody can tell.
     ///
     /// A write that is admitted after this was read is sent later still, so no balance in hand can include it.
     pub async fn accounts_without_numbers(
@@ -111,7 +111,7 @@ impl Confirmations {
         Ok(found)
     }
 
-    /// Which entry each reference belongs to, and which rows with such a reference a person has found not to be that entry's.
+    /// The entry of each reference, and the rows that a person found not to belong to the entry they name.
     async fn entries_of(
         &self,
         tx: &mut Tx,
@@ -150,8 +150,9 @@ impl Confirmations {
     }
 }
 
-/// Those of the accounts on which a hold counts. Their lanes are locked, whichever of the holds can be released: a gateway
-/// that records a posting number meanwhile read the old balance and will not look again, so one must wait for the other.
+/// Those of the accounts on which a hold counts. All their lanes are locked, also where no hold can be released yet. A
+/// gateway that records a posting number at the same time has read the old balance and will not look again, so one of the
+/// two must wait for the other.
 async fn accounts_holding(tx: &mut Tx, accounts: &[&String]) -> Result<BTreeSet<String>, JournalError> {
     let mut holding = BTreeSet::new();
     for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
@@ -164,7 +165,7 @@ async fn accounts_holding(tx: &mut Tx, accounts: &[&String]) -> Result<BTreeSet<
     Ok(holding)
 }
 
-/// Locks what can be read of these entries, and these further lanes; answers the entries that cannot be read.
+/// Locks those of these entries that can be read, and these further lanes. Answers the entries that cannot be read.
 async fn lock_readable(
     tx: &mut Tx,
     ids: BTreeSet<EntryId>,

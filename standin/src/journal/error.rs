@@ -70,7 +70,7 @@ impl JournalError {
         }
     }
 
-    /// The same will fail however often it is tried: what is stored, or what was asked, is wrong.
+    /// Trying again cannot help: what is stored, or what was asked, is wrong.
     pub fn is_permanent(&self) -> bool {
         matches!(self, JournalError::Corrupt(_) | JournalError::Malformed(_) | JournalError::NoSuchEntry)
     }

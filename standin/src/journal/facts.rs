@@ -29,7 +29,7 @@ pub struct KnownAccount {
 pub struct KnownAccounts {
     /// By account id; in neither = our data show no such account.
     pub accounts: HashMap<String, KnownAccount>,
-    /// Accounts of which nothing can be said: not loaded yet, or a row of theirs has not arrived.
+    /// Accounts that are unclear: their source is not loaded yet, or a row of theirs has not arrived.
     pub unclear: HashSet<String>,
 }
 

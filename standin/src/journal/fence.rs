@@ -18,7 +18,8 @@ pub struct Fence {
     pub token: i64,
 }
 
-/// Two looks at a server's clock may differ by some milliseconds in the wrong direction; that is no clock that was set back.
+/// Two looks at a server's clock may be some milliseconds in the wrong order. Only more than that means that the clock was
+/// set back.
 const UNEVEN_MS: i64 = 1_000;
 
 impl Shared {

@@ -92,8 +92,8 @@ impl GatewayJournal {
         self.0.get(id).await
     }
 
-    /// Ends the attempts of earlier holders of this identity; their entries' outcomes are unknown. Again and again: a dead
-    /// process's last commit may land after its successor's first look.
+    /// Ends the attempts of earlier holders of this identity; the outcomes of their entries are unknown. Call it again and
+    /// again: a dead process's last commit may land after its successor's first look.
     pub async fn end_predecessors(&self, instance: &Instance) -> Result<Vec<EntryId>, JournalError> {
         self.0.end_predecessors(instance).await
     }

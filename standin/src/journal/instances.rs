@@ -43,8 +43,8 @@ impl Journal {
         Ok(instance)
     }
 
-    /// Leaves a sign of life. An instance that was declared gone, or whose identity another process holds, leaves none and must
-    /// stop at once: others take its attempts for ended.
+    /// Leaves a sign of life. It is refused if the instance was declared gone, or if another process holds its identity.
+    /// Then the process must stop at once: others take its attempts for ended.
     pub async fn beat(&self, instance: &Instance) -> Result<Life, JournalError> {
         let sql = "UPDATE instances SET beats = beats + 1, seen_us = {now_ms} * 1000 \
              WHERE id = ? AND boot = ? AND gone_boot < boot";

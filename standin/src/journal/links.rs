@@ -1,7 +1,7 @@
 //! Postings that people keyed into the core by hand, and the entries they stand for.
 //!
-//! Such a posting does not carry our reference, so nothing in the change data names the entry: it is known by the core's own
-//! number, and looked for in the read model until its rows have come.
+//! Such a posting does not carry our reference, so no change event names the entry. The core's own number identifies it. It
+//! is looked for in the read model until its rows have come.
 
 use schemas::entry::Evidence;
 use sql::{Tx, params};

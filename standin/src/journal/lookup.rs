@@ -91,7 +91,7 @@ impl GatewayJournal {
         Ok(rows.first().map(|row| row.get("version")).transpose()?)
     }
 
-    /// Is anything open that was queued or answered "accepted"? While so, the core is being caught up with.
+    /// Is anything open that was queued or answered "accepted"? While there is, the core is being caught up with.
     ///
     /// Parked entries wait for a person, not for the core, and do not count.
     pub async fn any_ordered(&self) -> Result<bool, JournalError> {

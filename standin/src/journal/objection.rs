@@ -11,7 +11,7 @@ pub enum Objection {
     /// A leg shows in the core's books.
     #[error("a leg of it is in the core's books: adopt it, or free the row if it is not this entry's")]
     Booked,
-    /// Legs are missing from the books, and nobody says how they are known to be there.
+    /// Not all legs were seen in the books, and nobody says how they are known to be there.
     #[error("not all of its legs were seen in the core's books: give a proof that it is posted")]
     LegsMissing,
     /// No row of the core's is linked to it.

@@ -91,9 +91,9 @@ impl OperatorsJournal {
 }
 
 impl GatewayJournal {
-    /// Finds entries that the core said it posted, although its change data are complete for `within` after that and do not show
-    /// them, and keeps each as a break. Looks at one page of them, from the first one after `after`: entries that cannot be judged
-    /// yet never hide those behind them.
+    /// Keeps a break for each entry that the core said it posted and that complete change data do not show `within` that
+    /// time. Looks at one page of entries, from the first one after `after`: an entry that cannot be judged yet never hides
+    /// those behind it.
     pub async fn find_unconfirmed(
         &self,
         within: Duration,

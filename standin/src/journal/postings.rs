@@ -29,8 +29,8 @@ pub struct LegSeen {
 const ROW_KEY_CHARS_MAX: usize = 128;
 
 impl LegSeen {
-    /// With a row key that fits its columns. Of a longer one its beginning is kept, for people, and its SHA-256, which tells rows
-    /// apart.
+    /// With a row key that fits its columns. Of a longer key the beginning is kept, for people, and its SHA-256, which
+    /// tells rows apart.
     pub(super) fn bounded(mut self) -> Self {
         if self.row_key.chars().count() > ROW_KEY_CHARS_MAX {
             let digest: String =

@@ -1,7 +1,7 @@
 //! Which queued entries may go next: those at the head of every lane they touch.
 //!
-//! Small statements of one shape each. As one join it was the engine's choice where to begin, and an engine that planned it
-//! while the tables were empty went through the whole queue for every row of it.
+//! Small statements of one shape each. With one join the engine chooses where to begin, and an engine that planned it while
+//! the tables were empty read the whole queue for every row.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,8 +25,8 @@ type Head = (String, i64);
 impl ReplayJournal {
     /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
     ///
-    /// Costs what the busy lanes cost, however long each is. When more entries are ready than asked for, where it begins
-    /// changes from call to call, so that no lane is passed over for ever.
+    /// Costs as much as there are busy lanes, however long each is. When more entries are ready than asked for, the place
+    /// where it begins changes from call to call, so that no lane is left out for ever.
     pub async fn ready(&self, limit: usize) -> Result<Vec<EntryId>, JournalError> {
         let mut heads = self.heads().await?;
         let lowest: HashMap<String, i64> = heads.iter().cloned().collect();
@@ -112,7 +112,7 @@ fn id_of(row: &Row) -> Result<EntryId, JournalError> {
     EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))
 }
 
-/// Always as many, the last one again and again: one statement to prepare and to plan, whatever the number.
+/// Padded to one length by repeating the last: one statement to prepare and to plan, whatever the number.
 fn padded<T: Clone>(some: &[T]) -> impl Iterator<Item = T> {
     let last = some.last().into_iter().cycle();
     some.iter().chain(last).take(HEADS_PER_STATEMENT).cloned()

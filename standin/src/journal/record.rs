@@ -84,7 +84,7 @@ impl Leg {
     }
 }
 
-/// Most keys that one statement lists; more are asked for in pieces, in order. Engines refuse a statement of 32,767 values.
+/// Most keys in one statement; more are asked for in pieces, in order. Engines refuse a statement of 32,767 values.
 pub(super) const KEYS_PER_STATEMENT: usize = 500;
 
 /// The legs of these entries, in order of entry and leg.

@@ -72,8 +72,9 @@ impl ReplayJournal {
 }
 
 impl GatewayJournal {
-    /// Marks an entry as answered "accepted, processing" while its first attempt is still under way. It is a promise, so stand-in's
-    /// rules are asked: if they decline, the entry stays as it is ([`LanePlace::Direct`]), and nothing may be promised.
+    /// Marks an entry as answered "accepted, processing" while its first attempt is under way. That is a promise, so
+    /// stand-in's rules are asked. If they decline, the entry stays as it is ([`LanePlace::Direct`]), and nothing may be
+    /// promised.
     ///
     /// [`LanePlace::Direct`]: crate::lane::LanePlace::Direct
     pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
@@ -122,7 +123,7 @@ async fn record_in(
         };
         let (evidence, reason) = match (&sheet, heard) {
             (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book)?,
-            // The code of a refusal that does not settle the entry is no reason of the entry's.
+            // A refusal that does not settle the entry gives it no reason.
             (_, evidence) if evidence != change.evidence => (evidence, None),
             (_, evidence) => (evidence, change.reason.clone()),
         };

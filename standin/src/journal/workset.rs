@@ -252,12 +252,12 @@ impl WorkSet {
     }
 }
 
-/// What becomes of evidence that would move an entry of which a leg is in the core's books already.
+/// What evidence means that would move an entry, if a leg of it is in the core's books already.
 fn despite_booked_leg(evidence: Evidence, verdict: Verdict) -> Verdict {
     match evidence {
         // "It was not posted": the books say otherwise.
         Evidence::NotSent | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => Verdict::Contradicts,
-        // What is booked is neither sent nor taken back nor given up: its hold ends with its balance.
+        // A booked entry is neither sent nor taken back nor given up: its hold ends with its balance.
         Evidence::ReplayAttempt | Evidence::Cancel | Evidence::WriteOff | Evidence::Forced | Evidence::Linked => {
             Verdict::Forbidden
         }

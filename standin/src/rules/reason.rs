@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// The account to be credited is not known to the bank.
     UnknownAccount,
-    /// The account to be credited, which is not the principal's, cannot be: unknown, in a state that forbids it, or of another
-    /// currency. Which of them is not the principal's to know.
+    /// A stranger's account cannot be credited: it is unknown, its state forbids it, or it has another currency. The
+    /// principal does not learn which.
     PayeeNotAvailable,
     /// The account is frozen.
     AccountFrozen,

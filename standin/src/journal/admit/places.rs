@@ -101,7 +101,8 @@ fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, Journ
     ])
 }
 
-/// In one statement with the look at the instance's row: one that was declared gone begins no attempt.
+/// One statement inserts the attempts and looks at the instance's row: an instance that was declared gone begins no
+/// attempt.
 async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instance) -> Result<(), JournalError> {
     if direct.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ pub(super) fn proposal<'a>(
     lanes: &'a LockedLanes,
     moment: Moment,
 ) -> Proposal<'a> {
-    // Of an account that neither we nor, for all we know, the core has: nothing was ever accepted.
+    // The lane of an account without one: nothing was ever accepted there.
     static EMPTY: std::sync::LazyLock<Lane> = std::sync::LazyLock::new(Lane::default);
     let legs = write.command.legs().map(|(kind, account)| {
         let sheet = facts.accounts.get(account);
@@ -31,7 +31,7 @@ pub(super) fn proposal<'a>(
         let lane = lanes.get(account).unwrap_or(&EMPTY);
         ProposedLeg { kind, lane, account: sheet.map(|sheet| &sheet.facts), visible }
     });
-    // A source time that lies ahead says as little as one that lies as far behind.
+    // A source time ahead of now is as bad as one that is as far behind.
     let age_us = facts.as_of_us(&write.command).map(|as_of| moment.now_us.saturating_sub(as_of).saturating_abs());
     Proposal {
         amount_minor: write.command.amount_minor,
@@ -79,7 +79,7 @@ pub(in crate::journal) fn readmit(
         idempotency_key: entry.idempotency_key.clone(),
         fingerprint: entry.fingerprint.clone(),
         command: entry.command.clone(),
-        // It was the principal's when it was admitted; what it may learn of others is not kept.
+        // The account was the principal's at admission. The grant is not kept, so no reason is shown about other accounts.
         grant: Grant::customers([""; 0]),
         belief: CoreBelief::Away,
     };

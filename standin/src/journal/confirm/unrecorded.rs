@@ -11,8 +11,8 @@ use crate::journal::postings::LegSeen;
 use crate::journal::record::KEYS_PER_STATEMENT;
 
 impl Confirmations {
-    /// For each row whether telling it to [`Journal::confirm`] would change anything: it carries a reference of ours, and is
-    /// not recorded on its leg yet. Locks nothing.
+    /// For each row: would [`Confirmations::confirm`](super::Confirmations::confirm) change anything? It would if the row
+    /// carries a reference of ours and is not recorded on its leg yet. Locks nothing.
     pub async fn is_news(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Vec<bool>, JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
         let (booked, freed) = self.entries_of(tx, &seen).await?;

@@ -1,4 +1,4 @@
-//! Four eyes: an order that waits for a second person, and takes effect only while nothing has happened to what it is about.
+//! Four eyes: an order waits for a second person. It takes effect only if what it is about has not changed.
 
 use serde_json::json;
 use sql::{Row, Tx, params};

@@ -71,7 +71,7 @@ pub(super) async fn carry_out(
         }
     }
     let entry = stored(tx, work, carrying.by, id).await?;
-    // Only the order that did it: what was so already was audited with the first.
+    // Audited only with the order that did it. If it was so already, the first order is in the audit.
     if entry.version != before.version {
         carrying.audit(tx, order).await?;
     }
@@ -92,7 +92,7 @@ fn moved(work: &mut WorkSet, id: &EntryId, evidence: Evidence) -> Result<(), Jou
     }
 }
 
-/// Nothing is returned to the queue or ended that a person was not asked about, and nothing that the books show.
+/// Only a parked entry may be sent again or ended: a person was asked about it. One that the books show may not.
 fn parked_and_not_booked(work: &WorkSet, id: &EntryId) -> Result<(), JournalError> {
     match work.entry(id)?.state {
         EntryState::Parked if work.is_booked(id) => Err(Objection::Booked.into()),
@@ -106,14 +106,15 @@ async fn nobody_is_sending(tx: &mut Tx, id: &EntryId) -> Result<(), JournalError
     if open.is_empty() { Ok(()) } else { Err(JournalError::AttemptOpen) }
 }
 
-/// A person vouches that the core does not have it; that it can no longer take effect there is for us to see.
+/// A person says that the core does not have the entry. We check that no attempt can still take effect there.
 async fn nothing_may_come(tx: &mut Tx, id: &EntryId, request_lifetime_ms: u64) -> Result<(), JournalError> {
     nobody_is_sending(tx, id).await?;
     let is_recent = ended_for(tx, id).await?.is_some_and(|ages| ages.shortest() < request_lifetime_ms);
     if is_recent { Err(JournalError::AttemptRecent) } else { Ok(()) }
 }
 
-/// The books have it. Legs that were not seen there want a proof; a posted entry whose change events do not come is confirmed by it.
+/// The books have the entry. A leg that was not seen there needs a proof. A posted entry whose change events do not come is
+/// confirmed by this order.
 async fn adopt(
     tx: &mut Tx,
     facts: &dyn Facts,
@@ -141,7 +142,7 @@ async fn adopt(
     settle_breaks(tx, &core_ref, &booked_rows(work, id), ADOPTED).await?;
     settle_breaks(tx, &core_ref, &[(String::new(), String::new())], ADOPTED).await?;
     work.release_by(tx, facts).await?;
-    // Nothing will ever tell the number: the balance served now is what the person compared.
+    // No number will come, so the person has compared with the balance that is served now.
     if waited { work.release_as_served(tx, facts, id).await } else { Ok(()) }
 }
 
@@ -151,8 +152,8 @@ fn booked_rows(work: &WorkSet, id: &EntryId) -> Vec<(String, String)> {
     work.legs(id).filter_map(|leg| row(leg.kind, &leg.row_key)).collect()
 }
 
-/// The rows in the books are not this entry's. They stay known as settled breaks, so that their change events, should they come
-/// again, say nothing against it; its own hold counts again.
+/// The rows in the books are not this entry's. They are kept as settled breaks, so that their change events say nothing
+/// against it if they come again. Its own hold counts again.
 async fn free(tx: &mut Tx, work: &mut WorkSet, id: &EntryId) -> Result<(), JournalError> {
     let Entry { state, core_ref, .. } = work.entry(id)?.clone();
     if matches!(state, EntryState::Submitting | EntryState::Posted | EntryState::Confirmed) {
@@ -173,7 +174,7 @@ async fn free(tx: &mut Tx, work: &mut WorkSet, id: &EntryId) -> Result<(), Journ
     settle_breaks(tx, &core_ref, &rows, FREED).await
 }
 
-/// Somebody keyed it into the core by hand: it is never sent, and those postings are its own.
+/// Somebody keyed the entry into the core by hand. It is never sent, and those postings are its own.
 async fn link(
     tx: &mut Tx,
     carrying: &Carrying<'_>,

@@ -1,4 +1,5 @@
-//! What an order rests on: a reason always, and where money may be lost a proof or the name of who bears it.
+//! What an order rests on: always a reason; where money may be lost, also a proof or the name of the person who bears the
+//! risk.
 
 use serde::{Deserialize, Serialize};
 

@@ -76,7 +76,8 @@ impl WorkSet {
         }
     }
 
-    /// Ends the holds of legs whose posting nobody numbers with the balances that are served now: a person says that they include it.
+    /// Ends, with the balances served now, the holds of legs whose posting has no number. A person says that these balances
+    /// include it.
     pub(in crate::journal) async fn release_as_served(
         &mut self,
         tx: &mut Tx,

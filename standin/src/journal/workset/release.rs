@@ -17,8 +17,8 @@ use crate::lane::{LaneDelta, releases};
 const ACCOUNTS_PER_STATEMENT: usize = 200;
 
 impl WorkSet {
-    /// Ends the holds, of entries in this work set, that the served balances include: in this very transaction, neither
-    /// twice nor not at all.
+    /// Ends the holds of this work set's entries that the served balances include. It happens in this transaction, so no
+    /// debit counts twice or not at all.
     pub(in crate::journal) fn release_absorbed(&mut self, facts: &KnownAccounts) -> Result<(), JournalError> {
         for (id, legs) in &mut self.legs {
             let state = self.entries.get(id).map(|touched| touched.now.state);
