@@ -1,7 +1,7 @@
 //! The edges to a legacy core: one trait, and one module for each way of talking to a core.
 //!
-//! What matters here is not whether a call worked but what may be *said* about it afterwards: a posting, the core's
-//! own no, a proof that nothing left this process, or "outcome unknown". There is no error type for an attempt.
+//! What matters is what may be *said* after a call: a posting, the core's own no, a proof that nothing left this process,
+//! or "outcome unknown". There is no error type for an attempt.
 
 mod connector;
 pub mod http;

@@ -124,7 +124,7 @@ impl Listener {
     }
 }
 
-/// Waits for room first: a full house leaves newcomers to the kernel instead of accepting and starving them.
+/// Waits for room first. When there is none, new connections wait in the kernel instead of being accepted and starved.
 async fn accept(tcp: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match tcp.accept().await {

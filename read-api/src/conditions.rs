@@ -72,7 +72,7 @@ fn position_min(headers: &HeaderMap) -> Result<DataPosition, Problem> {
     }
 }
 
-/// Lanes count up from zero. What is merely from the future is found out by the read that asks for it.
+/// Lanes count up from zero. The read itself finds out that a version has not come yet.
 fn plausible(position: &DataPosition) -> bool {
     position.lanes.values().all(|version| *version >= 0)
 }

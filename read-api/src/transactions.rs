@@ -73,7 +73,7 @@ pub(crate) async fn list(
     let parameters = Parameters::of(&uri, KNOWN)?;
     let scope = scope(&asked, id, &parameters);
     let after = place(&api, &scope, &parameters)?;
-    // Amounts are in the account's currency; who may not see the account learns nothing from its parameters.
+    // Amounts are in the account's currency. A principal that may not see the account learns nothing from its parameters.
     let head = api.account(&asked, id).await?;
     let filter = filter(&parameters, head.value.account.row.currency, after)?;
     let work = if filter.walks() { Work::Search } else { Work::Read };

@@ -73,7 +73,8 @@ pub enum Unsent {
     /// The core answered, and declared that it did nothing with this request and that a later attempt may succeed. The core is
     /// there; it may take other requests.
     NotDone,
-    /// It was never tried: no time was left, no connection was free, it could not be put into words. Says nothing of the core.
+    /// Nothing was tried: no time was left, no connection was free, or the request cannot be put into the core's form. Says
+    /// nothing about the core.
     NotTried,
 }
 
@@ -109,7 +110,7 @@ pub enum Enquiry {
         /// For operators' eyes only.
         reason: String,
     },
-    /// An answer about this reference that none of the declared ones fits. The core is there; it says nothing we understand.
+    /// An answer about this reference that is none of the declared ones. The core is there; we do not understand it.
     NotUnderstood {
         /// For operators' eyes only.
         reason: String,
@@ -133,8 +134,8 @@ pub struct ReferenceFormat {
     pub alphabet: Alphabet,
     /// How many, the prefix included. Default 34, of digits 20, of lower-case hexadecimal digits 32; of a UUID always 36.
     pub length: Option<usize>,
-    /// What every reference of ours begins with, so that a row of the core's can be told to be ours. Default `LC` in upper-case
-    /// letters and digits, otherwise none.
+    /// What every reference of ours begins with. It marks a row of the core as ours. Default `LC` in upper-case letters and
+    /// digits, otherwise none.
     pub prefix: Option<String>,
 }
 

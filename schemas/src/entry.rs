@@ -42,7 +42,7 @@ impl EntryState {
         matches!(self, Refused | Confirmed | Declined | Cancelled | WrittenOff)
     }
 
-    /// The outcome is not known to the journal yet, so the entry keeps its place in its lanes.
+    /// The journal does not know the outcome yet, so the entry keeps its place in its lanes.
     pub fn is_open(self) -> bool {
         matches!(self, Submitting | Queued | OutcomeUnknown | Parked)
     }
@@ -174,7 +174,7 @@ pub enum Verdict {
 
 /// The one transition table. Every writer of `entries.state` goes through it.
 ///
-/// Evidence of what the core did is never dropped in silence: where it cannot move the entry it contradicts it.
+/// Evidence of what the core did is never dropped in silence. Where it cannot move the entry, it contradicts it.
 pub fn weigh(state: EntryState, evidence: Evidence) -> Verdict {
     use Evidence::*;
     use Verdict::*;
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// While an attempt may be under way only its sender, or what shows in the books, moves an entry.
+    /// While an attempt may be under way, only its sender or the books move an entry.
     #[test]
     fn nobody_decides_about_an_entry_while_it_is_being_sent() {
         use Evidence::*;

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
     };
     let outcome = runtime.block_on(run(cli, &folder));
-    // Whatever still runs is not waited for: a thread that hangs would keep the process, and with it the instance lock.
+    // What still runs is not waited for: a thread that hangs would keep the process, and with it the instance lock.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,8 +8,8 @@ const FIRST_MAX: Duration = Duration::from_millis(4);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Bounds and paces the tries of one transaction. Two transactions that met once meet again when both run again at once, so
-/// that each further try waits for a random time, twice as long at most as the one before.
+/// Bounds and paces the tries of one transaction. Two transactions that met once would meet again if both ran again at
+/// once. So each further try waits for a random time, at most twice as long as the one before.
 #[derive(Debug)]
 pub struct Again {
     tries_max: u32,

@@ -69,7 +69,7 @@ pub(crate) async fn on_mysql(pool: &MySql, component: &str, migrations: &[Migrat
     outcome
 }
 
-/// Where the engine has no named locks, statements that are done already keep two starters from harm.
+/// An engine without named locks needs none: statements that are done already are passed over.
 async fn lock(conn: &mut Conn, database: &str) {
     let wanted = (lock_name(database), LOCK_WAIT.as_secs());
     let got = conn.exec_first::<Option<i64>, _, _>("SELECT GET_LOCK(?, ?)", wanted).await;
@@ -78,7 +78,8 @@ async fn lock(conn: &mut Conn, database: &str) {
     }
 }
 
-/// In so many words: OceanBase keeps the lock of a session that just ended for seconds, and the next starter would wait.
+/// Released by a statement, because OceanBase keeps the lock of a session that just ended for seconds, and the next starter
+/// would wait.
 async fn release(conn: &mut Conn, database: &str) {
     let released = conn.exec_drop("SELECT RELEASE_LOCK(?)", (lock_name(database),)).await;
     if let Err(err) = released {
@@ -129,8 +130,8 @@ async fn note(pool: &MySql, conn: &mut Conn, component: &str, version: u32) -> R
     }
 }
 
-/// A step of a migration runs again while it fails only because this node does not know yet what was made before, or because
-/// it met a conflict; for so long at most as nodes may take to learn of a change.
+/// A step of a migration runs again if it met a conflict, or if this node does not know yet what was made before. It does
+/// so for as long as nodes may take to learn of a change.
 struct Settling {
     server: Server,
     deadline: Instant,

@@ -10,15 +10,16 @@ use crate::clock::ClockShift;
 pub struct Options {
     /// Most connections to the server for transactions and writes at once. 32; SQLite always has one.
     pub connections_max: usize,
-    /// Most connections beside those for autocommit reads, which so never wait behind writes. 16; SQLite always has two.
+    /// Most connections for autocommit reads, beside the others, so that reads never wait behind writes. 16; SQLite always
+    /// has two.
     pub readers_max: usize,
     /// Longest wait for a connection, connecting included, before [`Error::Unavailable`](crate::Error::Unavailable). 2 s.
     pub acquire_timeout: Duration,
     /// Longest wait for a row lock before [`Error::Retryable`](crate::Error::Retryable). 1 s; MySQL and TiDB round up to whole seconds.
     pub lock_wait: Duration,
-    /// A transaction that says nothing for longer is rolled back by the server, with its locks: a stopped process must not keep
-    /// others from their rows. 5 s; whole seconds. OceanBase bounds the whole transaction instead, by three times as much; MySQL has
-    /// no such limit, so there only the end of the process frees them.
+    /// The server rolls back a transaction that says nothing for longer, with its locks: a stopped process must not keep
+    /// others from their rows. 5 s; whole seconds. OceanBase bounds the whole transaction instead, by three times as much.
+    /// MySQL has no such limit, so only the end of the process frees them there.
     pub idle_transaction_max: Duration,
     /// Longest wait for any answer of the server; then the connection is given up. 10 s.
     pub statement_timeout: Duration,

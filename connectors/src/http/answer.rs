@@ -35,8 +35,8 @@ impl AnswerDocument {
         Ok(Self { status, headers: answer.headers.clone(), json })
     }
 
-    /// Is this the answer to our request? Asked first, of every kind of answer: on a connection whose two ends have lost step the
-    /// next answer is somebody else's.
+    /// Is this the answer to our request? Asked before anything else: when the two ends of a connection have lost step, the
+    /// next answer is another request's.
     fn echoes(&self, echo: Option<&Echo>, core_ref: &str) -> Result<(), String> {
         let (place, found) = match echo {
             None => return Ok(()),

@@ -98,7 +98,7 @@ pub enum FieldKind {
 pub struct OperationConfig {
     /// The fields of a request; each must be used by the post request.
     pub fields: BTreeMap<String, FieldKind>,
-    /// The core's refusal codes and our reasons for them. A code that is not here refuses nothing.
+    /// The core's refusal codes and our reasons for them. A code that is not listed refuses nothing.
     #[serde(default)]
     pub refusals: BTreeMap<String, String>,
     /// How to post.
@@ -140,7 +140,7 @@ pub struct PostConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DuplicateMeans {
-    /// The reference was used; what became of it is asked by an enquiry. Without one, change data or a person tell.
+    /// The reference was used. An enquiry asks for the outcome. Without an enquiry, change data or a person tell it.
     #[default]
     AskAgain,
     /// The core answers so only when it has posted this very request.

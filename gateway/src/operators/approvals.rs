@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use standin::journal::{Act, ApprovalState, EntryId};
 
-use super::{Answer, PAGE_MAX, action_from, instances, orders, unavailable, understood};
+use super::{Answer, action_from, instances, orders, page_of, unavailable, understood};
 use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ pub(super) async fn list(
 ) -> Answer {
     caller.require(Scope::Operate)?;
     let ListApprovals { state, limit } = understood(query)?;
-    let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let limit = page_of(limit);
     let approvals = gateway.operators().approvals(state, limit).await.map_err(unavailable)?;
     let views: Vec<Value> = approvals.iter().map(orders::view).collect();
     Ok(Json(json!({ "approvals": views })).into_response())

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use standin::journal::{Act, Entry, EntryDetail, EntryId, Filter, Grounds, Order};
 
 use super::entry_view::{view, view_with_text};
-use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
+use super::{Answer, PAGE_MAX, order_from, orders, page_of, unavailable, understood};
 use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ pub(super) async fn list(
     let names = query.state.iter().flat_map(|names| names.split(','));
     let states = names.map(|name| EntryState::parse(name).ok_or_else(|| no_such_state(name)));
     let states = states.collect::<Result<_, _>>()?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let limit = page_of(query.limit);
     let filter = Filter { states, account: query.account, after, limit };
     let entries = gateway.operators().list(&filter).await.map_err(unavailable)?;
     let whole = |entry: &Entry| if query.text { view_with_text(entry) } else { view(entry) };

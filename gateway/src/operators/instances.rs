@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use standin::journal::{Act, Fenced, Grounds, InstanceRecord, Order};
 
-use super::{Answer, PAGE_MAX, order_from, orders, time_of_ms, unavailable, understood};
+use super::{Answer, order_from, orders, page_of, time_of_ms, unavailable, understood};
 use crate::gateway::Gateway;
 use crate::silence::{SILENT_AFTER, Silence};
 
@@ -27,7 +27,7 @@ pub(super) async fn list(
 ) -> Answer {
     caller.require(Scope::Operate)?;
     let ListInstances { after, limit } = understood(query)?;
-    let limit = limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let limit = page_of(limit);
     let instances = gateway.operators().instances(&after.unwrap_or_default(), limit).await.map_err(unavailable)?;
     let view = |instance: &InstanceRecord| {
         // Only those that somebody may want to declare gone are worth the memory.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use standin::journal::{Act, EntryId, Grounds, LaneAhead, Order, StoppedLane};
 
 use super::entry_view::business_date;
-use super::{Answer, PAGE_MAX, order_from, orders, unavailable, understood};
+use super::{Answer, order_from, orders, page_of, unavailable, understood};
 use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ pub(super) async fn list(
 ) -> Answer {
     caller.require(Scope::Operate)?;
     let ListLanes { after, limit, day_ahead } = understood(query)?;
-    let (after, limit) = (after.unwrap_or_default(), limit.unwrap_or(100).clamp(1, PAGE_MAX));
+    let (after, limit) = (after.unwrap_or_default(), page_of(limit));
     if day_ahead {
         let lanes = gateway.operators().lanes_ahead(&after, limit).await.map_err(unavailable)?;
         return Ok(Json(json!({ "lanes": lanes.iter().map(ahead_view).collect::<Vec<Value>>() })).into_response());

@@ -27,6 +27,8 @@ use crate::gateway::Gateway;
 
 /// Rows of one page at most.
 const PAGE_MAX: i64 = 1_000;
+/// Rows of one page where the request does not say.
+const PAGE_DEFAULT: i64 = 100;
 const REASON_CHARS_MAX: usize = 500;
 
 /// `/admin/v1/…` of the write side. The caller puts it behind the operators' [`edge::Authenticate`].
@@ -61,6 +63,11 @@ async fn show_audit(State(gateway): State<Gateway>, caller: Caller) -> Answer {
 
 fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(query)| query).map_err(|err| Problem::bad_request(err.body_text()))
+}
+
+/// Rows of the page that is asked for.
+fn page_of(limit: Option<i64>) -> i64 {
+    limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
 }
 
 /// An order that is nothing but an action and why.

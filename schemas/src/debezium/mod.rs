@@ -23,7 +23,7 @@ pub use source::{Connector, Snapshot, Source, TIME_MS_MAX};
 pub enum Record<'a> {
     /// A row changed or was read.
     Change(Box<ChangeEvent<'a>>),
-    /// A table was emptied: every row of it is gone, with no event for each. Never to be ignored.
+    /// A table was emptied: all its rows are gone, without an event for each. Never to be ignored.
     Truncate {
         /// Which table, and where in the log.
         source: Box<Source<'a>>,

@@ -27,7 +27,7 @@ pub(super) fn within(
     one_form(table, &amounts, problems);
 }
 
-/// Without its number a posting would be ours and confirm nothing, and its hold would never end.
+/// A posting of ours without a number would confirm nothing, and its hold would never end.
 fn confirms_a_transaction(table: &Members<'_>, transaction: &Section<TransactionFields>, problems: &mut Problems) {
     let at = table.path("confirms");
     let Some(fields) = transaction else {
@@ -41,7 +41,7 @@ fn confirms_a_transaction(table: &Members<'_>, transaction: &Section<Transaction
     }
 }
 
-/// A row has one verdict: two predicates must not hold for one code of one column.
+/// A row has one verdict, so two predicates must not both hold for one code of one column.
 fn one_verdict(table: &Members<'_>, confirms: &Confirms, problems: &mut Problems) {
     let named = [("posted", &confirms.posted), ("refused", &confirms.refused), ("reversed", &confirms.reversed)];
     for (i, (name, predicate)) in named.iter().enumerate() {

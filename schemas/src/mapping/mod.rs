@@ -57,17 +57,14 @@ impl Mapping {
         self.tables.iter().map(Table::full_name)
     }
 
-    /// Those of [`Mapping::tables`] whose rows are accounts or customers: only they say which there are.
+    /// Those of [`Mapping::tables`] whose rows are accounts or customers: only these tables say which of them exist.
     pub fn master_tables(&self) -> impl Iterator<Item = String> {
         let masters = self.tables.iter().filter(|table| table.account.is_some() || table.customer.is_some());
         masters.map(Table::full_name)
     }
 
-    /// The mapped table that an event belongs to, as [`Mapping::tables`] names it; none when no table takes it.
-    pub fn table_of(&self, event: &ChangeEvent<'_>) -> Option<String> {
-        self.table(event).map(Table::full_name)
-    }
-
+    /// The mapped table that an event belongs to.
+    ///
     /// The topic names the table, because events of a table's partitions come on the topic of the table. Where it does not
     /// (another routing of topics), the source block does.
     fn table(&self, event: &ChangeEvent<'_>) -> Option<&Table> {
@@ -90,7 +87,7 @@ impl Mapping {
 pub enum Mapped {
     /// What its table's rows become.
     Rows(MappedRows),
-    /// No mapped table takes it. It is to be counted and shown, because a table may have been forgotten.
+    /// No mapped table takes it. The caller counts and shows it, because a table may have been forgotten.
     Unmapped,
 }
 

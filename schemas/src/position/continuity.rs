@@ -45,7 +45,7 @@ struct Reached {
 /// Why a change must not be applied, nor any behind it. The text is for operators and holds no value of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Discontinuity {
-    /// The place is behind what was reached, and the change is later. It would lose against older rows in silence.
+    /// The change is later, and its place is behind what was reached. Its row would lose against older rows in silence.
     #[error(
         "the core's log went back from {reached} to {at}, and the change there is {later_ms} ms later: the core was restored, \
          promoted or replaced, or its replication slot is new; its rows must be read again in a new generation"
@@ -58,7 +58,7 @@ pub enum Discontinuity {
         /// How much later it is than all changes before, in milliseconds.
         later_ms: i64,
     },
-    /// The log goes on, its transaction numbers do not: transactions that were applied here are not in the core any more.
+    /// The log goes on and its transaction numbers go back: the core has lost transactions that were applied here.
     #[error(
         "the core's transaction numbers went back from {from} to {gtid}, and the change is {later_ms} ms later: the core lost \
          transactions (a restore, or the promotion of a replica that lagged); its rows must be read again in a new generation"

@@ -116,8 +116,8 @@ fn store_unavailable(error: impl std::error::Error + Send + Sync + 'static) -> P
     Problem::unavailable("store-unavailable", "The store cannot be asked now", error)
 }
 
-/// Keeps an operator's order in the audit. Before it is done: an order without a trace must not exist, a trace without its
-/// effect may.
+/// Keeps an operator's order in the audit, before it is carried out: a trace may lack its effect, an order may not lack its
+/// trace.
 async fn audit(state: &AdminState, caller: &Caller, name: &str, detail: Value) -> Result<(), Problem> {
     let audited = state.journal.audit_order(&caller.id, name, detail).await;
     audited.map_err(|error| Problem::unavailable("journal-unavailable", "The journal does not answer", error))

@@ -74,7 +74,7 @@ pub enum Command {
         /// The configuration file.
         config: PathBuf,
     },
-    /// Look at the journal's entries, decide about those that nothing else ends, export them.
+    /// Look at the journal's entries, decide about those that need a person, export them.
     Queue {
         /// Where and how.
         #[command(flatten)]

@@ -29,8 +29,8 @@ use crate::write_side::{self, Confirmation, ReadModelFacts};
 
 /// How often the sources are looked at while reads wait for a position.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// Beyond the listeners' time to drain: what a write under way and the end of the last batch may take. Whatever still runs then
-/// is left to the next start, as after a kill.
+/// How long after the listeners' drain a write under way and the last batch may take. What still runs then is left to the
+/// next start, as after a kill.
 const END_GRACE: Duration = Duration::from_secs(40);
 
 /// Runs until SIGTERM.
@@ -198,7 +198,7 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let memory = config.roles.contains(&Role::Ingest).then(|| Arc::new(Memory::new(DOCUMENTS_MAX)));
     let tiers = Tiers { memory, redis };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
-    // A process that only reads has no core: it asks for holds, and never for an entry by its reference.
+    // A process that only reads has no core. It asks for holds, never for an entry by its reference.
     let (core, references) = config.core.config().map(|core| (core.name, core.reference)).unwrap_or_default();
     let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
     let journal = journal.context("sql.url: cannot open the journal")?.with_references(references);

@@ -47,7 +47,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A section whose type passes over what it does not know, because it is kept in SQL too. The file may not name such things.
+    /// A section whose type accepts unknown members, because it is kept in SQL too. The file may not have such members.
     fn take_known<T: DeserializeOwned + Serialize>(&mut self, section: &str) -> Option<T> {
         let written = self.tree.get(section).cloned().unwrap_or_default();
         let outdated = BEFORE_CURRENCIES.iter().any(|member| written.get(member).is_some());
@@ -110,7 +110,7 @@ impl Reading<'_> {
     }
 }
 
-/// Where `written` has members that `known`, which was read from it, has not.
+/// The places where `written` has members that `known`, which was read from it, has not.
 fn unknown(written: &Value, known: &Value, at: &str) -> Vec<String> {
     match (written, known) {
         (Value::Object(written), Value::Object(known)) => written

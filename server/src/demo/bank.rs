@@ -30,7 +30,8 @@ pub async fn be_the_core(options: core_sim::Options) -> anyhow::Result<()> {
 pub struct Bank {
     folder: PathBuf,
     child: Child,
-    /// The child lives as long as this is open. Kept apart: waiting for a child closes what it still has of its input.
+    /// The child lives as long as this is open. It is not kept in the child's handle, because waiting for a child closes
+    /// its input.
     _leash: Option<ChildStdin>,
     /// `host:port` of the bank's interface.
     pub address: String,

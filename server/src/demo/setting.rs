@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use connectors::http::CORE_SIM;
 use serde_json::json;
 
 use super::bank::Bank;
@@ -12,7 +13,6 @@ use crate::config::Config;
 
 /// The files that a bank would write for this core, as they are in the repository.
 const MAPPING: &str = include_str!("../../../schemas/mappings/core-sim.yaml");
-const CONNECTOR: &str = include_str!("../../../connectors/cores/core-sim.yaml");
 
 /// A folder of its own for one run.
 pub fn folder() -> anyhow::Result<PathBuf> {
@@ -42,7 +42,7 @@ pub fn configuration(folder: &Path, bank: &Bank) -> anyhow::Result<Config> {
     });
     for (name, content) in [
         ("mapping.yaml", MAPPING.to_owned()),
-        ("core.yaml", CONNECTOR.to_owned()),
+        ("core.yaml", CORE_SIM.to_owned()),
         ("tokens.yaml", format!("{tokens:#}\n")),
         ("operator.token", format!("{OPERATOR}\n")),
         ("locum.yaml", format!("{config:#}\n")),

@@ -62,7 +62,7 @@ pub async fn start(
     let clock_difference_max = Duration::from_millis(config.clock_difference_ms_max);
     let watching = MonitorOptions { clock_difference_max, ..MonitorOptions::default() };
     let (monitor, watch) = Monitor::new(journal.gateway(), core.clone(), watching);
-    // Before anything listens: from its first request on this instance knows whether its clock may be relied on.
+    // Before anything listens, so that this instance knows from its first request on whether its clock may be relied on.
     monitor.compare_clocks().await.context("comparing this host's clock with the SQL server's")?;
     let options = gateway::Options {
         write_deadline: Duration::from_millis(config.write_deadline_ms),
@@ -86,8 +86,8 @@ pub async fn start(
     Ok(WriteSide { gateway, watch })
 }
 
-/// Takes the instance lock for the life of this process, and returns the instance's id. No path of ours gives the lock up,
-/// not even a panic: its next holder ends our attempts, so it must come free only when the kernel has ended our last thread.
+/// Takes the instance lock for the life of this process, and returns the instance's id. No code gives the lock up, not even
+/// after a panic. Its next holder ends our attempts, so only the kernel may free it, when our last thread has ended.
 fn hold_for_life(state_dir: &Path) -> anyhow::Result<String> {
     let lock = InstanceLock::take(state_dir)?;
     let id = lock.id().to_owned();

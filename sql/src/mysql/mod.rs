@@ -159,7 +159,7 @@ impl MySql {
             drop(all);
         }
         while let Some(idle) = self.pop() {
-            // Nothing depends on the farewell: the server drops the session either way.
+            // Nothing depends on this message: the server drops the session either way.
             let _ = timeout(PING_TIMEOUT, idle.conn.disconnect()).await;
         }
     }

@@ -60,8 +60,8 @@ impl Connection {
     }
 
     async fn over(socket: TcpStream) -> Result<Self, String> {
-        // A plain close lets the kernel go on delivering what it still holds, for minutes over a broken network, after we have
-        // said that the attempt ended, or after this process was killed and its successor says so. A reset throws it away.
+        // A reset throws away what the kernel still holds. After a plain close the kernel may deliver it minutes later over
+        // a broken network, when we have already said that the attempt ended, or when our successor has.
         let set = socket.set_nodelay(true).and_then(|()| socket.set_zero_linger());
         set.map_err(|err| format!("cannot set up the socket: {err}"))?;
         let meter = Arc::new(Meter::default());

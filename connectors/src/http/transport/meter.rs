@@ -56,7 +56,8 @@ impl Meter {
         *self.deadline() = None;
     }
 
-    /// A process or machine that was stopped goes on from where it was, perhaps right before the write: the last moment to ask the time.
+    /// A stopped process or machine goes on where it was, perhaps right before the write. So the time is asked here, at the
+    /// last moment.
     fn in_time(&self) -> io::Result<()> {
         match *self.deadline() {
             Some(deadline) if deadline.is_over() => Err(io::Error::from(io::ErrorKind::TimedOut)),

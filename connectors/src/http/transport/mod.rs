@@ -35,7 +35,7 @@ pub(super) enum Exchange<T> {
 pub(super) enum Read<T> {
     /// It is a declared one.
     Understood(T),
-    /// It is not. Whose answer it was is open, so its connection carries nothing any more.
+    /// It is another request's. Nobody knows which, so the connection carries nothing any more.
     NotUnderstood(T),
 }
 
@@ -76,7 +76,7 @@ impl Transport {
         self.exchange_beside(request, deadline, read).await
     }
 
-    /// The same beside the bound: a probe must not wait for the work whose success it is to foretell.
+    /// The same, without the bound: a probe must not wait for the very work whose success it foretells.
     pub(super) async fn exchange_beside<T>(
         &self,
         request: Request<Full<Bytes>>,
@@ -155,7 +155,7 @@ impl Transport {
     }
 }
 
-/// A failure before the deadline is the core's; afterwards it is the want of time.
+/// A failure before the deadline is the core's; after it, only the time was too short.
 fn away_by(deadline: Instant) -> Unsent {
     if Instant::now() < deadline { Unsent::CoreAway } else { Unsent::NotTried }
 }

@@ -69,7 +69,10 @@ impl Event<'_> {
 fn the_topic_names_the_table_of_a_partitions_rows() {
     let partition = Event { table: "account_p2026", ..EVENT };
     assert_eq!(partition.apply().unwrap().rows().changes.len(), 1);
-    assert_eq!(partition.with(|mapping, event| mapping.table_of(event)).as_deref(), Some("public.account"));
+    assert_eq!(
+        partition.with(|mapping, event| mapping.table(event).map(Table::full_name)).as_deref(),
+        Some("public.account")
+    );
     let renamed = Event { topic: "bank-accounts", ..EVENT };
     assert_eq!(renamed.apply().unwrap().rows().changes.len(), 1, "another routing of topics");
 }
