@@ -83,33 +83,31 @@ async fn data_older_than_allowed_is_refused_also_when_nothing_changed() {
     assert_eq!(bank.get("/v1/accounts/acc-1", &[]).await.header("data-quality"), "stale");
 }
 
-#[tokio::test]
-async fn a_read_waits_for_its_position_and_goes_on_when_it_arrives() {
-    let bank = Bank::loaded().await;
+/// A position that the source comes to with its next change, or never.
+async fn beyond(bank: &Bank, sequence: i64) -> String {
     let mut position: DataPosition = bank.get("/v1/accounts/acc-1", &[]).await.header("data-position").parse().unwrap();
-    position.sources.insert("core".into(), (1, 2i64.to_be_bytes().to_vec()));
-    let token = position.to_string();
-    let headers = [("min-position", token.as_str())];
-    bank.get("/v1/accounts/acc-1", &headers).await.is_problem(503, "position-not-reached");
-    let waiting = bank.get("/v1/accounts/acc-1", &headers);
-    let (answer, ()) = tokio::join!(waiting, bank.apply(vec![balance("acc-1", 2, 7)], NOW_MS));
-    assert_eq!(answer.status, 200, "{}", answer.json);
-    assert_eq!(bank.get("/v1/accounts/acc-1/balances", &headers).await.json["booked"], "0.07");
+    position.sources.insert("core".into(), (1, sequence.to_be_bytes().to_vec()));
+    position.to_string()
 }
 
 #[tokio::test]
-async fn without_a_feed_of_its_own_a_process_looks_at_the_sources_for_all_waiting_reads() {
-    let bank = Bank::watching().await;
-    let mut position: DataPosition = bank.get("/v1/accounts/acc-1", &[]).await.header("data-position").parse().unwrap();
-    position.sources.insert("core".into(), (1, 2i64.to_be_bytes().to_vec()));
-    let token = position.to_string();
-    let headers = [("min-position", token.as_str())];
-    let waiting = bank.get("/v1/accounts/acc-1", &headers);
-    let (answer, ()) = tokio::join!(waiting, bank.apply(vec![balance("acc-1", 2, 7)], NOW_MS));
-    assert_eq!(answer.status, 200, "{}", answer.json);
-    position.sources.insert("core".into(), (1, i64::MAX.to_be_bytes().to_vec()));
-    let token = position.to_string();
-    bank.get("/v1/accounts/acc-1", &[("min-position", &token)]).await.is_problem(503, "position-not-reached");
+async fn a_read_waits_for_its_position_and_goes_on_when_it_arrives() {
+    for bank in [Bank::patient().await, Bank::watching_patiently().await] {
+        let token = beyond(&bank, 2).await;
+        let headers = [("min-position", token.as_str())];
+        let waiting = bank.get("/v1/accounts/acc-1", &headers);
+        let (answer, ()) = tokio::join!(waiting, bank.apply(vec![balance("acc-1", 2, 7)], NOW_MS));
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        assert_eq!(bank.get("/v1/accounts/acc-1/balances", &headers).await.json["booked"], "0.07");
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_does_not_come_is_waited_for_within_bounds() {
+    for bank in [Bank::loaded().await, Bank::watching().await] {
+        let token = beyond(&bank, i64::MAX).await;
+        bank.get("/v1/accounts/acc-1", &[("min-position", &token)]).await.is_problem(503, "position-not-reached");
+    }
 }
 
 #[tokio::test]

@@ -136,8 +136,8 @@ on_every_engine! {
         core.is_away(true);
         core.enquiries(&unknown, Does::Well);
         core.has_posted(&unknown);
-        // Nothing can be awaited of an outage but its end.
-        sleep(Duration::from_millis(2_000)).await;
+        // One probe with each look, a hundredth of a second apart at least: longer than the patience.
+        core.probed(200).await;
         core.is_away(false);
         until(&bank, &unknown, Posted).await;
         replayer.end().await;
@@ -279,7 +279,7 @@ on_every_engine! {
         let queued = strangers(&bank, "queued", 10).await;
         core.is_away(true);
         let replayer = Running::start(&bank, &core, options());
-        sleep(options().look_every * 20).await;
+        core.probed(20).await;
         assert!(queued.iter().all(|entry| core.times("post", entry) == 0), "nothing is sent into an outage");
         core.is_away(false);
         for entry in &queued {

@@ -15,7 +15,6 @@ mod support;
 use sql::{BatchUpdate, Db, Error, Options, Policy, Upsert, Value, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 use support::{Failure, Fixture, Held, engines, servers, wait_for};
 use tokio::sync::{Notify, oneshot};
 
@@ -143,15 +142,19 @@ fn create_lane() -> Upsert {
 async fn create_or_lock(f: &Fixture) {
     let (locked, is_locked) = oneshot::channel();
     let second_started = Arc::new(Notify::new());
-    let (db, started) = (f.db.clone(), second_started.clone());
+    let (db, other, started) = (f.db.clone(), f.db.clone(), second_started.clone());
+    let looks = if f.is_memory() { 0 } else { 50 };
     let first = tokio::spawn(async move {
         db.transaction::<(), Error>(move |tx| {
             Box::pin(async move {
                 tx.upsert(create_lane()).await?;
                 locked.send(()).unwrap();
                 started.notified().await;
-                // Time for the second to reach the lock; it must wait there, or it would read 0 below.
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                // As much as the second does to reach the lock, many times; it must wait there, or it would read 0 below. In
+                // memory SQLite has one connection for everything, so nothing can be asked beside the transaction.
+                for _ in 0..looks {
+                    other.query("SELECT 1 AS one", vec![]).await?;
+                }
                 tx.exec("UPDATE lanes SET used = 7 WHERE account = ?", params!["a"]).await.map(drop)
             })
         })

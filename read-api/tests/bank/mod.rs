@@ -1,6 +1,8 @@
 //! A small bank in SQLite in memory, with the read API over it and everything around it in the test's hand.
 #![allow(dead_code)]
 
+mod rows;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,15 +18,14 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use read_api::{AccountHolds, Arrivals, Asked, CursorKey, Holds, HoldsError, Options, ReadApi, Watched, routes};
 use read_model::{Advance, Reader, ReaderOptions, SourceStatus, Tiers, Writer};
-use schemas::model::{Account, AccountState, Balance, CanonicalChange, CanonicalRow, Customer, Entity, Personal};
-use schemas::model::{RowChange, Transaction};
-use schemas::money::Currency;
-use schemas::position::Version;
+use schemas::model::CanonicalChange;
 use serde_json::Value;
 use standin::journal::Hold;
 use standin::mode::Mode;
 use tokio::sync::watch;
 use tower::ServiceExt;
+
+pub use rows::*;
 
 /// Token of a principal that sees customer c-1 only.
 pub const MOBILE: &str = "mobile-token-0123456789";
@@ -60,78 +61,6 @@ pub struct Bank {
     token: i64,
 }
 
-/// A version that sorts by `step`.
-pub fn version(step: u8) -> Version {
-    let mut bytes = *Version::floor(1).as_bytes();
-    bytes[11] = step;
-    Version::from_bytes(&bytes).unwrap()
-}
-
-/// The same change in another generation.
-pub fn in_generation(generation: u8, mut change: CanonicalChange) -> CanonicalChange {
-    let mut bytes = *change.version.as_bytes();
-    bytes[3] = generation;
-    change.version = Version::from_bytes(&bytes).unwrap();
-    change
-}
-
-fn eur() -> Currency {
-    Currency::parse("EUR").unwrap()
-}
-
-fn change(entity: Entity, key: &str, step: u8, row: CanonicalRow) -> CanonicalChange {
-    let row = RowChange::Upsert(row);
-    CanonicalChange { entity, key: key.into(), account_id: None, version: version(step), row }
-}
-
-pub fn customer(id: &str) -> CanonicalChange {
-    let row = Customer { customer_id: id.into(), name: Some(Personal::new("Ada")) };
-    change(Entity::Customer, id, 1, CanonicalRow::Customer(row))
-}
-
-pub fn account(id: &str, customer: &str) -> CanonicalChange {
-    let row = Account {
-        account_id: id.into(),
-        customer_id: customer.into(),
-        currency: eur(),
-        state: AccountState::Active,
-        product: None,
-    };
-    change(Entity::Account, id, 1, CanonicalRow::Account(row))
-}
-
-pub fn balance(id: &str, step: u8, booked_minor: i64) -> CanonicalChange {
-    let row = Balance {
-        account_id: id.into(),
-        currency: eur(),
-        booked_minor,
-        overdraft_line_minor: 5_000,
-        core_holds_minor: 100,
-        last_posting: Some(i64::from(step)),
-    };
-    change(Entity::Balance, id, step, CanonicalRow::Balance(row))
-}
-
-pub fn transaction(id: &str, account: &str, amount_minor: i64, second: i64) -> CanonicalChange {
-    let booked_at = jiff::Timestamp::from_second(NOW_MS / 1_000 - 1_000 + second).unwrap();
-    let row = Transaction {
-        transaction_id: id.into(),
-        account_id: account.into(),
-        posting_no: Some(second),
-        amount_minor,
-        currency: eur(),
-        booked_at,
-        value_date: jiff::civil::date(2027, 1, 15),
-        remittance: Some(Personal::new(format!("Rent {id}"))),
-        core_ref: None,
-    };
-    change(Entity::Transaction, id, 1, CanonicalRow::Transaction(row))
-}
-
-pub fn hold(amount_minor: i64, released_at: Option<u8>) -> Hold {
-    Hold { amount_minor, released_at: released_at.map(|step| version(step).as_bytes().to_vec()) }
-}
-
 fn tokens() -> Arc<Tokens> {
     let path =
         std::env::temp_dir().join(format!("locum-bank-{}-{:?}", std::process::id(), std::thread::current().id()));
@@ -146,6 +75,15 @@ fn tokens() -> Arc<Tokens> {
     Arc::new(tokens)
 }
 
+/// A wait for positions that do not come.
+const IMPATIENT_MS: u64 = 100;
+/// A wait for positions that come, however slow the machine is.
+const PATIENT_MS: u64 = 600_000;
+
+fn waiting(position_wait_ms_max: u64) -> Options {
+    Options { position_wait_ms_max, ..Options::default() }
+}
+
 /// How a bank is opened.
 struct Setting {
     /// As in a process that must look at the sources itself.
@@ -157,8 +95,7 @@ struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        let options = Options { position_wait_ms_max: 100, ..Options::default() };
-        Self { watching: false, options, store_reads_max: None }
+        Self { watching: false, options: waiting(IMPATIENT_MS), store_reads_max: None }
     }
 }
 
@@ -206,14 +143,25 @@ impl Bank {
         Self::fill(Self::open().await).await
     }
 
+    /// As [`Bank::loaded`]; positions are waited for as long as it takes.
+    pub async fn patient() -> Self {
+        Self::fill(Self::open_with(Setting { options: waiting(PATIENT_MS), ..Setting::default() }).await).await
+    }
+
     /// As [`Bank::loaded`], in a process that must look at the sources itself.
     pub async fn watching() -> Self {
         Self::fill(Self::open_with(Setting { watching: true, ..Setting::default() }).await).await
     }
 
-    /// As [`Bank::loaded`], with one turn at the store for each principal, and a long wait for positions in four places.
+    /// Both.
+    pub async fn watching_patiently() -> Self {
+        let setting = Setting { watching: true, options: waiting(PATIENT_MS), ..Setting::default() };
+        Self::fill(Self::open_with(setting).await).await
+    }
+
+    /// As [`Bank::patient`], with one turn at the store for each principal, and four places to wait for positions.
     pub async fn bounded() -> Self {
-        let options = Options { position_wait_ms_max: 600_000, position_waiters_max: 4, ..Options::default() };
+        let options = Options { position_waiters_max: 4, ..waiting(PATIENT_MS) };
         let setting = Setting { options, store_reads_max: Some(1), ..Setting::default() };
         Self::fill(Self::open_with(setting).await).await
     }

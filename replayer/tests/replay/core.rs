@@ -42,6 +42,7 @@ pub struct Core {
     away: watch::Sender<bool>,
     released: watch::Sender<bool>,
     changed: watch::Sender<u64>,
+    probes: watch::Sender<u64>,
 }
 
 impl Core {
@@ -52,6 +53,7 @@ impl Core {
             away: watch::Sender::new(false),
             released: watch::Sender::new(false),
             changed: watch::Sender::new(0),
+            probes: watch::Sender::new(0),
         })
     }
 
@@ -100,6 +102,14 @@ impl Core {
         let mut changes = self.changed.subscribe();
         let asked = timeout(Duration::from_secs(60), changes.wait_for(|_| self.times(what, entry) > 0)).await;
         assert!(asked.is_ok(), "the core was never asked: {what} {entry:?}");
+    }
+
+    /// Waits until so many further probes were answered.
+    pub async fn probed(&self, times: u64) {
+        let mut probes = self.probes.subscribe();
+        let enough = *probes.borrow() + times;
+        let probed = timeout(Duration::from_secs(60), probes.wait_for(|probes| *probes >= enough)).await;
+        assert!(probed.is_ok(), "the core was not probed {times} times");
     }
 
     fn note(&self, what: &'static str, core_ref: &str) {
@@ -169,6 +179,7 @@ impl CoreConnector for Core {
     }
 
     async fn probe(&self, _: Duration) -> Probe {
+        self.probes.send_modify(|probes| *probes += 1);
         match *self.away.borrow() {
             true => Probe::Down { reason: "as the test says".into() },
             false => Probe::Up,

@@ -34,15 +34,12 @@ async fn a_lock_wait_ends_as_retryable() {
         let f = Fixture::open(&server, Options { lock_wait: Duration::from_secs(1), ..Options::default() }).await;
         f.lane("a", 1).await;
         let holder = Held::update(&f.db, "a", 1).await;
-        let asked = Instant::now();
-        let outcome =
-            f.db.transaction(|tx| {
-                Box::pin(async move { tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await })
-            })
-            .await;
-        println!("{server}: {outcome:?} after {:?}", asked.elapsed());
+        let waiting = f.db.transaction(|tx| {
+            Box::pin(async move { tx.exec("UPDATE lanes SET used = 2 WHERE account = ?", params!["a"]).await })
+        });
+        // The servers' own patience is 50 s.
+        let outcome = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it goes on waiting");
         assert!(matches!(&outcome, Err(err) if err.is_retryable()), "{server}: {outcome:?}");
-        assert!(asked.elapsed() < Duration::from_secs(4), "{server}: {:?}", asked.elapsed());
         holder.end().await.unwrap();
         assert_eq!(f.used("a").await, 1);
         f.remove().await;

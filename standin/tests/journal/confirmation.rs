@@ -6,6 +6,8 @@ use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted
 use schemas::entry::Evidence;
 use standin::journal::{Confirmed, LegSeen};
 
+use tokio::sync::oneshot;
+
 use crate::ledger::version;
 use crate::support::*;
 
@@ -162,20 +164,18 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         // While the outcome is being recorded, after it read the old balance, ingest applies the new one. The second of
         // the two must see what the first did.
-        let (ingest, applied) = (bank.clone(), std::sync::Arc::new(tokio::sync::Mutex::new(None)));
-        let task = applied.clone();
-        let apply_now = move || {
-            let ingest = ingest.clone();
-            tokio::spawn(async move { ingest.apply(&[("a", 99_500, 1)], &[]).await })
-        };
-        let (read, told) = tokio::sync::oneshot::channel::<()>();
-        let told = std::sync::Mutex::new(Some(told));
-        let gate = bank.another("gateway-2").await;
+        let ((read, has_read), (begun, has_begun)) = (oneshot::channel::<()>(), oneshot::channel::<()>());
+        let between = std::sync::Mutex::new(Some((read, has_begun)));
+        let (gate, db) = (bank.another("gateway-2").await, bank.db.clone());
         gate.books.interrupt(0, move |_| {
-            let told = told.lock().unwrap().take();
+            let ((read, has_begun), db) = (between.lock().unwrap().take().unwrap(), db.clone());
             Box::pin(async move {
-                // Long enough for ingest to reach the journal's locks; it must not get past them.
-                let _ = tokio::time::timeout(std::time::Duration::from_millis(400), told.unwrap()).await;
+                read.send(()).unwrap();
+                has_begun.await.unwrap();
+                // As much as ingest does to reach the journal's locks, several times; it must not get past them.
+                for _ in 0..100 {
+                    db.query("SELECT 1 AS one", vec![]).await?;
+                }
                 Ok(())
             })
         });
@@ -183,11 +183,12 @@ on_every_engine! {
             let (gate, change) = (gate.clone(), posted(&entry, &[("a", 1), ("b", 1)]).ending(1));
             tokio::spawn(async move { gate.record(change).await })
         };
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        *task.lock().await = Some(apply_now());
+        has_read.await.unwrap();
+        let ingest = bank.clone();
+        let applied = tokio::spawn(async move { ingest.apply(&[("a", 99_500, 1)], &[]).await });
+        begun.send(()).unwrap();
         recording.await.unwrap();
-        drop(read);
-        applied.lock().await.take().unwrap().await.unwrap();
+        applied.await.unwrap();
         assert_eq!(bank.available("a").await, 99_500, "the debit is in the balance and must not be held as well");
     }
 
