@@ -1,5 +1,6 @@
 //! One `locum` process of a world.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -9,6 +10,8 @@ use crate::wait::{PATIENCE, wait_for};
 
 /// Operates.
 pub const OPERATOR: &str = "operator-of-the-tests";
+/// Operates, too, and is somebody else.
+pub const SECOND_OPERATOR: &str = "second-operator-of-the-tests";
 
 /// One `locum` process, with its addresses; they stay the same over restarts.
 pub struct Locum {
@@ -78,6 +81,12 @@ impl Locum {
     /// A connection to the operators' listener.
     pub fn admin(&self) -> Http {
         http(format!("127.0.0.1:{}", self.admin), Some(OPERATOR))
+    }
+
+    /// Its disk is lost: who it was, and with that the lock by which a successor would know that it has ended.
+    pub fn lose_state(&self) {
+        let folder = self.folder.join("state");
+        fs::remove_dir_all(&folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
     }
 
     /// SIGKILL.

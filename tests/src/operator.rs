@@ -5,7 +5,7 @@ use std::process::Command;
 use http::Method;
 use serde_json::Value as Json;
 
-use crate::locum::Locum;
+use crate::locum::{Locum, OPERATOR};
 use crate::process::binary;
 use crate::wait::{PATIENCE, wait_for};
 
@@ -20,8 +20,18 @@ impl Locum {
 
     /// Runs `locum ARGUMENTS`; `Err` is what it said when it failed.
     pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        self.command_of(OPERATOR, arguments).await
+    }
+
+    /// Runs `locum ARGUMENTS --json` with this operator's token; `Err` is what it said when it failed.
+    pub async fn order_of(&self, operator: &str, arguments: &[&str]) -> Result<Json, String> {
+        let said = self.command_of(operator, &[arguments, &["--json"]].concat()).await?;
+        serde_json::from_str(&said).map_err(|err| format!("{err}: {said}"))
+    }
+
+    async fn command_of(&self, operator: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(binary("locum", "LOCUM_BIN"));
-        command.args(arguments).env("LOCUM_TOKEN_FILE", self.folder.join("operator.token"));
+        command.args(arguments).env("LOCUM_TOKEN_FILE", self.folder.join(format!("{operator}.token")));
         command.env("LOCUM_ADMIN", format!("http://127.0.0.1:{}", self.admin));
         let output = tokio::task::block_in_place(|| command.output());
         let output = output.unwrap_or_else(|err| panic!("locum {arguments:?}: {err}"));

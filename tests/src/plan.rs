@@ -36,6 +36,8 @@ pub struct Plan {
     pub opening_balance: &'static str,
     /// Whether the connector is registered before Locum starts.
     pub connected: bool,
+    /// Orders that want a second person.
+    pub four_eyes: &'static [&'static str],
 }
 
 impl Default for Plan {
@@ -47,6 +49,7 @@ impl Default for Plan {
             accounts: 20,
             opening_balance: "1000.00",
             connected: true,
+            four_eyes: &[],
         }
     }
 }

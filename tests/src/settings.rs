@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use crate::bank::Class;
-use crate::locum::{Locum, OPERATOR};
+use crate::locum::{Locum, OPERATOR, SECOND_OPERATOR};
 use crate::process::free_port;
 use crate::stack::{Stack, root};
 
@@ -22,6 +22,7 @@ const PARKED_SOON_MS: u64 = 8_000;
 const PARKED_LATE_MS: u64 = 600_000;
 /// Told to end, an instance serves on for so long.
 const DRAIN_NOTICE_MS: u64 = 500;
+const OPERATORS: [&str; 2] = [OPERATOR, SECOND_OPERATOR];
 
 /// What the instances of one world have in common.
 pub(crate) struct Settings<'w> {
@@ -29,6 +30,8 @@ pub(crate) struct Settings<'w> {
     /// `host:port` of the core.
     pub(crate) core: String,
     pub(crate) class: Class,
+    /// Orders that want a second person.
+    pub(crate) four_eyes: &'static [&'static str],
     /// Address of the database of journal and read model.
     pub(crate) journal: String,
     /// Of topics, connector and keys in Redis.
@@ -54,6 +57,7 @@ impl Settings<'_> {
                 "per_day_count": 1_000_000,
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
+            "operators": {"four_eyes": self.four_eyes},
             "replay": {"park_after_ms": if self.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });
         files_of(index, folder, config)
@@ -87,15 +91,12 @@ pub(crate) fn files_of(index: usize, folder: &Path, mut config: Json) -> Locum {
     let channel = |token: &str, customers: Json| json!({"principal": token, "token": token, "customers": customers, "scopes": ["read", "write"]});
     let tokens = json!({
         "channels": [channel(CHANNEL, json!(["*"])), channel(FIRST_CUSTOMER, json!(["C000001"]))],
-        "operators": [{"principal": OPERATOR, "token": OPERATOR}],
+        "operators": OPERATORS.map(|token| json!({"principal": token, "token": token})),
     });
     fs::create_dir_all(folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
-    let files = [
-        ("locum.yaml", config.to_string()),
-        ("tokens.yaml", tokens.to_string()),
-        ("operator.token", OPERATOR.to_owned()),
-    ];
-    for (name, content) in files {
+    let files = [("locum.yaml".to_owned(), config.to_string()), ("tokens.yaml".to_owned(), tokens.to_string())];
+    for (name, content) in files.into_iter().chain(OPERATORS.map(|token| (format!("{token}.token"), token.to_owned())))
+    {
         let path = folder.join(name);
         fs::write(&path, content).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
     }

@@ -16,7 +16,7 @@ use crate::checker::Evidence;
 use crate::client::{Client, Recorder};
 use crate::history::{Answer, Ask, Books, End, Transfer};
 use crate::load::{Gate, Load, Reads};
-pub use crate::locum::{Locum, OPERATOR};
+pub use crate::locum::{Locum, OPERATOR, SECOND_OPERATOR};
 pub use crate::plan::{Engine, Plan};
 pub use crate::settings::{CHANNEL, FIRST_CUSTOMER};
 use crate::settings::{REQUEST_LIFETIME_MS, Settings};
@@ -266,6 +266,13 @@ impl World {
 
     fn settings(&self) -> Settings<'_> {
         let Self { stack, core, plan, journal, name, .. } = self;
-        Settings { stack, core: core.address(), class: plan.class, journal: journal.url(), name }
+        Settings {
+            stack,
+            core: core.address(),
+            class: plan.class,
+            four_eyes: plan.four_eyes,
+            journal: journal.url(),
+            name,
+        }
     }
 }

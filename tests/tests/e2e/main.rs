@@ -15,3 +15,4 @@ mod postgres;
 mod reads;
 mod rest;
 mod transfers;
+mod ways_out;

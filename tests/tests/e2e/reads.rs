@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use locum_tests::client::{Http, HttpAnswer, http};
 use locum_tests::wait::wait_for;
-use locum_tests::world::{CHANNEL, FIRST_CUSTOMER, PATIENCE, Plan, World};
+use locum_tests::world::{CHANNEL, FIRST_CUSTOMER, OPERATOR, PATIENCE, Plan, World};
 use mysql_async::prelude::Queryable;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -183,6 +183,23 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     assert_eq!(balances(&mut http, ACCOUNT).await.header("data-quality"), "degraded", "that one was named");
     let audit = world.operate(0, Method::GET, "/admin/v1/audit", None).await;
     assert_eq!(audit["audit"][0]["action"], "source.trust", "{audit}");
+
+    let locum = &world.locums[0];
+    let order = async |arguments: &[&str]| {
+        locum.order_of(OPERATOR, arguments).await.unwrap_or_else(|err| panic!("{arguments:?}: {err}"))
+    };
+    let event = told["parked_events"][0]["event"].as_str().unwrap_or_else(|| panic!("{told}"));
+    let shown = order(&["parked-events", "show", "corebank", event]).await;
+    assert_eq!(shown["reason"], parked["reason"], "{shown}");
+    order(&["parked-events", "retry", "corebank", event, "--reason", "tried as it is"]).await;
+    wait_for("the event was tried and failed again", PATIENCE, async || {
+        let shown = order(&["parked-events", "show", "corebank", event]).await;
+        if shown["ordered"] == false { Ok(()) } else { Err(shown) }
+    })
+    .await;
+    assert_eq!(balances(&mut http, ACCOUNT).await.header("data-quality"), "degraded", "garbage stays garbage");
+    order(&["parked-events", "discard", "corebank", event, "--reason", "not the core's"]).await;
+    quality(&mut http, ACCOUNT, "ok").await;
     world.end().await;
 }
 
