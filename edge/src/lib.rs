@@ -9,6 +9,7 @@ pub mod client;
 mod exchange;
 pub mod json;
 pub mod metrics;
+pub mod order;
 mod pace;
 pub mod principal;
 pub mod problem;

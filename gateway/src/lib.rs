@@ -25,7 +25,7 @@ pub use clocks::{ClockFault, Clocks};
 pub use four_eyes::FourEyes;
 pub use gateway::Gateway;
 pub use monitor::{Monitor, MonitorOptions};
-pub use operators::{operators_router, order_from};
+pub use operators::operators_router;
 pub use options::Options;
 pub use request::TRANSFER;
 pub use routes::router;

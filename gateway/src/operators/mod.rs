@@ -13,13 +13,12 @@ mod replay;
 mod tests;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use edge::order::{action_from, order_from};
 use edge::{Caller, Problem, Scope};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::answer::unavailable;
@@ -29,7 +28,6 @@ use crate::gateway::Gateway;
 const PAGE_MAX: i64 = 1_000;
 /// Rows of one page where the request does not say.
 const PAGE_DEFAULT: i64 = 100;
-const REASON_CHARS_MAX: usize = 500;
 
 /// `/admin/v1/…` of the write side. The caller puts it behind the operators' [`edge::Authenticate`].
 pub fn operators_router(gateway: Gateway) -> Router {
@@ -68,41 +66,6 @@ fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> 
 /// Rows of the page that is asked for.
 fn page_of(limit: Option<i64>) -> i64 {
     limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
-}
-
-/// An order that is nothing but an action and why.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionBody<A> {
-    action: A,
-    reason: String,
-}
-
-/// What an operator orders and why, from a request's body: only with the scope, only with a reason.
-pub(crate) async fn action_from<A: DeserializeOwned>(
-    caller: &Caller,
-    request: Request,
-) -> Result<(A, String), Problem> {
-    let ActionBody { action, reason } = order_from(caller, request, |body: &ActionBody<A>| &body.reason).await?;
-    Ok((action, reason))
-}
-
-/// The body of an operator's order: only with the scope, only with a reason.
-pub async fn order_from<T: DeserializeOwned>(
-    caller: &Caller,
-    request: Request,
-    reason: impl Fn(&T) -> &String,
-) -> Result<T, Problem> {
-    caller.require(Scope::Operate)?;
-    let body: T = edge::json::read_json(request).await?;
-    if !(1..=REASON_CHARS_MAX).contains(&reason(&body).trim().chars().count()) {
-        return Err(Problem::bad_request("Say why: a reason of 1 to 500 characters goes into the audit.").error(
-            "/reason",
-            "reason-missing",
-            "1 to 500 characters",
-        ));
-    }
-    Ok(body)
 }
 
 fn time_of_ms(ms: i64) -> String {

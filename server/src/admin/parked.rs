@@ -125,7 +125,7 @@ impl Order {
 
 /// `POST /admin/v1/parked-events/actions`: the source's leader carries it out within a second, or when there is one again.
 pub async fn act(State(state): State<AdminState>, caller: Caller, request: Request) -> Result<Json<Value>, Problem> {
-    let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
+    let order: Order = edge::order::order_from(&caller, request, |order: &Order| &order.reason).await?;
     let which = order.which()?;
     let (name, ordered) = match order.action {
         Action::Retry => ("parked-events.retry", ParkedOrder::Retry),

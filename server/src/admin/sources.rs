@@ -89,7 +89,7 @@ pub async fn act(
     Segment(source): Segment,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let order: Order = gateway::order_from(&caller, request, |order: &Order| &order.reason).await?;
+    let order: Order = edge::order::order_from(&caller, request, |order: &Order| &order.reason).await?;
     check_prefix(&order)?;
     let known = statuses(&state, &caller).await?;
     let status = known.iter().find(|status| status.source == source).ok_or_else(Problem::not_found)?;
