@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::routing::get;
@@ -146,4 +147,39 @@ async fn a_principal_that_holds_its_turns_at_the_store_keeps_no_other_from_it() 
     for request in slow {
         holds(&request.await.unwrap(), &["200 OK", "read"]);
     }
+}
+
+#[tokio::test]
+async fn a_read_whose_client_leaves_while_it_waits_for_a_turn_is_never_worked_on() {
+    let (entered, go, worked) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let slow = {
+        let (entered, go, worked) = (entered.clone(), go.clone(), worked.clone());
+        move |caller: Caller| async move {
+            let turn = caller.turn(Work::Read);
+            let mut turn = std::pin::pin!(turn);
+            let taken = futures_util::future::poll_immediate(&mut turn).await;
+            entered.notify_one();
+            let _turn = match taken {
+                Some(taken) => taken?,
+                None => turn.await?,
+            };
+            worked.fetch_add(1, Ordering::Relaxed);
+            go.notified().await;
+            Ok::<_, Problem>("read")
+        }
+    };
+    let router = Router::new().route("/slow", get(slow)).route("/", get(|| async { "served" }));
+    let running = listening(router, Allowance { concurrent_max: 2, store_reads_max: 1, ..many() }).await;
+    let address = running.address;
+    let first = tokio::spawn(async move { ask(address, "/slow", GREEDY).await });
+    entered.notified().await;
+    let mut leaving = TcpStream::connect(address).await.unwrap();
+    leaving.write_all(format!("GET /slow HTTP/1.1\r\nHost: x\r\n{}\r\n", bearer(GREEDY)).as_bytes()).await.unwrap();
+    entered.notified().await;
+    holds(&ask(address, "/", GREEDY).await, &[" 429 "]);
+    drop(leaving);
+    ask_until(address, "/", GREEDY, "200 OK").await;
+    go.notify_one();
+    holds(&first.await.unwrap(), &["200 OK", "read"]);
+    assert_eq!(worked.load(Ordering::Relaxed), 1);
 }
