@@ -7,7 +7,7 @@ use connectors::CoreConnector;
 use edge::Problem;
 use schemas::entry::Evidence;
 use standin::journal::{
-    Admissions, Change, EntryId, GatewayJournal, Instance, Journal, JournalError, OperatorsJournal, Write,
+    Admissions, Change, EntryId, GatewayJournal, Instance, Journal, JournalError, OpenAttempt, OperatorsJournal, Write,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -26,7 +26,7 @@ mod tests;
 /// Longest wait beyond the deadline for a journal that is merely slow. After it a channel reads that the acceptance is
 /// unknown.
 const JOURNAL_GRACE: Duration = Duration::from_secs(3);
-/// An attempt of ours that no task holds for this long was never sent.
+/// An attempt of ours that no task holds, and that began so long ago, was never sent.
 const ORPHAN_AFTER_MS: i64 = 5_000;
 
 /// Takes writes. Cloning is cheap.
@@ -109,33 +109,41 @@ impl Gateway {
         let shared = &self.shared;
         shared.journal.end_predecessors(&shared.instance).await?;
         let open = shared.journal.own_open_attempts(&shared.instance).await?;
-        for lost in open.iter().filter(|attempt| shared.in_flight.carried(&attempt.id) == Some(Carried::Lost)) {
-            self.end_lost(&lost.id, lost.n).await?;
+        let mut failed = None;
+        for OpenAttempt { id, n, token, age_ms } in open {
+            let ended = match shared.in_flight.carried(&id) {
+                Some(Carried::AtWork) => continue,
+                Some(Carried::Lost) => {
+                    tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
+                    self.end_own(&id, n, Evidence::NoAnswer).await
+                }
+                None if token.is_none() && age_ms > ORPHAN_AFTER_MS => {
+                    tracing::warn!(entry = %id, "an attempt that was never sent goes back to the queue");
+                    self.end_own(&id, n, Evidence::NotSent).await
+                }
+                None => continue,
+            };
+            match ended {
+                Ok(()) => shared.in_flight.forget(&id),
+                // One that cannot be ended now keeps no other one back.
+                Err(err) => failed = Some(err),
+            }
         }
-        let orphans: Vec<_> = open
-            .into_iter()
-            .filter(|attempt| attempt.token.is_none() && attempt.age_ms > ORPHAN_AFTER_MS)
-            .filter(|attempt| shared.in_flight.carried(&attempt.id).is_none())
-            .collect();
-        let changes: Vec<Change> =
-            orphans.iter().map(|o| Change::new(o.id.clone(), Evidence::NotSent).ending(o.n)).collect();
-        if !changes.is_empty() {
-            tracing::warn!(entries = changes.len(), "attempts that were never sent go back to the queue");
-            shared.journal.record(&shared.instance.to_string(), changes).await?;
-        }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
-    /// Ends an attempt whose task was lost: its outcome is unknown. An entry that cannot be read is left to the replayer, which
-    /// finds it abandoned.
-    async fn end_lost(&self, id: &EntryId, n: i64) -> Result<(), JournalError> {
+
+    /// Ends an attempt of ours that no task carries. What can never be recorded merely ends: the replayer finds its entry abandoned,
+    /// or a person looks at a row that cannot be read.
+    async fn end_own(&self, id: &EntryId, n: i64, evidence: Evidence) -> Result<(), JournalError> {
         let shared = &self.shared;
-        tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
-        let unknown = Change::new(id.clone(), Evidence::NoAnswer).ending(n);
-        if let Err(err) = shared.journal.record(&shared.instance.to_string(), vec![unknown]).await {
-            tracing::error!(entry = %id, error = %err, "the outcome of a lost task cannot be recorded; its attempt merely ends");
-            shared.journal.end_own_attempt(id, n, Evidence::NoAnswer.as_str()).await?;
+        let change = Change::new(id.clone(), evidence).ending(n);
+        match shared.journal.record(&shared.instance.to_string(), vec![change]).await {
+            Ok(_) => Ok(()),
+            Err(err) if err.is_permanent() || err.is_refused() => {
+                tracing::error!(entry = %id, error = %err, "what came of an attempt cannot be recorded; it merely ends");
+                shared.journal.end_own_attempt(id, n, evidence.as_str()).await
+            }
+            Err(err) => Err(err),
         }
-        shared.in_flight.forget(id);
-        Ok(())
     }
 }

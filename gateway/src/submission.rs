@@ -121,7 +121,7 @@ impl Submission {
     /// away the answer is that the acceptance is unknown, unless the core has posted the write.
     async fn record(&mut self, entry: Entry, changes: Vec<Change>) {
         let actor = self.shared.instance.to_string();
-        let mut pause = RECORD_AGAIN.0;
+        let (mut pause, mut refused) = (RECORD_AGAIN.0, 0);
         loop {
             match self.shared.journal.record(&actor, changes.clone()).await {
                 Ok(moved) => {
@@ -129,13 +129,14 @@ impl Submission {
                     let entry = moved.into_iter().next_back().map_or(entry, |moved| moved.entry);
                     return self.tell(Ok((entry, false)));
                 }
-                Err(err) if err.is_permanent() => {
+                Err(err) if err.is_permanent() || refused >= self.shared.options.refused_tries_max => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome can never be recorded; it is unknown from now on");
                     self.carrier.lose();
                     return self.tell(Err(answer::acceptance_unknown(&err)));
                 }
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
+                    refused += u32::from(err.is_refused());
                     if Instant::now() + pause >= self.deadline {
                         self.tell(match is_posted(&changes) {
                             true => Ok((Entry { ordered: true, ..entry.clone() }, false)),

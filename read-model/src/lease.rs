@@ -21,7 +21,7 @@ pub struct Lease {
     pub token: i64,
 }
 
-/// Creates the source in generation 1 if it is new.
+/// Creates the source in generation 1 if it is new. What is there already stays; the update that follows locks the lease.
 async fn register(tx: &mut Tx, source: &str) -> Result<(), sql::Error> {
     const COLUMNS: &[&str] = &["source", "generation", "loaded", "watermark", "applied_seq", "events_applied", "token"];
     let floor = Version::floor(1);
@@ -32,18 +32,31 @@ async fn register(tx: &mut Tx, source: &str) -> Result<(), sql::Error> {
     tx.upsert(leases.row(params![source, "", 0, 0])).await
 }
 
-/// Takes the lease if it is free, expired or already this owner's; `None` when somebody else holds it.
+/// Two looks at a server's clock may differ by so much in the wrong direction, and it was not set back: on TiDB a transaction's clock
+/// stands still while it waits for the row.
+const UNEVEN_MS: i64 = 5_000;
+
+/// Locks the lease's row, if there is one.
+async fn is_locked(tx: &mut Tx, source: &str) -> Result<bool, sql::Error> {
+    let lock = "SELECT source FROM source_leases WHERE source = ? FOR UPDATE";
+    Ok(tx.query_opt(lock, params![source]).await?.is_some())
+}
+
+/// Takes the lease if it is free, expired or already this owner's; `None` when somebody else holds it. All takers of one source hold it
+/// for the same `length`: a lease that lies further ahead was taken before the SQL server's clock was set back, and has expired.
 pub async fn take(db: &Db, source: &str, owner: &str, length: Duration) -> Result<Option<Lease>, WriteError> {
     let (source, owner) = (source.to_owned(), owner.to_owned());
     let length_ms = millis(length);
     db.transaction(move |tx| {
         Box::pin(async move {
-            register(tx, &source).await?;
+            if !is_locked(tx, &source).await? {
+                register(tx, &source).await?;
+            }
             let taken = tx
                 .exec(
                     "UPDATE source_leases SET owner = ?, token = token + 1, expires_at_ms = {now_ms} + ? \
-                     WHERE source = ? AND (expires_at_ms < {now_ms} OR owner = ?)",
-                    params![&owner, length_ms, &source, &owner],
+                     WHERE source = ? AND (expires_at_ms < {now_ms} OR expires_at_ms > {now_ms} + ? OR owner = ?)",
+                    params![&owner, length_ms, &source, length_ms.saturating_add(UNEVEN_MS), &owner],
                 )
                 .await?;
             if taken == 0 {
@@ -81,5 +94,5 @@ pub async fn release(db: &Db, lease: &Lease) -> Result<(), sql::Error> {
 }
 
 fn millis(length: Duration) -> i64 {
-    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -82,6 +82,11 @@ async fn leases(world: &mut World) {
     assert!(matches!(stale, Err(WriteError::Fenced { .. })));
     let added = world.writer.add_partitions(&world.db, &world.lease, vec![(partition(), 0)]).await;
     assert!(matches!(added, Err(WriteError::Fenced { .. })));
+    // The clock was set back by an hour since it was taken.
+    let set_back = "UPDATE source_leases SET expires_at_ms = expires_at_ms + 3600000";
+    world.db.exec(set_back, vec![]).await.unwrap();
+    let taken = take(&world.db, "bank", "third", long).await.unwrap();
+    assert!(taken.is_some(), "a lease that lies further ahead than it is held has expired");
     release(&world.db, &taken.unwrap()).await.unwrap();
     assert!(take(&world.db, "bank", "third", long).await.unwrap().is_some());
 }

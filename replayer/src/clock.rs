@@ -18,15 +18,15 @@ pub(crate) struct Observations {
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    since_ms: u64,
+    since_ms: i64,
     /// When the first attempt was recorded; counts for the core's memory only.
-    first_attempt_ms: u64,
+    first_attempt_ms: i64,
     /// How many attempts there were when the rest was seen.
     attempts: i64,
     /// How many of them might have posted when their end was seen.
     doubtful: i64,
-    ended_ms: Option<u64>,
-    not_found_asked_ms: Option<u64>,
+    ended_ms: Option<i64>,
+    not_found_asked_ms: Option<i64>,
 }
 
 /// Entries observed at once; further ones wait until others have ended.
@@ -37,17 +37,16 @@ impl Observations {
         Self { started: Instant::now(), seen: HashMap::new(), submitting: HashMap::new() }
     }
 
-    /// Milliseconds on this observer's clock, starting well above zero so that earlier moments have room.
-    pub(crate) fn now_ms(&self) -> u64 {
-        const ORIGIN_MS: u64 = 1 << 42;
-        ORIGIN_MS + u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 4)
+    /// Milliseconds since this observer began. Earlier moments are negative.
+    pub(crate) fn now_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Takes in what the journal said of an entry, and answers with what the resolution needs to know. `read_from_ms` is a
     /// moment before the journal was read: ages in its answer grow from there.
-    pub(crate) fn observe(&mut self, entry: &Unresolved, read_from_ms: u64) -> UnknownOutcome {
+    pub(crate) fn observe(&mut self, entry: &Unresolved, read_from_ms: i64) -> UnknownOutcome {
         let now_ms = self.now_ms();
-        let first_attempt_ms = read_from_ms.saturating_sub(entry.first_attempt_age_ms);
+        let first_attempt_ms = read_from_ms.saturating_sub_unsigned(entry.first_attempt_age_ms);
         let fresh = Seen {
             since_ms: now_ms,
             first_attempt_ms,
@@ -81,7 +80,7 @@ impl Observations {
     }
 
     /// The core was asked at `asked_ms` and had nothing.
-    pub(crate) fn not_found(&mut self, id: &EntryId, asked_ms: u64) {
+    pub(crate) fn not_found(&mut self, id: &EntryId, asked_ms: i64) {
         if let Some(seen) = self.seen.get_mut(id) {
             seen.not_found_asked_ms = Some(asked_ms);
         }
@@ -177,5 +176,15 @@ mod tests {
         seen.observe(&unresolved(1, 60_000), start_ms);
         let after_the_clock_stepped_back = seen.observe(&unresolved(1, 0), start_ms);
         assert_eq!(after_the_clock_stepped_back.first_attempt_ms, start_ms - 60_000);
+    }
+    #[test]
+    fn an_attempt_is_as_old_as_its_stamps_say_however_old_that_is() {
+        const AGES_MS: [u64; 3] = [0, 1 << 44, u64::MAX];
+        for age_ms in AGES_MS {
+            let mut seen = Observations::new();
+            let start_ms = seen.now_ms();
+            let first = seen.observe(&unresolved(1, age_ms), start_ms);
+            assert_eq!(first.first_attempt_ms, start_ms.saturating_sub_unsigned(age_ms), "{age_ms}");
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) enum Report {
     /// What may go.
     Ready(Result<Vec<EntryId>, JournalError>),
     /// Unresolved entries, asked for at this moment of the observer's clock.
-    Page { page: Result<Vec<Unresolved>, JournalError>, read_from_ms: u64 },
+    Page { page: Result<Vec<Unresolved>, JournalError>, read_from_ms: i64 },
     /// Open attempts of ours, asked for at this moment.
     OpenAttempts { open: Result<Vec<OpenAttempt>, JournalError>, asked: Instant },
     /// Does the core take work?
@@ -153,7 +153,7 @@ impl Errands {
         self.questions.spawn(async move { Report::Ready(journal.ready(READY_MAX).await) });
     }
 
-    pub(crate) fn fetch_page(&mut self, after: Option<EntryId>, read_from_ms: u64) {
+    pub(crate) fn fetch_page(&mut self, after: Option<EntryId>, read_from_ms: i64) {
         self.under_way.insert(Errand::Page);
         let (journal, submitting_for) = (self.journal.clone(), self.submitting_for);
         self.questions.spawn(async move {

@@ -34,7 +34,7 @@ pub(crate) enum Came {
     /// The core was asked at `asked_ms` and had nothing.
     NotFound {
         /// On the observer's clock.
-        asked_ms: u64,
+        asked_ms: i64,
     },
     /// No usable answer; `silent`: none at all.
     InVain {
@@ -86,7 +86,7 @@ pub(crate) struct Inquiry {
     pub(crate) instance: Instance,
     pub(crate) patience: Patience,
     /// A moment on the observer's clock, and the same on the runtime's.
-    pub(crate) moment: (u64, Instant),
+    pub(crate) moment: (i64, Instant),
 }
 
 impl Inquiry {
@@ -161,11 +161,12 @@ impl Inquiry {
     /// was decided, so the connector asks the time once more with a connection in hand.
     fn time_to_resend(&self, known: &UnknownOutcome) -> Duration {
         let until_ms = remembered_until(&self.sender.core.capabilities(), known.first_attempt_ms, &self.patience);
-        self.sender.timeout.min(Duration::from_millis(until_ms.unwrap_or(0).saturating_sub(self.now_ms())))
+        let left_ms = until_ms.unwrap_or(i64::MIN).saturating_sub(self.now_ms());
+        self.sender.timeout.min(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
     }
 
     /// Attempts up to this number can take no effect any more at `at_ms`; 0 = that is not known.
-    fn quiet_up_to(&self, unresolved: &Unresolved, known: &UnknownOutcome, at_ms: u64) -> i64 {
+    fn quiet_up_to(&self, unresolved: &Unresolved, known: &UnknownOutcome, at_ms: i64) -> i64 {
         if known.is_quiet(&self.sender.core.capabilities(), at_ms) { unresolved.attempts } else { 0 }
     }
 
@@ -175,8 +176,8 @@ impl Inquiry {
         Ok(Came::Settled)
     }
 
-    fn now_ms(&self) -> u64 {
+    fn now_ms(&self) -> i64 {
         let (ms, at) = self.moment;
-        ms.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+        ms.saturating_add(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 }

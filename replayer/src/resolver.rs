@@ -34,13 +34,13 @@ pub(crate) struct Resolver {
     blocked: Waits,
     page: VecDeque<Unresolved>,
     /// When the page was asked for.
-    read_from_ms: u64,
+    read_from_ms: i64,
     /// Where the next page begins; `None`: at the lowest id.
     after: Option<EntryId>,
     /// Met since the last beginning.
     met: HashSet<EntryId>,
     /// Since when entries may be worked on without a break. Patience does not count time in which nobody could ask.
-    open_since_ms: u64,
+    open_since_ms: i64,
 }
 
 impl Resolver {
@@ -64,7 +64,7 @@ impl Resolver {
     }
 
     /// Now, on the clock of the observations.
-    pub(crate) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.seen.now_ms()
     }
 
@@ -79,7 +79,7 @@ impl Resolver {
     }
 
     /// The page that was asked for at `read_from_ms`.
-    pub(crate) fn take_page(&mut self, page: Vec<Unresolved>, read_from_ms: u64) {
+    pub(crate) fn take_page(&mut self, page: Vec<Unresolved>, read_from_ms: i64) {
         // Entries that cannot be read are left out of a page, so a full one may come a little short.
         let was_last = page.len() < PAGE / 2;
         for unresolved in page {

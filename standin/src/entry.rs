@@ -33,11 +33,6 @@ impl EntryId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// When it was made by the wall clock, milliseconds since 1970.
-    pub fn made_ms(&self) -> i64 {
-        self.0.get(..12).and_then(|ms| i64::from_str_radix(ms, 16).ok()).unwrap_or(0)
-    }
 }
 
 impl std::fmt::Display for EntryId {

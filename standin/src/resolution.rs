@@ -5,19 +5,20 @@
 
 use schemas::core::Capabilities;
 
-/// What is known of an entry whose outcome is unknown. Times in milliseconds on one monotonic scale of the observer.
+/// What is known of an entry whose outcome is unknown. Times in milliseconds on one monotonic scale of the observer; what was before
+/// its beginning is negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnknownOutcome {
     /// When the first attempt was recorded.
-    pub first_attempt_ms: u64,
+    pub first_attempt_ms: i64,
     /// When the last attempt was known to have ended; `None` while any attempt may still be under way. A lease that ran out proves nothing.
-    pub ended_ms: Option<u64>,
+    pub ended_ms: Option<i64>,
     /// When the last enquiry that found nothing was asked.
-    pub not_found_asked_ms: Option<u64>,
+    pub not_found_asked_ms: Option<i64>,
     /// The last try got no usable answer: silence, an undeclared answer, or one that settles nothing.
     pub in_vain: bool,
     /// When the entry became unknown.
-    pub since_ms: u64,
+    pub since_ms: i64,
 }
 
 /// What to do next.
@@ -30,7 +31,7 @@ pub enum Step {
     /// Absence is proven: back to the queue.
     Requeue,
     /// Nothing to do before this moment, unless a change event comes first.
-    WaitUntil(u64),
+    WaitUntil(i64),
     /// A person decides.
     Park,
 }
@@ -45,9 +46,9 @@ pub struct Patience {
 }
 
 /// The next step for an unknown outcome at `now_ms`.
-pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: u64) -> Step {
-    let absent_from = entry.ended_ms.map(|ended| ended.saturating_add(core.request_lifetime_ms_max));
-    let park_at = entry.since_ms.saturating_add(patience.park_after_ms);
+pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: i64) -> Step {
+    let absent_from = entry.ended_ms.map(|ended| ended.saturating_add_unsigned(core.request_lifetime_ms_max));
+    let park_at = entry.since_ms.saturating_add_unsigned(patience.park_after_ms);
     if core.enquiry && entry.not_found_asked_ms.is_some_and(|asked| absent_from.is_some_and(|from| asked >= from)) {
         return Step::Requeue;
     }
@@ -71,7 +72,7 @@ pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience,
 }
 
 /// Does the core still remember the first attempt when a request that leaves at `now_ms` takes effect?
-pub fn remembers(core: &Capabilities, first_attempt_ms: u64, patience: &Patience, now_ms: u64) -> bool {
+pub fn remembers(core: &Capabilities, first_attempt_ms: i64, patience: &Patience, now_ms: i64) -> bool {
     remembered_until(core, first_attempt_ms, patience).is_some_and(|until_ms| now_ms < until_ms)
 }
 
@@ -79,15 +80,15 @@ pub fn remembers(core: &Capabilities, first_attempt_ms: u64, patience: &Patience
 ///
 /// Asked when a resend is decided, and again by its sender: no byte may leave later, because a stopped process wakes and
 /// goes on from where it was. The request's own lifetime in the core comes off the memory.
-pub fn remembered_until(core: &Capabilities, first_attempt_ms: u64, patience: &Patience) -> Option<u64> {
+pub fn remembered_until(core: &Capabilities, first_attempt_ms: i64, patience: &Patience) -> Option<i64> {
     let for_ms = core.reference_memory_ms?.checked_sub(patience.memory_margin_ms)?;
-    Some(first_attempt_ms.saturating_add(for_ms.checked_sub(core.request_lifetime_ms_max)?))
+    Some(first_attempt_ms.saturating_add_unsigned(for_ms.checked_sub(core.request_lifetime_ms_max)?))
 }
 
 impl UnknownOutcome {
     /// Can no attempt that was known at `at_ms` take effect any more? Then all have ended, and the longest lifetime is over.
-    pub fn is_quiet(&self, core: &Capabilities, at_ms: u64) -> bool {
-        self.ended_ms.is_some_and(|ended| ended.saturating_add(core.request_lifetime_ms_max) <= at_ms)
+    pub fn is_quiet(&self, core: &Capabilities, at_ms: i64) -> bool {
+        self.ended_ms.is_some_and(|ended| ended.saturating_add_unsigned(core.request_lifetime_ms_max) <= at_ms)
     }
 }
 
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn nothing_comes_any_more_a_lifetime_after_the_last_end() {
         let core = core(None, true);
-        assert!(!FRESH.is_quiet(&core, u64::MAX));
+        assert!(!FRESH.is_quiet(&core, i64::MAX));
         let ended = UnknownOutcome { ended_ms: Some(100), ..FRESH };
         assert!(!ended.is_quiet(&core, 5_099) && ended.is_quiet(&core, 5_100));
     }

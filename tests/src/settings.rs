@@ -18,7 +18,7 @@ pub const FIRST_CUSTOMER: &str = "channel-of-the-first-customer";
 pub(crate) const REQUEST_LIFETIME_MS: u64 = 2_500;
 const REQUEST_LIFETIME_DECLARED_MS: u64 = 4_000;
 /// A core that nobody can ask leaves what is unknown to people; from any other core an answer comes before that.
-const PARKED_SOON_MS: u64 = 8_000;
+const PARKED_SOON_MS: u64 = 11_000;
 const PARKED_LATE_MS: u64 = 600_000;
 /// Told to end, an instance serves on for so long.
 const DRAIN_NOTICE_MS: u64 = 500;

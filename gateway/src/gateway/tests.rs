@@ -48,6 +48,8 @@ impl Facts for Rich {
 enum Core {
     Panics,
     Posts,
+    /// The store refuses from now on to record anything; then the core answers that it posted.
+    BreaksStore(Db),
     /// The entry's row is damaged; then the core answers that it posted.
     Damages(Db),
 }
@@ -56,6 +58,10 @@ impl Core {
     async fn answer(&self) -> Outcome {
         match self {
             Core::Panics => panic!("on purpose: the connector fails"),
+            Core::BreaksStore(db) => {
+                db.exec("ALTER TABLE transitions RENAME TO kept", Vec::new()).await.unwrap();
+                Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
+            }
             Core::Posts => Outcome::Posted(Posting { core_id: None, numbers: Default::default() }),
             Core::Damages(db) => {
                 db.exec("UPDATE entries SET state = 'nonsense'", Vec::new()).await.unwrap();
@@ -127,7 +133,7 @@ async fn watched_gateway(db: Db, core: Core) -> (Gateway, Monitor) {
     tokio::spawn(task.run());
     let core: Arc<dyn CoreConnector> = Arc::new(core);
     let (monitor, watch) = Monitor::new(journal.gateway(), core.clone(), MonitorOptions::default());
-    let options = Options { write_deadline: Duration::from_secs(60), ..Options::default() };
+    let options = Options { write_deadline: Duration::from_secs(60), refused_tries_max: 2, ..Options::default() };
     (Gateway::new(&journal, admissions, instance, core, watch, options), monitor)
 }
 
@@ -182,6 +188,39 @@ async fn an_outcome_that_can_never_be_recorded_is_given_up_and_its_attempt_ends(
     submit_in_vain(&gateway, transfer()).await;
     gateway.end_what_nobody_carries().await.unwrap();
     assert_eq!(open_attempts(&gateway).await, 0);
+}
+
+#[tokio::test]
+async fn an_outcome_that_the_store_refuses_to_keep_is_given_up_after_some_tries_and_its_attempt_ends() {
+    let db = database().await;
+    let gateway = gateway(db.clone(), Core::BreaksStore(db)).await;
+    submit_in_vain(&gateway, transfer()).await;
+    gateway.end_what_nobody_carries().await.unwrap();
+    assert_eq!(open_attempts(&gateway).await, 0);
+}
+
+/// Direct entries that were admitted and never sent, long ago.
+async fn orphans(gateway: &Gateway, db: &Db) -> Vec<EntryId> {
+    let mut ids = Vec::new();
+    for key in ["first", "second"] {
+        let write = Write { idempotency_key: key.into(), ..transfer() };
+        ids.push(write.id.clone());
+        gateway.shared.admissions.submit(write).await.unwrap();
+    }
+    db.exec("UPDATE attempts SET started_us = started_us - 60000000", Vec::new()).await.unwrap();
+    ids
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_keeps_back_no_other_one_that_nobody_carries() {
+    let db = database().await;
+    let gateway = gateway(db.clone(), Core::Posts).await;
+    let ids = orphans(&gateway, &db).await;
+    db.exec("UPDATE entries SET state = 'nonsense' WHERE id = ?", sql::params![ids[0].as_str()]).await.unwrap();
+    gateway.end_what_nobody_carries().await.unwrap();
+    assert_eq!(open_attempts(&gateway).await, 0);
+    let other = gateway.journal().get(&ids[1]).await.unwrap().unwrap();
+    assert_eq!(other.state, EntryState::Queued);
 }
 
 /// Asks for a transfer as a channel does.

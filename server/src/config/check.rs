@@ -6,11 +6,10 @@ use std::path::Path;
 
 use connectors::http::{HttpCore, HttpCoreConfig};
 use edge::tokens::Tokens;
-use schemas::core::Capabilities;
 use schemas::mapping::Mapping;
 
-use super::Fault;
 use super::sections::{Config, Core, Source};
+use super::{Fault, times};
 use crate::roles::Role;
 
 /// Bounds of the write deadline, in milliseconds: half a second of it is the journal's, and the core needs as much.
@@ -136,15 +135,7 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
         Err(fault) => return faults.push(fault),
         Ok(core) => core,
     };
-    let Capabilities { reference_memory_ms, request_lifetime_ms_max, .. } = core.capabilities;
-    let used_up_ms = config.replay.memory_margin_ms.saturating_add(request_lifetime_ms_max);
-    if reference_memory_ms.is_some_and(|memory_ms| memory_ms <= used_up_ms) {
-        let text = format!(
-            "the core remembers references for no longer than this and a request's lifetime take ({used_up_ms} ms), so \
-             nothing could ever be sent again; lower it, or leave reference-memory-ms out of the core's capabilities"
-        );
-        faults.push(Fault::new("replay.memory_margin_ms", text));
-    }
+    times::relate(config, &core.capabilities, faults);
     let connections_max = core.limits.connections_max;
     if config.replay.concurrency_max.saturating_mul(2) > connections_max {
         let text = format!(

@@ -7,6 +7,7 @@ mod reading;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::fmt;
 use std::fs;

@@ -178,6 +178,49 @@ fn a_core_that_forgets_before_anything_could_be_sent_again_is_told() {
 }
 
 #[test]
+fn times_that_contradict_each_other_are_told_with_their_values_and_the_remedy() {
+    let yaml = gateway(LIMITS);
+    for (name, value, told) in [
+        (
+            "WRITE_DEADLINE_MS",
+            "15000",
+            "replay.abandoned_after_ms: is 30000 ms, and half of it must be more than write_deadline_ms, which is 15000",
+        ),
+        (
+            "REPLAY__CORE_TIMEOUT_MS",
+            "15000",
+            "replay.abandoned_after_ms: is 30000 ms, and half of it must be more than replay.core_timeout_ms",
+        ),
+        ("REPLAY__CORE_TIMEOUT_MS", "10000", "replay.core_timeout_ms: is 10000 ms, and must be less than the 10000 ms"),
+        (
+            "REPLAY__PARK_AFTER_MS",
+            "10000",
+            "replay.park_after_ms: is 10000 ms, and must be more than the 10000 ms that another replayer",
+        ),
+        (
+            "REPLAY__PARK_AFTER_MS",
+            "15000",
+            "replay.park_after_ms: is 15000 ms, and must be more than the 15000 ms that a proof of absence",
+        ),
+        (
+            "REPLAY__MEMORY_MARGIN_MS",
+            "86388000",
+            "replay.memory_margin_ms: the core remembers references for 86400000 ms",
+        ),
+    ] {
+        has(&faults(&yaml, &[(&format!("LOCUM__{name}"), value)]), told);
+    }
+    for (name, value) in [
+        ("WRITE_DEADLINE_MS", "14999"),
+        ("REPLAY__CORE_TIMEOUT_MS", "9999"),
+        ("REPLAY__PARK_AFTER_MS", "15001"),
+        ("REPLAY__MEMORY_MARGIN_MS", "86387999"),
+    ] {
+        assert_eq!(faults(&yaml, &[(&format!("LOCUM__{name}"), value)]), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn what_the_command_line_runs_is_what_is_checked() {
     let roles = [Role::ReadApi, Role::Ingest];
     let from_command_line: Vec<_> = overrides(&roles).into_iter().filter(|(name, _)| name == "LOCUM__ROLES").collect();

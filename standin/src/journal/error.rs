@@ -75,6 +75,13 @@ impl JournalError {
         matches!(self, JournalError::Corrupt(_) | JournalError::Malformed(_) | JournalError::NoSuchEntry)
     }
 
+    /// The store refuses what it is asked: a fault of ours or of the schema. That seldom passes; it does where a server takes writes
+    /// again.
+    pub fn is_refused(&self) -> bool {
+        use sql::Error::{Column, Configuration, Statement};
+        matches!(self, JournalError::Sql(Statement { .. } | Column { .. } | Configuration(_)))
+    }
+
     /// COMMIT was sent and its answer is lost.
     pub fn is_commit_unknown(&self) -> bool {
         matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)))

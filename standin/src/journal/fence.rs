@@ -1,6 +1,6 @@
 //! The fence: one replayer schedules.
 
-use sql::{Tx, params};
+use sql::{Policy, Tx, Upsert, params};
 
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
@@ -18,9 +18,9 @@ pub struct Fence {
     pub token: i64,
 }
 
-/// Two looks at a server's clock may be some milliseconds in the wrong order. Only more than that means that the clock was
-/// set back.
-const UNEVEN_MS: i64 = 1_000;
+/// Two looks at a server's clock may differ by so much in the wrong direction, and it was not set back: on TiDB a transaction's clock
+/// stands still while it waits for the row.
+const UNEVEN_MS: i64 = 5_000;
 
 impl Shared {
     /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
@@ -35,22 +35,12 @@ impl Shared {
         self.run(move |tx| {
             let (name, owner) = (name.clone(), owner.clone());
             Box::pin(async move {
-                tx.upsert(
-                    sql::Upsert::new(
-                        "fences",
-                        &["name", "owner", "token", "until_ms"],
-                        &["name"],
-                        sql::Policy::KeepExisting,
-                    )
-                    .row(params![&name, "", 0, 0]),
-                )
-                .await?;
-                let row = tx
-                    .query_one(
-                        "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?",
-                        params![&name],
-                    )
-                    .await?;
+                if !is_locked(tx, &name).await? {
+                    create(tx, &name).await?;
+                }
+                // Only now, with the row locked: the wait for it may have been long, and its holder may have renewed it meanwhile.
+                let sql = "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?";
+                let row = tx.query_one(sql, params![&name]).await?;
                 let (holder, token): (String, i64) = (row.get("owner")?, row.get("token")?);
                 let (until_ms, now_ms): (i64, i64) = (row.get("until_ms")?, row.get("now_ms")?);
                 // Further ahead than anybody holds it: the SQL server's clock was set back since.
@@ -97,6 +87,19 @@ impl ReplayJournal {
     pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
         self.0.hold_fence(name, owner, ttl_ms).await
     }
+}
+
+/// Locks the fence's row, if there is one.
+async fn is_locked(tx: &mut Tx, name: &str) -> Result<bool, JournalError> {
+    Ok(tx.query_opt("SELECT name FROM fences WHERE name = ? FOR UPDATE", params![name]).await?.is_some())
+}
+
+/// Makes the row of a new fence, held by nobody, and locks it: another process may have made it at the same moment.
+async fn create(tx: &mut Tx, name: &str) -> Result<(), JournalError> {
+    const COLUMNS: &[&str] = &["name", "owner", "token", "until_ms"];
+    let create = Upsert::new("fences", COLUMNS, &["name"], Policy::KeepExisting);
+    tx.upsert(create.row(params![name, "", 0, 0])).await?;
+    if is_locked(tx, name).await? { Ok(()) } else { Err(JournalError::Corrupt("fence")) }
 }
 
 /// Fails unless the fence's token is the newest. Asked with lanes and entries locked, as late as may be; the fence itself is not

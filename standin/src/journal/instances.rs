@@ -26,9 +26,9 @@ impl Journal {
             .run(move |tx| {
                 let id = id.clone();
                 Box::pin(async move {
-                    let columns = &["id", "boot", "started_us"];
-                    let create = sql::Upsert::new("instances", columns, &["id"], sql::Policy::KeepExisting);
-                    tx.upsert(create.row(params![&id, 0, 0])).await?;
+                    if !is_locked(tx, &id).await? {
+                        create(tx, &id).await?;
+                    }
                     tx.exec(
                         "UPDATE instances SET boot = boot + 1, beats = beats + 1, started_us = ?, seen_us = {now_ms} * 1000 WHERE id = ?",
                         params![now_us(), &id],
@@ -57,13 +57,54 @@ impl Shared {
     /// Ends the attempts of earlier holders of this identity; their entries' outcomes are unknown. Again and again: a dead
     /// process's last commit may land after its successor's first look.
     pub(in crate::journal) async fn end_predecessors(&self, instance: &Instance) -> Result<Vec<EntryId>, JournalError> {
-        let instance = instance.clone();
-        self.run(move |tx| {
+        let (actor, instance) = (instance.to_string(), instance.clone());
+        let abandoned = self.run(move |tx| {
             let instance = instance.clone();
-            Box::pin(async move {
-                let abandoned = predecessors_attempts(tx, &instance).await?;
-                end_abandoned(tx, abandoned, &instance.to_string(), "sender_gone").await
-            })
+            Box::pin(async move { predecessors_attempts(tx, &instance).await })
+        });
+        self.end_each(abandoned.await?, &actor, "sender_gone").await
+    }
+
+    /// Ends abandoned attempts together; where an entry cannot be read, one by one, so that it keeps no other one back. Its own attempt
+    /// merely ends.
+    async fn end_each(
+        &self,
+        abandoned: Vec<AttemptKey>,
+        actor: &str,
+        result: &'static str,
+    ) -> Result<Vec<EntryId>, JournalError> {
+        match self.end_together(abandoned.clone(), actor, result).await {
+            Err(err) if err.is_permanent() => tracing::error!(error = %err, "abandoned attempts are ended one by one"),
+            outcome => return outcome,
+        }
+        let mut ended = Vec::new();
+        for attempt in abandoned {
+            let (id, n) = attempt.clone();
+            match self.end_together(vec![attempt], actor, result).await {
+                Ok(entries) => ended.extend(entries),
+                Err(err) if err.is_permanent() => {
+                    tracing::error!(entry = %id, error = %err, "an abandoned attempt merely ends; its entry cannot be moved");
+                    self.end_own_attempt(&id, n, result).await?;
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn end_together(
+        &self,
+        abandoned: Vec<AttemptKey>,
+        actor: &str,
+        result: &'static str,
+    ) -> Result<Vec<EntryId>, JournalError> {
+        if abandoned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let actor = actor.to_owned();
+        self.run(move |tx| {
+            let (abandoned, actor) = (abandoned.clone(), actor.clone());
+            Box::pin(async move { end_abandoned(tx, abandoned, &actor, result).await })
         })
         .await
     }
@@ -72,19 +113,16 @@ impl Shared {
 impl GatewayJournal {
     /// Ends the attempts of instances that people declared gone. Again and again, for the same reason.
     pub async fn end_attempts_of_gone(&self, actor: &Instance) -> Result<Vec<EntryId>, JournalError> {
-        let actor = actor.to_string();
-        self.0
-            .run(move |tx| {
-                let actor = actor.clone();
-                Box::pin(async move {
-                    let mut abandoned = Vec::new();
-                    for row in tx.query("SELECT id, gone_boot FROM instances WHERE gone_boot > 0", Vec::new()).await? {
-                        abandoned.extend(attempts_of_gone(tx, row.get("id")?, row.get("gone_boot")?).await?);
-                    }
-                    end_abandoned(tx, abandoned, &actor, DECLARED_GONE).await
-                })
+        let abandoned = self.0.run(|tx| {
+            Box::pin(async move {
+                let mut abandoned = Vec::new();
+                for row in tx.query("SELECT id, gone_boot FROM instances WHERE gone_boot > 0", Vec::new()).await? {
+                    abandoned.extend(attempts_of_gone(tx, row.get("id")?, row.get("gone_boot")?).await?);
+                }
+                Ok(abandoned)
             })
-            .await
+        });
+        self.0.end_each(abandoned.await?, &actor.to_string(), DECLARED_GONE).await
     }
 }
 
@@ -105,6 +143,18 @@ impl OperatorsJournal {
              FROM instances WHERE id = ?";
         self.0.db.query(sql, params![id]).await?.first().map(InstanceRecord::read).transpose()
     }
+}
+
+/// Locks the identity's row, if there is one.
+async fn is_locked(tx: &mut Tx, id: &str) -> Result<bool, JournalError> {
+    Ok(tx.query_opt("SELECT id FROM instances WHERE id = ? FOR UPDATE", params![id]).await?.is_some())
+}
+
+/// Makes the row of a new identity, and locks it: another process may have made it at the same moment.
+async fn create(tx: &mut Tx, id: &str) -> Result<(), JournalError> {
+    let create = sql::Upsert::new("instances", &["id", "boot", "started_us"], &["id"], sql::Policy::KeepExisting);
+    tx.upsert(create.row(params![id, 0, 0])).await?;
+    if is_locked(tx, id).await? { Ok(()) } else { Err(JournalError::Corrupt("instance")) }
 }
 
 /// How an attempt ended whose instance was declared gone.

@@ -51,7 +51,7 @@ const PAGE: i64 = 100;
 impl Shared {
     /// What has not ended. Costs what waits, whatever the journal's length.
     pub(in crate::journal) async fn backlog(&self) -> Result<Backlog, JournalError> {
-        // Ids are ordered by time, so the index alone tells the oldest.
+        // Ids are ordered by time, so the index alone tells the oldest. How old it is, its stamp says: ids are made by many hosts.
         let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
              WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
         let waiting = EntryState::ALL.into_iter().filter(|state| !state.is_terminal());
@@ -61,9 +61,8 @@ impl Shared {
             let state = state_of(&row)?;
             backlog.by_state.insert(state, row.get("n")?);
             if state.is_open() {
-                let oldest = EntryId::parse(row.get("oldest")?).ok_or(JournalError::Corrupt("entry id"))?;
-                let age_ms = u64::try_from(now_ms - oldest.made_ms()).unwrap_or(0);
-                backlog.oldest_open = backlog.oldest_open.max(Duration::from_millis(age_ms));
+                let age = self.age_of(row.get("oldest")?, now_ms).await?;
+                backlog.oldest_open = backlog.oldest_open.max(age);
             }
         }
         let count = async |sql: &str| -> Result<i64, JournalError> {
@@ -72,6 +71,14 @@ impl Shared {
         backlog.contradicted = count("SELECT COUNT(*) AS n FROM entries WHERE contradicted = 1").await?;
         backlog.breaks = count("SELECT COUNT(*) AS n FROM breaks WHERE settled_us IS NULL").await?;
         Ok(backlog)
+    }
+
+    /// How long ago the entry was admitted, by the SQL server's stamp and now. One that has ended meanwhile is still there.
+    async fn age_of(&self, id: &str, now_ms: i64) -> Result<Duration, JournalError> {
+        let rows = self.db.query("SELECT accepted_us FROM entries WHERE id = ?", params![id]).await?;
+        let accepted_us: i64 = rows.first().ok_or(JournalError::NoSuchEntry)?.get("accepted_us")?;
+        let age_ms = now_ms.saturating_sub(accepted_us.div_euclid(1_000));
+        Ok(Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)))
     }
 }
 
@@ -105,7 +112,7 @@ impl GatewayJournal {
             let (facts, after) = (facts.clone(), after.clone());
             Box::pin(async move {
                 let sql = format!(
-                    "SELECT {COLUMNS} FROM entries WHERE state = 'posted' AND id > ? AND updated_us < ({{now_ms}} + 1) * 1000 - ? AND NOT EXISTS \
+                    "SELECT {COLUMNS}, {{now_ms}} AS now_ms FROM entries WHERE state = 'posted' AND id > ? AND updated_us < ({{now_ms}} + 1) * 1000 - ? AND NOT EXISTS \
                      (SELECT id FROM breaks b WHERE b.core_ref = entries.core_ref AND b.finding = ?) ORDER BY id LIMIT ?"
                 );
                 let after = after.as_ref().map_or("", EntryId::as_str);
@@ -113,6 +120,7 @@ impl GatewayJournal {
                 let whole = i64::try_from(rows.len()) == Ok(PAGE);
                 let last = rows.last().filter(|_| whole).map(|row| row.get::<String>("id")).transpose()?;
                 let next_after = last.and_then(|id| EntryId::parse(&id));
+                let now_us = rows.first().map_or(Ok(0), |row| row.get::<i64>("now_ms"))?.saturating_mul(1_000);
                 let entries: Vec<Entry> = rows.iter().filter_map(Entry::read_or_complain).collect();
                 if entries.is_empty() {
                     return Ok(Unconfirmed { found: 0, next_after });
@@ -122,7 +130,9 @@ impl GatewayJournal {
                 let sheet = facts.read(tx, &accounts).await?;
                 let mut found = 0;
                 for entry in entries {
-                    let complete_us = sheet.as_of_us(&entry.command);
+                    // A source time that lies ahead says as little as one that lies as far behind.
+                    let as_of_us = sheet.as_of_us(&entry.command);
+                    let complete_us = as_of_us.map(|us| now_us.saturating_sub(now_us.saturating_sub(us).saturating_abs()));
                     if complete_us.is_some_and(|us| us.saturating_sub(within_us) > entry.updated_us) {
                         found += usize::from(keep_break(tx, &entry.core_ref, "", "", NOT_CONFIRMED).await?);
                     }

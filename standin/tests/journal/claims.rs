@@ -300,7 +300,8 @@ on_every_engine! {
         let unresolved = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap();
         assert_eq!(unresolved.into_iter().map(|u| u.entry.id).collect::<Vec<_>>(), ids(&[&good]));
         bank.db.exec("UPDATE entries SET state = 'posted'", vec![]).await.unwrap();
-        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![now_us() + 10_000_000]).await.unwrap();
+        bank.sql_clock.set(20_000);
+        bank.complete_up_to(now_us() + 10_000_000).await;
         let found = bank.journal.gateway().find_unconfirmed(std::time::Duration::from_micros(1), None).await.unwrap();
         assert_eq!(found.found, 1);
         // As it was, so that the tables agree again.

@@ -18,14 +18,28 @@ on_every_engine! {
         bank.record(posted(&entry, &[]).ending(1)).await;
         let find = async || bank.journal.gateway().find_unconfirmed(Duration::from_micros(1), None).await.unwrap().found;
         assert_eq!(find().await, 0, "the change data may be late");
-        let later = now_us() + 10_000_000;
-        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
+        bank.sql_clock.set(20_000);
+        bank.complete_up_to(now_us() + 10_000_000).await;
         assert_eq!((find().await, find().await), (1, 0), "found once");
         let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.by_state[&Posted], backlog.breaks, backlog.contradicted), (1, 1, 0));
         bank.apply(&[("a", 99_500, 1), ("b", 500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
         assert_eq!(bank.state(&entry).await, Confirmed_, "late is still confirmed");
         assert_eq!(bank.journal.operators().backlog().await.unwrap().by_state[&Posted], 0);
+    }
+
+    async fn a_source_whose_clock_is_ahead_makes_no_break_of_what_is_late(bank) {
+        const MINUTE_MS: i64 = 60_000;
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        let found_after = async |minutes: i64| {
+            bank.sql_clock.set(minutes * MINUTE_MS);
+            // The source's clock is an hour ahead.
+            bank.complete_up_to(now_us() + (minutes + 60) * MINUTE_MS * 1_000).await;
+            bank.journal.gateway().find_unconfirmed(Duration::from_secs(120), None).await.unwrap().found
+        };
+        assert_eq!((found_after(3).await, found_after(63).await), (0, 1));
     }
 
     async fn entries_that_cannot_be_judged_yet_hide_no_break_behind_them(bank) {
@@ -38,8 +52,8 @@ on_every_engine! {
         }
         let entry = bank.direct("a", "b", 500).await;
         bank.record(posted(&entry, &[]).ending(1)).await;
-        let later = now_us() + 10_000_000;
-        bank.db.exec("UPDATE source SET as_of_us = ?", sql::params![later]).await.unwrap();
+        bank.sql_clock.set(20_000);
+        bank.complete_up_to(now_us() + 10_000_000).await;
         let within = Duration::from_micros(1);
         let first = bank.journal.gateway().find_unconfirmed(within, None).await.unwrap();
         assert_eq!(first.found, 0);
@@ -54,8 +68,11 @@ on_every_engine! {
         bank.queued("a", "b", 1).await;
         let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!(backlog.by_state[&Queued], 2);
-        let age = Duration::from_millis(u64::try_from(now_us() / 1_000 - first.id.made_ms()).unwrap());
+        let age = Duration::from_millis(u64::try_from((now_us() - first.accepted_us) / 1_000 + 1).unwrap());
         assert!(backlog.oldest_open <= age, "{:?} of {age:?}", backlog.oldest_open);
+        // Both stamp and now are the SQL server's: the clock of the host that made the entry's id says nothing.
+        bank.sql_clock.set(3_600_000);
+        assert!(bank.journal.operators().backlog().await.unwrap().oldest_open >= Duration::from_secs(3_600));
     }
 
     async fn the_cores_answer_releases_the_hold_only_if_the_served_balance_includes_the_number(bank) {

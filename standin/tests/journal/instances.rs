@@ -34,6 +34,21 @@ on_every_engine! {
         assert!(bank.journal.gateway().end_predecessors(&next).await.unwrap().is_empty());
     }
 
+    async fn an_entry_that_cannot_be_read_keeps_no_successor_from_starting_and_no_other_entry_back(bank) {
+        bank.two_accounts().await;
+        let (broken, good) = (bank.direct("a", "b", 1).await, bank.direct("a", "b", 2).await);
+        let state = async |state: &str| {
+            let sql = "UPDATE entries SET state = ? WHERE id = ?";
+            bank.db.exec(sql, sql::params![state, broken.id.as_str()]).await.unwrap();
+        };
+        state("nonsense").await;
+        bank.journal.register_instance("gateway-1").await.unwrap();
+        assert_eq!(bank.state(&good).await, OutcomeUnknown);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM attempts WHERE ended_us IS NULL").await, 0);
+        // As it was, so that the tables agree again.
+        state("submitting").await;
+    }
+
     async fn a_predecessors_commit_that_lands_late_is_found_by_the_next_look(bank) {
         bank.two_accounts().await;
         let next = bank.journal.register_instance("gateway-1").await.unwrap();

@@ -238,7 +238,7 @@ on_every_engine! {
         assert_eq!(bank.order(link(&entry, &["T-1"]), because()).await.unwrap().state, Posted);
     }
 
-    async fn a_forced_entry_is_sent_again_for_whoever_bears_the_risk_and_never_while_one_sends_it(bank) {
+    async fn a_forced_entry_is_sent_again_at_a_named_persons_risk_and_never_while_one_sends_it(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;

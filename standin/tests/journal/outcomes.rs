@@ -32,7 +32,7 @@ on_every_engine! {
         assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 0);
     }
 
-    async fn whoever_was_told_accepted_is_not_declined_any_more(bank) {
+    async fn what_was_answered_accepted_is_not_declined_any_more(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_000).await;
         let promised = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();

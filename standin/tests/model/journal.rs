@@ -187,11 +187,12 @@ impl State {
         if locum.breaks(Variant::BlindResend) {
             return Step::Resend;
         }
+        const LIFETIME: i64 = LIFETIME_MS.cast_signed();
         let now = self.now(locum, write);
         let all_ended = locum.about(write).all(|slot| self.attempts[slot] == Attempt::None);
         let quiet = entry.quiet || self.by_stamps(locum, observer, write);
-        let ended_ms = all_ended.then_some(if quiet { now - LIFETIME_MS } else { now - LIFETIME_MS / 2 });
-        let absent_from = if quiet { now } else { now + LIFETIME_MS / 2 };
+        let ended_ms = all_ended.then_some(if quiet { now - LIFETIME } else { now - LIFETIME / 2 });
+        let absent_from = if quiet { now } else { now + LIFETIME / 2 };
         let not_found_asked_ms = entry.not_found.map(|asked| match asked {
             Asked::Early if locum.breaks(Variant::NotFoundAtOnce) => absent_from,
             Asked::Early => absent_from.min(now) - 1,
@@ -214,14 +215,14 @@ impl State {
         Patience { park_after_ms: 0, memory_margin_ms: MARGIN_MS }
     }
 
-    fn now(&self, locum: &Locum, write: usize) -> u64 {
+    fn now(&self, locum: &Locum, write: usize) -> i64 {
         let age_ms = match self.entry(write).memory_over && !locum.breaks(Variant::ResendPastMemory) {
             true => OVER_MS,
             false => EARLY_MS,
         };
         let by_sql_ms = if self.set_back { EARLY_MS } else { age_ms };
         let by_host_ms = if locum.breaks(Variant::AgeByOneClock) { 0 } else { age_ms };
-        Ages { by_sql_ms, by_host_ms }.longest()
+        Ages { by_sql_ms, by_host_ms }.longest().cast_signed()
     }
 
     /// Does a resend still reach a core that remembers the first attempt? Asked again when its bytes are about to leave.
