@@ -13,6 +13,7 @@ mod instance;
 pub mod instance_lock;
 pub mod journal;
 pub mod lane;
+mod machine;
 pub mod mode;
 pub mod reference;
 pub mod resolution;

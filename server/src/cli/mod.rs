@@ -92,7 +92,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ModeCommand,
     },
-    /// See which lanes a contradiction stopped; let one go on.
+    /// See which lanes a contradiction stopped, and let one go on; take back a lane's day that lies in the future.
     Lane {
         /// Where and how.
         #[command(flatten)]

@@ -16,7 +16,7 @@ use connectors::http::HttpCore;
 use gateway::{Gateway, Monitor, MonitorOptions, Watch};
 use replayer::Replayer;
 use standin::instance_lock::InstanceLock;
-use standin::journal::{Admissions, Journal};
+use standin::journal::{Admissions, Journal, JournalError};
 use tokio::sync::Mutex;
 
 pub use confirmation::Confirmation;
@@ -42,13 +42,16 @@ pub async fn start(
     drain: &Drain,
     services: &mut Supervisor,
 ) -> anyhow::Result<WriteSide> {
-    let held = hold_for_life(&config.state_dir)?;
+    let (held, former) = hold_for_life(&config.state_dir)?;
     journal.seed_rules(&config.rules).await.context("seeding the rules")?;
     if !journal.seed_limits(&config.limits, config.supersede_limits).await.context("seeding the limits")? {
         tracing::info!("operators have set the limits; those of the configuration are not used");
     }
     let instance = journal.register_instance(&held).await.context("registering this instance")?;
     tracing::info!(%instance, "this instance holds its lock");
+    if let Some(former) = former {
+        moved(journal, &former).await.context("looking for what the former instance left open")?;
+    }
     let (beating, alive) = (journal.clone(), instance.clone());
     services.run_to_the_last("life", move || life::keep(beating.clone(), alive.clone()));
     let core = core(config)?;
@@ -86,13 +89,30 @@ pub async fn start(
     Ok(WriteSide { gateway, watch })
 }
 
-/// Takes the instance lock for the life of this process, and returns the instance's id. No code gives the lock up, not even
-/// after a panic. Its next holder ends our attempts, so only the kernel may free it, when our last thread has ended.
-fn hold_for_life(state_dir: &Path) -> anyhow::Result<String> {
+/// This state directory came from another machine, where its process may still run: the lock proves nothing of that one.
+async fn moved(journal: &Journal, former: &str) -> Result<(), JournalError> {
+    let open_attempts = journal.operators().instance(former).await?.map_or(0, |instance| instance.open_attempts);
+    if open_attempts > 0 {
+        tracing::error!(
+            former,
+            open_attempts,
+            "this state_dir was used on another machine before; what its instance left open there is not taken for ended. Once that \
+             machine is off for good: `locum instance declare-gone {former} --fenced … --proof … --reason …`"
+        );
+    } else {
+        tracing::warn!(former, "this state_dir was used on another machine before; this is a new instance");
+    }
+    Ok(())
+}
+
+/// Takes the instance lock for the life of this process, and returns the instance's id, and the id that the directory had on
+/// another machine. No code gives the lock up, not even after a panic. Its next holder ends our attempts, so only the kernel may free
+/// it, when our last thread has ended.
+fn hold_for_life(state_dir: &Path) -> anyhow::Result<(String, Option<String>)> {
     let lock = InstanceLock::take(state_dir)?;
-    let id = lock.id().to_owned();
+    let names = (lock.id().to_owned(), lock.former().map(str::to_owned));
     std::mem::forget(lock);
-    Ok(id)
+    Ok(names)
 }
 
 fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {
