@@ -203,7 +203,7 @@ impl ReplayJournal {
 }
 
 impl Shared {
-    /// Ends one of our own attempts without saying anything of its outcome. Needs no fence: it only states a fact about us.
+    /// See [`ReplayJournal::end_own_attempt`].
     pub(in crate::journal) async fn end_own_attempt(
         &self,
         id: &EntryId,
@@ -218,7 +218,7 @@ impl Shared {
         .await
     }
 
-    /// Attempts that this very process recorded and has not ended.
+    /// See [`ReplayJournal::own_open_attempts`].
     pub(in crate::journal) async fn own_open_attempts(
         &self,
         instance: &Instance,

@@ -37,7 +37,7 @@ pub enum ModeOrder {
 }
 
 impl Shared {
-    /// What was ordered about the mode.
+    /// See [`OperatorsJournal::mode_order`].
     pub(in crate::journal) async fn mode_order(&self) -> Result<ModeOrder, JournalError> {
         Ok(self.control(MODE).await?.unwrap_or_default())
     }

@@ -23,8 +23,7 @@ pub struct Fence {
 const UNEVEN_MS: i64 = 5_000;
 
 impl Shared {
-    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
-    /// of one name hold it for the same `ttl_ms`.
+    /// See [`ReplayJournal::hold_fence`].
     pub(in crate::journal) async fn hold_fence(
         &self,
         name: &str,

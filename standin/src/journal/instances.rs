@@ -54,8 +54,7 @@ impl Journal {
 }
 
 impl Shared {
-    /// Ends the attempts of earlier holders of this identity; their entries' outcomes are unknown. Again and again: a dead
-    /// process's last commit may land after its successor's first look.
+    /// See [`GatewayJournal::end_predecessors`](super::GatewayJournal::end_predecessors).
     pub(in crate::journal) async fn end_predecessors(&self, instance: &Instance) -> Result<Vec<EntryId>, JournalError> {
         let (actor, instance) = (instance.to_string(), instance.clone());
         let abandoned = self.run(move |tx| {

@@ -27,11 +27,7 @@ pub struct Moved {
 }
 
 impl Shared {
-    /// Records changes in one transaction, in their order. With a `fence`, only while its token is current.
-    ///
-    /// Repeating it is harmless: the second time the evidence is known already, and what was said of an attempt that has
-    /// ended since is no news. `Absent` is [`Verdict::Forbidden`] while an attempt is open. A refusal counts as no answer while
-    /// another attempt may post.
+    /// See [`ReplayJournal::record`].
     pub(in crate::journal) async fn record(
         &self,
         actor: &str,
