@@ -156,6 +156,7 @@ impl Applier {
                         false => settle(tx, &writer, &*confirm, &prepared, before).await?,
                     };
                     let applied = writer.apply(tx, &settled.changes).await?;
+                    writer.keep_rows(tx, prepared.kept.values()).await?;
                     let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
                     let held_from = (!accounts.is_empty()).then(Instant::now);
                     if writer.is_shadow() {

@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use read_model::Partition;
+use schemas::debezium::ChangeEvent;
 
 use crate::feed::Ends;
 
@@ -38,6 +39,13 @@ pub struct Signs {
 }
 
 impl Signs {
+    /// A heartbeat came through the core's own log.
+    pub(crate) fn beat(&mut self, event: &ChangeEvent<'_>) {
+        if !event.source.snapshot.is_snapshot() {
+            self.heartbeat_ms = self.heartbeat_ms.max(Some(event.source.ts_source_ms));
+        }
+    }
+
     /// A streamed event was seen. Partitions come side by side, so the last one read need not be the last one sent.
     pub(crate) fn saw(&mut self, sent_ms: i64, made_ms: i64) {
         self.event = last_sent(self.event, (sent_ms, made_ms));

@@ -216,6 +216,7 @@ impl<'s> Leading<'s> {
     }
 
     async fn piece(&self, state: &mut State, records: &[RawRecord], ends: Option<&Ends>) -> ControlFlow<Ended, Piece> {
+        self.know(state, records.iter().map(|record| (&*record.topic, record.key.as_deref()))).await?;
         let mut prepared = state.preparer.prepare(records, &state.places);
         let halt = prepared.halt.take();
         let mut attestation = state.attestation.clone();
@@ -234,6 +235,25 @@ impl<'s> Leading<'s> {
             Some(halt) => Break(self.halt(state, &halt).await),
             None if state.may_swap() => Break(self.swap(state).await),
             None => Continue(Piece::Done),
+        }
+    }
+
+    /// Reads what the rows of these records were stored under, where the core's own keys do not tell it.
+    async fn know<'r>(
+        &self,
+        state: &mut State,
+        records: impl IntoIterator<Item = (&'r str, Option<&'r [u8]>)>,
+    ) -> Flow {
+        let rows = state.preparer.rows_asked(records);
+        match state.applier.writer.rows_known(&self.ingester.db, &rows).await {
+            Ok(known) => {
+                state.preparer.know(known);
+                Continue(())
+            }
+            Err(err) => {
+                tracing::warn!(error = %err, source = %self.lease.source, "cannot read what rows are stored under");
+                Break(Ended::Failed)
+            }
         }
     }
 
@@ -290,6 +310,7 @@ impl<'s> Leading<'s> {
                     return Continue(());
                 }
             };
+            self.know(state, waiting.iter().map(|event| (&*event.topic, event.key.as_deref()))).await?;
             let mut prepared = state.preparer.again(queue, &waiting);
             let (left, failed) = (prepared.worked.left.len(), prepared.worked.failed.is_some());
             let mut attestation = state.attestation.clone();

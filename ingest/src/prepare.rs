@@ -4,6 +4,7 @@
 //! again, in parts, from what was known before.
 
 mod again;
+mod known;
 #[cfg(test)]
 mod tests;
 mod touching;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use read_model::{Marks, OffsetStep, ParkedEvent, ParkedQueue, Partition, Place, QueueKey, marks_of};
 use schemas::debezium::{ChangeEvent, Decoder, Record, Snapshot};
-use schemas::mapping::{Mapped, Mapping};
+use schemas::mapping::{Mapped, Mapping, RowId, Touched};
 use schemas::model::Entity;
 use schemas::position::{Continuity, LogIdentity, Version};
 
@@ -22,7 +23,7 @@ use crate::halt::Halt;
 use crate::isolation::isolated;
 use crate::prepared::{Lessons, Prepared, SnapshotSeen};
 use crate::{identity, marks, topics};
-use touching::{touched_by_key, touches};
+use touching::{by_key, touches};
 
 /// Why an event is parked that may be good itself.
 const QUEUED: &str = "queued behind a parked event of its key";
@@ -46,6 +47,8 @@ pub struct Preparer {
     reached: HashMap<Arc<Partition>, Continuity>,
     parked_in_a_row: u32,
     snapshot: SnapshotSeen,
+    /// What rows of the next batch were stored under, where the core's own keys do not tell it.
+    known: HashMap<RowId, Vec<Touched>>,
     /// Called for each record before it is decoded.
     #[cfg(test)]
     trip: fn(&RawRecord),
@@ -105,6 +108,7 @@ impl Preparer {
             reached: HashMap::new(),
             parked_in_a_row: 0,
             snapshot: SnapshotSeen::default(),
+            known: HashMap::new(),
             #[cfg(test)]
             trip: |_| (),
         }
@@ -229,21 +233,24 @@ impl Preparer {
 
     /// An event that cannot be read far enough to tell its version. It is taken for as new as the newest that its partition
     /// held before.
-    fn unread(&mut self, record: &RawRecord, reason: String, lessons: &Lessons) -> Fate {
-        let touches = touched_by_key(&self.mapping, &mut self.decoder, record);
-        let highest = lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
+    fn unread(&mut self, record: &RawRecord, reason: String, prepared: &Prepared) -> Fate {
+        let event = by_key(&self.mapping, &mut self.decoder, &record.topic, record.key.as_deref());
+        let touched = |event: ChangeEvent<'_>| touches(&self.mapping, &event, &self.known(&event, prepared));
+        let touches = event.map(touched).unwrap_or_default();
+        let highest = prepared.lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
         Fate::Parked { reason, touches, version: highest.copied() }
     }
 
     /// An event whose key has parked events. It supersedes them if it is later, is a whole row of a state table, and
     /// touches everything that they touch. Every transaction counts, so it never supersedes one.
     fn behind(&self, queue: QueueKey, event: &ChangeEvent<'_>, version: Version, prepared: &mut Prepared) -> Fate {
-        let touches = touches(&self.mapping, event);
+        let known = self.known(event, prepared);
+        let touches = touches(&self.mapping, event, &known);
         let waiting = self.waiting(&queue, &prepared.lessons).cloned().unwrap_or_default();
         let later = waiting.version.is_none_or(|parked| version > parked);
         let covers = !touches.is_empty() && waiting.marks.is_subset(&marks_of(&touches));
         let mut alone = Prepared::default();
-        let heals = later && covers && self.map(event, &mut alone).is_ok() && alone.is_state();
+        let heals = later && covers && self.map(event, &known, &mut alone).is_ok() && alone.is_state();
         if !heals {
             return Fate::Queued { touches, version };
         }
@@ -251,6 +258,7 @@ impl Preparer {
         prepared.parked.retain(|event| event.queue() != queue);
         prepared.healed.insert(queue);
         prepared.changes.append(&mut alone.changes);
+        prepared.kept.append(&mut alone.kept);
         Fate::Done
     }
 
@@ -262,7 +270,7 @@ impl Preparer {
             self.decoder = Decoder::new();
             prepared.changes.truncate(changes);
             prepared.evidence.truncate(evidence);
-            let unread = || self.unread(record, panicked.to_string(), &prepared.lessons);
+            let unread = || self.unread(record, panicked.to_string(), prepared);
             let whole = |_| Fate::Parked { reason: panicked.to_string(), touches: Vec::new(), version: None };
             isolated(unread).unwrap_or_else(whole)
         })
@@ -275,10 +283,12 @@ impl Preparer {
         let event = match decoded {
             Ok(Record::Change(event)) => event,
             Ok(Record::Heartbeat { .. }) if !topics::is_heartbeat(&record.topic) => {
-                return self.unread(record, "a heartbeat outside the heartbeat topic".into(), &prepared.lessons);
+                return self.unread(record, "a heartbeat outside the heartbeat topic".into(), prepared);
             }
             Ok(Record::Heartbeat { ts_ms }) => {
-                prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
+                if !self.mapping.has_beats() {
+                    prepared.signs.heartbeat_ms = prepared.signs.heartbeat_ms.max(Some(ts_ms));
+                }
                 // The connector beats after its snapshot only.
                 prepared.signs.snapshot_over = true;
                 return Fate::Done;
@@ -290,7 +300,7 @@ impl Preparer {
                 )));
             }
             Ok(Record::Tombstone { .. } | Record::Transaction(_) | Record::Ignored(_)) => return Fate::Ignored,
-            Err(err) => return self.unread(record, err.to_string(), &prepared.lessons),
+            Err(err) => return self.unread(record, err.to_string(), prepared),
         };
         self.event(record, &event, reached, prepared)
     }
@@ -308,20 +318,29 @@ impl Preparer {
         if prepared.lessons.snapshot.another(event.source.snapshot) {
             return Fate::Halt(Halt::rebuild(ANOTHER_SNAPSHOT));
         }
-        if let Err(err) = reached.observe(self.generation, event) {
+        let beat = self.mapping.beat(event);
+        let follows = reached.observe(self.generation, event);
+        let follows =
+            follows.and_then(|()| beat.iter().try_for_each(|beat| reached.beats(self.generation, event, beat)));
+        if let Err(err) = follows {
             let Partition { topic, partition } = &*record.partition;
             return Fate::Halt(Halt::rebuild(format!("{topic}/{partition} at offset {}: {err}", record.offset)));
         }
         let version = Version::from_event(self.generation, event);
         let queue = queue(record);
+        let known = self.known(event, prepared);
         let fate = match self.waiting(&queue, &prepared.lessons) {
+            _ if beat.is_some() => {
+                prepared.signs.beat(event);
+                Fate::Done
+            }
             Some(_) => self.behind(queue, event, version, prepared),
-            None => match self.map(event, prepared) {
+            None => match self.map(event, &known, prepared) {
                 Ok(()) => Fate::Done,
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
                 Err(NotMapped::Event(reason)) => {
-                    Fate::Parked { reason, touches: touches(&self.mapping, event), version: Some(version) }
+                    Fate::Parked { reason, touches: touches(&self.mapping, event, &known), version: Some(version) }
                 }
             },
         };
@@ -336,8 +355,8 @@ impl Preparer {
     }
 
     /// Adds the event's rows.
-    fn map(&self, event: &ChangeEvent<'_>, prepared: &mut Prepared) -> Result<(), NotMapped> {
-        let applied = match self.mapping.apply(event, self.generation) {
+    fn map(&self, event: &ChangeEvent<'_>, known: &[Touched], prepared: &mut Prepared) -> Result<(), NotMapped> {
+        let applied = match self.mapping.apply_knowing(event, self.generation, known) {
             Ok(Mapped::Rows(applied)) => applied,
             Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
             Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
@@ -347,6 +366,9 @@ impl Preparer {
         fits.map_err(|err| NotMapped::Event(err.to_string()))?;
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
+        if let Some(kept) = applied.kept.filter(|kept| kept.keys != known) {
+            prepared.kept.insert(kept.row.clone(), kept);
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, Worked};
 use schemas::debezium::Snapshot;
+use schemas::mapping::{KeptRow, RowId};
 use schemas::model::{CanonicalChange, Entity, LegEvidence};
 use schemas::position::{Continuity, LogIdentity, Version};
 
@@ -18,6 +19,8 @@ pub struct Prepared {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about entries.
     pub evidence: Vec<LegEvidence>,
+    /// What rows of the core are stored under from now on, where the core's own keys do not tell it.
+    pub kept: BTreeMap<RowId, KeptRow>,
     /// Events that cannot be applied.
     pub parked: Vec<ParkedEvent>,
     /// Queues of earlier parked events that a later whole row superseded.

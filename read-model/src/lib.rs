@@ -7,6 +7,7 @@
 //! time-outs, flushes and stale writers. In a process that does not ingest a source, its memory is empty and bypassed:
 //! Redis and SQL serve. A read with a floor skips every tier below it. Documents that parked events touch are in no tier.
 
+mod core_rows;
 mod digest;
 mod facts;
 mod generation;

@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, statements: PARKED_QUEUES },
     Migration { version: 3, statements: GENERATIONS },
     Migration { version: 4, statements: MARKS_OF_PARTITIONS },
+    Migration { version: 5, statements: CORE_ROWS },
 ];
 
 /// A source has at most one shadow, the generation `sources.rebuilding`. What the source's own row says is of the generation
@@ -50,6 +51,12 @@ const MARKS_OF_PARTITIONS: &[&str] = &[
        source {text:64} NOT NULL, table_name {text:249} NOT NULL, seen {int} NOT NULL, unmapped {int} NOT NULL,
        PRIMARY KEY (source, table_name))",
 ];
+
+/// What rows of the core are stored under, where the core's own key does not tell it.
+const CORE_ROWS: &[&str] = &["CREATE TABLE core_rows (
+       source {text:64} NOT NULL, generation {int} NOT NULL, row_hash {bytes:32} NOT NULL, entity {text:16} NOT NULL,
+       entity_key {text:128} NOT NULL, account_id {text:64}, version {bytes:26} NOT NULL,
+       PRIMARY KEY (source, generation, row_hash, entity))"];
 
 /// Parked events by queue and generation; [`adopt`](crate::parked::adopt) moves those of `parked_events` over.
 /// A key is in doubt while a row of `parked_marks` names it.

@@ -16,8 +16,13 @@ const TABLES: [(&str, &str); 4] = [
     ("transactions", "transaction_id"),
 ];
 /// Tables with an index that begins with source and generation, and the column of it that follows.
-const BY_GENERATION: [(&str, &str); 4] =
-    [("parked", "queue"), ("parked_marks", "queue"), (EVIDENCE, "core_ref"), (WAITING, "account_id")];
+const BY_GENERATION: [(&str, &str); 5] = [
+    ("parked", "queue"),
+    ("parked_marks", "queue"),
+    (EVIDENCE, "core_ref"),
+    (WAITING, "account_id"),
+    ("core_rows", "row_hash"),
+];
 const WAITING: &str = "waiting_balances";
 const EVIDENCE: &str = "shadow_evidence";
 /// Keys of these deleted by one step.

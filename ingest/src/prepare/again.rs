@@ -57,7 +57,8 @@ impl Preparer {
         if self.identity.as_ref().is_some_and(|known| known.log != event.source.identity.log) {
             return Err("of another log than the one that is followed".into());
         }
-        self.map(&event, prepared).map_err(|err| match err {
+        let known = self.known(&event, prepared);
+        self.map(&event, &known, prepared).map_err(|err| match err {
             NotMapped::NoTable => "no table of the mapping takes it".into(),
             NotMapped::Event(reason) | NotMapped::Contradiction(reason) => reason,
         })

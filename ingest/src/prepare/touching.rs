@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 
 use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
-use schemas::mapping::Mapping;
+use schemas::mapping::{Mapping, Touched};
 use schemas::model::Entity;
 use schemas::position::{LogIdentity, SourcePosition};
 
-use crate::feed::RawRecord;
-
 /// By account wherever the event tells it, because reads look up accounts. Empty if a posting does not tell its account: it
 /// may be any account's.
-pub(super) fn touches(mapping: &Mapping, event: &ChangeEvent<'_>) -> Vec<(Entity, String)> {
-    let touched = mapping.touched(event);
+pub(super) fn touches(mapping: &Mapping, event: &ChangeEvent<'_>, known: &[Touched]) -> Vec<(Entity, String)> {
+    let touched = mapping.touched(event, known);
     if touched.iter().any(|touched| touched.entity == Entity::Transaction && touched.account_id.is_none()) {
         return Vec::new();
     }
@@ -26,13 +24,16 @@ pub(super) fn touches(mapping: &Mapping, event: &ChangeEvent<'_>) -> Vec<(Entity
     marks.into_iter().collect()
 }
 
-/// What an undecodable value touches, by its record key, if that at least can be read.
-pub(super) fn touched_by_key(mapping: &Mapping, decoder: &mut Decoder, record: &RawRecord) -> Vec<(Entity, String)> {
-    let Ok(Record::Tombstone { key, schema }) = decoder.decode(&record.topic, record.key.as_deref(), None) else {
-        return Vec::new();
-    };
-    let mut names = record.topic.rsplit('.');
-    let (Some(table), Some(database)) = (names.next(), names.next()) else { return Vec::new() };
+/// An event that tells no more than the key of its record, if that can be read.
+pub(super) fn by_key<'r>(
+    mapping: &Mapping,
+    decoder: &mut Decoder,
+    topic: &'r str,
+    key: Option<&'r [u8]>,
+) -> Option<ChangeEvent<'r>> {
+    let Ok(Record::Tombstone { key, schema }) = decoder.decode(topic, key, None) else { return None };
+    let mut names = topic.rsplit('.');
+    let (table, database) = (names.next()?, names.next()?);
     let source = Source {
         connector: mapping.connector(),
         name: "".into(),
@@ -43,8 +44,8 @@ pub(super) fn touched_by_key(mapping: &Mapping, decoder: &mut Decoder, record: &
         snapshot: Snapshot::Streamed,
         ts_source_ms: 0,
     };
-    let (topic, op, before, after, transaction) = (&*record.topic, Op::Delete, None, None, None);
-    touches(mapping, &ChangeEvent { topic, source, op, key, before, after, transaction, schema })
+    let (op, before, after, transaction) = (Op::Delete, None, None, None);
+    Some(ChangeEvent { topic, source, op, key, before, after, transaction, schema })
 }
 
 fn nowhere(connector: Connector) -> SourcePosition<'static> {

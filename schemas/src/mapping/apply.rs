@@ -26,8 +26,18 @@ use crate::temporal::{self, TemporalError};
 impl Mapping {
     /// The canonical changes and the evidence of an event. Columns that are not mapped are not looked at.
     pub fn apply(&self, event: &ChangeEvent<'_>, generation: u32) -> Result<Mapped, MapError> {
+        self.apply_knowing(event, generation, &[])
+    }
+
+    /// The same, with what the event's row was stored under before ([`Mapping::kept_row`]).
+    pub fn apply_knowing(
+        &self,
+        event: &ChangeEvent<'_>,
+        generation: u32,
+        known: &[Touched],
+    ) -> Result<Mapped, MapError> {
         let Some(table) = self.table(event) else { return Ok(Mapped::Unmapped) };
-        let view = View { mapping: self, table, event, version: Version::from_event(generation, event) };
+        let view = View { mapping: self, table, event, version: Version::from_event(generation, event), known };
         if event.source.connector != self.connector {
             return Err(view.error("", MapReason::Connector));
         }
@@ -43,11 +53,11 @@ impl Mapping {
     }
 
     /// The canonical rows an event concerns, as far as its keys can be read; for marking what a parked event degrades.
-    pub fn touched(&self, event: &ChangeEvent<'_>) -> Vec<Touched> {
+    pub fn touched(&self, event: &ChangeEvent<'_>, known: &[Touched]) -> Vec<Touched> {
         let Some(table) = self.table(event) else { return Vec::new() };
-        let view = View { mapping: self, table, event, version: Version::floor(0) };
-        let rows = [event.after.as_ref(), Some(&event.key), event.before.as_ref()];
-        let mut touched: Vec<Touched> = Vec::new();
+        let view = View { mapping: self, table, event, version: Version::floor(0), known };
+        let rows = [event.after.as_ref(), Some(&event.key), view.whole_before()];
+        let mut touched = known.to_vec();
         for row in rows.into_iter().flatten() {
             for (entity, id) in table.ids() {
                 let Ok(Some(key)) = view.id_if_there(row, id) else { continue };
@@ -67,23 +77,34 @@ impl View<'_> {
         for (entity, id) in self.table.ids() {
             let key = match self.id_if_there(&self.event.key, id)? {
                 Some(key) => key,
-                None => match &self.event.before {
-                    Some(before) => self.id(before, id)?,
-                    None => return Err(self.error(id.first(), MapReason::NoBefore)),
-                },
+                None => self.before(entity, id)?,
             };
             self.push_delete(entity, key, applied);
         }
         Ok(())
     }
 
+    /// The key of the row before: as it was stored, otherwise as the log has it.
+    fn before(&self, entity: Entity, id: &Id) -> Result<String, MapError> {
+        match (self.known(entity), self.whole_before()) {
+            (Some(known), _) => Ok(known.key.clone()),
+            (None, Some(before)) => self.id(before, id),
+            (None, None) => Err(self.error(id.first(), MapReason::NoBefore)),
+        }
+    }
+
     fn push_delete(&self, entity: Entity, key: String, applied: &mut MappedRows) {
-        let account_id = self.account_of(entity, &key, &[Some(&self.event.key), self.event.before.as_ref()]);
+        let account_id = self.account_of(entity, &key, &[Some(&self.event.key), self.whole_before()]);
         let version = self.version;
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
     }
 
     fn account_of(&self, entity: Entity, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
+        let known = self.known(entity).filter(|known| known.key == key);
+        known.and_then(|known| known.account_id.clone()).or_else(|| self.account_in(entity, key, rows))
+    }
+
+    pub(super) fn account_in(&self, entity: Entity, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
         match entity {
             Entity::Account | Entity::Balance => Some(key.to_owned()),
             Entity::Customer => None,
@@ -96,7 +117,7 @@ impl View<'_> {
 
     fn upsert(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
         for (entity, id) in self.table.ids() {
-            if let Some(key) = self.left_behind(after, id)? {
+            if let Some(key) = self.left_behind(after, entity, id)? {
                 self.push_delete(entity, key, applied);
             }
         }
@@ -116,6 +137,7 @@ impl View<'_> {
             }
             self.push(CanonicalRow::Transaction(transaction), applied);
         }
+        applied.kept = self.kept(after);
         Ok(())
     }
 
@@ -138,12 +160,11 @@ impl View<'_> {
 
     /// The key that an update moved its canonical row away from. Debezium splits changes of the table's own key; this is
     /// for identifiers that are no part of it.
-    fn left_behind(&self, after: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
+    fn left_behind(&self, after: &Row<'_>, entity: Entity, id: &Id) -> Result<Option<String>, MapError> {
         if self.event.op != Op::Update || id.columns().all(|column| self.table.key.contains(column)) {
             return Ok(None);
         }
-        let Some(before) = &self.event.before else { return Err(self.error(id.first(), MapReason::NoBefore)) };
-        let (old, new) = (self.id(before, id)?, self.id(after, id)?);
+        let (old, new) = (self.before(entity, id)?, self.id(after, id)?);
         Ok((old != new).then_some(old))
     }
 

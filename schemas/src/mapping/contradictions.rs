@@ -94,6 +94,23 @@ pub(super) fn between(tables: &[Table], line: u64, problems: &mut Problems) {
     }
 }
 
+/// Rows of the table of heartbeats are nothing else.
+pub(super) fn heartbeats(
+    tables: &[Table],
+    heartbeat: Option<&(Option<String>, String)>,
+    line: u64,
+    problems: &mut Problems,
+) {
+    let taken = heartbeat.filter(|(_, name)| tables.iter().any(|table| table.name == *name));
+    if let Some((_, name)) = taken {
+        problems.add(
+            line,
+            "heartbeat",
+            format!("`{name}` is mapped under `tables`, too: its rows are one or the other"),
+        );
+    }
+}
+
 /// A hold ends when a served balance says by its number that it includes the posting.
 fn numbered_balances(tables: &[Table], line: u64, problems: &mut Problems) {
     let confirms = tables.iter().any(|table| table.confirms.is_some());

@@ -1,10 +1,12 @@
 //! Mappings: which of a core's columns feed which canonical field. Declared in YAML, checked whole, applied to change events.
 
 mod apply;
+mod beat;
 mod code;
 mod contradictions;
 mod field;
 mod identifier;
+mod known;
 mod node;
 mod read;
 #[cfg(test)]
@@ -13,8 +15,10 @@ mod view;
 
 use jiff::tz::TimeZone;
 
+pub use beat::Beat;
 use code::{Codes, Predicate};
 use identifier::Id;
+pub use known::{KeptRow, RowId};
 
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::{DecimalError, DecimalFormat};
@@ -30,6 +34,8 @@ pub struct Mapping {
     zone: TimeZone,
     plausible_years: u16,
     tables: Vec<Table>,
+    /// Database, where it is named, and name of the table of heartbeats.
+    heartbeat: Option<(Option<String>, String)>,
 }
 
 /// Years between a booking and its change beyond which the time is not believed, unless the mapping says otherwise.
@@ -52,9 +58,10 @@ impl Mapping {
         self.connector
     }
 
-    /// Names of the mapped tables, qualified where the mapping qualifies them.
+    /// Names of the mapped tables and of that of heartbeats, qualified where the mapping qualifies them.
     pub fn tables(&self) -> impl Iterator<Item = String> {
-        self.tables.iter().map(Table::full_name)
+        let beats = self.heartbeat.iter().map(|(database, name)| qualified(database.as_ref(), name));
+        self.tables.iter().map(Table::full_name).chain(beats)
     }
 
     /// Those of [`Mapping::tables`] whose rows are accounts or customers: only these tables say which of them exist.
@@ -98,6 +105,8 @@ pub struct MappedRows {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about written entries.
     pub evidence: Vec<LegEvidence>,
+    /// What the core's row is stored under from now on, where its own key does not tell it.
+    pub kept: Option<KeptRow>,
 }
 
 /// A canonical row that an event concerns, known even when the event cannot be mapped.
@@ -234,6 +243,10 @@ impl std::fmt::Display for MappingIssue {
     }
 }
 
+fn qualified(database: Option<&String>, name: &String) -> String {
+    database.into_iter().chain([name]).cloned().collect::<Vec<_>>().join(".")
+}
+
 #[derive(Debug, Clone)]
 struct Table {
     database: Option<String>,
@@ -248,7 +261,14 @@ struct Table {
 
 impl Table {
     fn full_name(&self) -> String {
-        self.database.iter().chain([&self.name]).cloned().collect::<Vec<_>>().join(".")
+        qualified(self.database.as_ref(), &self.name)
+    }
+
+    /// The column of its rows' currency.
+    fn currency(&self) -> Option<&String> {
+        let of_balance = self.balance.as_ref().map(|balance| &balance.currency);
+        let of_transaction = self.transaction.as_ref().map(|transaction| &transaction.currency);
+        self.account.as_ref().map(|account| &account.currency).or(of_balance).or(of_transaction)
     }
 
     /// The kinds of rows it feeds with the columns their keys are made of.

@@ -62,10 +62,16 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         }
         None => None,
     };
+    let heartbeat = members.take("heartbeat").and_then(|n| problems.text(n, "heartbeat"));
+    let heartbeat = heartbeat.map(|name| match name.split_once('.') {
+        Some((database, bare)) => (Some(database.to_owned()), bare.to_owned()),
+        None => (database.clone(), name),
+    });
     let plausible_years = members.take("plausible_years").map_or(Some(PLAUSIBLE_YEARS), |n| years(n, problems));
     members.finish(problems);
     if let Some(tables) = &tables {
         contradictions::between(tables, root.line, problems);
+        contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
     }
     Some(Mapping {
         source: source?,
@@ -73,6 +79,7 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         zone: zone?,
         plausible_years: plausible_years?,
         tables: tables?,
+        heartbeat,
     })
 }
 

@@ -274,7 +274,7 @@ fn what_an_unmappable_event_touches_is_still_known() {
     assert!(mapping.apply(&event, 1).is_err());
     let account_id = Some("DE0000000001".to_owned());
     assert_eq!(
-        mapping.touched(&event),
+        mapping.touched(&event, &[]),
         [Touched { entity: Entity::Transaction, key: "DE0000000001-7".into(), account_id }]
     );
 }

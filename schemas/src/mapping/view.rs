@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Amount, AmountFormat, MapError, MapReason, Mapping, Table};
+use super::{Amount, AmountFormat, MapError, MapReason, Mapping, Table, Touched};
 use crate::debezium::{Cell, ChangeEvent, ColumnKind, Row};
 use crate::decimal::{Decimal, DecimalError, DecimalFormat, is_base64};
 use crate::money::Currency;
@@ -18,6 +18,8 @@ pub(super) struct View<'v> {
     pub(super) table: &'v Table,
     pub(super) event: &'v ChangeEvent<'v>,
     pub(super) version: Version,
+    /// What the event's row was stored under before, where its own key does not tell it.
+    pub(super) known: &'v [Touched],
 }
 
 impl View<'_> {

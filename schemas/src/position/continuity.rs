@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SourcePosition, Version};
 use crate::debezium::{ChangeEvent, Op};
+use crate::mapping::Beat;
 
 /// How much later than all changes before it a change behind them must be, in milliseconds. A change that is delivered
 /// again has the time it had; connectors write that time in seconds or finer, so the same change may differ by less.
@@ -40,6 +41,9 @@ struct Reached {
     /// Highest transaction number of each domain or server.
     #[serde(default)]
     numbers: BTreeMap<String, u64>,
+    /// The last heartbeat of the core's log.
+    #[serde(default)]
+    beat: Option<(Version, String)>,
 }
 
 /// Why a change must not be applied, nor any behind it. The text is for operators and holds no value of a row.
@@ -81,6 +85,15 @@ pub enum Discontinuity {
         /// Their place.
         at: String,
     },
+    /// A heartbeat of the core's log does not follow the last one: changes between them did not reach the connector.
+    #[error(
+        "the heartbeat at {at} does not follow the last one that came: changes of the core between them were never sent, because \
+         the core was restored or its replication slot skipped them; its rows must be read again in a new generation"
+    )]
+    BeatMissed {
+        /// Its place.
+        at: String,
+    },
     /// The connector began to count inside a transaction: a restart of it between two changes of one row.
     #[error(
         "at {at} the connector counts the changes of a transaction from the beginning again, as it does when it restarts inside \
@@ -113,8 +126,30 @@ impl Continuity {
             at: event.source.position.to_string(),
             ts_ms: event.source.ts_source_ms,
             numbers: BTreeMap::new(),
+            beat: None,
         });
         reached.advance(event, version, number);
+        Ok(())
+    }
+
+    /// Compares a heartbeat of the core's log with the last one. Show the event to [`Continuity::observe`] first.
+    ///
+    /// A log that went back may have grown beyond where it was before anything of it is sent: then its places go on, and only
+    /// the heartbeats tell that changes are missing.
+    pub fn beats(&mut self, generation: u32, event: &ChangeEvent<'_>, beat: &Beat) -> Result<(), Discontinuity> {
+        let Some(reached) = self.reached.as_mut().filter(|_| !event.source.snapshot.is_snapshot()) else {
+            return Ok(());
+        };
+        let version = Version::from_event(generation, event);
+        if let Some((last, name)) = &reached.beat {
+            if version <= *last {
+                return Ok(());
+            }
+            if beat.previous.as_ref() != Some(name) {
+                return Err(Discontinuity::BeatMissed { at: event.source.position.to_string() });
+            }
+        }
+        reached.beat = Some((version, beat.beat.clone()));
         Ok(())
     }
 

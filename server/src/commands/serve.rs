@@ -213,7 +213,10 @@ fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result
     let mapping = Arc::new(Mapping::from_yaml(&text).with_context(at)?);
     let feed = match &source.change_log {
         Some(url) => FeedOptions::ChangeLog { url: url.clone() },
-        None => FeedOptions::Kafka(KafkaOptions::new(&config.kafka.bootstrap, &source.topic_prefix)),
+        None => FeedOptions::Kafka(KafkaOptions {
+            delivery_timeout: Duration::from_millis(source.delivery_timeout_ms),
+            ..KafkaOptions::new(&config.kafka.bootstrap, &source.topic_prefix)
+        }),
     };
     let owner = uuid::Uuid::now_v7().simple().to_string();
     let confirm = Arc::new(Confirmation(shared.journal.confirmations()));

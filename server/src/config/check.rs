@@ -103,6 +103,10 @@ fn sources(config: &Config, faults: &mut Vec<Fault>) {
         if source.name.is_empty() || source.name.len() > 64 || !seen.insert(&source.name) {
             faults.push(Fault::new(at("name"), "must be 1 to 64 characters, and its own"));
         }
+        if source.delivery_timeout_ms == 0 {
+            let remedy = "is 0; give `producer.override.delivery.timeout.ms` of the Debezium connector";
+            faults.push(Fault::new(at("delivery_timeout_ms"), remedy));
+        }
         if source.topic_prefix.is_empty() && source.change_log.is_none() {
             faults.push(Fault::new(at("topic_prefix"), "is empty; give `topic.prefix` of the Debezium connector"));
         }

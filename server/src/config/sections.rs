@@ -209,12 +209,19 @@ pub struct Source {
     /// `topic.prefix` of its connector.
     #[serde(default)]
     pub topic_prefix: String,
+    /// `delivery.timeout.ms` of its connector's producer.
+    #[serde(default = "delivery_timeout_ms")]
+    pub delivery_timeout_ms: u64,
     /// Instead of Kafka: `http://host:port` of the simulated core's change log, for the demo.
     #[serde(default)]
     pub change_log: Option<String>,
     /// Which kind of connector: mariadb, mysql or postgresql. None = as the mapping says.
     #[serde(default)]
     pub connector: Option<String>,
+}
+
+fn delivery_timeout_ms() -> u64 {
+    120_000
 }
 
 /// The core that takes writes; one of the two.

@@ -166,3 +166,27 @@ proptest! {
         let _ = Continuity::parse(&text);
     }
 }
+
+#[test]
+fn a_heartbeat_that_does_not_follow_the_last_one_is_refused_although_the_log_goes_on() {
+    let beats = |continuity: &mut Continuity, lsn: u64, beat: &str, previous: Option<&str>| {
+        let (key, value) = wal(lsn, lsn as i64);
+        let mut decoder = Decoder::new();
+        let Record::Change(event) = decoder.decode("t", Some(key.as_bytes()), Some(value.as_bytes())).unwrap() else {
+            panic!("{value}");
+        };
+        let beat = Beat { beat: beat.to_owned(), previous: previous.map(str::to_owned) };
+        continuity.observe(1, &event).and_then(|()| continuity.beats(1, &event, &beat))
+    };
+    let mut continuity = Continuity::default();
+    beats(&mut continuity, 1_000, "b", Some("a")).unwrap();
+    beats(&mut continuity, 2_000, "c", Some("b")).unwrap();
+    beats(&mut continuity, 1_000, "b", Some("a")).unwrap();
+    let mut continuity = Continuity::parse(&continuity.to_text().unwrap()).unwrap();
+    beats(&mut continuity, 3_000, "d", Some("c")).unwrap();
+    for previous in [Some("c"), None] {
+        let missed = beats(&mut continuity.clone(), 900_000, "x", previous);
+        assert!(matches!(missed, Err(Discontinuity::BeatMissed { .. })), "{missed:?}");
+    }
+    beats(&mut continuity, 4_000, "e", Some("d")).unwrap();
+}

@@ -17,6 +17,15 @@ CREATE TABLE postings_since PARTITION OF postings FOR VALUES FROM ('2026-01-01')
 CREATE TABLE fees (ref text NOT NULL, account_no text NOT NULL, amount numeric(15, 2) NOT NULL, ccy char(3) NOT NULL, booked_at timestamptz NOT NULL);
 CREATE TABLE savings (account_no text NOT NULL, owner text NOT NULL, ccy char(3) NOT NULL, status char(1) NOT NULL, balance numeric(15, 2) NOT NULL);
 
+-- Known by a surrogate key; updates and deletes tell no more than that key.
+CREATE TABLE loans (
+    id bigint PRIMARY KEY, account_no text NOT NULL UNIQUE, owner text NOT NULL, ccy char(3) NOT NULL, status char(1) NOT NULL,
+    balance numeric(15, 2) NOT NULL);
+
+-- The connector writes here once a second, and reads it back from the log.
+CREATE TABLE locum_heartbeat (id int PRIMARY KEY, beat uuid NOT NULL, previous uuid);
+INSERT INTO locum_heartbeat VALUES (1, gen_random_uuid());
+
 -- By a row here the connector is told to read tables again.
 CREATE TABLE debezium_signal (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048));
 
@@ -25,4 +34,5 @@ INSERT INTO accounts SELECT 'A' || n, 'C000001', 'EUR', 'A', 100 FROM generate_s
 INSERT INTO accounts VALUES ('LARGE', 'C000001', 'EUR', 'A', 1, repeat('p', 100), repeat('f', 3000));
 INSERT INTO postings VALUES (1, 'A1', 5, 'EUR', '2025-05-05'), (2, 'A1', 6, 'EUR', '2026-05-05');
 INSERT INTO fees VALUES ('fee-1', 'A2', -1, 'EUR', '2026-05-05');
+INSERT INTO loans SELECT n, 'L' || n, 'C000001', 'EUR', 'A', 10 FROM generate_series(1, 5) n;
 INSERT INTO savings VALUES ('S1', 'C000001', 'EUR', 'A', 9);

@@ -21,6 +21,7 @@ async fn what_a_postgresql_core_writes_is_served_through_the_shipped_template() 
     rows_of_a_partitioned_table_are_served_under_its_name(&bank).await;
     rows_without_a_key_feed_transactions_and_nothing_else(&bank).await;
     an_update_without_its_large_value_is_parked_and_healed_by_a_whole_row(&bank).await;
+    rows_known_by_another_key_than_their_own_are_found_again(&bank).await;
     tables_read_again_by_signal_change_nothing_while_rows_change(&bank).await;
     bank.end().await;
 }
@@ -30,6 +31,7 @@ async fn what_ends_the_log_of_a_postgresql_core_halts_and_is_mended_by_a_rebuild
     let mut bank = PostgresBank::start(TABLES, MAPPING).await;
     a_truncated_table_halts_and_its_rows_are_gone_after_the_rebuild(&mut bank).await;
     another_snapshot_halts_and_deleted_rows_are_gone_after_the_rebuild(&mut bank).await;
+    a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_rebuild(&mut bank).await;
     bank.end().await;
 }
 
@@ -72,6 +74,24 @@ async fn an_update_without_its_large_value_is_parked_and_healed_by_a_whole_row(b
     bank.sql("UPDATE accounts SET balance = 3, product = repeat('q', 100) WHERE account_no = 'LARGE'").await;
     bank.serves("LARGE", "3.00", "ok").await;
     bank.parks(0).await;
+}
+
+async fn rows_known_by_another_key_than_their_own_are_found_again(bank: &PostgresBank) {
+    bank.sql("UPDATE loans SET balance = 11 WHERE id = 1").await;
+    bank.serves("L1", "11.00", "ok").await;
+    bank.sql("UPDATE loans SET account_no = 'L22', balance = 12 WHERE id = 2").await;
+    bank.serves("L22", "12.00", "ok").await;
+    assert_eq!(bank.served("L2").await.0, 404, "it has another number now");
+    bank.sql("DELETE FROM loans WHERE id IN (2, 3)").await;
+    for gone in ["L22", "L3"] {
+        wait_for(&format!("{gone} is gone"), PATIENCE, async || {
+            let served = bank.served(gone).await;
+            if served.0 == 404 { Ok(()) } else { Err(format!("{served:?}")) }
+        })
+        .await;
+    }
+    bank.parks(0).await;
+    bank.serves("L4", "10.00", "ok").await;
 }
 
 async fn tables_read_again_by_signal_change_nothing_while_rows_change(bank: &PostgresBank) {
@@ -136,4 +156,23 @@ async fn another_snapshot_halts_and_deleted_rows_are_gone_after_the_rebuild(bank
     bank.rebuild(&format!("{}_c", bank.name), "the connector lost its offsets").await;
     bank.serves("A1", "100.00", "ok").await;
     assert_eq!(bank.served("A7").await.0, 404);
+}
+
+async fn a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_rebuild(bank: &mut PostgresBank) {
+    bank.stack.save("postgres-core").await;
+    bank.sql("UPDATE accounts SET balance = 500 WHERE account_no = 'A1'").await;
+    bank.serves("A1", "500.00", "ok").await;
+    bank.stack.restore("postgres-core").await;
+    bank.sql("UPDATE accounts SET balance = 7 WHERE account_no = 'A2'").await;
+    // The connector goes on from where it was, and the core's log is not there yet: nothing comes.
+    bank.serves("A1", "500.00", "stale").await;
+    // Now the log has grown beyond that place. What was written before stays unsent.
+    bank.sql("SELECT pg_switch_wal()").await;
+    let reason = bank.locum.halted().await;
+    assert!(reason.contains("does not follow the last one") && reason.contains(REBUILD), "{reason}");
+    bank.serves("A2", "100.00", "stale").await;
+
+    bank.rebuild(&format!("{}_d", bank.name), "the core was restored").await;
+    bank.serves("A1", "100.00", "ok").await;
+    bank.serves("A2", "7.00", "ok").await;
 }
