@@ -23,7 +23,7 @@ const HEADS_BEHIND: usize = 2;
 type Head = (String, i64);
 
 impl ReplayJournal {
-    /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`Journal::claim`] decides.
+    /// Queued entries with nothing open before them in any of their lanes, oldest first. A hint: [`ReplayJournal::claim`] decides.
     ///
     /// Costs as much as there are busy lanes, however long each is. When more entries are ready than asked for, the place
     /// where it begins changes from call to call, so that no lane is left out for ever.
@@ -45,7 +45,7 @@ impl ReplayJournal {
     }
 
     /// Entries that an ended entry may have kept back: the first open ones of its lanes, with nothing open before them in their
-    /// other lanes. A hint, as [`Journal::ready`].
+    /// other lanes. A hint, as [`ReplayJournal::ready`].
     pub async fn ready_behind(&self, ended: &Entry) -> Result<Vec<EntryId>, JournalError> {
         // One short range of the index each, however long the lane.
         let first = "SELECT entry_id AS id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT 1";
