@@ -94,6 +94,24 @@ async fn a_poison_event_is_parked_and_a_later_whole_row_of_its_key_ends_the_doub
 }
 
 #[tokio::test]
+async fn a_feed_whose_thread_is_gone_is_followed_by_another_one_from_the_offsets_in_sql() {
+    let site = Site::open().await;
+    let running = site.start("one");
+    site.core.account("A1", 1, 1);
+    site.until_booked("A1", 1).await;
+    let places = read_model::places(&site.db, "corebank").await.unwrap();
+    let reached = places.iter().map(|(_, place)| place.next).sum::<i64>();
+    assert!(reached > 0, "{places:?}");
+    site.core.end_feed();
+    site.core.account("A1", 2, 2);
+    site.until_booked("A1", 2).await;
+    let last = site.core.log.lock().unwrap().assigned.last().cloned().unwrap_or_default();
+    let begun = last.iter().map(|(_, place)| place.next).sum::<i64>();
+    assert!(begun >= reached, "the new feed goes on from SQL: {last:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn postings_wait_behind_a_parked_event_of_their_key() {
     let site = Site::open().await;
     let running = site.start("one");

@@ -6,7 +6,7 @@ mod version;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use continuity::{Continuity, Discontinuity, LATER_BY_NUMBER_MS, LATER_MS};
+pub use continuity::{Beat, Continuity, Discontinuity, LATER_BY_NUMBER_MS, LATER_MS};
 pub use version::{FILE_MAX, OFFSET_MAX, TOTAL_ORDER_MAX, Version, VersionError};
 
 /// A place in the core's log, as the connector states it. Order comes from [`Version`] only.

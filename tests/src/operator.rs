@@ -39,9 +39,10 @@ impl Locum {
         if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
     }
 
-    /// What is known of its one source.
+    /// What is known of its one source; null before it is led for the first time.
     pub async fn source(&self) -> Json {
-        self.operate(Method::GET, "/admin/v1/sources", None).await["sources"][0].take()
+        let mut told = self.operate(Method::GET, "/admin/v1/sources", None).await;
+        told.pointer_mut("/sources/0").map(Json::take).unwrap_or_default()
     }
 
     /// Waits until the source is halted, and answers with the reason.

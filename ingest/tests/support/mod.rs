@@ -30,6 +30,8 @@ pub struct Log {
     pub lows: HashMap<Partition, i64>,
     /// Told instead of records, once.
     pub lost: Option<String>,
+    /// Told instead of records, once: the feed's own thread is gone.
+    pub ended: bool,
     /// Records of a batch.
     pub batch: usize,
     /// Each batch repeats this many records of the one before.
@@ -169,6 +171,11 @@ impl Core {
         self.append(self.beats(), br#"{"serverName":"core"}"#.to_vec(), Some(value));
     }
 
+    pub fn end_feed(&self) {
+        self.log.lock().unwrap().ended = true;
+        self.news.notify_waiters();
+    }
+
     pub fn lose(&self, reason: &str) {
         self.log.lock().unwrap().lost = Some(reason.to_owned());
         self.news.notify_waiters();
@@ -192,6 +199,9 @@ impl FakeFeed {
         let mut log = self.core.log.lock().unwrap();
         if let Some(reason) = log.lost.take() {
             return Some(Err(FeedError::Lost(reason)));
+        }
+        if std::mem::take(&mut log.ended) {
+            return Some(Err(FeedError::Ended("its thread is gone".into())));
         }
         let new: Vec<_> =
             log.partitions.keys().filter(|p| self.reads(p) && !self.next.contains_key(*p)).cloned().collect();

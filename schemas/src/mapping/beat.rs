@@ -2,15 +2,7 @@
 
 use super::Mapping;
 use crate::debezium::{Cell, ChangeEvent, Op};
-
-/// One heartbeat, read from the core's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
-    /// Its name, which no other has.
-    pub beat: String,
-    /// The name of the one before it.
-    pub previous: Option<String>,
-}
+use crate::position::Beat;
 
 impl Mapping {
     /// True when the core's log carries heartbeats.

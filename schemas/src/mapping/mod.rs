@@ -15,7 +15,6 @@ mod view;
 
 use jiff::tz::TimeZone;
 
-pub use beat::Beat;
 use code::{Codes, Predicate};
 use identifier::Id;
 pub use known::{KeptRow, RowId};

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{SourcePosition, Version};
 use crate::debezium::{ChangeEvent, Op};
-use crate::mapping::Beat;
 
 /// How much later than all changes before it a change behind them must be, in milliseconds. A change that is delivered
 /// again has the time it had; connectors write that time in seconds or finer, so the same change may differ by less.
@@ -44,6 +43,15 @@ struct Reached {
     /// The last heartbeat of the core's log.
     #[serde(default)]
     beat: Option<(Version, String)>,
+}
+
+/// One heartbeat, read from the core's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Its name, which no other has.
+    pub beat: String,
+    /// The name of the one before it.
+    pub previous: Option<String>,
 }
 
 /// Why a change must not be applied, nor any behind it. The text is for operators and holds no value of a row.
