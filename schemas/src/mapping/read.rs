@@ -13,6 +13,11 @@ use crate::debezium::Connector;
 use crate::entry::LegKind;
 use crate::model::AccountState;
 
+/// Instead of a table's name: there is no table of heartbeats.
+const NO_TABLE: &str = "none";
+const HEARTBEAT_WANTED: &str = "missing: without a table of heartbeats a PostgreSQL core that was restored to an earlier time is served on as \
+    if nothing had happened; name the table, or write `none` to accept that (docs/configuration.md, the mapping)";
+
 pub(super) fn mapping(yaml: &str) -> Result<Mapping, MappingErrors> {
     // YAML 1.2: `no`, `on` and `yes` are texts.
     let options = serde_saphyr::options! { strict_booleans: true };
@@ -62,7 +67,11 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         }
         None => None,
     };
-    let heartbeat = members.take("heartbeat").and_then(|n| problems.text(n, "heartbeat"));
+    let heartbeat = members.take("heartbeat");
+    if connector == Some(Connector::Postgres) && heartbeat.is_none() {
+        problems.add(root.line, "heartbeat", HEARTBEAT_WANTED);
+    }
+    let heartbeat = heartbeat.and_then(|n| problems.text(n, "heartbeat")).filter(|name| name != NO_TABLE);
     let heartbeat = heartbeat.map(|name| match name.split_once('.') {
         Some((database, bare)) => (Some(database.to_owned()), bare.to_owned()),
         None => (database.clone(), name),

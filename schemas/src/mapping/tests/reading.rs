@@ -50,6 +50,22 @@ tables:
 }
 
 #[test]
+fn a_postgresql_core_has_a_table_of_heartbeats_or_says_that_it_has_none() {
+    let yaml = |heartbeat: &str| {
+        let customers = "customers: {key: [id], customer: {customer_id: id, name: name}}";
+        format!("source: s\nconnector: postgresql\n{heartbeat}tables:\n  {customers}\n")
+    };
+    let issues = issues(&yaml(""));
+    assert!(
+        issues.len() == 1 && issues[0].contains("heartbeat: missing") && issues[0].contains("`none`"),
+        "{issues:?}"
+    );
+    let read = |heartbeat: &str| Mapping::from_yaml(&yaml(heartbeat)).map(|mapping| mapping.has_beats());
+    assert_eq!(read("heartbeat: none\n"), Ok(false));
+    assert_eq!(read("heartbeat: locum_heartbeat\n"), Ok(true));
+}
+
+#[test]
 fn broken_yaml_and_double_fields_are_named_with_their_line() {
     assert!(issues("source: [")[0].contains("no valid YAML"));
     let double = issues("source: a\nsource: b\n");

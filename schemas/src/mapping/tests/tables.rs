@@ -4,6 +4,7 @@ use super::*;
 
 const YAML: &str = "source: s
 connector: postgresql
+heartbeat: none
 database: public
 tables:
   account:
