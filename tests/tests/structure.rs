@@ -147,6 +147,19 @@ fn the_map_of_the_code_names_every_member() {
     assert!(missing.is_empty(), "ARCHITECTURE.md does not name `FOLDER/` of {missing:?}");
 }
 
+#[test]
+fn every_fault_names_tests_that_exist() {
+    let text = read(&root().join("docs/faults.md"));
+    // What is known and not tested names no test.
+    let (tested, _) = text.split_once("\n## Known, and not tested").expect("docs/faults.md says what is not tested");
+    let mut wrong = Vec::new();
+    for (number, line) in tested.lines().enumerate() {
+        let Some(cell) = last_cell(line).filter(|cell| *cell != "test" && !cell.starts_with("---")) else { continue };
+        wrong.extend(cell.split("; ").filter_map(|group| Some(format!("{}: {}", number + 1, not_found(group)?))));
+    }
+    assert!(wrong.is_empty(), "docs/faults.md, by line:\n{}", wrong.join("\n"));
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -205,4 +218,29 @@ fn section<'a>(manifest: &'a str, header: &str) -> Option<Vec<&'a str>> {
 
 fn holds_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric()).any(|part| part == word)
+}
+
+/// The text of the last column of a row of a table; `None` for a line that is no row.
+fn last_cell(line: &str) -> Option<&str> {
+    Some(line.strip_prefix('|')?.strip_suffix('|')?.rsplit('|').next()?.trim())
+}
+
+/// Why `group` is not a file in code quotes and tests of it in code quotes: `` `path/file.rs` `first`, `second` ``.
+fn not_found(group: &str) -> Option<String> {
+    let quoted = |text: &str| Some(text.strip_prefix('`')?.strip_suffix('`')?.to_owned()).filter(|t| !t.contains('`'));
+    let parts = group
+        .split_once(' ')
+        .and_then(|(path, tests)| Some((quoted(path)?, tests.split(", ").map(quoted).collect::<Option<Vec<_>>>()?)));
+    let Some((path, tests)) = parts else {
+        return Some(format!("write {group} as `path/file.rs` `test`, `test`; and a semicolon between files"));
+    };
+    let Ok(source) = std::fs::read_to_string(root().join(&path)) else { return Some(format!("{path} is no file")) };
+    let missing: Vec<_> = tests.iter().filter(|test| !declares(&source, test)).collect();
+    (!missing.is_empty()).then(|| format!("{path} has no test {missing:?}"))
+}
+
+/// Is `test` a function of `source`, or a line `test => module` of one that runs on every store?
+fn declares(source: &str, test: &str) -> bool {
+    let (function, on_every_store) = (format!("fn {test}("), format!("{test} => "));
+    source.lines().map(str::trim_start).any(|line| line.contains(&function) || line.starts_with(&on_every_store))
 }
