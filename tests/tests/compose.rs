@@ -174,6 +174,9 @@ fn of_the_bank((flag, _): &(&str, &str)) -> bool {
     !ADDRESSES_OF_CORE.contains(flag)
 }
 
+/// The one file of the host that a container sees.
+const MACHINE_ID: &str = "/etc/machine-id";
+
 /// Source, as a path in this repository, and target of every mounted file.
 fn mounts(compose: &Json) -> Vec<(String, String)> {
     let volumes = compose["services"].as_object().unwrap().values().flat_map(|service| list(&service["volumes"]));
@@ -183,6 +186,7 @@ fn mounts(compose: &Json) -> Vec<(String, String)> {
         let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         match source.strip_prefix("./") {
             Some(path) => found.push((path.to_owned(), target.to_owned())),
+            None if source == MACHINE_ID => assert_eq!(volume, format!("{MACHINE_ID}:{MACHINE_ID}:ro")),
             None => assert!(!source.contains('/'), "{volume}: only files of this repository are mounted"),
         }
     }
