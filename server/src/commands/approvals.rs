@@ -23,7 +23,7 @@ pub async fn run(admin: &Admin, command: ApprovalsCommand) -> Result<(), Failure
                 Some(approvals) if !admin.json => {
                     table::print_list(&COLUMNS, &approvals.iter().map(row).collect::<Vec<_>>());
                 }
-                _ => println!("{answer:#}"),
+                _ => table::line(format_args!("{answer:#}")),
             }
         }
         ApprovalsCommand::Show { id } => table::show(admin.json, &client::get(admin, &one(&id)).await?),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::Failure;
+use super::{Failure, table};
 use crate::config::{Config, overrides};
 
 /// Checks a configuration with everything it names.
@@ -12,6 +12,11 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path, overrides(&[]))?;
     let roles = config.roles.iter().filter_map(ValueEnum::to_possible_value);
     let roles: Vec<String> = roles.map(|role| role.get_name().to_owned()).collect();
-    println!("{} is good: {} source(s), roles {}", path.display(), config.sources.len(), roles.join(", "));
+    table::line(format_args!(
+        "{} is good: {} source(s), roles {}",
+        path.display(),
+        config.sources.len(),
+        roles.join(", ")
+    ));
     Ok(())
 }

@@ -26,7 +26,7 @@ const COLUMNS: [&str; 11] = [
 pub async fn run(admin: &Admin, state: Option<&str>, waiting: bool, format: ExportFormat) -> Result<(), Failure> {
     let state = if waiting { Some(OPEN) } else { state };
     if format == ExportFormat::Csv {
-        println!("{}", COLUMNS.join(","));
+        table::line(COLUMNS.join(","));
     }
     let mut after: Option<String> = None;
     loop {
@@ -35,8 +35,8 @@ pub async fn run(admin: &Admin, state: Option<&str>, waiting: bool, format: Expo
         let answer = client::get(admin, &format!("{page}{text}")).await?;
         for entry in entries(&answer) {
             match format {
-                ExportFormat::Json => println!("{entry}"),
-                ExportFormat::Csv => println!("{}", csv(entry)),
+                ExportFormat::Json => table::line(entry),
+                ExportFormat::Csv => table::line(csv(entry)),
             }
         }
         match entries(&answer).last().and_then(|entry| entry["id"].as_str()) {

@@ -16,7 +16,7 @@ pub async fn run(admin: &Admin, command: InstanceCommand) -> Result<(), Failure>
             let answer = client::get(admin, &format!("{PATH}?limit=1000")).await?;
             match answer["instances"].as_array() {
                 Some(instances) if !admin.json => table::print_list(&COLUMNS, instances),
-                _ => println!("{answer:#}"),
+                _ => table::line(format_args!("{answer:#}")),
             }
         }
         InstanceCommand::DeclareGone { id, fenced, proof, reason, risk_accepted_by } => {

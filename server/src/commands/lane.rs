@@ -18,7 +18,7 @@ pub async fn run(admin: &Admin, command: LaneCommand) -> Result<(), Failure> {
             let answer = client::get(admin, &format!("{PATH}?limit=1000{which}")).await?;
             match answer["lanes"].as_array() {
                 Some(lanes) if !admin.json => table::print_list(columns, lanes),
-                _ => println!("{answer:#}"),
+                _ => table::line(format_args!("{answer:#}")),
             }
         }
         LaneCommand::Clear { account, reason } => order(admin, &account, "clearance", &reason).await?,

@@ -17,7 +17,7 @@ pub async fn run(admin: &Admin, command: ParkedCommand) -> Result<(), Failure> {
             let answer = client::get(admin, &format!("{PATH}{filter}")).await?;
             match answer["parked_events"].as_array() {
                 Some(events) if !admin.json => table::print_list(&COLUMNS, events),
-                _ => println!("{answer:#}"),
+                _ => table::line(format_args!("{answer:#}")),
             }
             return Ok(());
         }

@@ -67,7 +67,7 @@ fn entry(id: &str) -> String {
 
 fn list(admin: &Admin, answer: &Value, limit: u32) {
     if admin.json {
-        return println!("{answer:#}");
+        return table::line(format_args!("{answer:#}"));
     }
     let entries = entries(answer);
     table::print_list(&COLUMNS, entries);
@@ -78,11 +78,11 @@ fn list(admin: &Admin, answer: &Value, limit: u32) {
 
 fn show(admin: &Admin, mut entry: Value) {
     if admin.json {
-        return println!("{entry:#}");
+        return table::line(format_args!("{entry:#}"));
     }
     let steps = ["transitions", "orders"].map(|name| entry.as_object_mut().and_then(|entry| entry.remove(name)));
     table::print_object(&entry);
     for step in steps.iter().flatten().filter_map(Value::as_array).flatten() {
-        println!("  {step}");
+        table::line(format_args!("  {step}"));
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::{Admin, SourceCommand};
 
 const PATH: &str = "/admin/v1/sources";
 const COLUMNS: [&str; 8] =
-    ["source", "generation", "rebuilding", "loaded", "halted", "events_applied", "events_behind", "never_seen"];
+    ["source", "generation", "rebuilding", "loaded", "events_applied", "events_behind", "never_seen", "halted"];
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {
@@ -21,7 +21,7 @@ pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {
             let answer = client::get(admin, PATH).await?;
             match answer["sources"].as_array() {
                 Some(sources) if !admin.json => table::print_list(&COLUMNS, sources),
-                _ => println!("{answer:#}"),
+                _ => table::line(format_args!("{answer:#}")),
             }
             return Ok(());
         }

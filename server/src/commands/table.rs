@@ -1,6 +1,22 @@
 //! Results for people: aligned columns.
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write, stdout};
+
 use serde_json::Value;
+
+/// Prints a line. A reader that has read enough, such as `head`, ends the command; any other failure to print is an error.
+pub fn line(text: impl Display) {
+    let mut out = stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(err) if err.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(err) => {
+            eprintln!("locum: cannot write to standard output: {err}");
+            std::process::exit(1);
+        }
+    }
+}
 
 /// A value as a cell.
 pub fn cell(value: &Value) -> String {
@@ -14,7 +30,7 @@ pub fn cell(value: &Value) -> String {
 /// Prints what the server answered: its JSON, or names and values.
 pub fn show(json: bool, answer: &Value) {
     match json {
-        true => println!("{answer:#}"),
+        true => line(format_args!("{answer:#}")),
         false => print_object(answer),
     }
 }
@@ -28,7 +44,7 @@ pub fn print_list(members: &[&str], objects: &[Value]) {
 
 /// Prints rows under their titles, each column as wide as it needs.
 pub fn print(titles: &[&str], rows: &[Vec<String>]) {
-    print!("{}", render(titles, rows));
+    line(render(titles, rows).trim_end());
 }
 
 fn render(titles: &[&str], rows: &[Vec<String>]) -> String {
