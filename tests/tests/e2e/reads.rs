@@ -11,6 +11,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
 
+use crate::rest;
+
 const ACCOUNT: &str = "100000000001";
 const OTHER: &str = "100000000002";
 
@@ -147,6 +149,26 @@ async fn transactions(http: &mut Http, wanted: usize) {
         if served == Some(wanted) { Ok(()) } else { Err(format!("{} {}", answer.status, answer.body)) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_and_redis_are_killed_and_every_change_is_shown_once_they_are_back() {
+    let world = World::start(Plan::default()).await;
+    let mut http = world.locums[0].channel(CHANNEL);
+    by_hand(&world, &format!("UPDATE accounts SET balance = 5.00 WHERE account_no = '{ACCOUNT}'")).await;
+    shows(&mut http, ACCOUNT, "5.00").await;
+
+    let (kafka, redis) = (world.stack.kill("kafka").await, world.stack.kill("redis").await);
+    by_hand(&world, &format!("UPDATE accounts SET balance = 6.00 WHERE account_no = '{ACCOUNT}'")).await;
+    let meanwhile = quality(&mut http, ACCOUNT, "stale").await;
+    assert_eq!(meanwhile.body["booked"], "5.00", "served on, and told to be old: {}", meanwhile.body);
+
+    redis.end();
+    kafka.end();
+    shows(&mut http, ACCOUNT, "6.00").await;
+    quality(&mut http, ACCOUNT, "ok").await;
+    rest::same_as_the_core(&world).await;
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
