@@ -81,6 +81,29 @@ impl PostgresBank {
         self.locum.rebuild(connector, reason).await;
     }
 
+    /// Waits until the core's log has another heartbeat.
+    pub async fn beats(&self) {
+        let last = self.sql("SELECT beat FROM locum_heartbeat").await;
+        wait_for("the connector writes a heartbeat", PATIENCE, async || {
+            let beat = self.sql("SELECT beat FROM locum_heartbeat").await;
+            if beat == last { Err(beat) } else { Ok(()) }
+        })
+        .await;
+    }
+
+    /// Waits until a connector has committed how far it has read. One that restarts before that takes its snapshot again.
+    pub async fn committed(&self, connector: &str) {
+        let now = self.sql("SELECT pg_current_wal_lsn()").await;
+        let sql = format!(
+            "SELECT confirmed_flush_lsn >= '{now}' FROM pg_replication_slots WHERE slot_name = 'locum_{connector}'"
+        );
+        wait_for(&format!("{connector} has committed what it has read"), PATIENCE, async || {
+            let committed = self.sql(&sql).await;
+            if committed == "t" { Ok(()) } else { Err(committed) }
+        })
+        .await;
+    }
+
     async fn drop_slot(&self, connector: &str) {
         let slot = format!("locum_{connector}");
         wait_for(&format!("the slot of {connector} is free"), PATIENCE, async || {

@@ -102,6 +102,15 @@ pub enum Discontinuity {
         /// Its place.
         at: String,
     },
+    /// Another change of a row stands where one was read before: it is not the same log. A write-ahead log has one change at one place.
+    #[error(
+        "at {at} stands another change of a row than the one that was read there before: the core was restored or replaced, and \
+         its log has come to this place again; its rows must be read again in a new generation"
+    )]
+    OtherLog {
+        /// Their place.
+        at: String,
+    },
     /// The connector began to count inside a transaction: a restart of it between two changes of one row.
     #[error(
         "at {at} the connector counts the changes of a transaction from the beginning again, as it does when it restarts inside \
@@ -253,9 +262,10 @@ impl Place {
         }
         if seen.iter().any(|(other, _)| *other >= version) {
             let at = event.source.position.to_string();
-            return Err(match event.transaction {
-                None => Discontinuity::SamePlace { at },
-                Some(_) => Discontinuity::CountedAnew { at },
+            return Err(match (&event.source.position, &event.transaction) {
+                (SourcePosition::Wal { .. }, _) => Discontinuity::OtherLog { at },
+                (_, None) => Discontinuity::SamePlace { at },
+                (_, Some(_)) => Discontinuity::CountedAnew { at },
             });
         }
         seen.push((version, content));

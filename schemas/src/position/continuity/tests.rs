@@ -123,6 +123,17 @@ fn a_connector_that_counts_a_transaction_anew_is_noticed_before_a_change_is_lost
 }
 
 #[test]
+fn another_change_at_a_place_of_a_write_ahead_log_shows_that_the_log_is_another_one() {
+    let change = |amount| {
+        let source = r#""ts_ms":5,"lsn":700,"sequence":"[\"700\",\"700\"]""#;
+        json("postgresql", "A", amount, source, None)
+    };
+    assert_eq!(all(&[change(1), change(1)]), Ok(()), "delivered again");
+    let other = all(&[change(1), change(2)]);
+    assert!(matches!(other, Err(Discontinuity::OtherLog { .. })), "{other:?}");
+}
+
+#[test]
 fn what_was_reached_survives_a_restart() {
     let mut before = Continuity::default();
     assert_eq!(before.to_text(), None);

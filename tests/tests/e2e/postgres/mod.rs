@@ -159,9 +159,13 @@ async fn another_snapshot_halts_and_deleted_rows_are_gone_after_the_rebuild(bank
 }
 
 async fn a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_rebuild(bank: &mut PostgresBank) {
+    let connector = format!("{}_c", bank.name);
+    bank.committed(&connector).await;
     bank.stack.save("postgres-core").await;
     bank.sql("UPDATE accounts SET balance = 500 WHERE account_no = 'A1'").await;
     bank.serves("A1", "500.00", "ok").await;
+    bank.beats().await;
+    bank.committed(&connector).await;
     bank.stack.restore("postgres-core").await;
     bank.sql("UPDATE accounts SET balance = 7 WHERE account_no = 'A2'").await;
     // The connector goes on from where it was, and the core's log is not there yet: nothing comes.
@@ -169,7 +173,11 @@ async fn a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_reb
     // Now the log has grown beyond that place. What was written before stays unsent.
     bank.sql("SELECT pg_switch_wal()").await;
     let reason = bank.locum.halted().await;
-    assert!(reason.contains("does not follow the last one") && reason.contains(REBUILD), "{reason}");
+    // Which one depends on how far the log has come when the connector is connected again.
+    let told = ["does not follow the last one", "went back", "another change of a row"]
+        .iter()
+        .any(|word| reason.contains(word));
+    assert!(told && reason.contains(REBUILD), "{reason}");
     bank.serves("A2", "100.00", "stale").await;
 
     bank.rebuild(&format!("{}_d", bank.name), "the core was restored").await;
