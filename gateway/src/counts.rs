@@ -65,18 +65,11 @@ fn publish(backlog: Backlog) {
 mod tests {
     use std::sync::Arc;
 
-    use sql::{BoxFuture, Db, Tx};
-    use standin::journal::{Facts, Journal, KnownAccounts};
+    use sql::Db;
+    use standin::journal::Journal;
 
     use super::*;
-
-    struct NoAccounts;
-
-    impl Facts for NoAccounts {
-        fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
-            Box::pin(async { Ok(KnownAccounts::default()) })
-        }
-    }
+    use crate::doubles::NoAccounts;
 
     #[tokio::test]
     async fn of_several_processes_one_counts_until_it_is_gone() {

@@ -6,6 +6,8 @@
 mod answer;
 mod clocks;
 mod counts;
+#[cfg(test)]
+mod doubles;
 mod four_eyes;
 mod gateway;
 pub mod health;

@@ -94,9 +94,8 @@ impl PostgresBank {
     /// Waits until a connector has committed how far it has read. One that restarts before that takes its snapshot again.
     pub async fn committed(&self, connector: &str) {
         let now = self.sql("SELECT pg_current_wal_lsn()").await;
-        let sql = format!(
-            "SELECT confirmed_flush_lsn >= '{now}' FROM pg_replication_slots WHERE slot_name = 'locum_{connector}'"
-        );
+        let slot = slot_of(connector);
+        let sql = format!("SELECT confirmed_flush_lsn >= '{now}' FROM pg_replication_slots WHERE slot_name = '{slot}'");
         wait_for(&format!("{connector} has committed what it has read"), PATIENCE, async || {
             let committed = self.sql(&sql).await;
             if committed == "t" { Ok(()) } else { Err(committed) }
@@ -105,7 +104,7 @@ impl PostgresBank {
     }
 
     async fn drop_slot(&self, connector: &str) {
-        let slot = format!("locum_{connector}");
+        let slot = slot_of(connector);
         wait_for(&format!("the slot of {connector} is free"), PATIENCE, async || {
             let slots = self.sql(&format!("SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'")).await;
             if slots == "t" { Err(slots) } else { Ok(()) }
@@ -182,6 +181,11 @@ impl PostgresBank {
         });
         self.read_model.drop().await;
     }
+}
+
+/// The slot, and the publication, that the template gives a connector.
+fn slot_of(connector: &str) -> String {
+    format!("locum_{connector}")
 }
 
 fn configuration(stack: &Stack, read_model: &Database, name: &str, mapping: PathBuf) -> Json {

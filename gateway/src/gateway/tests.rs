@@ -1,23 +1,21 @@
 //! What a client reads, and what becomes of the attempt, when a submission is lost on its way.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use connectors::{CoreConnector, Probe};
+use connectors::CoreConnector;
 use edge::{Caller, Principal, Problem, Scopes};
-use schemas::core::{Capabilities, Enquiry, Outcome, Posting};
 use schemas::entry::EntryState;
 use schemas::grant::Grant;
 use schemas::money::Currency;
-use schemas::post_request::PostRequest;
 use sql::{BoxFuture, ClockShift, Db, Tx};
 use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
 use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccount, KnownAccounts, Transfer, Write};
 use standin::rules::Limits;
 
+use crate::doubles::Core;
 use crate::routes::submit;
 use crate::{Gateway, Monitor, MonitorOptions, Options};
 
@@ -41,73 +39,6 @@ impl Facts for Rich {
         };
         let accounts = accounts.iter().map(|account| (account.clone(), sheet.clone())).collect();
         Box::pin(async { Ok(KnownAccounts { accounts, ..KnownAccounts::default() }) })
-    }
-}
-
-/// What happens while the core is asked to post.
-enum Core {
-    Panics,
-    Posts,
-    /// The store refuses from now on to record anything; then the core answers that it posted.
-    BreaksStore(Db),
-    /// The entry's row is damaged; then the core answers that it posted.
-    Damages(Db),
-}
-
-impl Core {
-    async fn answer(&self) -> Outcome {
-        match self {
-            Core::Panics => panic!("on purpose: the connector fails"),
-            Core::BreaksStore(db) => {
-                db.exec("ALTER TABLE transitions RENAME TO kept", Vec::new()).await.unwrap();
-                Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
-            }
-            Core::Posts => Outcome::Posted(Posting { core_id: None, numbers: Default::default() }),
-            Core::Damages(db) => {
-                db.exec("UPDATE entries SET state = 'nonsense'", Vec::new()).await.unwrap();
-                Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
-            }
-        }
-    }
-}
-
-type Told<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
-
-impl CoreConnector for Core {
-    fn name(&self) -> &str {
-        "core"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { reference_memory_ms: None, enquiry: false, request_lifetime_ms_max: 0 }
-    }
-
-    fn offers(&self, _: &str) -> bool {
-        true
-    }
-
-    fn post<'a, 'b, 't>(&'a self, _: &'b PostRequest, _: Duration) -> Told<'t, Outcome>
-    where
-        'a: 't,
-        'b: 't,
-    {
-        Box::pin(self.answer())
-    }
-
-    fn enquire<'a, 'b, 'c, 't>(&'a self, _: &'b str, _: &'c str, _: Duration) -> Told<'t, Enquiry>
-    where
-        'a: 't,
-        'b: 't,
-        'c: 't,
-    {
-        Box::pin(async { Enquiry::NotFound })
-    }
-
-    fn probe<'a, 't>(&'a self, _: Duration) -> Told<'t, Probe>
-    where
-        'a: 't,
-    {
-        Box::pin(async { Probe::Up })
     }
 }
 

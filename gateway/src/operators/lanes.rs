@@ -69,9 +69,7 @@ pub(super) async fn clear(
     Segment(account): Segment,
     request: Request,
 ) -> Answer {
-    let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
-    let order = Order { act: Act::ClearLane { account }, grounds: Grounds::because(reason) };
-    orders::give(gateway, &caller, order).await
+    give(gateway, &caller, request, Act::ClearLane { account }).await
 }
 
 pub(super) async fn reset_day(
@@ -80,7 +78,11 @@ pub(super) async fn reset_day(
     Segment(account): Segment,
     request: Request,
 ) -> Answer {
-    let Why { reason } = order_from(&caller, request, |body: &Why| &body.reason).await?;
-    let order = Order { act: Act::ResetDay { account }, grounds: Grounds::because(reason) };
-    orders::give(gateway, &caller, order).await
+    give(gateway, &caller, request, Act::ResetDay { account }).await
+}
+
+/// An order that rests on its reason alone.
+async fn give(gateway: Gateway, caller: &Caller, request: Request, act: Act) -> Answer {
+    let Why { reason } = order_from(caller, request, |body: &Why| &body.reason).await?;
+    orders::give(gateway, caller, Order { act, grounds: Grounds::because(reason) }).await
 }

@@ -1,73 +1,20 @@
 //! What operators meet at these routes: scopes, grounds, four eyes.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
-use connectors::{CoreConnector, Probe};
+use connectors::CoreConnector;
 use edge::{Caller, Principal, Scopes, Segment};
-use schemas::core::{Capabilities, Enquiry, Outcome};
 use schemas::grant::Grant;
-use schemas::post_request::PostRequest;
 use serde_json::{Value, json};
-use sql::{BoxFuture, Db, Tx};
-use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccounts, OrderKind};
+use sql::Db;
+use standin::journal::{Admissions, EntryId, Journal, OrderKind};
 
 use super::{Answer, approvals, entries, instances, lanes};
+use crate::doubles::{Core, NoAccounts};
 use crate::{FourEyes, Gateway, Monitor, MonitorOptions, Options};
-
-struct NoAccounts;
-
-impl Facts for NoAccounts {
-    fn read<'t>(&'t self, _: &'t mut Tx, _: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
-        Box::pin(async { Ok(KnownAccounts::default()) })
-    }
-}
-
-struct NoCore;
-
-type Told<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
-
-impl CoreConnector for NoCore {
-    fn name(&self) -> &str {
-        "core"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { reference_memory_ms: None, enquiry: false, request_lifetime_ms_max: 0 }
-    }
-
-    fn offers(&self, _: &str) -> bool {
-        false
-    }
-
-    fn post<'a, 'b, 't>(&'a self, _: &'b PostRequest, _: Duration) -> Told<'t, Outcome>
-    where
-        'a: 't,
-        'b: 't,
-    {
-        Box::pin(async { Outcome::Unknown { reason: String::new() } })
-    }
-
-    fn enquire<'a, 'b, 'c, 't>(&'a self, _: &'b str, _: &'c str, _: Duration) -> Told<'t, Enquiry>
-    where
-        'a: 't,
-        'b: 't,
-        'c: 't,
-    {
-        Box::pin(async { Enquiry::NotFound })
-    }
-
-    fn probe<'a, 't>(&'a self, _: Duration) -> Told<'t, Probe>
-    where
-        'a: 't,
-    {
-        Box::pin(async { Probe::Down { reason: String::new() } })
-    }
-}
 
 /// A gateway whose lane `a` is stopped, and which clears lanes only by two.
 async fn gateway() -> Gateway {
@@ -78,7 +25,7 @@ async fn gateway() -> Gateway {
     db.exec(lane, Vec::new()).await.unwrap();
     let instance = journal.register_instance("gateway-1").await.unwrap();
     let (admissions, _) = Admissions::new(journal.clone(), instance.clone());
-    let core: Arc<dyn CoreConnector> = Arc::new(NoCore);
+    let core: Arc<dyn CoreConnector> = Arc::new(Core::Posts);
     let (_, watch) = Monitor::new(journal.gateway(), core.clone(), MonitorOptions::default());
     let four_eyes = FourEyes { kinds: vec![OrderKind::ClearLane], ..FourEyes::default() };
     Gateway::new(&journal, admissions, instance, core, watch, Options { four_eyes, ..Options::default() })

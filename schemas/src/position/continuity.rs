@@ -102,7 +102,8 @@ pub enum Discontinuity {
         /// Its place.
         at: String,
     },
-    /// Another change of a row stands where one was read before: it is not the same log. A write-ahead log has one change at one place.
+    /// Another change of a row stands where one was read before. A write-ahead log has one change at one place, so it is not
+    /// the same log.
     #[error(
         "at {at} stands another change of a row than the one that was read there before: the core was restored or replaced, and \
          its log has come to this place again; its rows must be read again in a new generation"
