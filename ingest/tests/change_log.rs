@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use sql::Db;
 use support::{account_row, mapping, now_ms, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 type Log = Arc<Mutex<Vec<Json>>>;
@@ -31,29 +31,37 @@ fn account(log: &Log, balance_minor: i64, snapshot: &str) {
     push(log, "core.corebank.accounts", json!({"account_no": "A1"}), value);
 }
 
-/// One request per connection, `after` honoured.
+/// One request per connection, `after` honoured. A client may open a connection that it does not use.
 async fn serve(log: Log) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = vec![0; 4_096];
-            let read = stream.read(&mut head).await.unwrap();
-            let head = String::from_utf8_lossy(&head[..read]).into_owned();
-            let after = head.split("after=").nth(1).and_then(|rest| rest.split('&').next()).unwrap();
-            let after: i64 = after.parse().unwrap();
-            let found: Vec<Json> =
-                log.lock().unwrap().iter().filter(|r| r["position"].as_i64().unwrap() > after).cloned().collect();
-            if found.is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-            let body = Json::Array(found).to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(answer(stream, log.clone()));
         }
     });
     format!("http://{address}")
+}
+
+async fn answer(mut stream: TcpStream, log: Log) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let after = head.split("after=").nth(1).and_then(|rest| rest.split(['&', ' ']).next()).unwrap();
+    let after: i64 = after.parse().unwrap();
+    let found: Vec<Json> =
+        log.lock().unwrap().iter().filter(|r| r["position"].as_i64().unwrap() > after).cloned().collect();
+    if found.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let body = Json::Array(found).to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::bank::{Core, CoreOptions};
 use crate::checker::Evidence;
-use crate::client::{Client, Recorder};
+use crate::client::{Client, Recorder, http};
 use crate::history::{Answer, Ask, Books, End, Transfer};
 use crate::load::{Gate, Load, Reads};
 pub use crate::locum::{Locum, OPERATOR, SECOND_OPERATOR};
@@ -98,6 +98,18 @@ impl World {
         let file = root().join("connectors/debezium/mariadb.json");
         self.stack.run(&environment, &["register", prefix, &file.to_string_lossy()]).await;
         self.connectors.push(prefix.to_owned());
+    }
+
+    /// Waits until Connect keeps a place of the connector behind its snapshot. A connector that starts anew before that takes
+    /// another snapshot.
+    pub async fn connector_keeps_its_place(&self) {
+        let mut connect = http(self.stack.address("CONNECT_URL").trim_start_matches("http://"), None);
+        wait_for("Connect keeps the connector's place", PATIENCE, async || {
+            let kept = connect.get(&format!("/connectors/{}/offsets", self.name)).await?.body;
+            let offset = &kept["offsets"][0]["offset"];
+            if offset.is_object() && offset["snapshot"].is_null() { Ok(()) } else { Err(kept.to_string()) }
+        })
+        .await;
     }
 
     /// Takes everything down that outlives processes.

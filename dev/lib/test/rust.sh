@@ -122,8 +122,11 @@ run_tests() {
     fi
 }
 
-# A test program's output → which tests panicked and the first lines of why, short enough for the end of a report.
+# A test program's output → which tests panicked, the first lines of why, and the last warning of each process that a failed
+# test started; short enough for the end of a report.
 panics() {
     awk '/^thread .* panicked at / { left = 5 } /^note: run with|^stack backtrace:|^$/ { left = 0 }
-        left-- > 0 && shown++ < 25 { print "    " substr($0, 1, 400) }'
+        left-- > 0 && shown++ < 25 { print "    " substr($0, 1, 400) }
+        function told() { if (warning) print "    " substr(warning, 1, 600); warning = "" }
+        / \((running|exit status: |signal: ).*\), \// { told() } /^  .* (WARN|ERROR) / { warning = $0 } END { told() }'
 }

@@ -6,9 +6,9 @@
 //! without raising the other's. What is not served any more leaves a tombstone with its sequence, so that a reader that saw
 //! the document before cannot put it back under a mark raised since. The publisher must find the mark exactly where it left
 //! it. Without an answer it says the publication again for some seconds; saying it twice does no harm. Otherwise something was
-//! missed (FLUSHALL, fail-over with lost writes) and it starts a new epoch: empty, marked with today's sequence, and so right at
-//! once. A mark with a higher fencing token is another's, unless SQL was restored and has forgotten that token. Documents of
-//! old epochs are deleted a few at a time, and expire.
+//! missed (FLUSHALL, fail-over with lost writes) and it starts a new epoch: marked with today's sequence, with the documents of
+//! this publication only, and so right at once. A mark with a higher fencing token is another's, unless SQL was restored and
+//! has forgotten that token. Documents of old epochs are deleted a few at a time, and expire.
 
 mod cleaning;
 mod scripts;
@@ -153,6 +153,13 @@ impl RedisTier {
     }
 
     async fn say(&self, epoch: &str, publication: &Publication) -> Said {
+        match self.put_all(epoch, publication).await {
+            Said::Done => self.raise(epoch, publication).await,
+            other => other,
+        }
+    }
+
+    async fn put_all(&self, epoch: &str, publication: &Publication) -> Said {
         let mut puts: Vec<(&str, Vec<u8>)> = Vec::new();
         // What is gone comes first: of an account that is in both, nothing is kept.
         puts.extend(publication.gone.iter().map(|key| (key.as_str(), Vec::new())));
@@ -166,7 +173,7 @@ impl RedisTier {
                 return said;
             }
         }
-        self.raise(epoch, publication).await
+        Said::Done
     }
 
     async fn put(&self, epoch: &str, status: &SourceStatus, puts: &[(&str, Vec<u8>)]) -> Said {
@@ -202,6 +209,8 @@ impl RedisTier {
             Some(1) => {
                 tracing::info!(source = %status.source, sequence = status.applied_seq, "redis tier begins a new epoch");
                 metrics::counter!(crate::metrics::HOT_EPOCHS_TOTAL).increment(1);
+                // What is not put is a miss, never a wrong answer: the mark stands at this publication already.
+                let _ = self.put_all(&epoch, publication).await;
                 *place = Publishing { epoch: Some(epoch), ..Publishing::default() };
                 self.clean(&status.source);
             }

@@ -79,6 +79,15 @@ async fn a_reader_between_a_removal_and_its_mark_puts_nothing_back() {
     assert_eq!(shown().await, None);
 }
 
+#[tokio::test]
+async fn a_new_epoch_begins_with_the_documents_of_its_publication() {
+    let Some(redis) = redis("beginning").await else { return };
+    redis.publish(&publication(7, vec![document("c")], &["gone"])).await;
+    let _ = redis.get("a", &[status(0)]).await;
+    let (found, mark) = redis.get("a", &[status(0)]).await.unwrap();
+    assert_eq!((found, mark.applied_seq), (document("c"), 7));
+}
+
 fn of_token(token: i64, mut publication: Publication) -> Publication {
     publication.status = Arc::new(SourceStatus { token, ..SourceStatus::clone(&publication.status) });
     publication

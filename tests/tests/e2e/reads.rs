@@ -24,7 +24,8 @@ async fn balances(http: &mut Http, account: &str) -> HttpAnswer {
 async fn shows(http: &mut Http, account: &str, booked: &str) -> HttpAnswer {
     wait_for(&format!("{account} shows {booked}"), PATIENCE, async || {
         let answer = balances(http, account).await;
-        if answer.body["booked"] == booked { Ok(answer) } else { Err(format!("{} {}", answer.status, answer.body)) }
+        let told = format!("{} {:?} {}", answer.status, answer.headers, answer.body);
+        if answer.body["booked"] == booked { Ok(answer) } else { Err(told) }
     })
     .await
 }
@@ -157,6 +158,7 @@ async fn kafka_and_redis_are_killed_and_every_change_is_shown_once_they_are_back
     let mut http = world.locums[0].channel(CHANNEL);
     by_hand(&world, &format!("UPDATE accounts SET balance = 5.00 WHERE account_no = '{ACCOUNT}'")).await;
     shows(&mut http, ACCOUNT, "5.00").await;
+    world.connector_keeps_its_place().await;
 
     let (kafka, redis) = (world.stack.kill("kafka").await, world.stack.kill("redis").await);
     by_hand(&world, &format!("UPDATE accounts SET balance = 6.00 WHERE account_no = '{ACCOUNT}'")).await;

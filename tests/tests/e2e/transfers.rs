@@ -33,6 +33,7 @@ async fn a_direct_transfer_is_held_until_its_change_event_and_confirmed_by_it() 
     let world = World::start(Plan::default()).await;
     let mut client = world.client(0);
     let mut http = world.locums[0].channel(CHANNEL);
+    world.connector_keeps_its_place().await;
     // Change data stands still meanwhile, so that what is in between can be looked at.
     let silence = world.stack.freeze("connect").await;
 
