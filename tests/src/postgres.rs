@@ -81,6 +81,15 @@ impl PostgresBank {
         self.locum.rebuild(connector, reason).await;
     }
 
+    /// The core recovers to the end of its log, as a standby does that is promoted: nothing is lost, and the log goes on on
+    /// another timeline.
+    pub async fn promote(&self) {
+        let folder = self.sql("SHOW data_directory").await;
+        self.sql(&format!("COPY (SELECT 1) TO '{folder}/recovery.signal'")).await;
+        self.stack.run(&[], &["down", "postgres-core"]).await;
+        self.stack.run(&[], &["up", "postgres-core"]).await;
+    }
+
     /// Waits until the core's log has another heartbeat.
     pub async fn beats(&self) {
         let last = self.sql("SELECT beat FROM locum_heartbeat").await;

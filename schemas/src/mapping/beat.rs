@@ -17,6 +17,6 @@ impl Mapping {
             event.source.table == *name && database.as_ref().is_none_or(|database| event.source.database == *database);
         let after = event.after.as_ref().filter(|_| here && event.op != Op::Delete)?;
         let text = |column| after.get(column).and_then(Cell::text).map(std::borrow::Cow::into_owned);
-        Some(Beat { beat: text("beat")?, previous: text("previous") })
+        Some(Beat { beat: text("beat")?, previous: text("previous"), timeline: text("timeline") })
     }
 }

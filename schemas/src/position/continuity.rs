@@ -43,6 +43,9 @@ struct Reached {
     /// The last heartbeat of the core's log.
     #[serde(default)]
     beat: Option<(Version, String)>,
+    /// The timeline that the last heartbeat named.
+    #[serde(default)]
+    timeline: Option<String>,
 }
 
 /// One heartbeat, read from the core's log.
@@ -52,6 +55,8 @@ pub struct Beat {
     pub beat: String,
     /// The name of the one before it.
     pub previous: Option<String>,
+    /// PostgreSQL's timeline, which a promotion and a recovery to a point in time change; none where the table does not tell.
+    pub timeline: Option<String>,
 }
 
 /// Why a change must not be applied, nor any behind it. The text is for operators and holds no value of a row.
@@ -102,6 +107,19 @@ pub enum Discontinuity {
         /// Its place.
         at: String,
     },
+    /// The core's log branched off: a server was promoted, or recovered to a point in time. What it lost may hold no heartbeat.
+    #[error(
+        "the core's log was on timeline {from} and at {at} it is on {to}: a standby was promoted or the core was recovered, and \
+         changes that were read before may be lost; its rows must be read again in a new generation"
+    )]
+    OtherTimeline {
+        /// The timeline before.
+        from: String,
+        /// The timeline of the heartbeat.
+        to: String,
+        /// Its place.
+        at: String,
+    },
     /// Another change of a row stands where one was read before. A write-ahead log has one change at one place, so it is not
     /// the same log.
     #[error(
@@ -145,6 +163,7 @@ impl Continuity {
             ts_ms: event.source.ts_source_ms,
             numbers: BTreeMap::new(),
             beat: None,
+            timeline: None,
         });
         reached.advance(event, version, number);
         Ok(())
@@ -158,6 +177,12 @@ impl Continuity {
         let Some(reached) = self.reached.as_mut().filter(|_| !event.source.snapshot.is_snapshot()) else {
             return Ok(());
         };
+        if let (Some(from), Some(to)) = (&reached.timeline, &beat.timeline)
+            && from != to
+        {
+            let at = event.source.position.to_string();
+            return Err(Discontinuity::OtherTimeline { from: from.clone(), to: to.clone(), at });
+        }
         let version = Version::from_event(generation, event);
         if let Some((last, name)) = &reached.beat {
             if version <= *last {
@@ -168,6 +193,7 @@ impl Continuity {
             }
         }
         reached.beat = Some((version, beat.beat.clone()));
+        reached.timeline.clone_from(&beat.timeline);
         Ok(())
     }
 

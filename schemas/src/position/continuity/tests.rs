@@ -178,17 +178,41 @@ proptest! {
     }
 }
 
+fn beats_on(
+    timeline: Option<&str>,
+    continuity: &mut Continuity,
+    lsn: u64,
+    beat: &str,
+    previous: Option<&str>,
+) -> Result<(), Discontinuity> {
+    let (key, value) = wal(lsn, lsn as i64);
+    let mut decoder = Decoder::new();
+    let Record::Change(event) = decoder.decode("t", Some(key.as_bytes()), Some(value.as_bytes())).unwrap() else {
+        panic!("{value}");
+    };
+    let [previous, timeline] = [previous, timeline].map(|text| text.map(str::to_owned));
+    let beat = Beat { beat: beat.to_owned(), previous, timeline };
+    continuity.observe(1, &event).and_then(|()| continuity.beats(1, &event, &beat))
+}
+
+#[test]
+fn a_heartbeat_of_another_timeline_is_refused_although_it_follows_the_last_one() {
+    let mut continuity = Continuity::default();
+    // The column was added later.
+    beats_on(None, &mut continuity, 1_000, "b", Some("a")).unwrap();
+    beats_on(Some("00000001"), &mut continuity, 2_000, "c", Some("b")).unwrap();
+    let mut continuity = Continuity::parse(&continuity.to_text().unwrap()).unwrap();
+    for lsn in [2_000, 3_000] {
+        let branched = beats_on(Some("00000002"), &mut continuity.clone(), lsn, "d", Some("c"));
+        let Err(Discontinuity::OtherTimeline { from, to, .. }) = branched else { panic!("{branched:?}") };
+        assert_eq!((&*from, &*to), ("00000001", "00000002"));
+    }
+    beats_on(Some("00000001"), &mut continuity, 3_000, "d", Some("c")).unwrap();
+}
+
 #[test]
 fn a_heartbeat_that_does_not_follow_the_last_one_is_refused_although_the_log_goes_on() {
-    let beats = |continuity: &mut Continuity, lsn: u64, beat: &str, previous: Option<&str>| {
-        let (key, value) = wal(lsn, lsn as i64);
-        let mut decoder = Decoder::new();
-        let Record::Change(event) = decoder.decode("t", Some(key.as_bytes()), Some(value.as_bytes())).unwrap() else {
-            panic!("{value}");
-        };
-        let beat = Beat { beat: beat.to_owned(), previous: previous.map(str::to_owned) };
-        continuity.observe(1, &event).and_then(|()| continuity.beats(1, &event, &beat))
-    };
+    let beats = |continuity: &mut Continuity, lsn, beat, previous| beats_on(None, continuity, lsn, beat, previous);
     let mut continuity = Continuity::default();
     beats(&mut continuity, 1_000, "b", Some("a")).unwrap();
     beats(&mut continuity, 2_000, "c", Some("b")).unwrap();

@@ -23,7 +23,7 @@ CREATE TABLE loans (
     balance numeric(15, 2) NOT NULL);
 
 -- The connector writes here once a second, and reads it back from the log.
-CREATE TABLE locum_heartbeat (id int PRIMARY KEY, beat uuid NOT NULL, previous uuid);
+CREATE TABLE locum_heartbeat (id int PRIMARY KEY, beat uuid NOT NULL, previous uuid, timeline text);
 INSERT INTO locum_heartbeat VALUES (1, gen_random_uuid());
 
 -- By a row here the connector is told to read tables again.

@@ -32,6 +32,7 @@ async fn what_ends_the_log_of_a_postgresql_core_halts_and_is_mended_by_a_rebuild
     a_truncated_table_halts_and_its_rows_are_gone_after_the_rebuild(&mut bank).await;
     another_snapshot_halts_and_deleted_rows_are_gone_after_the_rebuild(&mut bank).await;
     a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_rebuild(&mut bank).await;
+    a_promoted_core_halts_although_nothing_of_its_log_is_missing(&mut bank).await;
     bank.end().await;
 }
 
@@ -183,4 +184,16 @@ async fn a_core_restored_to_an_earlier_time_is_never_served_as_ok_before_the_reb
     bank.rebuild(&format!("{}_d", bank.name), "the core was restored").await;
     bank.serves("A1", "100.00", "ok").await;
     bank.serves("A2", "7.00", "ok").await;
+}
+
+async fn a_promoted_core_halts_although_nothing_of_its_log_is_missing(bank: &mut PostgresBank) {
+    bank.committed(&format!("{}_d", bank.name)).await;
+    bank.promote().await;
+    let reason = bank.locum.halted().await;
+    assert!(reason.contains("timeline") && reason.contains(REBUILD), "{reason}");
+    bank.sql("UPDATE accounts SET balance = 8 WHERE account_no = 'A2'").await;
+    bank.serves("A2", "7.00", "stale").await;
+
+    bank.rebuild(&format!("{}_e", bank.name), "the core was promoted").await;
+    bank.serves("A2", "8.00", "ok").await;
 }
