@@ -96,3 +96,14 @@ fn created(settings: Vec<(String, String)>) -> Result<BaseConsumer, FeedError> {
 pub(crate) fn unavailable(what: &str, err: &KafkaError) -> FeedError {
     FeedError::Unavailable(format!("{what}: {err}"))
 }
+
+#[cfg(test)]
+mod tests {
+    /// Versions from 2.5 on read beyond an array when a broker that has just started answers a fetch (ADR 0023).
+    #[test]
+    fn the_client_library_is_none_that_crashes_while_a_broker_starts_again() {
+        let (number, name) = rdkafka::util::get_rdkafka_version();
+        let minor = number >> 16;
+        assert!((0x0200..0x0205).contains(&minor), "{name}: read docs/adr/0023, and try the version as told there");
+    }
+}
