@@ -137,7 +137,7 @@ impl Worker {
         Ok(records)
     }
 
-    /// Partitions of admitted topics that are not assigned, with their first offsets, and the number of brokers.
+    /// Partitions of admitted topics that are not assigned, with their first offsets, and the number of the cluster's brokers.
     fn discover(&mut self) -> Result<(Vec<(Partition, i64)>, usize), FeedError> {
         let metadata = self.consumers.asker.fetch_metadata(None, ASK_MAX);
         let metadata = metadata.map_err(|err| unavailable("metadata", &err))?;
@@ -152,7 +152,8 @@ impl Worker {
             let (low, _) = self.watermarks(&partition)?;
             found.push((partition, low));
         }
-        Ok((found, metadata.brokers().len()))
+        let replicas = metadata.topics().iter().flat_map(|topic| topic.partitions()).flat_map(|p| p.replicas());
+        Ok((found, brokers(metadata.brokers().iter().map(|broker| broker.id()), replicas.copied())))
     }
 
     /// First and end offset. A topic that nobody knows may be known again in a moment; one that stays unknown is gone (C6).
@@ -265,6 +266,11 @@ impl Worker {
     }
 }
 
+/// How many brokers a cluster has. One that is away is not among the `live`, but partitions still name it among their replicas.
+fn brokers(live: impl Iterator<Item = i32>, replicas: impl Iterator<Item = i32>) -> usize {
+    live.chain(replicas).collect::<HashSet<_>>().len()
+}
+
 fn recreated(partition: &Partition, next: i64, end: i64) -> FeedError {
     let Partition { topic, partition } = partition;
     FeedError::Lost(format!("{topic}/{partition}: ends at {end}, before offset {next}: topic recreated or truncated"))
@@ -305,5 +311,16 @@ fn raw(names: &mut Names, message: &BorrowedMessage<'_>) -> RawRecord {
         timestamp_ms: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_away_is_counted_by_the_partitions_that_name_it() {
+        assert_eq!(brokers([1].into_iter(), [1, 1].into_iter()), 1);
+        assert_eq!(brokers([1].into_iter(), [1, 2, 1].into_iter()), 2, "records may wait for the one that is away");
     }
 }

@@ -151,18 +151,28 @@ impl AdmissionsTask {
         let mut doubt = Doubt::default();
         for _ in 0..TOGETHER_MAX {
             let together = writes.iter().map(|timed| timed.write.clone()).collect();
-            match self.journal.admit_together(&self.instance, together, 0).await {
+            match self.admit_caught(together, 0).await {
                 Ok(admitted) => return admitted.into_iter().map(Ok).collect(),
                 Err(err) => {
                     tracing::debug!(error = %err, writes = writes.len(), "admission of a batch failed");
                     doubt.note(&err);
-                    if is_lock_timeout(&err) {
+                    if is_lock_timeout(&err) || matches!(err, JournalError::Panicked) {
                         break;
                     }
                 }
             }
         }
         self.admit_one_by_one(writes, doubt).await
+    }
+
+    /// One admission transaction, on a task of its own: a panic fails this transaction and nothing else.
+    async fn admit_caught(&self, writes: Vec<Write>, met: u32) -> Result<Vec<Admitted>, JournalError> {
+        let (journal, instance) = (self.journal.clone(), self.instance.clone());
+        let task = tokio::spawn(async move { journal.admit_together(&instance, writes, met).await });
+        task.await.unwrap_or_else(|ended| {
+            tracing::error!(%ended, "an admission panicked");
+            Err(JournalError::Panicked)
+        })
     }
 
     /// Tries each write alone, so that one bad entry never fails its neighbours. If the store is away, all fail at once,
@@ -203,13 +213,16 @@ impl AdmissionsTask {
     async fn admit_alone(&self, write: Write, doubt: &mut Doubt, deadline: Instant) -> Answer {
         let (mut tries, mut met) = (1, 0);
         loop {
-            match self.journal.admit_together(&self.instance, vec![write.clone()], met).await {
+            match self.admit_caught(vec![write.clone()], met).await {
                 Ok(mut admitted) => {
                     return admitted.pop().ok_or(JournalError::Corrupt("an admission without an answer"));
                 }
                 Err(err) => {
                     doubt.note(&err);
-                    let again = (err.is_retryable() && !is_lock_timeout(&err)) || err.is_commit_unknown();
+                    let again = match err {
+                        JournalError::Panicked => false,
+                        _ => (err.is_retryable() && !is_lock_timeout(&err)) || err.is_commit_unknown(),
+                    };
                     if !again || tries >= ALONE_MAX || Instant::now() >= deadline {
                         return Err(err);
                     }

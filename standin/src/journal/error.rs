@@ -58,6 +58,9 @@ pub enum JournalError {
     /// Its time was up before it was taken: nothing of it was kept.
     #[error("the journal did not come to it in time")]
     TooLate,
+    /// A bug: the work on it panicked, and whether anything was kept is not known.
+    #[error("the work on it panicked; the log of that time tells where")]
+    Panicked,
 }
 
 impl JournalError {
@@ -82,8 +85,8 @@ impl JournalError {
         matches!(self, JournalError::Sql(Statement { .. } | Column { .. } | Configuration(_)))
     }
 
-    /// COMMIT was sent and its answer is lost.
+    /// COMMIT was sent, or may have been, and no answer tells how it went.
     pub fn is_commit_unknown(&self) -> bool {
-        matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)))
+        matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)) | JournalError::Panicked)
     }
 }

@@ -209,6 +209,21 @@ on_every_engine! {
         assert_eq!((&kept["path"], &kept["outcome"]), (&"stand-in".into(), &"payee-not-available".into()));
     }
 
+    async fn a_write_whose_admission_panics_fails_alone_however_often_it_comes(bank) {
+        bank.two_accounts().await;
+        bank.books.panic_at("poison");
+        for _ in 0..3 {
+            let mut tasks = tokio::task::JoinSet::new();
+            for n in 0..16 {
+                let admissions = bank.admissions.clone();
+                let write = if n == 5 { transfer("a", "poison", 1).key("poison") } else { transfer("a", "b", 1) };
+                tasks.spawn(async move { admissions.submit(write).await });
+            }
+            let failed: Vec<_> = tasks.join_all().await.into_iter().filter_map(Result::err).collect();
+            assert!(failed.len() == 1 && failed[0].is_commit_unknown(), "{failed:?}");
+        }
+    }
+
     async fn one_bad_write_does_not_fail_its_neighbours(bank) {
         bank.two_accounts().await;
         let mut tasks = tokio::task::JoinSet::new();

@@ -25,6 +25,7 @@ type Hook = Box<dyn for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<(), sql::Erro
 #[derive(Default)]
 pub struct Books {
     hook: Mutex<Option<(u32, Arc<Hook>)>>,
+    panics_at: Mutex<Option<String>>,
 }
 
 impl Books {
@@ -35,6 +36,11 @@ impl Books {
         hook: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<(), sql::Error>> + Send + Sync + 'static,
     ) {
         *self.hook.lock().unwrap() = Some((skip, Arc::new(Box::new(hook))));
+    }
+
+    /// Every reading of this account panics from now on.
+    pub fn panic_at(&self, account: &str) {
+        *self.panics_at.lock().unwrap() = Some(account.to_owned());
     }
 
     fn due(&self) -> Option<Arc<Hook>> {
@@ -54,6 +60,8 @@ impl Facts for Books {
     fn read<'t>(&'t self, tx: &'t mut Tx, accounts: &'t [String]) -> BoxFuture<'t, Result<KnownAccounts, sql::Error>> {
         Box::pin(async move {
             let sheet = read(tx, accounts).await?;
+            let panics = self.panics_at.lock().unwrap().clone();
+            assert!(!panics.is_some_and(|at| accounts.contains(&at)), "a fault of this test");
             if let Some(hook) = self.due() {
                 hook(tx).await?;
             }
