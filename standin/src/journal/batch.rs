@@ -219,10 +219,7 @@ impl AdmissionsTask {
                 }
                 Err(err) => {
                     doubt.note(&err);
-                    let again = match err {
-                        JournalError::Panicked => false,
-                        _ => (err.is_retryable() && !is_lock_timeout(&err)) || err.is_commit_unknown(),
-                    };
+                    let again = (err.is_retryable() && !is_lock_timeout(&err)) || err.is_commit_unknown();
                     if !again || tries >= ALONE_MAX || Instant::now() >= deadline {
                         return Err(err);
                     }
@@ -251,7 +248,7 @@ fn is_lock_timeout(err: &JournalError) -> bool {
 /// What failed runs of a batch leave in doubt about all its writes.
 #[derive(Default)]
 struct Doubt {
-    /// A COMMIT went unanswered: no later failure may be taken to mean that nothing was kept.
+    /// A COMMIT went unanswered, or a run panicked: no later failure may be taken to mean that nothing was kept.
     unknown: bool,
     /// The store does not serve at all.
     away: Option<String>,
@@ -260,7 +257,7 @@ struct Doubt {
 impl Doubt {
     /// Takes the newest failure into account.
     fn note(&mut self, err: &JournalError) {
-        self.unknown |= err.is_commit_unknown();
+        self.unknown |= err.is_commit_unknown() || matches!(err, JournalError::Panicked);
         self.away = match err {
             JournalError::Sql(sql::Error::Unavailable(reason)) => Some(reason.clone()),
             _ => None,

@@ -85,8 +85,8 @@ impl JournalError {
         matches!(self, JournalError::Sql(Statement { .. } | Column { .. } | Configuration(_)))
     }
 
-    /// COMMIT was sent, or may have been, and no answer tells how it went.
+    /// COMMIT was sent and its answer is lost.
     pub fn is_commit_unknown(&self) -> bool {
-        matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)) | JournalError::Panicked)
+        matches!(self, JournalError::Sql(sql::Error::CommitUnknown(_)))
     }
 }
