@@ -71,10 +71,12 @@ struct TransferView<'a> {
     remittance: Option<&'a str>,
 }
 
-/// Who took the write: the core within the request, or stand-in; nobody did when our rules declined it.
+/// Who took the write: the core within the request, or stand-in; nobody did when our rules declined it, or while it waits for the core's
+/// decision.
 pub fn accepted_by(entry: &Entry) -> Option<AcceptedBy> {
     match entry.state {
         EntryState::Declined => None,
+        EntryState::Queued if !entry.ordered => None,
         _ if entry.ordered => Some(AcceptedBy::StandIn),
         _ => Some(AcceptedBy::Core),
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
-use schemas::core::{Capabilities, Enquiry, Outcome, Posting};
+use schemas::core::{Capabilities, Enquiry, Outcome, Posting, Unsent};
 use schemas::post_request::PostRequest;
 use sql::{BoxFuture, Db, Tx};
 use standin::journal::{Facts, KnownAccounts};
@@ -24,6 +24,8 @@ pub(crate) enum Core {
     Panics,
     /// It posts.
     Posts,
+    /// It answers that it did nothing and may be asked again.
+    NotDone,
     /// The store refuses from now on to record anything; then the core answers that it posted.
     BreaksStore(Db),
     /// The entry's row is damaged; then the core answers that it posted.
@@ -38,6 +40,7 @@ impl Core {
                 db.exec("ALTER TABLE transitions RENAME TO kept", Vec::new()).await.unwrap();
                 Outcome::Posted(Posting { core_id: None, numbers: Default::default() })
             }
+            Core::NotDone => Outcome::NotSent { why: Unsent::NotDone, reason: "status 429".into() },
             Core::Posts => Outcome::Posted(Posting { core_id: None, numbers: Default::default() }),
             Core::Damages(db) => {
                 db.exec("UPDATE entries SET state = 'nonsense'", Vec::new()).await.unwrap();

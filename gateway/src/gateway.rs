@@ -136,7 +136,7 @@ impl Gateway {
     /// or a person looks at a row that cannot be read.
     async fn end_own(&self, id: &EntryId, n: i64, evidence: Evidence) -> Result<(), JournalError> {
         let shared = &self.shared;
-        let change = Change::new(id.clone(), evidence).ending(n);
+        let change = Change::new(id.clone(), evidence).ending(n).believing(shared.watch.view().belief());
         match shared.journal.record(&shared.instance.to_string(), vec![change]).await {
             Ok(_) => Ok(()),
             Err(err) if err.is_permanent() || err.is_refused() => {

@@ -10,7 +10,7 @@ use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
 use standin::admission::CoreBelief;
 use standin::journal::{Admissions, Admitted, Change, Entry, GatewayJournal, Instance, Write};
-use standin::lane::{LanePlace, lane_place};
+use standin::lane::is_promised;
 use standin::settle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -127,7 +127,11 @@ impl Submission {
                 Ok(moved) => {
                     reached(RECORD_AFTER_COMMIT);
                     let entry = moved.into_iter().next_back().map_or(entry, |moved| moved.entry);
-                    return self.tell(Ok((entry, false)));
+                    return match is_promised(entry.state, entry.ordered) {
+                        true => self.tell(Ok((entry, false))),
+                        // It waits for the core, which is there. Its turn may come within the deadline.
+                        false => self.await_outcome(entry, false).await,
+                    };
                 }
                 Err(err) if err.is_permanent() || refused >= self.shared.options.refused_tries_max => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome can never be recorded; it is unknown from now on");
@@ -150,9 +154,9 @@ impl Submission {
         }
     }
 
-    /// A key that is there already: an attempt under way gets until the deadline, then the client is promised an outcome.
+    /// A key that is there already: one that nobody was told of gets until the deadline, then the client is promised an outcome.
     async fn known(&mut self, entry: Entry) {
-        if lane_place(entry.state, entry.ordered) != LanePlace::Direct {
+        if is_promised(entry.state, entry.ordered) {
             return self.tell(Ok((entry, true)));
         }
         self.await_outcome(entry, true).await;
@@ -175,11 +179,14 @@ impl Submission {
         let latest = match looked {
             Ok(entry) => Ok(entry),
             // Before "accepted" is said, the entry must have its place in the order of its lanes.
-            Err(_) => self.shared.journal.mark_answered(&self.shared.instance.to_string(), &entry.id).await,
+            Err(_) => {
+                let belief = self.shared.watch.view().belief();
+                self.shared.journal.promise(&self.shared.instance.to_string(), &entry.id, belief).await
+            }
         };
         match latest {
             // Stand-in would decline it: nothing is promised while the core decides.
-            Ok(latest) if lane_place(latest.state, latest.ordered) == LanePlace::Direct => {
+            Ok(latest) if !is_promised(latest.state, latest.ordered) => {
                 self.tell(Err(answer::acceptance_unknown("the core has not answered, and stand-in would decline")));
             }
             Ok(latest) => self.tell(Ok((latest, replayed))),

@@ -87,8 +87,10 @@ pub enum Evidence {
     ReplayAttempt,
     /// The sender knows that no byte left.
     NotSent,
-    /// No byte left, nobody was told "accepted" yet, and stand-in's rules say no.
+    /// No byte left, nobody was told "accepted" yet, the core is away, and stand-in's rules say no.
     Decline,
+    /// No byte left, and stand-in's rules say no, but the core is there: it waits for the core, and nobody was promised anything.
+    Undecided,
     /// A byte may have left and no usable answer came, or the sender is gone.
     NoAnswer,
     /// The core answered, or was asked and said: posted.
@@ -117,10 +119,11 @@ pub enum Evidence {
 
 impl Evidence {
     /// All there is.
-    pub const ALL: [Evidence; 15] = [
+    pub const ALL: [Evidence; 16] = [
         Evidence::ReplayAttempt,
         Evidence::NotSent,
         Evidence::Decline,
+        Evidence::Undecided,
         Evidence::NoAnswer,
         Evidence::CorePosted,
         Evidence::CoreRefused,
@@ -143,6 +146,7 @@ impl Evidence {
             Evidence::ReplayAttempt => "replay_attempt",
             Evidence::NotSent => "not_sent",
             Evidence::Decline => "decline",
+            Evidence::Undecided => "undecided",
             Evidence::NoAnswer => "no_answer",
             Evidence::CorePosted => "core_posted",
             Evidence::CoreRefused => "core_refused",
@@ -180,10 +184,10 @@ pub fn weigh(state: EntryState, evidence: Evidence) -> Verdict {
     use Verdict::*;
     match (evidence, state) {
         (ReplayAttempt, Queued) => Moves(Submitting),
-        (NotSent, Submitting) => Moves(Queued),
-        (Decline, Submitting) => Moves(Declined),
+        (NotSent | Undecided, Submitting) => Moves(Queued),
+        (Decline, Submitting | Queued) => Moves(Declined),
         (NoAnswer, Submitting) => Moves(OutcomeUnknown),
-        (NoAnswer | NotSent | Decline, _) => Nothing,
+        (NoAnswer | NotSent | Undecided | Decline, _) => Nothing,
 
         (CorePosted, Submitting | OutcomeUnknown | Parked) => Moves(Posted),
         (CorePosted, Posted | Confirmed) => Nothing,

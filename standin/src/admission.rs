@@ -2,7 +2,7 @@
 
 mod record;
 
-use schemas::entry::LegKind;
+use schemas::entry::{EntryState, Evidence, LegKind};
 use schemas::money::Currency;
 
 pub use crate::account::{AccountFacts, AccountStatus};
@@ -82,6 +82,25 @@ pub fn decide(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules, 
         (Ok(()), Path::Direct) => Decision::Direct,
         (Ok(()), Path::StandIn) => Decision::Queue,
     }
+}
+
+/// What it means for an entry that its attempt was provably not sent. `decision` is stand-in's, made anew.
+///
+/// What was answered "accepted" is queued. Stand-in declines only while the core is away; with the core there the entry waits for the
+/// core, which decides.
+pub fn not_sent(state: EntryState, ordered: bool, belief: CoreBelief, decision: Decision) -> Evidence {
+    match decision {
+        Decision::Decline(_) if may_decline(state, ordered) => match belief {
+            CoreBelief::Away => Evidence::Decline,
+            CoreBelief::Available => Evidence::Undecided,
+        },
+        _ => Evidence::NotSent,
+    }
+}
+
+/// May stand-in decline it? Nobody was told "accepted", and no attempt of it can post.
+pub fn may_decline(state: EntryState, ordered: bool) -> bool {
+    !ordered && matches!(state, EntryState::Submitting | EntryState::Queued)
 }
 
 /// Rules asked before a write is sent at once.

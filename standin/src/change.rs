@@ -3,6 +3,7 @@
 use schemas::core::Posting;
 use schemas::entry::Evidence;
 
+use crate::admission::CoreBelief;
 use crate::entry::EntryId;
 
 /// Evidence about one entry.
@@ -23,12 +24,23 @@ pub struct Change {
     /// For a refusal that an enquiry found: attempts up to this number could take no effect any more when the core was
     /// asked.
     pub quiet_up_to: i64,
+    /// For [`Evidence::NotSent`]: was the core found to be away? Only then may stand-in decline the entry.
+    pub belief: CoreBelief,
 }
 
 impl Change {
     /// Bare evidence.
     pub fn new(id: EntryId, evidence: Evidence) -> Self {
-        Self { id, evidence, reason: None, posting: None, ends_attempt: None, of_attempts: None, quiet_up_to: 0 }
+        Self {
+            id,
+            evidence,
+            reason: None,
+            posting: None,
+            ends_attempt: None,
+            of_attempts: None,
+            quiet_up_to: 0,
+            belief: CoreBelief::Available,
+        }
     }
 
     /// With a code.
@@ -49,6 +61,11 @@ impl Change {
     /// Ends attempt number `n`.
     pub fn ending(self, n: i64) -> Self {
         Self { ends_attempt: Some(n), ..self }
+    }
+
+    /// Learned by somebody who believes this of the core.
+    pub fn believing(self, belief: CoreBelief) -> Self {
+        Self { belief, ..self }
     }
 
     /// The core was asked when attempts up to number `n` could take no effect any more.

@@ -2,7 +2,7 @@
 //!
 //! Mode is advice, lanes are law: admission and replay decide by the locked lane rows and these functions.
 
-use schemas::entry::{EntryState, LegKind};
+use schemas::entry::{EntryState, Evidence, LegKind};
 
 /// The place of an entry in the order of its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,13 +15,24 @@ pub enum LanePlace {
     Gone,
 }
 
-/// Where an entry in `state` stands; `ordered` is its sticky mark, set when it was queued or answered 202.
+/// Where an entry in `state` stands; `ordered` is its sticky mark ([`mark`]).
 pub fn lane_place(state: EntryState, ordered: bool) -> LanePlace {
     match state {
         EntryState::Submitting if !ordered => LanePlace::Direct,
         state if state.is_open() => LanePlace::Ordered,
         _ => LanePlace::Gone,
     }
+}
+
+/// The sticky mark of an entry that `evidence` moves to `next`: it was queued, or may be answered 202. What only waits for the core's
+/// own decision has a place in its lanes and no mark, because nobody was promised anything.
+pub fn mark(ordered: bool, next: EntryState, evidence: Evidence) -> bool {
+    ordered || (evidence != Evidence::Undecided && lane_place(next, false) == LanePlace::Ordered)
+}
+
+/// May anybody have been told "accepted, processing"? If not, no answer that says so may be given before the entry is marked.
+pub fn is_promised(state: EntryState, ordered: bool) -> bool {
+    ordered || !state.is_open()
 }
 
 /// One account's lane, as locked in the admitting transaction.
@@ -156,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_life_of_an_entry_leaves_its_lane_as_it_found_it() {
-        use schemas::entry::{Evidence, Verdict, weigh};
+        use schemas::entry::{Verdict, weigh};
         // Walk every reachable (state, ordered mark) and keep the lane's columns equal to what the state alone implies.
         let mut seen = Vec::new();
         let mut open = vec![(Submitting, false), (Queued, true), (Declined, false)];
@@ -168,7 +179,7 @@ mod tests {
             let whole = delta(None, at, LegKind::Debit, 100, false);
             for evidence in Evidence::ALL {
                 if let Verdict::Moves(next) = weigh(at.0, evidence) {
-                    let to = (next, at.1 || lane_place(next, false) == LanePlace::Ordered);
+                    let to = (next, mark(at.1, next, evidence));
                     let step = delta(Some(at), to, LegKind::Debit, 100, false);
                     let total = delta(None, to, LegKind::Debit, 100, false);
                     assert_eq!(whole.ordered + step.ordered, total.ordered, "{at:?} {evidence:?}");
@@ -178,7 +189,7 @@ mod tests {
                 }
             }
         }
-        assert!(seen.contains(&(Confirmed, true)) && seen.contains(&(Confirmed, false)));
+        assert!([(Confirmed, true), (Confirmed, false), (Queued, false)].iter().all(|at| seen.contains(at)));
     }
 
     #[test]

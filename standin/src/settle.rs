@@ -1,10 +1,11 @@
 //! What an answer of the core means for the journal. Shared by both senders: the gateway in the request, the replayer later.
 
-use schemas::core::{CoreLeg, Enquiry, Outcome};
+use schemas::core::{CoreLeg, Enquiry, Outcome, Unsent};
 use schemas::entry::{Evidence, LegKind};
 use schemas::legs::{LegsMatch, same_legs};
 use schemas::post_request::{Field, PostRequest};
 
+use crate::admission::CoreBelief;
 use crate::change::Change;
 use crate::entry::{Entry, Transfer};
 use crate::write::Write;
@@ -77,7 +78,9 @@ pub fn after_post(
         Outcome::Refused { code } => {
             change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))
         }
-        Outcome::NotSent { .. } => change(Evidence::NotSent),
+        Outcome::NotSent { why: Unsent::CoreAway, .. } => change(Evidence::NotSent).believing(CoreBelief::Away),
+        // About this request alone, or about us: the core is there and decides.
+        Outcome::NotSent { why: Unsent::NotDone | Unsent::NotTried, .. } => change(Evidence::NotSent),
         Outcome::Unknown { .. } => change(Evidence::NoAnswer),
         Outcome::Duplicate => return None,
     }])

@@ -1,7 +1,7 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
 //! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
-//! `may_go_direct`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `Ages`); what it adds is who calls them when, and
+//! `may_go_direct`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `not_sent`, `may_decline`, `mark`, `Ages`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!
 //! **One action is one atomic step of one party**: an SQL transaction, the bytes leaving, the core taking a request up, a record, an
@@ -22,8 +22,8 @@
 //! rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
 //! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry.
 //!
-//! **Production has and the model has not**: `Evidence::Decline`, when stand-in decides anew about what was provably not sent, and
-//! `despite_booked_leg` (`journal/workset.rs`), by which an entry with a leg in the core's books is neither sent nor taken back.
+//! **Production has and the model has not**: `despite_booked_leg` (`journal/workset.rs`), by which an entry with a leg in the core's books
+//! is neither sent nor taken back. Stand-in's rules say yes or no as the composition likes.
 //!
 //! `LOCUM_MODEL=full` checks larger fault budgets (a soak: tens of minutes, several GB).
 
@@ -43,7 +43,7 @@ use std::time::Instant;
 use model::compositions::{
     NO_FAULTS, abandoned, balance_first, one_write, retries, row_by_row, takeover, three_writes,
 };
-use model::properties::{AGREE, M2, ONWARD, R1, R2, W1, W2, W3, W4, W5, W7};
+use model::properties::{AGREE, KEPT, M2, ONWARD, R1, R2, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
 use model::variants::Class::{self, Both, Enquiry, Memory, Neither};
 use model::variants::{Locum, Variant};
@@ -121,6 +121,25 @@ fn a_submission_given_up_for_abandoned_while_its_sender_lives_ends_as_the_core_s
         let more = Budget { abandons: 1, refusals: 2, ..LOSS };
         holds("abandoned, two refusals", abandoned(class).with(more));
     }
+}
+
+#[test]
+fn what_was_not_sent_and_stand_in_would_decline_is_decided_by_the_core_or_while_it_is_away() {
+    for class in classes() {
+        let faults = Budget { declines: 2, refusals: 1, ..LOSS };
+        holds("one write that does not fit", one_write(class).with(Budget { crashes: 1, takeovers: 1, ..faults }));
+        holds("retries of what does not fit", retries(class, Budget { declines: 1, ..LOSS }));
+    }
+}
+
+#[test]
+fn what_was_accepted_is_not_declined() {
+    caught(Variant::DeclinesAccepted, retries(Memory, Budget { declines: 1, ..NO_FAULTS }), &[KEPT]);
+}
+
+#[test]
+fn what_waits_for_the_core_and_is_answered_unmarked_loses_its_place() {
+    caught(Variant::RetryLeavesDirect, retries(Memory, Budget { declines: 1, ..NO_FAULTS }), &[R1]);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use schemas::money::Currency;
 use sql::{BoxFuture, ClockShift, Db, Tx};
 use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
 use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccount, KnownAccounts, Transfer, Write};
-use standin::rules::Limits;
+use standin::rules::{Limits, Reason};
 
 use crate::doubles::Core;
+use crate::health::Signal;
 use crate::routes::submit;
 use crate::{Gateway, Monitor, MonitorOptions, Options};
 
@@ -57,6 +58,10 @@ async fn gateway(db: Db, core: Core) -> Gateway {
 
 /// The same, with its monitor, which does nothing by itself.
 async fn watched_gateway(db: Db, core: Core) -> (Gateway, Monitor) {
+    gateway_with(db, core, Duration::from_secs(60)).await
+}
+
+async fn gateway_with(db: Db, core: Core, write_deadline: Duration) -> (Gateway, Monitor) {
     let journal = Journal::open(db, Arc::new(Rich), "core").await.unwrap();
     journal.seed_limits(&Limits::default().with(euro(), 1_000_000, 2_000_000), None).await.unwrap();
     let instance = journal.register_instance("gateway-1").await.unwrap();
@@ -64,7 +69,7 @@ async fn watched_gateway(db: Db, core: Core) -> (Gateway, Monitor) {
     tokio::spawn(task.run());
     let core: Arc<dyn CoreConnector> = Arc::new(core);
     let (monitor, watch) = Monitor::new(journal.gateway(), core.clone(), MonitorOptions::default());
-    let options = Options { write_deadline: Duration::from_secs(60), refused_tries_max: 2, ..Options::default() };
+    let options = Options { write_deadline, refused_tries_max: 2, ..Options::default() };
     (Gateway::new(&journal, admissions, instance, core, watch, options), monitor)
 }
 
@@ -93,6 +98,36 @@ async fn submit_in_vain(gateway: &Gateway, write: Write) {
     let problem = gateway.submit(write).await.unwrap_err();
     assert_eq!((problem.status, problem.code), (503, "acceptance-unknown"));
     assert_eq!(problem.safe_to_use_new_key, Some(false));
+}
+
+/// More than the account has: stand-in would decline it.
+fn beyond_the_funds() -> Write {
+    let write = transfer();
+    Write { command: Transfer { amount_minor: 100_001, ..write.command.clone() }, ..write }
+}
+
+#[tokio::test]
+async fn what_a_core_that_is_there_did_not_do_is_promised_to_nobody_and_declined_once_the_core_is_away() {
+    let (gateway, _monitor) = gateway_with(database().await, Core::NotDone, Duration::from_millis(300)).await;
+    let watch = gateway.watch();
+    watch.signal(Signal::ProbeUp);
+    let write = beyond_the_funds();
+    for _ in 0..2 {
+        submit_in_vain(&gateway, write.clone()).await;
+        let entry = gateway.journal().get(&write.id).await.unwrap().unwrap();
+        assert_eq!((entry.state, entry.ordered), (EntryState::Queued, false));
+    }
+    watch.signal(Signal::Refused);
+    let (entry, replayed) = gateway.submit(Write { belief: watch.view().belief(), ..write }).await.unwrap();
+    assert_eq!((entry.state, replayed), (EntryState::Declined, true));
+    assert_eq!(entry.reason.as_deref(), Some(Reason::InsufficientFunds.code()));
+}
+
+#[tokio::test]
+async fn what_a_core_that_is_there_did_not_do_is_promised_when_stand_in_would_accept_it() {
+    let gateway = gateway(database().await, Core::NotDone).await;
+    let (entry, replayed) = gateway.submit(transfer()).await.unwrap();
+    assert_eq!((entry.state, entry.ordered, replayed), (EntryState::Queued, true, false));
 }
 
 async fn open_attempts(gateway: &Gateway) -> usize {

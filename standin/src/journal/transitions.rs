@@ -9,6 +9,7 @@ use sql::Tx;
 use super::attempts::Heard;
 use super::attempts::hear;
 use super::workset::WorkSet;
+use crate::admission::CoreBelief;
 use crate::change::Change;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
@@ -68,12 +69,12 @@ impl ReplayJournal {
 }
 
 impl GatewayJournal {
-    /// Marks an entry as answered "accepted, processing" while its first attempt is under way. That is a promise, so
-    /// stand-in's rules are asked. If they decline, the entry stays as it is ([`LanePlace::Direct`]), and nothing may be
-    /// promised.
+    /// Before "accepted, processing" is said of an entry that nobody was told of yet: it joins the order of its lanes. That is a promise, so
+    /// stand-in's rules are asked. If they say no, the entry is declined where it waits and the core is away; else it stays as it is,
+    /// and nothing may be promised ([`is_promised`]).
     ///
-    /// [`LanePlace::Direct`]: crate::lane::LanePlace::Direct
-    pub async fn mark_answered(&self, actor: &str, id: &EntryId) -> Result<Entry, JournalError> {
+    /// [`is_promised`]: crate::lane::is_promised
+    pub async fn promise(&self, actor: &str, id: &EntryId, belief: CoreBelief) -> Result<Entry, JournalError> {
         let (facts, actor, id) = (self.0.facts.clone(), actor.to_owned(), id.clone());
         self.0
             .run_outcome(move |tx| {
@@ -81,9 +82,7 @@ impl GatewayJournal {
                 Box::pin(async move {
                     let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
                     let (sheet, book) = work.facts_for(tx, &*facts, std::slice::from_ref(&id)).await?;
-                    if work.may_promise(&id, &sheet, &book)? {
-                        work.mark_ordered(&id)?;
-                    }
+                    work.promise(&id, &sheet, &book, belief)?;
                     let mut entries = work.store(tx, &actor).await?;
                     entries.remove(&id).ok_or(JournalError::NoSuchEntry)
                 })
@@ -118,7 +117,7 @@ async fn record_in(
             }
         };
         let (evidence, reason) = match (&sheet, heard) {
-            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book)?,
+            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, change.belief)?,
             // A refusal that does not settle the entry gives it no reason.
             (_, evidence) if evidence != change.evidence => (evidence, None),
             (_, evidence) => (evidence, change.reason.clone()),

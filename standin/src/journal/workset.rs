@@ -17,11 +17,11 @@ use super::limits;
 use super::record::Leg;
 use super::record::legs_of;
 use super::record::lock_entries;
-use crate::admission::Decision;
+use crate::admission::{CoreBelief, Decision, may_decline, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
-use crate::lane::{LanePlace, delta, lane_place};
+use crate::lane::{delta, is_promised, mark};
 use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
@@ -107,7 +107,7 @@ impl WorkSet {
         match verdict {
             Verdict::Moves(next) => {
                 let from = (entry.state, entry.ordered);
-                let to = (next, entry.ordered || lane_place(next, false) == LanePlace::Ordered);
+                let to = (next, mark(entry.ordered, next, evidence));
                 (entry.state, entry.ordered) = to;
                 entry.version += 1;
                 let (version, day) = (entry.version, entry.business_day);
@@ -161,24 +161,36 @@ impl WorkSet {
         Ok(())
     }
 
-    /// Would stand-in accept an entry whose first attempt is under way? Then "accepted" may be promised.
-    pub(super) fn may_promise(
-        &self,
+    /// An entry that nobody was told of joins the order of its lanes before "accepted" is said. Stand-in's rules are asked, because that is
+    /// a promise. If they say no, an entry that waits is declined where the core is away, and else nothing changes.
+    pub(super) fn promise(
+        &mut self,
         id: &EntryId,
         facts: &KnownAccounts,
         book: &Rulebook,
-    ) -> Result<bool, JournalError> {
-        let (decision, _) = readmit(self.entry(id)?, facts, book, &self.lanes, self.now_us)?;
-        Ok(!matches!(decision, Decision::Decline(_)))
-    }
-
-    /// An entry that was answered "accepted" while its first attempt was under way joins the order of its lanes now.
-    pub(super) fn mark_ordered(&mut self, id: &EntryId) -> Result<(), JournalError> {
-        let touched = self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?;
-        let entry = &mut touched.now;
-        if lane_place(entry.state, entry.ordered) != LanePlace::Direct {
+        belief: CoreBelief,
+    ) -> Result<(), JournalError> {
+        let entry = self.entry(id)?;
+        if is_promised(entry.state, entry.ordered) {
             return Ok(());
         }
+        let state = entry.state;
+        let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
+        match decision {
+            Decision::Direct | Decision::Queue => self.mark_ordered(id),
+            Decision::Decline(reason) if state == EntryState::Queued && belief == CoreBelief::Away => {
+                self.decisions.insert(id.clone(), kept);
+                if matches!(self.weigh_in(id, Evidence::Decline)?, Verdict::Moves(_)) {
+                    self.set_reason(id, Some(reason.code().to_owned()))?;
+                }
+                Ok(())
+            }
+            Decision::Decline(_) => Ok(()),
+        }
+    }
+
+    fn mark_ordered(&mut self, id: &EntryId) -> Result<(), JournalError> {
+        let entry = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now;
         let (from, to, day) = ((entry.state, false), (entry.state, true), entry.business_day);
         entry.ordered = true;
         entry.version += 1;
@@ -186,23 +198,28 @@ impl WorkSet {
         self.move_lanes(id, from, to, day)
     }
 
-    /// The evidence for a direct attempt that was provably not sent: stand-in decides anew, unless it has promised already.
+    /// The evidence for an attempt that was provably not sent: stand-in decides anew, unless it has promised already. With it the reason
+    /// of a decline.
     pub(super) fn after_not_sent(
         &mut self,
         id: &EntryId,
         facts: &KnownAccounts,
         book: &Rulebook,
+        belief: CoreBelief,
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
-        if entry.ordered || entry.state != EntryState::Submitting {
+        if entry.state != EntryState::Submitting || !may_decline(entry.state, entry.ordered) {
             return Ok((Evidence::NotSent, None));
         }
+        let (state, ordered) = (entry.state, entry.ordered);
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         self.decisions.insert(id.clone(), kept);
-        match decision {
-            Decision::Decline(reason) => Ok((Evidence::Decline, Some(reason.code().to_owned()))),
-            Decision::Direct | Decision::Queue => Ok((Evidence::NotSent, None)),
-        }
+        let evidence = not_sent(state, ordered, belief, decision);
+        let reason = match decision {
+            Decision::Decline(reason) if evidence == Evidence::Decline => Some(reason.code().to_owned()),
+            _ => None,
+        };
+        Ok((evidence, reason))
     }
 
     pub(super) fn set_reason(&mut self, id: &EntryId, reason: Option<String>) -> Result<(), JournalError> {
@@ -256,7 +273,9 @@ impl WorkSet {
 fn despite_booked_leg(evidence: Evidence, verdict: Verdict) -> Verdict {
     match evidence {
         // "It was not posted": the books say otherwise.
-        Evidence::NotSent | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => Verdict::Contradicts,
+        Evidence::NotSent | Evidence::Undecided | Evidence::Decline | Evidence::CoreRefused | Evidence::Absent => {
+            Verdict::Contradicts
+        }
         // A booked entry is neither sent nor taken back nor given up: its hold ends with its balance.
         Evidence::ReplayAttempt | Evidence::Cancel | Evidence::WriteOff | Evidence::Forced | Evidence::Linked => {
             Verdict::Forbidden

@@ -2,6 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
+use standin::admission::CoreBelief;
 use standin::journal::{Act, Change, Entry, Grounds, JournalError};
 use standin::rules::Reason;
 
@@ -23,22 +24,70 @@ on_every_engine! {
         assert_eq!(bank.ready().await, [entry.id]);
     }
 
-    async fn a_direct_write_that_was_not_sent_may_be_declined_by_stand_in_and_its_hold_ends(bank) {
+    async fn a_direct_write_that_was_not_sent_is_declined_by_stand_in_only_while_the_core_is_away_and_its_hold_ends(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_001).await;
-        let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
+        let moved = bank.core_away(&entry).await;
         assert_eq!((moved.entry.state, moved.entry.reason.as_deref()), (Declined, Some(Reason::InsufficientFunds.code())));
         assert_eq!(bank.available("a").await, 100_000);
         assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 0);
     }
 
+    async fn with_the_core_there_what_was_not_sent_waits_for_the_core_and_nobody_is_promised_anything(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
+        assert_eq!((moved.entry.state, moved.entry.ordered, moved.entry.reason), (Queued, false, None));
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 0, "stand-in accepted nothing");
+        bank.account("c", 10).await;
+        assert_eq!(bank.admit(transfer("c", "a", 1)).await.state, Queued, "it has its place in the lanes");
+        let asked = bank.promise(&entry, CoreBelief::Available).await;
+        assert_eq!((asked.state, asked.ordered, asked.version), (Queued, false, moved.entry.version));
+        assert_eq!(bank.ready().await.first(), Some(&entry.id));
+        let attempt = taken(&bank, &entry).await;
+        let posted = bank.record(posted(&entry, &[]).ending(attempt)).await;
+        assert_eq!(posted.entry.state, Posted, "the core has decided");
+    }
+
+    async fn what_waits_for_the_core_alone_is_declined_once_the_core_is_away_and_somebody_asks(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        bank.first_attempt(&entry, Evidence::NotSent).await;
+        let asked = bank.promise(&entry, CoreBelief::Away).await;
+        assert_eq!((asked.state, asked.reason.as_deref()), (Declined, Some(Reason::InsufficientFunds.code())));
+        assert_eq!(bank.available("a").await, 100_000);
+        assert_eq!(bank.promise(&entry, CoreBelief::Away).await.version, asked.version);
+        assert!(bank.ready().await.is_empty());
+    }
+
+    async fn what_waits_for_the_core_alone_is_promised_once_the_funds_are_there(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        bank.first_attempt(&entry, Evidence::NotSent).await;
+        bank.apply(&[("a", 200_000, 2)], &[]).await;
+        let asked = bank.promise(&entry, CoreBelief::Away).await;
+        assert_eq!((asked.state, asked.ordered), (Queued, true));
+        assert_eq!(bank.number("SELECT used_minor FROM lanes WHERE account = 'a'").await, 100_001);
+    }
+
+    async fn what_waits_for_the_core_alone_and_was_sent_by_a_replayer_is_not_declined_while_it_may_post(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 100_001).await;
+        bank.first_attempt(&entry, Evidence::NotSent).await;
+        let attempt = taken(&bank, &entry).await;
+        let asked = bank.promise(&entry, CoreBelief::Away).await;
+        assert_eq!((asked.state, asked.ordered), (Submitting, false));
+        let away = Change::new(entry.id.clone(), Evidence::NotSent).believing(CoreBelief::Away).ending(attempt);
+        assert_eq!(bank.record(away).await.entry.state, Declined, "the core has gone, and nobody was told accepted");
+    }
+
     async fn what_was_answered_accepted_is_not_declined_any_more(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_000).await;
-        let promised = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
+        let promised = bank.promise(&entry, CoreBelief::Available).await;
         assert_eq!((promised.state, promised.ordered), (Submitting, true));
         assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
-        let again = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
+        let again = bank.promise(&entry, CoreBelief::Available).await;
         assert_eq!(again.version, promised.version);
         let moved = bank.first_attempt(&entry, Evidence::NotSent).await;
         assert_eq!(moved.entry.state, Queued);
@@ -48,9 +97,9 @@ on_every_engine! {
     async fn what_stand_in_would_decline_is_not_promised_while_the_core_is_asked(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_001).await;
-        let asked = bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
+        let asked = bank.promise(&entry, CoreBelief::Available).await;
         assert_eq!((asked.state, asked.ordered, asked.version), (Submitting, false, entry.version));
-        assert_eq!(bank.first_attempt(&entry, Evidence::NotSent).await.entry.state, Declined, "nobody was told accepted");
+        assert_eq!(bank.core_away(&entry).await.entry.state, Declined, "nobody was told accepted");
     }
 
     async fn data_are_as_old_as_the_sql_server_says_whatever_the_gateways_clock(bank) {
@@ -73,7 +122,8 @@ on_every_engine! {
     async fn two_that_were_not_sent_are_decided_one_after_the_other(bank) {
         bank.two_accounts().await;
         let (one, two) = (bank.direct("a", "b", 60_000).await, bank.direct("a", "b", 60_000).await);
-        let changes = [&one, &two].map(|e| Change::new(e.id.clone(), Evidence::NotSent).ending(1));
+        let away = |e: &Entry| Change::new(e.id.clone(), Evidence::NotSent).believing(CoreBelief::Away).ending(1);
+        let changes = [&one, &two].map(away);
         bank.journal.replay().record("test", None, changes.into()).await.unwrap();
         // Both hold when the first is decided; its decline frees the second.
         assert_eq!((bank.state(&one).await, bank.state(&two).await), (Declined, Queued));
@@ -93,7 +143,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         assert!(!bank.journal.gateway().any_ordered().await.unwrap());
-        bank.journal.gateway().mark_answered("test", &entry.id).await.unwrap();
+        bank.promise(&entry, CoreBelief::Available).await;
         assert!(bank.journal.gateway().any_ordered().await.unwrap());
         bank.record(posted(&entry, &[]).ending(1)).await;
         assert!(!bank.journal.gateway().any_ordered().await.unwrap());

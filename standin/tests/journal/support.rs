@@ -235,6 +235,15 @@ impl Bank {
         self.record(Change::new(entry.id.clone(), evidence).ending(1)).await
     }
 
+    /// The first attempt found the core away: no byte left.
+    pub async fn core_away(&self, entry: &Entry) -> Moved {
+        self.record(Change::new(entry.id.clone(), Evidence::NotSent).believing(CoreBelief::Away).ending(1)).await
+    }
+
+    pub async fn promise(&self, entry: &Entry, belief: CoreBelief) -> Entry {
+        self.journal.gateway().promise("test", &entry.id, belief).await.unwrap()
+    }
+
     pub async fn state(&self, entry: &Entry) -> EntryState {
         self.now(entry).await.state
     }

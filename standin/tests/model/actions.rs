@@ -1,6 +1,8 @@
 //! What can happen next: every action is one atomic step of one party, or a fault, or time passing.
 
+use locum_standin::admission::{CoreBelief, Decision, may_decline, not_sent};
 use locum_standin::lane::LanePlace;
+use locum_standin::rules::Reason;
 use schemas::entry::{EntryState, Evidence};
 use stateright::{Model, Property};
 
@@ -29,6 +31,10 @@ pub enum Action {
     Send { slot: u8 },
     /// Refused connection, open breaker: provably nothing left; recorded.
     NotSent { slot: u8 },
+    /// The same, and stand-in's rules say no. The sender found the core away, or there.
+    NotSentUnfit { slot: u8, away: bool },
+    /// A client asks about what waits for the core's decision; the core is away, and stand-in's rules say no.
+    Decline { write: u8 },
     /// The core takes up a request whose sender waits.
     Take { slot: u8, refuse: bool },
     /// The core takes up a request whose sender is gone.
@@ -204,6 +210,9 @@ impl Locum {
             Task::Disowned | Task::Ghost | Task::GhostRecord => actions.push(Action::LandLate { slot: id }),
             Task::ToSend { .. } => {
                 actions.extend([Action::Send { slot: id }, Action::NotSent { slot: id }]);
+                if state.budget.declines > 0 {
+                    actions.extend([true, false].map(|away| Action::NotSentUnfit { slot: id, away }));
+                }
                 if !def.replayer && state.budget.commits > 0 && state.budget.crashes > 0 {
                     actions.push(Action::DieRecording { slot: id });
                 }
@@ -269,6 +278,10 @@ impl Locum {
         if entry.state == EntryState::Submitting && observed && state.budget.abandons > 0 {
             actions.push(Action::Abandon { write: id });
         }
+        let decline = may_decline(entry.state, entry.ordered) || self.breaks(Variant::DeclinesAccepted);
+        if entry.state == EntryState::Queued && decline && self.budget.declines > 0 {
+            actions.push(Action::Decline { write: id });
+        }
         if entry.state == EntryState::Queued && state.budget.cancels > 0 {
             actions.push(Action::Cancel { write: id });
         }
@@ -322,6 +335,16 @@ impl Locum {
             }
             Action::Send { slot } => self.send(state, slot.into()),
             Action::NotSent { slot } => self.settle(state, slot.into(), Evidence::NotSent, false),
+            Action::NotSentUnfit { slot, away } => {
+                state.budget.declines -= 1;
+                let write = usize::from(self.slots[usize::from(slot)].write);
+                let entry = state.entry(write);
+                let belief = if away { CoreBelief::Away } else { CoreBelief::Available };
+                let unfit = Decision::Decline(Reason::InsufficientFunds);
+                let evidence = not_sent(entry.state, entry.ordered, belief, unfit);
+                self.settle(state, slot.into(), evidence, false);
+            }
+            Action::Decline { write } => drop(state.evidence(self, write.into(), Evidence::Decline)),
             Action::Take { slot, refuse } => {
                 let write = self.slots[usize::from(slot)].write.into();
                 state.tasks[usize::from(slot)] = Task::Sent(self.take(state, write, refuse));

@@ -20,8 +20,17 @@ const FROM_FIRST: Write = Write { debit: 0, credit: None, amount: 2 };
 const FROM_SECOND: Write = Write { debit: 1, credit: None, amount: 4 };
 
 /// No fault at all.
-pub const NO_FAULTS: Budget =
-    Budget { crashes: 0, losses: 0, commits: 0, takeovers: 0, refusals: 0, cancels: 0, abandons: 0, set_backs: 0 };
+pub const NO_FAULTS: Budget = Budget {
+    crashes: 0,
+    losses: 0,
+    commits: 0,
+    takeovers: 0,
+    refusals: 0,
+    cancels: 0,
+    abandons: 0,
+    set_backs: 0,
+    declines: 0,
+};
 
 /// Everything that can befall one entry.
 pub fn one_write(class: Class) -> Locum {

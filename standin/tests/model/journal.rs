@@ -1,7 +1,7 @@
 //! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
 
 use locum_standin::clock::Ages;
-use locum_standin::lane::{LanePlace, delta, may_go_direct, may_replay, releases, serves};
+use locum_standin::lane::{LanePlace, delta, is_promised, mark, may_go_direct, may_replay, releases, serves};
 use locum_standin::resolution::{
     Attempt as Sending, AttemptEnd, Patience, Refused, Step, UnknownOutcome, refusal_settles, remembers, resolve,
 };
@@ -73,7 +73,7 @@ impl State {
     /// The same key again: the client is told where its write stands.
     fn answer_again(&mut self, locum: &Locum, slot: usize, write: usize) {
         let entry = *self.entry(write);
-        if entry.lane_place() == LanePlace::Direct && !locum.breaks(Variant::RetryLeavesDirect) {
+        if !is_promised(entry.state, entry.ordered) && !locum.breaks(Variant::RetryLeavesDirect) {
             self.move_to(locum, write, entry.state, true);
         }
         self.answer(locum, slot);
@@ -85,6 +85,9 @@ impl State {
         let open = self.journal[write].is_some_and(|entry| entry.state.is_open());
         if open && self.core.count(write) == 0 {
             self.told.waiting |= 1 << write;
+        }
+        if locum.budget.declines > 0 {
+            self.told.accepted |= 1 << write;
         }
         self.tasks[slot] = Task::Done;
     }
@@ -125,7 +128,8 @@ impl State {
         let verdict = weigh(entry.state, evidence);
         match verdict {
             Verdict::Moves(to) => {
-                self.move_to(locum, write, to, entry.ordered);
+                self.told.taken_back |= to == EntryState::Declined && self.told.accepted & (1 << write) != 0;
+                self.move_to(locum, write, to, mark(entry.ordered, to, evidence));
                 if to == EntryState::Posted && locum.breaks(Variant::EarlyRelease) {
                     self.release(locum, write);
                 }
@@ -143,7 +147,6 @@ impl State {
 
     fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool) {
         let from = *self.entry(write);
-        let ordered = ordered || locum_standin::lane::lane_place(to, false) == LanePlace::Ordered;
         self.count(locum, write, Some((from.state, from.ordered)), (to, ordered));
         let entry = self.entry_mut(write);
         (entry.state, entry.ordered) = (to, ordered);

@@ -23,6 +23,8 @@ pub const DONE: &str = "W4 nothing is reported as posted that was not";
 pub const W5: &str = "W5 an unknown outcome is not resent without proof";
 /// One entry per key.
 pub const W7: &str = "W6 W7 one entry per key";
+/// What was accepted is the core's to decide.
+pub const KEPT: &str = "W1 what was accepted is not declined";
 /// Order of the core's postings.
 pub const R1: &str = "R1 what was answered before a request is posted before it";
 /// Stale senders write no outcome.
@@ -57,6 +59,7 @@ pub fn all(locum: &Locum) -> Vec<Property<Locum>> {
         }),
         always(W5, one_request_at_a_time),
         always(W7, |_, s| s.told.twice == 0),
+        always(KEPT, |_, s| !s.told.taken_back),
         always(R1, in_order),
         always(R2, |_, s| !s.told.stale_mark),
         always(M2, each_debit_once),
@@ -162,6 +165,17 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
                         !locum.slots[slot].replayer && s.attempts[slot] == Attempt::Open && s.alive & 1 != 0
                     })
             })
+        }));
+    }
+    if locum.budget.declines > 0 {
+        some.push(sometimes("what waits for the core alone is posted", |locum, s| {
+            entries(s).any(|(w, e)| {
+                let replayed = |slot: usize| locum.slots[slot].replayer && s.tasks[slot] == Task::Sent(Reply::Posted);
+                e.state == EntryState::Submitting && !e.ordered && locum.about(w).any(replayed)
+            })
+        }));
+        some.push(sometimes("what waits for the core alone is declined", |_, s| {
+            entries(s).any(|(_, e)| e.state == EntryState::Declined)
         }));
     }
     if locum.budget.cancels > 0 {

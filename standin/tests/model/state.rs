@@ -208,6 +208,8 @@ pub struct Budget {
     pub abandons: u8,
     /// Steps back of the SQL server's clock.
     pub set_backs: u8,
+    /// Times that stand-in's rules say no to what was not sent.
+    pub declines: u8,
 }
 
 /// What clients were told and saw.
@@ -217,6 +219,10 @@ pub struct Told {
     pub waiting: u8,
     /// Per write: those answered, and not posted yet, when it was requested on a shared account.
     pub before: [u8; WRITES],
+    /// Writes answered "accepted" or with an outcome; kept only where stand-in's rules may say no.
+    pub accepted: u8,
+    /// A write was declined after it had been accepted.
+    pub taken_back: bool,
     /// Writes journalled twice (variant without a unique index).
     pub twice: u8,
     /// A sender with a lost lease wrote an outcome.

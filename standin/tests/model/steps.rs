@@ -1,5 +1,6 @@
 //! How the longer steps change the state: the core, the senders, the lease, the ingester.
 
+use locum_standin::lane::is_promised;
 use locum_standin::resolution::Step;
 use schemas::entry::{EntryState, Evidence, Verdict};
 
@@ -123,8 +124,13 @@ impl Locum {
             let marks = matches!(evidence, Evidence::CorePosted | Evidence::CoreRefused);
             state.told.stale_mark |= stale && marks && matches!(verdict, Verdict::Moves(_));
         }
+        let promised = state.journal[write].is_some_and(|entry| is_promised(entry.state, entry.ordered));
         if !def.replayer {
-            state.answer(self, slot);
+            match promised {
+                true => state.answer(self, slot),
+                // 503: it waits for the core, and nothing is promised.
+                false => state.tasks[slot] = Task::Done,
+            }
         }
     }
 

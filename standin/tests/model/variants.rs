@@ -77,6 +77,8 @@ pub enum Variant {
     TimeoutAsNotSent,
     /// A retry is answered 202 on a submitting entry that is left unmarked.
     RetryLeavesDirect,
+    /// Stand-in declines what waits, whatever its client was told.
+    DeclinesAccepted,
     /// A refusal ends the entry although another attempt may still post.
     AnyRefusalSettles,
     /// The same, by a gateway only: it does not ask for other attempts, since it has made the first.
