@@ -4,18 +4,18 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::ledger::{LedgerError, Outcome};
+use crate::ledger::{LedgerError, PostingResult};
 use crate::model::Problem;
 
 /// What the ledger said, in HTTP.
-pub(crate) fn posting_answer(done: Result<Outcome, LedgerError>) -> Response<Body> {
+pub(crate) fn posting_answer(done: Result<PostingResult, LedgerError>) -> Response<Body> {
     match done {
-        Ok(Outcome::Booked(booked)) => json(StatusCode::CREATED, &booked),
-        Ok(Outcome::Refused(refusal)) => json(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
-        Ok(Outcome::Repeated(first)) => {
+        Ok(PostingResult::Booked(booked)) => json(StatusCode::CREATED, &booked),
+        Ok(PostingResult::Refused(refusal)) => json(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
+        Ok(PostingResult::Repeated(first)) => {
             raw(if first.booked { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, first.body)
         }
-        Ok(Outcome::OtherLegs) => {
+        Ok(PostingResult::OtherLegs) => {
             problem(StatusCode::CONFLICT, "DUPLICATE_REFERENCE", "this reference was used for another posting")
         }
         Err(LedgerError::Expired) => {

@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use crate::answer::{html, json, posting_answer, problem};
-use crate::faults::{Fault, Faults, Mode};
-use crate::ledger::{Deadline, Ledger, Outcome};
+use crate::faults::{Fault, FaultKind, Faults};
+use crate::ledger::{Deadline, Ledger, PostingResult};
 use crate::model::{PostingBody, Problem};
 use crate::reads;
 use crate::serve::{Abort, Answer};
@@ -101,17 +101,17 @@ impl Bank {
             Counters::add(&self.counters.postings_received);
         }
         let ms = Duration::from_millis(fault.ms.unwrap_or(0));
-        match fault.mode {
-            Mode::Hang => return End::Silence,
-            Mode::ErrorBefore => {
+        match fault.kind {
+            FaultKind::Hang => return End::Silence,
+            FaultKind::ErrorBefore => {
                 return End::Answer(problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong"));
             }
-            Mode::HtmlError => return End::Answer(html()),
-            Mode::ReadOnly => {
+            FaultKind::HtmlError => return End::Answer(html()),
+            FaultKind::ReadOnly => {
                 return End::Answer(problem(StatusCode::SERVICE_UNAVAILABLE, "READ_ONLY", "end of day: no postings"));
             }
-            Mode::Slow => tokio::time::sleep(ms).await,
-            Mode::LateCommit => {
+            FaultKind::Slow => tokio::time::sleep(ms).await,
+            FaultKind::LateCommit => {
                 self.post_late(body, ms, arrived);
                 return End::Abort(Abort::Close);
             }
@@ -121,10 +121,10 @@ impl Bank {
             true => self.post(body, &fault, arrived).await,
             false => self.read(method, &path).await,
         };
-        match fault.mode {
-            Mode::HangPosts => End::Silence,
-            Mode::DropAfterCommit => End::Abort(Abort::Reset),
-            Mode::ErrorAfterCommit => {
+        match fault.kind {
+            FaultKind::HangPosts => End::Silence,
+            FaultKind::DropAfterCommit => End::Abort(Abort::Reset),
+            FaultKind::ErrorAfterCommit => {
                 End::Answer(problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong"))
             }
             _ => End::Answer(response),
@@ -150,15 +150,15 @@ impl Bank {
             Ok(order) => order,
             Err(message) => return problem(StatusCode::BAD_REQUEST, "MALFORMED", &message),
         };
-        let forced = match (fault.mode, &fault.code) {
-            (Mode::RefuseBusiness, Some(code)) => Some(Problem::new(code, "refused by order of the control port")),
+        let forced = match (fault.kind, &fault.code) {
+            (FaultKind::RefuseBusiness, Some(code)) => Some(Problem::new(code, "refused by order of the control port")),
             _ => None,
         };
         let done = self.ledger.post(&order, forced, Deadline::at(arrived + self.lifetime)).await;
         let counter = match &done {
-            Ok(Outcome::Booked(_)) => &self.counters.booked,
-            Ok(Outcome::Refused(_)) => &self.counters.refused,
-            Ok(Outcome::Repeated(_) | Outcome::OtherLegs) => &self.counters.repeated,
+            Ok(PostingResult::Booked(_)) => &self.counters.booked,
+            Ok(PostingResult::Refused(_)) => &self.counters.refused,
+            Ok(PostingResult::Repeated(_) | PostingResult::OtherLegs) => &self.counters.repeated,
             Err(_) => &self.counters.failed,
         };
         Counters::add(counter);
@@ -190,9 +190,9 @@ impl Bank {
 
     async fn health(&self) -> Response<Body> {
         let database = self.ledger.db.query("SELECT 1 AS up", vec![]).await;
-        let status = match (database, self.faults.current().mode) {
+        let status = match (database, self.faults.current().kind) {
             (Err(_), _) => "DATABASE_AWAY",
-            (Ok(_), Mode::ReadOnly) => "READ_ONLY",
+            (Ok(_), FaultKind::ReadOnly) => "READ_ONLY",
             (Ok(_), _) => "UP",
         };
         json(StatusCode::OK, &json!({"status": status}))

@@ -62,7 +62,7 @@ async fn set_fault(State(bank): State<Bank>, body: Bytes) -> Response<Body> {
     let fault = serde_json::from_slice::<Fault>(&body).map_err(|err| err.to_string());
     match fault.and_then(|fault| fault.check(lifetime_ms).map(|()| fault)) {
         Ok(fault) => {
-            tracing::info!(mode = ?fault.mode, share = fault.share, "fault in force");
+            tracing::info!(kind = ?fault.kind, share = fault.share, "fault in force");
             bank.faults.set(fault);
             if tokio::time::timeout(SETTLE_MAX, bank.faults.settled()).await.is_err() {
                 tracing::warn!("the bank's port has not settled yet");

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 /// What goes wrong. Each variant says what the caller sees and what the core did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum FaultKind {
     /// Nothing.
     #[default]
     None,
@@ -56,7 +56,7 @@ fn all() -> u8 {
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// What goes wrong.
-    pub mode: Mode,
+    pub kind: FaultKind,
     /// Milliseconds, for `slow` and `late_commit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
@@ -73,7 +73,7 @@ pub struct Fault {
 
 impl Default for Fault {
     fn default() -> Self {
-        Self { mode: Mode::None, ms: None, code: None, share: all(), scope: Scope::All }
+        Self { kind: FaultKind::None, ms: None, code: None, share: all(), scope: Scope::All }
     }
 }
 
@@ -83,12 +83,12 @@ impl Fault {
         if self.share > 100 {
             return Err("share is a percentage, 0 to 100".to_owned());
         }
-        match self.mode {
-            Mode::Slow if self.ms.is_none() => Err("slow needs ms".to_owned()),
-            Mode::LateCommit if self.ms.is_none_or(|ms| ms >= request_lifetime_ms) => {
+        match self.kind {
+            FaultKind::Slow if self.ms.is_none() => Err("slow needs ms".to_owned()),
+            FaultKind::LateCommit if self.ms.is_none_or(|ms| ms >= request_lifetime_ms) => {
                 Err(format!("late_commit needs ms below the request lifetime of {request_lifetime_ms} ms"))
             }
-            Mode::RefuseBusiness if self.code.as_ref().is_none_or(|c| c.is_empty() || c.len() > 32) => {
+            FaultKind::RefuseBusiness if self.code.as_ref().is_none_or(|c| c.is_empty() || c.len() > 32) => {
                 Err("refuse_business needs a code of 1 to 32 characters".to_owned())
             }
             _ => Ok(()),
@@ -96,9 +96,11 @@ impl Fault {
     }
 
     fn can_hit(&self, posting: bool) -> bool {
-        match self.mode {
-            Mode::None | Mode::Refuse => false,
-            Mode::Hang | Mode::Slow | Mode::ErrorBefore | Mode::HtmlError => posting || self.scope == Scope::All,
+        match self.kind {
+            FaultKind::None | FaultKind::Refuse => false,
+            FaultKind::Hang | FaultKind::Slow | FaultKind::ErrorBefore | FaultKind::HtmlError => {
+                posting || self.scope == Scope::All
+            }
             _ => posting,
         }
     }
@@ -133,7 +135,7 @@ impl Faults {
     pub(crate) async fn settled(&self) {
         let mut listening = self.listening.subscribe();
         // An error means that the service ends.
-        let _ = listening.wait_for(|listening| *listening == (self.current().mode != Mode::Refuse)).await;
+        let _ = listening.wait_for(|listening| *listening == (self.current().kind != FaultKind::Refuse)).await;
     }
 
     pub(crate) fn current(&self) -> Fault {
@@ -149,7 +151,7 @@ impl Faults {
         *self.drawn.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The fault that this request meets; `Mode::None` for most.
+    /// The fault that this request meets; `FaultKind::None` for most.
     pub(crate) fn draw(&self, posting: bool) -> Fault {
         let fault = self.current();
         if !fault.can_hit(posting) {
@@ -180,12 +182,12 @@ mod tests {
     fn draws(seed: u64, fault: &Fault) -> Vec<bool> {
         let faults = Faults::new(seed);
         faults.set(fault.clone());
-        (0..1000).map(|_| faults.draw(true).mode != Mode::None).collect()
+        (0..1000).map(|_| faults.draw(true).kind != FaultKind::None).collect()
     }
 
     #[test]
     fn the_same_seed_hits_the_same_requests_and_about_the_share_of_them() {
-        let fault = Fault { mode: Mode::ErrorBefore, share: 30, ..Fault::default() };
+        let fault = Fault { kind: FaultKind::ErrorBefore, share: 30, ..Fault::default() };
         let first = draws(7, &fault);
         assert_eq!(first, draws(7, &fault));
         assert_ne!(first, draws(8, &fault));
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_share_of_nothing_hits_nobody_and_one_of_all_hits_everybody() {
-        let fault = |share| Fault { mode: Mode::Hang, share, ..Fault::default() };
+        let fault = |share| Fault { kind: FaultKind::Hang, share, ..Fault::default() };
         assert!(draws(1, &fault(0)).iter().all(|hit| !hit));
         assert!(draws(1, &fault(100)).iter().all(|hit| *hit));
     }
@@ -203,16 +205,16 @@ mod tests {
     #[test]
     fn faults_about_commits_leave_reads_alone() {
         let faults = Faults::new(1);
-        faults.set(Fault { mode: Mode::DropAfterCommit, ..Fault::default() });
-        assert_eq!(faults.draw(false).mode, Mode::None);
-        faults.set(Fault { mode: Mode::Hang, scope: Scope::Postings, ..Fault::default() });
-        assert_eq!(faults.draw(false).mode, Mode::None);
-        assert_eq!(faults.draw(true).mode, Mode::Hang);
+        faults.set(Fault { kind: FaultKind::DropAfterCommit, ..Fault::default() });
+        assert_eq!(faults.draw(false).kind, FaultKind::None);
+        faults.set(Fault { kind: FaultKind::Hang, scope: Scope::Postings, ..Fault::default() });
+        assert_eq!(faults.draw(false).kind, FaultKind::None);
+        assert_eq!(faults.draw(true).kind, FaultKind::Hang);
     }
 
     #[test]
     fn a_commit_later_than_the_request_lifetime_is_no_fault_this_core_can_have() {
-        let late = |ms| Fault { mode: Mode::LateCommit, ms, ..Fault::default() };
+        let late = |ms| Fault { kind: FaultKind::LateCommit, ms, ..Fault::default() };
         assert!(late(Some(4999)).check(5000).is_ok());
         assert!(late(Some(5000)).check(5000).is_err());
         assert!(late(None).check(5000).is_err());

@@ -19,7 +19,7 @@ const ATTEMPTS_MAX: u32 = 20;
 
 /// What became of one request to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum PostingResult {
     /// Posted by this request.
     Booked(Booked),
     /// Refused by this request.
@@ -87,7 +87,7 @@ impl Ledger {
         order: &Order,
         forced: Option<Problem>,
         deadline: Deadline,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<PostingResult, LedgerError> {
         let mut attempt = 1;
         loop {
             let (order, forced, rules) = (order.clone(), forced.clone(), self.rules);
@@ -129,14 +129,14 @@ async fn post_once(
     order: &Order,
     forced: Option<Problem>,
     rules: Rules,
-) -> Result<(Outcome, i64), LedgerError> {
+) -> Result<(PostingResult, i64), LedgerError> {
     let now = Timestamp::now();
     if rules.class == Class::Idempotent
         && let Some(reference) = &order.reference
         && let Some(known) = references::claim(tx, reference, now, rules.reference_memory_ms).await?
     {
         let same = known.fingerprint == order.fingerprint();
-        return Ok((if same { Outcome::Repeated(known) } else { Outcome::OtherLegs }, 0));
+        return Ok((if same { PostingResult::Repeated(known) } else { PostingResult::OtherLegs }, 0));
     }
     let mut accounts = lock(tx, order).await?;
     let verdict = match forced {
@@ -144,10 +144,10 @@ async fn post_once(
         None => judge(order, &accounts),
     };
     let (outcome, position) = match verdict {
-        Err(problem) => (Outcome::Refused(problem), 0),
+        Err(problem) => (PostingResult::Refused(problem), 0),
         Ok((amount, currency)) => {
             let (booked, position) = book(tx, order, amount, currency, &mut accounts, now).await?;
-            (Outcome::Booked(booked), position)
+            (PostingResult::Booked(booked), position)
         }
     };
     if rules.class != Class::Neither
@@ -160,11 +160,11 @@ async fn post_once(
 }
 
 /// What the core will say of this reference from now on; `None` = a reference that was known before.
-fn first_answer(order: &Order, outcome: &Outcome) -> Result<Option<Remembered>, Error> {
+fn first_answer(order: &Order, outcome: &PostingResult) -> Result<Option<Remembered>, Error> {
     let (booked, body) = match outcome {
-        Outcome::Booked(booked) => (true, serde_json::to_string(booked)),
-        Outcome::Refused(problem) => (false, serde_json::to_string(problem)),
-        Outcome::Repeated(_) | Outcome::OtherLegs => return Ok(None),
+        PostingResult::Booked(booked) => (true, serde_json::to_string(booked)),
+        PostingResult::Refused(problem) => (false, serde_json::to_string(problem)),
+        PostingResult::Repeated(_) | PostingResult::OtherLegs => return Ok(None),
     };
     let body = body.map_err(|err| Error::Configuration(format!("answer cannot be written: {err}")))?;
     Ok(Some(Remembered { booked, fingerprint: order.fingerprint(), body }))

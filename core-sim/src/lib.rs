@@ -21,7 +21,7 @@ mod serve;
 mod service;
 
 pub use changes::{DATABASE, FILE, TOPIC_PREFIX};
-pub use faults::{Fault, Mode, Scope};
+pub use faults::{Fault, FaultKind, Scope};
 pub use model::{Booked, Leg, Problem};
 pub use options::{ACCOUNTS_MAX, Class, Options, OptionsError};
 pub use seed::{account_no, customer_no};

@@ -22,7 +22,7 @@ const EXAMPLES: &str = r#"Examples:
     core-sim --database mysql://core:secret@127.0.0.1:3306/corebank --class enquiry --listen 127.0.0.1:7001 --control 127.0.0.1:7002
   Post, then let every third answer get lost after the commit:
     curl -X POST localhost:7001/api/postings -H 'content-type: application/json' -d '{"reference":"R1","debit_account":"100000000001","credit_account":"100000000002","amount":"10.50","currency":"EUR","text":"rent"}'
-    curl -X PUT localhost:7002/faults -d '{"mode":"drop_after_commit","share":33}'
+    curl -X PUT localhost:7002/faults -d '{"kind":"drop_after_commit","share":33}'
 "#;
 
 #[tokio::main]

@@ -11,7 +11,7 @@ use sql::{Db, Dialect};
 use tokio::sync::{mpsc, watch};
 
 use crate::bank::{Bank, Counters};
-use crate::faults::{Faults, Mode};
+use crate::faults::{FaultKind, Faults};
 use crate::ledger::{Ledger, LedgerError, Rules};
 use crate::options::{Options, Settings};
 use crate::serve::{Port, serve};
@@ -113,7 +113,7 @@ async fn prepared(settings: &Settings) -> anyhow::Result<Db> {
 async fn obey_refuse(faults: Arc<Faults>, open: watch::Sender<bool>, mut running: watch::Receiver<bool>) {
     let mut fault = faults.watch();
     loop {
-        let wanted = fault.borrow_and_update().mode != Mode::Refuse;
+        let wanted = fault.borrow_and_update().kind != FaultKind::Refuse;
         open.send_if_modified(|open| std::mem::replace(open, wanted) != wanted);
         tokio::select! {
             _ = running.changed() => {}

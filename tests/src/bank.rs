@@ -121,14 +121,14 @@ impl Core {
         format!("127.0.0.1:{}", self.bank)
     }
 
-    /// Puts a fault in force, such as `{"mode": "hang"}`.
+    /// Puts a fault in force, such as `{"kind": "hang"}`.
     pub async fn fault(&self, fault: Json) {
         self.order(Method::PUT, "/faults", Some(&fault)).await;
     }
 
     /// Ends the fault in force.
     pub async fn heal(&self) {
-        self.fault(json!({"mode": "none"})).await;
+        self.fault(json!({"kind": "none"})).await;
     }
 
     /// How many requests the fault in force has hit.

@@ -143,8 +143,8 @@ async fn every_declared_answer_is_given() {
     let place = Place::embedded();
     for options in [&[][..], &["--enquiry", "false"]] {
         let core = Core::start(&place, options).await;
-        for (mode, method, path, body) in &requests {
-            core.fault(json!({"mode": mode})).await;
+        for (kind, method, path, body) in &requests {
+            core.fault(json!({"kind": kind})).await;
             let (status, answer) = call(&core.bank, method, path, &body.to_string()).await.unwrap();
             given.insert(assert_declared(method, path, status, &answer));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, Source};
+use schemas::debezium::{ChangeEvent, Connector, Decoder, Op, Record, Snapshot, SourceBlock};
 use schemas::mapping::{Mapping, Touched};
 use schemas::model::Entity;
 use schemas::position::{LogIdentity, SourcePosition};
@@ -34,7 +34,7 @@ pub(super) fn by_key<'r>(
     let Ok(Record::Tombstone { key, schema }) = decoder.decode(topic, key, None) else { return None };
     let mut names = topic.rsplit('.');
     let (table, database) = (names.next()?, names.next()?);
-    let source = Source {
+    let source = SourceBlock {
         connector: mapping.connector(),
         name: "".into(),
         database: database.into(),

@@ -16,7 +16,7 @@ pub use decoder::{Decoder, RECORD_BYTES_MAX, TOPICS_MAX};
 pub use error::{DecodeError, Half};
 pub use row::{CELL_DEPTH_MAX, COLUMNS_MAX, Cell, NAME_BYTES_MAX, Row};
 pub use schema::{ColumnKind, TableSchema};
-pub use source::{Connector, Snapshot, Source, TIME_MS_MAX};
+pub use source::{Connector, Snapshot, SourceBlock, TIME_MS_MAX};
 
 /// What a Kafka record of a Debezium topic is.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Record<'a> {
     /// A table was emptied: all its rows are gone, without an event for each. Never to be ignored.
     Truncate {
         /// Which table, and where in the log.
-        source: Box<Source<'a>>,
+        source: Box<SourceBlock<'a>>,
     },
     /// The null value after a delete, for log compaction; the delete itself came before.
     Tombstone {
@@ -61,7 +61,7 @@ pub struct ChangeEvent<'a> {
     /// The topic it came on. Events of a table's partitions come on the topic of the table.
     pub topic: &'a str,
     /// Where it comes from.
-    pub source: Source<'a>,
+    pub source: SourceBlock<'a>,
     /// What happened.
     pub op: Op,
     /// The row's key; empty for a table without one.

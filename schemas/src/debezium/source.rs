@@ -82,7 +82,7 @@ impl Snapshot {
 
 /// Where a change comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source<'a> {
+pub struct SourceBlock<'a> {
     /// Which connector wrote the event.
     pub connector: Connector,
     /// Debezium's `topic.prefix`.
@@ -153,14 +153,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawSource<'a> {
 
 impl<'a> RawSource<'a> {
     /// Parses what every row event carries.
-    pub(crate) fn parse(&self) -> Result<Source<'a>, DecodeError> {
+    pub(crate) fn parse(&self) -> Result<SourceBlock<'a>, DecodeError> {
         let connector = text(self.connector, "connector")?;
         let connector = Connector::parse(&connector)
             .ok_or_else(|| expected("connector", "\"mariadb\", \"mysql\" or \"postgresql\""))?;
         let postgres = connector == Connector::Postgres;
         let snapshot = self.snapshot()?;
         let (identity, position) = if postgres { self.wal(snapshot)? } else { self.binlog()? };
-        Ok(Source {
+        Ok(SourceBlock {
             connector,
             name: text(self.name, "name")?,
             database: if postgres { text(self.schema, "schema")? } else { text(self.db, "db")? },

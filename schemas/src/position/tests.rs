@@ -3,10 +3,10 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 
 use super::*;
-use crate::debezium::{Connector, Op, Snapshot, Source};
+use crate::debezium::{Connector, Op, Snapshot, SourceBlock};
 
-fn source(connector: Connector, position: SourcePosition<'static>, snapshot: Snapshot) -> Source<'static> {
-    Source {
+fn source(connector: Connector, position: SourcePosition<'static>, snapshot: Snapshot) -> SourceBlock<'static> {
+    SourceBlock {
         connector,
         name: "corebank".into(),
         database: "core".into(),

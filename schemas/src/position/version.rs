@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::SourcePosition;
-use crate::debezium::{ChangeEvent, Op, Source};
+use crate::debezium::{ChangeEvent, Op, SourceBlock};
 
 /// Largest number of a binary log's file that a version holds; servers stop at 2^31.
 pub const FILE_MAX: u64 = u32::MAX as u64;
@@ -54,7 +54,7 @@ impl Version {
     /// PostgreSQL streams transactions in commit order, and their changes' own positions interleave: so the commit before
     /// the transaction is the major key. Its snapshot names a place that a transaction may have passed which is streamed
     /// nevertheless, so a streamed change beats every row of a snapshot.
-    pub(super) fn at(generation: u32, source: &Source<'_>, total_order: u64, op: Op) -> Self {
+    pub(super) fn at(generation: u32, source: &SourceBlock<'_>, total_order: u64, op: Op) -> Self {
         let streamed = !source.snapshot.is_snapshot();
         let mut bytes = Layout::new(generation);
         match &source.position {

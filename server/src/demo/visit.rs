@@ -33,7 +33,7 @@ curl -si -H \"$T\" -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: appli
 
    Enter kills the core (process {pid}); Enter again brings it back. Other troubles of the core, which `none` ends:
 
-curl -X PUT http://{control}/faults -d '{{\"mode\":\"hang\"}}'    # or drop_after_commit, refuse, read_only, none
+curl -X PUT http://{control}/faults -d '{{\"kind\":\"hang\"}}'    # or drop_after_commit, refuse, read_only, none
 ",
         folder = folder.display(),
         pid = bank.pid().unwrap_or_default(),

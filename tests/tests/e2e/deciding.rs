@@ -108,7 +108,7 @@ impl Run {
         self.lull().await;
         println!("answers of the core get lost after the commit");
         let before = self.seen();
-        self.world.core.fault(json!({"mode": "drop_after_commit", "share": 20})).await;
+        self.world.core.fault(json!({"kind": "drop_after_commit", "share": 20})).await;
         self.more(4).await;
         let hits = self.world.core.hits().await;
         self.world.core.heal().await;

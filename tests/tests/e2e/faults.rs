@@ -17,9 +17,9 @@ const ACCOUNTS: usize = 6;
 const TRANSFERS: usize = 48;
 
 fn faults() -> Vec<serde_json::Value> {
-    let some = |mode: &str| json!({"mode": mode, "share": 30, "scope": "postings"});
-    let with = |mode: &str, member: &str, value: serde_json::Value| {
-        let mut fault = some(mode);
+    let some = |kind: &str| json!({"kind": kind, "share": 30, "scope": "postings"});
+    let with = |kind: &str, member: &str, value: serde_json::Value| {
+        let mut fault = some(kind);
         fault[member] = value;
         fault
     };
@@ -39,10 +39,10 @@ fn faults() -> Vec<serde_json::Value> {
 }
 
 /// The fault before may have left Locum for a while without the core.
-async fn somebody_feels(world: &World, mode: &str, before: usize) {
-    wait_for(&format!("{mode} hits somebody"), PATIENCE, async || {
+async fn somebody_feels(world: &World, kind: &str, before: usize) {
+    wait_for(&format!("{kind} hits somebody"), PATIENCE, async || {
         // A refused connection is no request that the core could count.
-        let hits = match mode {
+        let hits = match kind {
             "refuse" => world.recorder.answers(before, |answer| answer.status == 202) as u64,
             _ => world.core.hits().await,
         };
@@ -57,9 +57,9 @@ async fn every_fault_of(class: Class) {
     let world = World::start(Plan { class, accounts, ..Plan::default() }).await;
     let numbers = world.accounts();
     for (round, fault) in faults.iter().enumerate() {
-        let mode = fault["mode"].as_str().unwrap_or_default();
+        let kind = fault["kind"].as_str().unwrap_or_default();
         let load = Load {
-            name: mode.to_owned(),
+            name: kind.to_owned(),
             seed: 1_000 + round as u64,
             clients: 8,
             transfers: TRANSFERS,
@@ -70,11 +70,11 @@ async fn every_fault_of(class: Class) {
         let (before, gate) = (world.recorder.exchanges(), Gate::until_enough());
         world.core.fault(fault.clone()).await;
         let clients = world.load_through(&gate, load);
-        somebody_feels(&world, mode, before).await;
+        somebody_feels(&world, kind, before).await;
         gate.enough();
-        let unanswered = clients.await.unwrap_or_else(|err| panic!("{mode}: {err}"));
+        let unanswered = clients.await.unwrap_or_else(|err| panic!("{kind}: {err}"));
         world.core.heal().await;
-        assert_eq!(unanswered, 0, "{mode}: every key is acknowledged");
+        assert_eq!(unanswered, 0, "{kind}: every key is acknowledged");
     }
     let people = People::at_work(&world);
     rest::judge(&world, PATIENCE).await;

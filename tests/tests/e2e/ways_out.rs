@@ -26,7 +26,7 @@ async fn done(locum: &Locum, operator: &str, arguments: &[&str]) -> Json {
 async fn what_a_branch_keyed_by_hand_is_linked_by_two_people_and_never_posted_again() {
     let world = World::start(Plan { four_eyes: &["link"], ..Plan::default() }).await;
     let locum = &world.locums[0];
-    world.core.fault(json!({"mode": "refuse"})).await;
+    world.core.fault(json!({"kind": "refuse"})).await;
     let answer = match world.client(0).submit_once("keyed-by-hand", &transfer()).await {
         End::Answered(answer) if answer.status == 202 => answer,
         end => panic!("{end:?}"),
@@ -87,7 +87,7 @@ async fn posting(locum: &Locum, account: &str) -> String {
 async fn an_instance_lost_with_its_disk_is_declared_gone_and_what_it_left_open_is_found_out() {
     // A core that can only be asked: absence needs the end of every attempt, and nobody but a person knows of that one.
     let mut world = World::start(Plan { class: Class::Enquiry, locums: 2, ..Plan::default() }).await;
-    world.core.fault(json!({"mode": "hang", "scope": "postings"})).await;
+    world.core.fault(json!({"kind": "hang", "scope": "postings"})).await;
     let mut client = world.client(0);
     let sending = tokio::spawn(async move { client.submit("lost", &transfer(), PATIENCE).await });
     wait_for("the core has the request", PATIENCE, async || match world.core.hits().await {
