@@ -34,7 +34,7 @@ pub enum Signal {
     Answered,
     /// Provably nothing could be sent: the connection was refused. Counts at once.
     Refused,
-    /// A request was sent and no usable answer came.
+    /// A request was sent and no usable answer came, or its connection broke before anything was sent.
     NoAnswer,
     /// A probe came back well.
     ProbeUp,
@@ -53,7 +53,8 @@ impl Signal {
             Outcome::NotSent { why: Unsent::NotDone, .. } => Some(Self::Answered),
             Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Self::Refused),
             Outcome::NotSent { why: Unsent::NotTried, .. } => None,
-            Outcome::Unknown { .. } => Some(Self::NoAnswer),
+            // It counts as a request without an answer: one alone changes nothing.
+            Outcome::NotSent { why: Unsent::ConnectionLost, .. } | Outcome::Unknown { .. } => Some(Self::NoAnswer),
         }
     }
 }
@@ -176,6 +177,19 @@ mod tests {
             health.step(Signal::of(&not_done).unwrap(), at);
             assert_eq!(health.health(), Health::Available);
         }
+    }
+
+    #[test]
+    fn a_connection_that_breaks_before_a_byte_was_sent_counts_only_with_others() {
+        let lost = Outcome::NotSent { why: Unsent::ConnectionLost, reason: "reset".into() };
+        let mut health = available();
+        health.step(Signal::of(&lost).unwrap(), 1);
+        assert_ne!(health.health(), Health::Unavailable);
+        health.step(Answered, 2);
+        for at in 3..6 {
+            health.step(Signal::of(&lost).unwrap(), at);
+        }
+        assert_eq!(health.health(), Health::Unavailable);
     }
 
     #[test]

@@ -144,7 +144,8 @@ fn fate_of(outcome: &Outcome, sendable: bool, last_try: bool) -> Fate {
         Outcome::NotSent { why: Unsent::NotDone, .. } => Fate::Declined { parked: last_try },
         Outcome::NotSent { why: Unsent::NotTried, .. } if !sendable => Fate::Declined { parked: last_try },
         Outcome::NotSent { why: Unsent::NotTried, .. } => Fate::NotTried,
-        Outcome::NotSent { why: Unsent::CoreAway, .. } => Fate::CoreAway,
+        // A probe tells which of the two it is.
+        Outcome::NotSent { why: Unsent::CoreAway | Unsent::ConnectionLost, .. } => Fate::CoreAway,
         Outcome::Unknown { .. } => Fate::Unanswered,
     }
 }

@@ -68,8 +68,10 @@ impl Outcome {
 /// Why a request was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {
-    /// The core could not be reached.
+    /// The core could not be reached: no connection came about.
     CoreAway,
+    /// A connection came about and broke before a byte was written. One alone may be a proxy's doing; it does not show that the core is away.
+    ConnectionLost,
     /// The core answered, and declared that it did nothing with this request and that a later attempt may succeed. The core is
     /// there; it may take other requests.
     NotDone,

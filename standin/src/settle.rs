@@ -79,8 +79,10 @@ pub fn after_post(
             change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()))
         }
         Outcome::NotSent { why: Unsent::CoreAway, .. } => change(Evidence::NotSent).believing(CoreBelief::Away),
-        // About this request alone, or about us: the core is there and decides.
-        Outcome::NotSent { why: Unsent::NotDone | Unsent::NotTried, .. } => change(Evidence::NotSent),
+        // About this request alone, or about us: nothing shows that the core is away, and then it decides.
+        Outcome::NotSent { why: Unsent::ConnectionLost | Unsent::NotDone | Unsent::NotTried, .. } => {
+            change(Evidence::NotSent)
+        }
         Outcome::Unknown { .. } => change(Evidence::NoAnswer),
         Outcome::Duplicate => return None,
     }])

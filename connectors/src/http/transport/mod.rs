@@ -93,7 +93,7 @@ impl Transport {
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.limits.connect_ms_max));
         match Connection::open(&self.base, connect_by).await {
             Ok(connection) => self.send(connection, request, deadline, &read).await,
-            Err(reason) => Exchange::NotSent(away_by(deadline), reason),
+            Err(reason) => Exchange::NotSent(unless_late(Unsent::CoreAway, deadline), reason),
         }
     }
 
@@ -120,7 +120,9 @@ impl Transport {
                     Exchange::Answered(meaning)
                 }
             },
-            Err(Broken { written: 0, reason }) => Exchange::NotSent(away_by(deadline), reason),
+            Err(Broken { written: 0, reason }) => {
+                Exchange::NotSent(unless_late(Unsent::ConnectionLost, deadline), reason)
+            }
             Err(Broken { reason, .. }) => Exchange::Unknown(reason),
         }
     }
@@ -155,9 +157,9 @@ impl Transport {
     }
 }
 
-/// A failure before the deadline is the core's; after it, only the time was too short.
-fn away_by(deadline: Instant) -> Unsent {
-    if Instant::now() < deadline { Unsent::CoreAway } else { Unsent::NotTried }
+/// A failure before the deadline is what it looks like; after it, only the time was too short.
+fn unless_late(why: Unsent, deadline: Instant) -> Unsent {
+    if Instant::now() < deadline { why } else { Unsent::NotTried }
 }
 
 impl<T> Exchange<T> {
