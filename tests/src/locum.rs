@@ -106,6 +106,11 @@ impl Locum {
         self.process.iter().for_each(Process::thaw);
     }
 
+    /// Its process id; it must run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().map(Process::pid).unwrap_or_else(|| panic!("locum {} does not run", self.index))
+    }
+
     /// The end of its log.
     pub fn last_words(&mut self) -> String {
         self.process.as_mut().map(Process::last_words).unwrap_or_default()

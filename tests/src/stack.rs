@@ -91,7 +91,7 @@ impl Drop for Outage {
 }
 
 /// A connection to a database that may be away.
-pub(crate) async fn connect(url: &str) -> Result<mysql_async::Conn, mysql_async::Error> {
+pub async fn connect(url: &str) -> Result<mysql_async::Conn, mysql_async::Error> {
     let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(url)?);
     mysql_async::Conn::new(options.prefer_socket(false)).await
 }
@@ -151,7 +151,8 @@ fn variable<'a>(part: &&'a str) -> &'a str {
     }
 }
 
-fn addresses() -> BTreeMap<String, String> {
+/// What `dev/stack env` prints.
+pub fn addresses() -> BTreeMap<String, String> {
     let text = stack(&[], &["env"]).unwrap_or_else(|said| panic!("{said}\nrun: dev/stack up"));
     text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }

@@ -123,6 +123,11 @@ impl World {
         self.journal.drop().await;
     }
 
+    /// Address of the database of journal and read model.
+    pub fn journal_url(&self) -> String {
+        self.journal.url()
+    }
+
     /// Addresses of the channels' listeners.
     pub fn addresses(&self) -> Vec<String> {
         self.locums.iter().map(Locum::address).collect()
@@ -210,6 +215,18 @@ impl World {
                     }
                 }
                 Ok(())
+            })
+            .await;
+        }
+    }
+
+    /// Waits until every gateway has seen that the core is away.
+    pub async fn stands_in(&self) {
+        for locum in &self.locums {
+            let mut http = locum.channel(CHANNEL);
+            wait_for("the gateway stands in", PATIENCE, async || {
+                let status = http.get("/v1/service-status").await?.body;
+                if status["service_mode"] == "stand-in" { Ok(()) } else { Err(status.to_string()) }
             })
             .await;
         }

@@ -1,0 +1,96 @@
+//! Locum beside its peers, measured in one run: `dev/bench` builds this, starts the parts, and calls it.
+//!
+//! Every figure is a ratio of two measurements that alternate on the same machine, because absolute figures of shared machines tell
+//! nothing. A goal that is missed is printed as missed.
+#![allow(clippy::float_arithmetic)]
+
+mod cpu;
+mod load;
+mod peer;
+mod replay;
+mod report;
+mod rounds;
+mod writes;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use locum_tests::world::Engine;
+
+/// Locum beside its peers. Start it by dev/bench, which brings the parts up.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs arms and prints one table.
+    Run {
+        /// What is measured.
+        #[arg(required = true, value_enum)]
+        arms: Vec<Arm>,
+        /// Rounds; in each, Locum and its peer are measured next to each other.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Seconds of one measurement under load.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Engines of the journal, by comma: mariadb, oceanbase.
+        #[arg(long, value_delimiter = ',', default_value = "mariadb,oceanbase")]
+        engines: Vec<EngineName>,
+        /// Queued entries of a replay.
+        #[arg(long, default_value_t = 1_000)]
+        entries: usize,
+        /// Writes the same rows into this file.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// The peer of an arm as a process of its own; for `run`.
+    #[command(hide = true)]
+    Peer(peer::Peer),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Arm {
+    /// Writes accepted while the core is away.
+    Writes,
+    /// The queue after an outage.
+    Replay,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum EngineName {
+    Mariadb,
+    Oceanbase,
+}
+
+impl EngineName {
+    fn engine(self) -> Engine {
+        match self {
+            Self::Mariadb => Engine::MariaDb,
+            Self::Oceanbase => Engine::OceanBase,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Peer(peer) => peer.serve().await,
+        Command::Run { arms, rounds, seconds, engines, entries, json } => {
+            let mut rows = Vec::new();
+            for engine in engines.into_iter().map(EngineName::engine) {
+                for arm in &arms {
+                    rows.extend(match arm {
+                        Arm::Writes => writes::measure(engine, rounds, seconds).await?,
+                        Arm::Replay => replay::measure(engine, rounds, entries).await?,
+                    });
+                }
+            }
+            report::print(&rows);
+            json.map_or(Ok(()), |file| report::write(&rows, &file))
+        }
+    }
+}
