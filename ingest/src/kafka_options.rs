@@ -26,6 +26,8 @@ pub struct KafkaOptions {
     /// while later ones are acknowledged, so a heartbeat attests no more than what was sent this much earlier. 120 s, the
     /// producer's `delivery.timeout.ms`.
     pub delivery_timeout: Duration,
+    /// A topic that the brokers do not know for so long is gone; a broker that starts or a new leader knows it sooner. 30 s.
+    pub gone_after: Duration,
     /// Further librdkafka settings, such as TLS; they cannot override those that correctness needs.
     pub further: Vec<(String, String)>,
 }
@@ -39,6 +41,7 @@ impl KafkaOptions {
             queued_kbytes_max: 65_536,
             ends_every: Duration::from_millis(500),
             delivery_timeout: Duration::from_secs(120),
+            gone_after: Duration::from_secs(30),
             further: Vec::new(),
         }
     }
@@ -50,6 +53,10 @@ impl KafkaOptions {
             ("enable.partition.eof".to_owned(), "true".to_owned()),
             ("queued.min.messages".to_owned(), "1".to_owned()),
             ("fetch.message.max.bytes".to_owned(), "65536".to_owned()),
+            // What is asked next must not wait because of what was answered last.
+            ("fetch.queue.backoff.ms".to_owned(), "1".to_owned()),
+            ("fetch.error.backoff.ms".to_owned(), "1".to_owned()),
+            ("fetch.wait.max.ms".to_owned(), "1".to_owned()),
         ]);
         created(config.collect())
     }

@@ -13,7 +13,7 @@ use crate::kafka_options::{ASK_MAX, unavailable};
 use crate::marks;
 
 /// Longest wait for one event of the consumer.
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(5);
 
 /// The first record of a partition at or after an offset; none when the partition ends before one comes.
 pub(crate) fn first_from(
@@ -37,7 +37,10 @@ pub(crate) fn first_from(
             // Only this partition is assigned.
             Some(Err(KafkaError::PartitionEOF(_))) => break Ok(None),
             Some(Err(err)) => tracing::debug!(error = %err, "reading again"),
-            _ => {}
+            Some(Ok(_)) => {}
+            // Only what wakes the connection's thread makes it look for newly assigned partitions, at the latest after a
+            // second. A question does.
+            None => drop(prober.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX)),
         }
         if asked.elapsed() > ASK_MAX {
             let Partition { topic, partition } = partition;

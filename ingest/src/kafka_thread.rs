@@ -20,8 +20,6 @@ use crate::topics::TopicFilter;
 
 /// Longest wait for the first record of a batch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// A topic that the brokers do not know for so long is gone; a broker that starts or a new leader knows it sooner.
-const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// Names shared by all records of a partition.
 type Names = HashMap<(String, i32), (Arc<str>, Arc<Partition>)>;
@@ -37,12 +35,35 @@ pub(crate) struct Consumers {
     pub(crate) prober: BaseConsumer,
 }
 
+/// How far a partition was read.
+struct Reading {
+    next: i64,
+    /// The topic is known again by this record; none before the first.
+    known: Option<RecordMark>,
+    /// The last one. It becomes the known one when the topic was known again after it.
+    last: Option<RecordMark>,
+}
+
+impl Reading {
+    fn from(next: i64, known: Option<RecordMark>) -> Self {
+        Self { next, last: known.clone(), known }
+    }
+
+    fn read(&mut self, record: &RawRecord) {
+        let mark = marks::of(record);
+        self.next = record.offset + 1;
+        self.known.get_or_insert_with(|| mark.clone());
+        self.last = Some(mark);
+    }
+}
+
 pub(crate) struct Worker {
     consumers: Consumers,
     topics: TopicFilter,
     bounds: BatchBounds,
     ends_every: Duration,
     delivery_timeout: Duration,
+    gone_after: Duration,
     inbox: Receiver<Vec<(Partition, Place)>>,
     outbox: mpsc::Sender<Result<Polled, FeedError>>,
     /// Asked for and not assigned yet.
@@ -50,11 +71,10 @@ pub(crate) struct Worker {
     /// Found, and the feed was told; it assigns them when they are registered.
     announced: HashSet<Partition>,
     found: Vec<(Partition, i64)>,
-    /// Next offset of every assigned partition.
-    assigned: HashMap<Arc<Partition>, i64>,
+    assigned: HashMap<Arc<Partition>, Reading>,
     names: Names,
     ends_at: Option<Instant>,
-    /// Since when the brokers do not know a topic that we read.
+    /// Since when the brokers have not known every topic that we read.
     unknown_since: Option<Instant>,
 }
 
@@ -73,6 +93,7 @@ impl Worker {
             bounds,
             ends_every: options.ends_every,
             delivery_timeout: options.delivery_timeout,
+            gone_after: options.gone_after,
             inbox,
             outbox,
             wanted: Vec::new(),
@@ -131,8 +152,13 @@ impl Worker {
             };
             let record = raw(&mut self.names, &message);
             bytes += record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
-            self.assigned.insert(record.partition.clone(), record.offset + 1);
             records.push(record);
+        }
+        let last: HashMap<_, _> = records.iter().map(|record| (&record.partition, record)).collect();
+        for (partition, record) in last {
+            if let Some(reading) = self.assigned.get_mut(partition) {
+                reading.read(record);
+            }
         }
         Ok(records)
     }
@@ -160,24 +186,20 @@ impl Worker {
     fn watermarks(&mut self, partition: &Partition) -> Result<(i64, i64), FeedError> {
         let asked = self.consumers.asker.fetch_watermarks(&partition.topic, partition.partition, ASK_MAX);
         match asked {
-            Ok(found) => {
-                self.unknown_since = None;
-                Ok(found)
-            }
             Err(err) if err.rdkafka_error_code().is_some_and(is_unknown) => {
                 let since = *self.unknown_since.get_or_insert_with(Instant::now);
                 let name = format!("{}/{}", partition.topic, partition.partition);
-                if since.elapsed() > GONE_AFTER {
+                if since.elapsed() > self.gone_after {
                     return Err(FeedError::Lost(format!("{name}: the topic or partition is gone")));
                 }
                 Err(FeedError::Unavailable(format!("{name}: unknown to the brokers ({err})")))
             }
-            Err(err) => Err(unavailable("offsets", &err)),
+            asked => asked.map_err(|err| unavailable("offsets", &err)),
         }
     }
 
     /// End offsets of all partitions there are; none while some are not assigned, for then nobody reads all.
-    /// A partition that ends before our place belongs to another topic of this name (C6).
+    /// They count only once every topic was known again: one made anew may have outgrown our place meanwhile (C6).
     fn ends(&mut self) -> Result<Option<Ends>, FeedError> {
         let (found, brokers) = self.discover()?;
         self.found = found;
@@ -186,15 +208,14 @@ impl Worker {
         if !self.announced.iter().all(|partition| self.assigned.contains_key(partition)) {
             return Ok(None);
         }
-        let places: Vec<_> = self.assigned.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+        let places = self.assigned.iter();
+        let places: Vec<_> = places.map(|(partition, at)| (partition.clone(), at.next, at.known.clone())).collect();
         let mut offsets = Vec::with_capacity(places.len());
-        for (partition, next) in places {
-            let (_, end) = self.watermarks(&partition)?;
-            if end < next {
-                return Err(recreated(&partition, next, end));
-            }
-            offsets.push((Partition::clone(&partition), end));
+        for (partition, next, known) in places {
+            offsets.push((Partition::clone(&partition), self.check(&partition, next, known.as_ref())?));
         }
+        self.unknown_since = None;
+        self.assigned.values_mut().for_each(|reading| reading.known.clone_from(&reading.last));
         let delivery_ms = i64::try_from(self.delivery_timeout.as_millis()).unwrap_or(i64::MAX);
         let held_back_ms_max = if brokers > 1 { delivery_ms } else { 0 };
         Ok(Some(Ends { offsets, reached: self.reached()?, held_back_ms_max }))
@@ -208,20 +229,20 @@ impl Worker {
         for element in positions.elements() {
             let Offset::Offset(position) = element.offset() else { continue };
             let partition = Partition { topic: element.topic().to_owned(), partition: element.partition() };
-            if let Some(next) = self.assigned.get_mut(&partition).filter(|next| **next < position) {
-                *next = position;
+            if let Some(reading) = self.assigned.get_mut(&partition).filter(|reading| reading.next < position) {
+                reading.next = position;
                 reached.push((partition, position));
             }
         }
         Ok(reached)
     }
 
-    /// Assigns what was asked for. The first record to be read must still be there, and the last one that was read too (C6).
+    /// Assigns what was asked for.
     fn assign(&mut self) -> Result<(), FeedError> {
         let mut list = TopicPartitionList::new();
         let wanted = std::mem::take(&mut self.wanted);
         let checked = wanted.iter().try_for_each(|(partition, place)| {
-            self.check(partition, place)?;
+            self.check(partition, place.next, place.marks.record.as_ref())?;
             let added = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(place.next));
             added.map_err(|err| unavailable("assignment", &err))
         });
@@ -231,27 +252,30 @@ impl Worker {
         }
         if list.count() > 0 {
             self.consumers.reader.incremental_assign(&list).map_err(|err| unavailable("assignment", &err))?;
-            self.assigned.extend(wanted.into_iter().map(|(partition, place)| (Arc::new(partition), place.next)));
+            let reading = |place: Place| Reading::from(place.next, place.marks.record);
+            self.assigned.extend(wanted.into_iter().map(|(partition, place)| (Arc::new(partition), reading(place))));
         }
         Ok(())
     }
 
-    fn check(&mut self, partition: &Partition, place: &Place) -> Result<(), FeedError> {
+    /// End offset. The next record to be read must not be gone, and the record by which we know the topic must still be there
+    /// (C6).
+    fn check(&mut self, partition: &Partition, next: i64, known: Option<&RecordMark>) -> Result<i64, FeedError> {
         let (low, end) = self.watermarks(partition)?;
         let name = format!("{}/{}", partition.topic, partition.partition);
-        if place.next < low {
-            return Err(FeedError::Lost(format!("{name}: retention passed offset {}, the first is {low}", place.next)));
+        if next < low {
+            return Err(FeedError::Lost(format!("{name}: retention passed offset {next}, the first is {low}")));
         }
-        if place.next > end {
-            return Err(recreated(partition, place.next, end));
+        if next > end {
+            return Err(FeedError::Lost(format!(
+                "{name}: ends at {end}, before offset {next}: topic recreated or truncated"
+            )));
         }
-        match &place.marks.record {
-            Some(known) if known.offset >= low => self.recognise(partition, known, low),
-            _ => Ok(()),
-        }
+        known.filter(|known| known.offset >= low).map_or(Ok(()), |known| self.recognise(partition, known, low))?;
+        Ok(end)
     }
 
-    /// Reads the last record again that was read before: a topic made anew holds another one there, or none.
+    /// Reads a record again that was read before: a topic made anew holds another one there, or none.
     fn recognise(&self, partition: &Partition, known: &RecordMark, low: i64) -> Result<(), FeedError> {
         let there = first_from(&self.consumers.prober, partition, known.offset)?;
         let gone = there.as_ref().is_none_or(|there| there.offset != known.offset);
@@ -269,11 +293,6 @@ impl Worker {
 /// How many brokers a cluster has. One that is away is not among the `live`, but partitions still name it among their replicas.
 fn brokers(live: impl Iterator<Item = i32>, replicas: impl Iterator<Item = i32>) -> usize {
     live.chain(replicas).collect::<HashSet<_>>().len()
-}
-
-fn recreated(partition: &Partition, next: i64, end: i64) -> FeedError {
-    let Partition { topic, partition } = partition;
-    FeedError::Lost(format!("{topic}/{partition}: ends at {end}, before offset {next}: topic recreated or truncated"))
 }
 
 fn is_unknown(code: RDKafkaErrorCode) -> bool {

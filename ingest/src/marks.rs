@@ -1,7 +1,8 @@
 //! The last record of a partition, by which a topic is known again. Pure.
 //!
 //! A topic that was deleted and made again has other records at the same offsets. So the last record applied is remembered
-//! with its time and digest, and a new leader reads it again before it goes on. Log compaction may have removed that
+//! with its time and digest, and a new leader reads it again before it goes on. While it leads, it does so with a record that it
+//! read before, each time it asks for the ends. Log compaction may have removed that
 //! record. Then the first record of the topic decides: in the known topic it is older than the remembered one, in a later
 //! topic it is younger. If compaction left no record up to ours, every key there has a later record, which is read, so
 //! nothing can be missed.

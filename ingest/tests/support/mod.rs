@@ -278,6 +278,11 @@ pub struct Running {
 }
 
 impl Running {
+    pub fn start(service: ingest::Service) -> Running {
+        let (shutdown, stop) = watch::channel(false);
+        Running { shutdown, task: tokio::spawn(service.run(stop)) }
+    }
+
     pub async fn stop(self) {
         self.shutdown.send(true).unwrap();
         self.task.await.unwrap();
@@ -317,9 +322,7 @@ impl Site {
         let mut options = Options::new(owner, mapping, FeedOptions::Made(Arc::new(factory)));
         options.lease = Duration::from_millis(400);
         options.retry = Duration::from_millis(20);
-        let (shutdown, stop) = watch::channel(false);
-        let service = options.build(self.db.clone(), self.tiers.clone(), confirm);
-        Running { shutdown, task: tokio::spawn(service.run(stop)) }
+        Running::start(options.build(self.db.clone(), self.tiers.clone(), confirm))
     }
 
     pub async fn status(&self) -> Option<SourceStatus> {
