@@ -1,7 +1,7 @@
 //! The files that a `locum` process of a world is started with.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
@@ -36,6 +36,8 @@ pub(crate) struct Settings<'w> {
     pub(crate) journal: String,
     /// Of topics, connector and keys in Redis.
     pub(crate) name: &'w str,
+    /// What the core's tables mean.
+    pub(crate) mapping: PathBuf,
 }
 
 impl Settings<'_> {
@@ -47,7 +49,7 @@ impl Settings<'_> {
             "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
             "sources": [{
                 "name": "corebank",
-                "mapping": root().join("schemas/mappings/core-sim.yaml"),
+                "mapping": self.mapping,
                 "topic_prefix": self.name,
                 "connector": "mariadb",
             }],

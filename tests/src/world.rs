@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,8 @@ impl World {
         let name = format!("e2e_{}", &uuid::Uuid::now_v7().simple().to_string()[22..]);
         let folder = std::env::temp_dir().join("locum-e2e").join(&name);
         fs::create_dir_all(folder.join("failpoints")).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
+        let shipped = root().join("schemas/mappings/core-sim.yaml");
+        fs::copy(&shipped, mapping(&folder)).unwrap_or_else(|err| panic!("{}: {err}", shipped.display()));
         println!("world {name}: {plan:?}, logs in {}", folder.display());
         let database = Database::create(stack.address("CORE_DB_URL"), &name).await;
         let journal = Database::create(stack.address(journal_address), &name).await;
@@ -110,6 +112,14 @@ impl World {
             if offset.is_object() && offset["snapshot"].is_null() { Ok(()) } else { Err(kept.to_string()) }
         })
         .await;
+    }
+
+    /// Changes the mapping that every instance reads when it starts.
+    pub fn change_mapping(&self, from: &str, to: &str) {
+        let path = mapping(&self.folder);
+        let text = fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        assert!(text.contains(from), "{from:?} is not in {}", path.display());
+        fs::write(&path, text.replace(from, to)).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
     }
 
     /// Takes everything down that outlives processes.
@@ -294,7 +304,7 @@ impl World {
     }
 
     fn settings(&self) -> Settings<'_> {
-        let Self { stack, core, plan, journal, name, .. } = self;
+        let Self { stack, core, plan, journal, name, folder, .. } = self;
         Settings {
             stack,
             core: core.address(),
@@ -302,6 +312,12 @@ impl World {
             four_eyes: plan.four_eyes,
             journal: journal.url(),
             name,
+            mapping: mapping(folder),
         }
     }
+}
+
+/// Where a world keeps its mapping.
+fn mapping(folder: &Path) -> PathBuf {
+    folder.join("mapping.yaml")
 }

@@ -175,7 +175,7 @@ async fn kafka_and_redis_are_killed_and_every_change_is_shown_once_they_are_back
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
-    let world = World::start(Plan::default()).await;
+    let mut world = World::start(Plan::default()).await;
     let mut http = world.locums[0].channel(CHANNEL);
     let topic = format!("{}.{}.accounts", world.name, world.core.database().name());
     let producer: FutureProducer = ClientConfig::new()
@@ -224,7 +224,38 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     assert_eq!(balances(&mut http, ACCOUNT).await.header("data-quality"), "degraded", "garbage stays garbage");
     order(&["parked-events", "discard", "corebank", event, "--reason", "not the core's"]).await;
     quality(&mut http, ACCOUNT, "ok").await;
+    what_the_mapping_did_not_know_is_applied_once_it_is_mended(&mut world).await;
     world.end().await;
+}
+
+async fn what_the_mapping_did_not_know_is_applied_once_it_is_mended(world: &mut World) {
+    for balance in ["55.00", "66.00"] {
+        let sql = format!("UPDATE accounts SET status = 'D', balance = {balance} WHERE account_no = '{ACCOUNT}'");
+        by_hand(world, &sql).await;
+    }
+    let reason = wait_for("both changes are parked, the second behind the first", PATIENCE, async || {
+        let told = world.operate(0, Method::GET, "/admin/v1/parked-events", None).await;
+        let parked = told["parked_events"].as_array().into_iter().flatten();
+        let of_it = parked.filter(|event| event["touches"].to_string().contains(ACCOUNT));
+        let mut reasons: Vec<_> = of_it.filter_map(|event| event["reason"].as_str()).collect();
+        reasons.sort_unstable();
+        match reasons[..] {
+            [own, "queued behind a parked event of its key"] => Ok(own.to_owned()),
+            _ => Err(told),
+        }
+    })
+    .await;
+    let doubtful = quality(&mut world.locums[0].channel(CHANNEL), ACCOUNT, "degraded").await;
+    assert_ne!(doubtful.body["booked"], "66.00", "{reason}");
+
+    world.change_mapping("C: closed", "C: closed, D: frozen");
+    world.drain_and_restart_locum(0).await;
+    let retry =
+        ["parked-events", "retry", "corebank", "--with-reason", &reason, "--reason", "code D is in the mapping"];
+    world.locums[0].command(&retry).await.unwrap_or_else(|said| panic!("{retry:?}: {said}"));
+    let healed = quality(&mut world.locums[0].channel(CHANNEL), ACCOUNT, "ok").await;
+    assert_eq!(healed.body["booked"], "66.00", "{}", healed.body);
+    rest::same_as_the_core(world).await;
 }
 
 async fn quality(http: &mut Http, account: &str, wanted: &str) -> HttpAnswer {
