@@ -111,3 +111,22 @@ fn events_of_tables_that_the_mapping_does_not_name_are_counted() {
     let prepared = preparer().prepare(&[stranger], &HashMap::new());
     assert_eq!(prepared.unmapped, [("corebank.customers_2026".to_owned(), 1)].into());
 }
+
+#[test]
+fn a_promoted_standby_that_missed_a_heartbeat_of_a_binary_log_halts_the_source() {
+    let beat = |offset: i64, file: u64, server: u64, beat: &str, previous: &str| {
+        let value = format!(
+            r#"{{"before":null,"after":{{"id":1,"beat":"{beat}","previous":"{previous}"}},"op":"u","source":{{"connector":"mariadb",
+            "name":"core","ts_ms":{offset}000,"snapshot":"false","db":"corebank","table":"beats","server_id":{server},
+            "gtid":"0-{server}-{offset}","file":"bin.{file:06}","pos":{offset},"row":0}}}}"#
+        );
+        RawRecord { topic: "core.corebank.beats".into(), ..record(offset, Some(r#"{"id":1}"#), &value) }
+    };
+    let mapping = Mapping::from_yaml(&format!("heartbeat: beats\n{MAPPING}")).unwrap();
+    let mut preparer = Preparer::new(Arc::new(mapping), 1, None, BTreeMap::new());
+    let records = [beat(1, 3, 1, "b", "a"), beat(2, 3, 1, "c", "b"), beat(3, 900, 2, "x", "b")];
+    let prepared = preparer.prepare(&records, &HashMap::new());
+    let text = prepared.halt.expect("a halt").text("corebank");
+    assert!(text.contains("does not follow") && text.ends_with("locum source rebuild corebank"), "{text}");
+    assert_eq!((prepared.records, prepared.signs.heartbeat_ms), (2, Some(2_000)));
+}

@@ -43,7 +43,7 @@ struct Reached {
     /// The last heartbeat of the core's log.
     #[serde(default)]
     beat: Option<(Version, String)>,
-    /// The timeline that the last heartbeat named.
+    /// The timeline or server that the last heartbeat named.
     #[serde(default)]
     timeline: Option<String>,
 }
@@ -55,7 +55,8 @@ pub struct Beat {
     pub beat: String,
     /// The name of the one before it.
     pub previous: Option<String>,
-    /// PostgreSQL's timeline, which a promotion and a recovery to a point in time change; none where the table does not tell.
+    /// PostgreSQL's timeline, which a promotion and a recovery to a point in time change, or the server that writes a binary
+    /// log; none where the table does not tell.
     pub timeline: Option<String>,
 }
 
@@ -109,13 +110,13 @@ pub enum Discontinuity {
     },
     /// The core's log branched off: a server was promoted, or recovered to a point in time. What it lost may hold no heartbeat.
     #[error(
-        "the core's log was on timeline {from} and at {at} it is on {to}: a standby was promoted or the core was recovered, and \
+        "the core's log was on timeline or server {from} and at {at} it is on {to}: a standby was promoted or the core was recovered, and \
          changes that were read before may be lost; its rows must be read again in a new generation"
     )]
     OtherTimeline {
-        /// The timeline before.
+        /// The timeline or server before.
         from: String,
-        /// The timeline of the heartbeat.
+        /// That of the heartbeat.
         to: String,
         /// Its place.
         at: String,

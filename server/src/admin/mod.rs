@@ -3,6 +3,8 @@
 mod parked;
 mod sources;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -32,6 +34,8 @@ pub struct AdminState {
     pub reader: Reader,
     /// Keeps the audit.
     pub journal: OperatorsJournal,
+    /// For each source of the configuration, whether the core's own log carries heartbeats.
+    pub beats: Arc<BTreeMap<String, bool>>,
     /// What the write side watches, where it runs here.
     pub watch: Option<Watch>,
     /// Every metric of this process.

@@ -27,7 +27,9 @@ pub async fn list(State(state): State<AdminState>, caller: Caller) -> Result<Jso
     for status in sources {
         let filling = read_model::filling(&state.db, &status.source).await.map_err(store_unavailable)?;
         let tables: Vec<&TableSeen> = tables.iter().filter(|table| table.source == status.source).collect();
-        views.push(view(&status, filling.as_ref(), &tables));
+        let mut view = view(&status, filling.as_ref(), &tables);
+        view["core_heartbeats"] = json!(state.beats.get(&status.source));
+        views.push(view);
     }
     Ok(Json(json!({ "sources": views })))
 }

@@ -131,7 +131,9 @@ pub async fn serve(
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
     let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.operators());
-    let steering_routes = AdminState { db, reader, journal, watch, metrics, drain: drain.clone() };
+    let beats = config.sources.iter().map(|source| Ok((source.name.clone(), mapping(source)?.has_beats())));
+    let beats = Arc::new(beats.collect::<anyhow::Result<_>>()?);
+    let steering_routes = AdminState { db, reader, journal, beats, watch, metrics, drain: drain.clone() };
     let steering_routes = admin::routes(steering_routes, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
     listen(&mut services, "channels", public, channels, &drain)?;
@@ -208,9 +210,14 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
 
 /// The ingester of one source, confirming entries in its apply transactions.
 fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result<ingest::Service> {
-    let at = || format!("sources: {}", source.mapping.display());
-    let text = std::fs::read_to_string(&source.mapping).with_context(at)?;
-    let mapping = Arc::new(Mapping::from_yaml(&text).with_context(at)?);
+    let mapping = mapping(source)?;
+    if !mapping.has_beats() && source.change_log.is_none() {
+        tracing::warn!(
+            source = source.name,
+            "no table of heartbeats is mapped: nothing in the core's own log attests how old the data are, \
+            nor that a core that was restored or promoted has lost nothing; see `heartbeat` in docs/configuration.md"
+        );
+    }
     let feed = match &source.change_log {
         Some(url) => FeedOptions::ChangeLog { url: url.clone() },
         None => FeedOptions::Kafka(KafkaOptions {
@@ -220,7 +227,13 @@ fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result
     };
     let owner = uuid::Uuid::now_v7().simple().to_string();
     let confirm = Arc::new(Confirmation(shared.journal.confirmations()));
-    Ok(ingest::Options::new(&owner, mapping, feed).build(shared.db.clone(), shared.tiers.clone(), confirm))
+    Ok(ingest::Options::new(&owner, Arc::new(mapping), feed).build(shared.db.clone(), shared.tiers.clone(), confirm))
+}
+
+fn mapping(source: &Source) -> anyhow::Result<Mapping> {
+    let at = || format!("sources: {}", source.mapping.display());
+    let text = std::fs::read_to_string(&source.mapping).with_context(at)?;
+    Mapping::from_yaml(&text).with_context(at)
 }
 
 /// The gateway's watch as the read API sees it.

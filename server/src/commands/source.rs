@@ -7,8 +7,17 @@ use super::{Failure, client, table};
 use crate::cli::{Admin, SourceCommand};
 
 const PATH: &str = "/admin/v1/sources";
-const COLUMNS: [&str; 8] =
-    ["source", "generation", "rebuilding", "loaded", "events_applied", "events_behind", "never_seen", "halted"];
+const COLUMNS: [&str; 9] = [
+    "source",
+    "generation",
+    "rebuilding",
+    "loaded",
+    "core_heartbeats",
+    "events_applied",
+    "events_behind",
+    "never_seen",
+    "halted",
+];
 
 /// Runs one of the commands.
 pub async fn run(admin: &Admin, command: SourceCommand) -> Result<(), Failure> {

@@ -41,6 +41,7 @@ async fn a_row_changed_in_the_core_by_hand_is_shown_with_its_position_and_age() 
     let mut http = world.locums[0].channel(CHANNEL);
     let before = balances(&mut http, ACCOUNT).await;
     assert_eq!(before.body["booked"], "1000.00", "{}", before.body);
+    assert_eq!(world.locums[0].source().await["core_heartbeats"], false);
 
     by_hand(&world, &format!("UPDATE accounts SET balance = 1234.56 WHERE account_no = '{ACCOUNT}'")).await;
     shows(&mut http, ACCOUNT, "1234.56").await;

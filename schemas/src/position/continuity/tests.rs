@@ -178,14 +178,14 @@ proptest! {
     }
 }
 
-fn beats_on(
+fn beats_in(
+    record: &(String, String),
     timeline: Option<&str>,
     continuity: &mut Continuity,
-    lsn: u64,
     beat: &str,
     previous: Option<&str>,
 ) -> Result<(), Discontinuity> {
-    let (key, value) = wal(lsn, lsn as i64);
+    let (key, value) = record;
     let mut decoder = Decoder::new();
     let Record::Change(event) = decoder.decode("t", Some(key.as_bytes()), Some(value.as_bytes())).unwrap() else {
         panic!("{value}");
@@ -193,6 +193,66 @@ fn beats_on(
     let [previous, timeline] = [previous, timeline].map(|text| text.map(str::to_owned));
     let beat = Beat { beat: beat.to_owned(), previous, timeline };
     continuity.observe(1, &event).and_then(|()| continuity.beats(1, &event, &beat))
+}
+
+fn beats_on(
+    timeline: Option<&str>,
+    continuity: &mut Continuity,
+    lsn: u64,
+    beat: &str,
+    previous: Option<&str>,
+) -> Result<(), Discontinuity> {
+    beats_in(&wal(lsn, lsn as i64), timeline, continuity, beat, previous)
+}
+
+/// A change in this file of the binary log, by its second.
+fn in_file(connector: &str, file: u64, second: i64, gtid: &str) -> (String, String) {
+    let ts_ms = second * 1_000;
+    let source = format!(r#""ts_ms":{ts_ms},"file":"bin.{file:06}","pos":{second},"row":0,"gtid":{gtid}"#);
+    json(connector, "A", second, &source, None)
+}
+
+/// Connector, and transaction ids of a server and of the standby that was promoted in its place.
+const PROMOTED: [(&str, &str, &str); 5] = [
+    ("mysql", "null", "null"),
+    ("mysql", r#""3e11fa47-71ca-11e1-9e33-c80aa9429562:60""#, r#""aaaaaaaa-71ca-11e1-9e33-c80aa9429562:1""#),
+    ("mysql", r#""3e11fa47-71ca-11e1-9e33-c80aa9429562:60""#, r#""3e11fa47-71ca-11e1-9e33-c80aa9429562:59""#),
+    ("mariadb", r#""0-1-60""#, r#""0-2-59""#),
+    ("mariadb", r#""0-1-60""#, r#""0-2-61""#),
+];
+
+#[test]
+fn a_promoted_standby_that_missed_a_heartbeat_is_refused_whatever_its_log_and_its_transactions_are_called() {
+    for (connector, before, after) in PROMOTED {
+        let mut continuity = Continuity::default();
+        beats_in(&in_file(connector, 3, 10, before), None, &mut continuity, "b", Some("a")).unwrap();
+        beats_in(&in_file(connector, 3, 11, before), None, &mut continuity, "c", Some("b")).unwrap();
+        let promoted = |file, second| {
+            let record = in_file(connector, file, second, after);
+            beats_in(&record, None, &mut continuity.clone(), "x", Some("b"))
+        };
+        for file in [3, 4, 900] {
+            let missed = promoted(file, 12);
+            assert!(matches!(missed, Err(Discontinuity::BeatMissed { .. })), "{connector} {after} {file}: {missed:?}");
+        }
+        let back = promoted(2, 13);
+        assert!(matches!(back, Err(Discontinuity::WentBack { .. })), "{connector} {after}: {back:?}");
+    }
+}
+
+#[test]
+fn a_promoted_standby_that_missed_less_than_a_heartbeat_is_refused_where_heartbeats_name_the_server() {
+    for (connector, before, after) in PROMOTED {
+        let follows = |was, is| {
+            let mut continuity = Continuity::default();
+            beats_in(&in_file(connector, 3, 10, before), was, &mut continuity, "b", Some("a")).unwrap();
+            beats_in(&in_file(connector, 900, 11, after), is, &mut continuity, "c", Some("b"))
+        };
+        let branched = follows(Some("server 1"), Some("server 2"));
+        assert!(matches!(branched, Err(Discontinuity::OtherTimeline { .. })), "{connector} {after}: {branched:?}");
+        assert_eq!(follows(Some("server 1"), Some("server 1")), Ok(()));
+        assert_eq!(follows(None, None), Ok(()), "nothing tells");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ const REBUILD: &str = "locum source rebuild corebank";
 async fn what_a_postgresql_core_writes_is_served_through_the_shipped_template() {
     let bank = PostgresBank::start(TABLES, MAPPING).await;
     bank.serves("A1", "100.00", "ok").await;
+    assert_eq!(bank.locum.source().await["core_heartbeats"], true);
     bank.sql("UPDATE accounts SET balance = 101.5 WHERE account_no = 'A1'").await;
     bank.serves("A1", "101.50", "ok").await;
 
