@@ -10,7 +10,14 @@ oceanbase_prepare() {
     ensure_command mariadb mariadb-client
     cached "seekdb-$SEEKDB_VERSION" python_wheel "OceanBase seekdb $SEEKDB_VERSION (54 MB)" \
         "pylibseekdb==$SEEKDB_VERSION" 3.11
-    mkdir -p "$(part_dir oceanbase)/data"
+    local data
+    data=$(part_dir oceanbase)/data
+    # seekdb cannot go on with what a bootstrap has left that was killed or ran out of time.
+    if [[ -d $data && ! -f $data/was-ready ]]; then
+        say "oceanbase: removing data of a server that never was ready, and beginning anew …"
+        rm -rf "${data:?}"
+    fi
+    mkdir -p "$data"
 }
 
 oceanbase_launch() {
@@ -26,5 +33,6 @@ oceanbase_launch() {
 # seekdb listens on every address and has no setting for that; it can only be told whom to let in.
 oceanbase_ready() {
     mariadb --no-defaults --host=127.0.0.1 --port="$(port_of oceanbase)" --user=root --connect-timeout=2 \
-        --execute="SET GLOBAL ob_tcp_invited_nodes = '127.0.0.1,::1'" >/dev/null 2>&1
+        --execute="SET GLOBAL ob_tcp_invited_nodes = '127.0.0.1,::1'" >/dev/null 2>&1 &&
+        : >"$(part_dir oceanbase)/data/was-ready"
 }

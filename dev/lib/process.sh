@@ -76,6 +76,9 @@ await_ready() {
             if part_ready "$part"; then
                 say "$part is ready on 127.0.0.1:$(port_of "$part") after $(seconds_since "${LAUNCHED_MS[$part]}") s"
             elif (($(now_ms) - LAUNCHED_MS[$part] > $(part_limit_seconds "$part") * 1000)); then
+                # The next `up` begins it anew instead of waiting for it again.
+                ask_to_end "$part"
+                await_end "$part"
                 give_up "$part" "is not ready after $(part_limit_seconds "$part") s"
             else
                 waiting+=("$part")
