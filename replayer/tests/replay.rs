@@ -95,6 +95,20 @@ async fn unknown(bank: &Bank, name: &str) -> Entry {
     bank.first_attempt(&entry, Evidence::NoAnswer).await.entry
 }
 
+/// Waits until the replayer has looked at orders, queue and open attempts: once a second it ends an attempt of this process that
+/// is too old to be under way.
+async fn goes_round(bank: &Bank, core: &Core, name: &str) {
+    let to = format!("{name}-to");
+    bank.account(name, 1_000).await;
+    bank.account(&to, 0).await;
+    let old = bank.direct(name, &to, 1).await;
+    core.enquiries(&old, Does::Silent);
+    let age_us = 3 * i64::try_from(options().core_timeout.as_micros()).unwrap();
+    let sql = "UPDATE attempts SET token = 1, started_us = started_us - ? WHERE entry_id = ?";
+    bank.db.exec(sql, params![age_us, old.id.as_str()]).await.unwrap();
+    until(bank, &old, OutcomeUnknown).await;
+}
+
 on_every_engine! {
     async fn one_enquiry_that_hangs_stops_neither_the_queue_nor_other_enquiries_nor_the_drain(bank) {
         let core = Core::asked();
@@ -245,8 +259,7 @@ on_every_engine! {
         for entry in &others {
             until(&bank, entry, Posted).await;
         }
-        // Long enough for a look at the open attempts, which comes once a second.
-        sleep(Duration::from_millis(2_500)).await;
+        goes_round(&bank, &core, "old").await;
         assert_eq!((bank.state(&slow).await, core.times("post", &slow)), (Submitting, 1));
         second.end().await;
         assert_eq!(bank.state(&slow).await, Submitting, "only the end of the process proves it");
@@ -263,11 +276,12 @@ on_every_engine! {
         core.asked_about("enquire", &stuck).await;
         core.asked_about("post", &slow).await;
         bank.journal.operators().pause_replay("op", true, "test").await.unwrap();
-        // Two looks at the orders: what the first one read may be older than the order.
-        sleep(options().look_every * 50).await;
+        // Twice: what the replayer was reading in the first round may be older than the order.
+        goes_round(&bank, &core, "first").await;
+        goes_round(&bank, &core, "second").await;
         core.release();
         until(&bank, &slow, Posted).await;
-        sleep(options().look_every * 50).await;
+        goes_round(&bank, &core, "third").await;
         assert_eq!(bank.state(&behind).await, Queued);
         bank.journal.operators().pause_replay("op", false, "test").await.unwrap();
         until(&bank, &behind, Posted).await;

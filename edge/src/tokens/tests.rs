@@ -1,10 +1,28 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 
+/// A file of this test's own, which goes with it.
+struct TokensFile(PathBuf);
+
+impl TokensFile {
+    fn new(text: &str) -> Self {
+        static WRITTEN: AtomicU32 = AtomicU32::new(0);
+        let name = format!("locum-tokens-{}-{}", std::process::id(), WRITTEN.fetch_add(1, Ordering::SeqCst));
+        let file = Self(std::env::temp_dir().join(name));
+        fs::write(&file.0, text).unwrap();
+        file
+    }
+}
+
+impl Drop for TokensFile {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
 fn load(text: &str) -> Result<Tokens, TokensError> {
-    let name = format!("locum-tokens-{}-{:?}", std::process::id(), &sha(text.as_bytes())[..6]);
-    let path = std::env::temp_dir().join(name);
-    fs::write(&path, text).unwrap();
-    Tokens::load(path)
+    Tokens::load(TokensFile::new(text).0.clone())
 }
 
 fn refusal(text: &str) -> String {
@@ -50,13 +68,14 @@ fn a_digest_in_the_file_is_as_good_as_the_token() {
 #[test]
 fn a_reload_swaps_the_credentials_and_a_broken_file_keeps_them() {
     let line = |token: &str| format!("operators: [{{token: {token}, principal: o}}]");
-    let tokens = load(&line("the-first-operator-token")).unwrap();
-    fs::write(&tokens.path, line("the-second-operators-token")).unwrap();
+    let file = TokensFile::new(&line("the-first-operator-token"));
+    let tokens = Tokens::load(file.0.clone()).unwrap();
+    fs::write(&file.0, line("the-second-operators-token")).unwrap();
     assert_eq!(tokens.reload_if_changed().unwrap(), Some(Counts { channels: 0, operators: 1 }));
     assert!(tokens.find(Audience::Operators, b"the-first-operator-token").is_none());
     assert!(tokens.find(Audience::Operators, b"the-second-operators-token").is_some());
     assert_eq!(tokens.reload_if_changed().unwrap(), None);
-    fs::write(&tokens.path, "operators: {").unwrap();
+    fs::write(&file.0, "operators: {").unwrap();
     assert!(tokens.reload_if_changed().is_err());
     assert!(tokens.find(Audience::Operators, b"the-second-operators-token").is_some());
 }
