@@ -127,6 +127,23 @@ on_every_engine! {
         assert_eq!(bank.available("a").await, 99_501);
     }
 
+    async fn a_posting_number_that_no_core_gives_is_refused_and_its_hold_stays(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        for number in [0, -1, i64::MIN] {
+            let act = Act::Adopt { entry: entry.id.clone(), debit_posting_no: Some(number) };
+            assert!(matches!(objection(bank.order(act, posted_proof()).await), Objection::GroundsMissing(_)), "{number}");
+        }
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (Posted, 99_500));
+        let keyed = bank.queued("a", "b", 1).await;
+        for posting in ["", " ", " T-1", "T-1\n", "T\u{1b}[1m-1"] {
+            let linked = bank.order(link(&keyed, &[posting]), because()).await;
+            assert!(matches!(objection(linked), Objection::GroundsMissing(_)), "{posting:?}");
+        }
+        assert_eq!(bank.state(&keyed).await, Queued);
+    }
+
     async fn a_row_that_is_not_the_entrys_is_freed_and_the_entry_goes_on_with_its_hold(bank) {
         bank.two_accounts().await;
         let entry = bank.queued("a", "b", 500).await;

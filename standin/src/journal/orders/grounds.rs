@@ -56,16 +56,16 @@ impl Grounds {
             Act::Free { .. } => needs(absence, "give the proof that the row in the books is not this entry's"),
             Act::DeclareGone { .. } => needs(absence, "give the proof that the instance can send nothing any more"),
             Act::Link { postings, .. } => {
-                let fits = |text: &String| (1..=POSTING_CHARS_MAX).contains(&text.chars().count());
+                let clean = |text: &str| text.trim() == text && !text.chars().any(char::is_control);
+                let fits = |text: &String| (1..=POSTING_CHARS_MAX).contains(&text.chars().count()) && clean(text);
                 let distinct = postings.first() != postings.get(1);
                 let well = (1..=2).contains(&postings.len()) && distinct && postings.iter().all(fits);
-                needs(well, "name one posting of the core, or one for each leg")
+                needs(well, "name one posting of the core, or one for each leg, without blanks around it")
             }
-            Act::Cancel { .. }
-            | Act::Retry { .. }
-            | Act::Adopt { .. }
-            | Act::ClearLane { .. }
-            | Act::ResetDay { .. } => Ok(()),
+            Act::Adopt { debit_posting_no, .. } => {
+                needs(debit_posting_no.is_none_or(|number| number >= 1), "a posting's number is 1 or more")
+            }
+            Act::Cancel { .. } | Act::Retry { .. } | Act::ClearLane { .. } | Act::ResetDay { .. } => Ok(()),
         }
     }
 }
