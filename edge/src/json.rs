@@ -67,6 +67,10 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// Parses one strict JSON text into `T`.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     check_shape(text).map_err(|error| invalid([error]))?;
+    // serde would fill a struct from a list by the order of its fields.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(invalid([field(String::new(), "invalid-value", "must be a JSON object")]));
+    }
     let mut unknown = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();

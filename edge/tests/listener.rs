@@ -97,6 +97,8 @@ async fn a_body_is_refused_with_a_pointer_to_what_is_wrong() {
         (r#"{"amount":"1"} x"#, "invalid-json", ""),
         (r#"{"amount":"\ud800"}"#, "invalid-json", ""),
         ("", "invalid-json", ""),
+        (r#"["1",[{"text":"a"}]]"#, "invalid-value", ""),
+        ("null", "invalid-value", ""),
         (deep.as_str(), "too-deep", "/amount/0"),
     ] {
         let answer = post_json(running.address, body).await;
