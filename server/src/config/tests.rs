@@ -41,6 +41,16 @@ fn nothing_starts_without_authentication() {
 }
 
 #[test]
+fn a_cursor_key_that_cannot_sign_is_a_fault_before_the_start() {
+    for (name, bytes) in [("short.key", 31), ("good.key", 32)] {
+        fs::write(folder().join(name), vec![7; bytes]).unwrap();
+    }
+    assert_eq!(faults(&format!("{READS}cursor_key: good.key\n"), &[]), [""; 0]);
+    has(&faults(&format!("{READS}cursor_key: short.key\n"), &[]), "must hold 32 bytes");
+    has(&faults(&format!("{READS}cursor_key: none.key\n"), &[]), "cursor_key: cannot read");
+}
+
+#[test]
 fn an_allowance_of_nothing_is_a_fault() {
     assert_eq!(faults(&format!("{READS}principals: {{overrides: {{m: {{requests_per_s: 5}}}}}}\n"), &[]), [""; 0]);
     for (written, place) in [
