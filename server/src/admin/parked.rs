@@ -127,6 +127,10 @@ impl Order {
 pub async fn act(State(state): State<AdminState>, caller: Caller, request: Request) -> Result<Json<Value>, Problem> {
     let order: Order = edge::order::order_from(&caller, request, |order: &Order| &order.reason).await?;
     let which = order.which()?;
+    let known = state.reader.sources().await.map_err(store_unavailable)?;
+    if !known.iter().any(|status| status.source == order.source) {
+        return Err(Problem::not_found().detail("There is no such source; `locum source list` shows them."));
+    }
     let (name, ordered) = match order.action {
         Action::Retry => ("parked-events.retry", ParkedOrder::Retry),
         Action::Discard => ("parked-events.discard", ParkedOrder::Discard),
@@ -138,6 +142,10 @@ pub async fn act(State(state): State<AdminState>, caller: Caller, request: Reque
     audit(&state, &caller, name, detail).await?;
     let events =
         read_model::order_parked(&state.db, &order.source, &which, ordered).await.map_err(store_unavailable)?;
+    if events == 0 && which != WhichParked::All {
+        let detail = "No event is parked at this place, or for this reason; `locum parked-events list` shows them.";
+        return Err(Problem::not_found().detail(detail));
+    }
     Ok(Json(json!({ "source": order.source, "ordered": events, "note": note(ordered) })))
 }
 

@@ -216,6 +216,11 @@ async fn garbage_in_the_topic_marks_its_account_and_stops_nobody_else() {
     let event = told["parked_events"][0]["event"].as_str().unwrap_or_else(|| panic!("{told}"));
     let shown = order(&["parked-events", "show", "corebank", event]).await;
     assert_eq!(shown["reason"], parked["reason"], "{shown}");
+    for mistyped in [["corebank", "--with-reason=no such"], ["corebank", "no.such/0@1"], ["nowhere", "--all"]] {
+        let arguments = [&["parked-events", "retry", "--reason=x"], &mistyped[..]].concat();
+        let said = locum.order_of(OPERATOR, &arguments).await.expect_err("nothing is parked there");
+        assert!(said.contains("404"), "{said}");
+    }
     order(&["parked-events", "retry", "corebank", event, "--reason", "tried as it is"]).await;
     wait_for("the event was tried and failed again", PATIENCE, async || {
         let shown = order(&["parked-events", "show", "corebank", event]).await;
