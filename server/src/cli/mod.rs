@@ -346,3 +346,14 @@ pub struct LimitsChange {
     #[arg(long)]
     pub per_day_count: Option<i64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_never_shorter_than_it_was_asked_for() {
+        let asked = |limit: &str| Cli::try_parse_from(["locum", "queue", "list", "--limit", limit]).is_ok();
+        assert_eq!(["0", "1", "1000", "1001"].map(asked), [false, true, true, false]);
+    }
+}

@@ -20,8 +20,8 @@ pub enum QueueCommand {
         /// Go on after this entry.
         #[arg(long)]
         after: Option<String>,
-        /// Most entries shown.
-        #[arg(long, default_value_t = 100)]
+        /// Most entries shown, 1,000 at most.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
     },
     /// One entry with everything that happened to it.

@@ -42,6 +42,10 @@ fn apply(limits: &mut Value, change: &LimitsChange) -> Result<(), Failure> {
     let amounts = [("per_transfer_minor", change.per_transfer_minor), ("per_day_minor", change.per_day_minor)];
     let named: Vec<(&str, i64)> = amounts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match &change.currency {
+        Some(currency) if named.is_empty() => {
+            let text = format!("say which limit of {currency} to change: --per-transfer-minor or --per-day-minor");
+            return Err(Failure::Usage(text));
+        }
         Some(currency) => {
             if limits["currencies"].get(currency).is_none() && named.len() < amounts.len() {
                 let text = format!("{currency} has no limits yet: give --per-transfer-minor and --per-day-minor");
@@ -95,6 +99,8 @@ mod tests {
         let none = LimitsChange { currency: None, per_transfer_minor: None, per_day_minor: None, per_day_count: None };
         let of = |code: &str| LimitsChange { currency: Some(code.into()), ..none.clone() };
         assert_eq!(changed(none.clone()), None);
+        assert_eq!(changed(of("EUR")), None);
+        assert_eq!(changed(LimitsChange { per_day_count: Some(9), ..of("EUR") }), None);
         assert_eq!(changed(LimitsChange { per_day_minor: Some(5), ..none.clone() }), None);
         assert_eq!(changed(LimitsChange { per_day_minor: Some(5), ..of("JPY") }), None);
         let euros = changed(LimitsChange { per_day_minor: Some(5), ..of("EUR") }).unwrap();
