@@ -47,7 +47,11 @@ pub async fn run(admin: &Admin, state: Option<&str>, waiting: bool, format: Expo
 }
 
 fn csv(entry: &Value) -> String {
-    let cell = |name: &&str| if entry[*name].is_null() { String::new() } else { quoted(&table::cell(&entry[*name])) };
+    let cell = |name: &&str| match &entry[*name] {
+        Value::Null => String::new(),
+        Value::String(text) => quoted(text),
+        other => quoted(&other.to_string()),
+    };
     COLUMNS.iter().map(cell).collect::<Vec<_>>().join(",")
 }
 

@@ -22,9 +22,15 @@ pub fn line(text: impl Display) {
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => plain(text),
+        other => plain(&other.to_string()),
     }
+}
+
+/// A text that somebody else wrote, as one line: what would steer the reader's terminal is shown as an escape.
+pub fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// Prints what the server answered: its JSON, or names and values.
@@ -75,6 +81,12 @@ pub fn print_object(object: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_somebody_else_wrote_does_not_steer_the_terminal() {
+        let text = Value::from("wrong\u{1b}[2K\nline \u{202e}two é");
+        assert_eq!(cell(&text), "wrong\\u{1b}[2K\\nline \\u{202e}two é");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
