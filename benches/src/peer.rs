@@ -1,13 +1,16 @@
-//! What Locum is measured against: an axum handler over the same server, in a process of its own.
+//! What Locum is measured against: an axum handler over the same server, in a process of its own. Also the core that answers at once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::{Args, ValueEnum};
+use http::Method;
+use locum_tests::client::{Http, http};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Pool, PoolConstraints, PoolOpts, TxOpts, params};
 use serde::Deserialize;
@@ -23,6 +26,10 @@ pub enum Work {
     Transaction,
     /// One INSERT, which is less than that.
     Insert,
+    /// The transaction, one call of the core, and the outcome in a second transaction.
+    Direct,
+    /// No peer but a core, by the contract of core-sim: it posts everything at once and keeps nothing.
+    Core,
 }
 
 /// A peer's process.
@@ -31,9 +38,12 @@ pub struct Peer {
     /// Where it listens.
     #[arg(long)]
     listen: SocketAddr,
-    /// Its database, `mysql://…`; it is there, and empty.
-    #[arg(long)]
+    /// Its database, `mysql://…`, with Locum's read model; a core has none.
+    #[arg(long, default_value = "")]
     database: String,
+    /// `host:port` of the core that it calls.
+    #[arg(long, default_value = "")]
+    core: String,
     /// What it does.
     #[arg(long, value_enum)]
     work: Work,
@@ -50,37 +60,87 @@ struct Transfer {
 struct Shared {
     pool: Pool,
     work: Work,
+    core: Cores,
+}
+
+/// Connections to the core that nobody uses now.
+struct Cores {
+    address: String,
+    idle: Mutex<Vec<Http>>,
+}
+
+impl Cores {
+    /// Posts; anything but a posting is an error.
+    async fn post(&self, id: &str, transfer: &Transfer) -> Result<i64, String> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut core = idle.unwrap_or_else(|| http(&*self.address, None));
+        let body = serde_json::json!({
+            "reference": id, "debit_account": transfer.from_account, "credit_account": transfer.to_account,
+            "amount": transfer.amount, "currency": transfer.currency,
+        });
+        let answer = core.request(Method::POST, "/api/postings", &[], Some(&body)).await?;
+        if answer.body["status"] != "BOOKED" {
+            return Err(format!("{}: {}", answer.status, answer.body));
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(core);
+        Ok(answer.body["legs"][0]["number"].as_i64().unwrap_or(0))
+    }
 }
 
 const TABLES: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS peer_lanes (account VARCHAR(64) NOT NULL PRIMARY KEY, next_seq BIGINT NOT NULL, \
-     held_minor BIGINT NOT NULL, used_minor BIGINT NOT NULL)",
+     held_minor BIGINT NOT NULL, used_minor BIGINT NOT NULL, posted BIGINT NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS peer_entries (id VARCHAR(32) NOT NULL PRIMARY KEY, idempotency_key VARCHAR(128) NOT NULL UNIQUE, \
      command BLOB NOT NULL, state VARCHAR(16) NOT NULL, accepted_us BIGINT NOT NULL, KEY (state, id))",
     "CREATE TABLE IF NOT EXISTS peer_legs (entry_id VARCHAR(32) NOT NULL, leg INT NOT NULL, account VARCHAR(64) NOT NULL, seq BIGINT NOT NULL, \
-     amount_minor BIGINT NOT NULL, PRIMARY KEY (entry_id, leg), KEY (account, seq))",
+     amount_minor BIGINT NOT NULL, posting_no BIGINT, PRIMARY KEY (entry_id, leg), KEY (account, seq))",
     "CREATE TABLE IF NOT EXISTS peer_single (id VARCHAR(32) NOT NULL PRIMARY KEY, idempotency_key VARCHAR(128) NOT NULL UNIQUE, command BLOB NOT NULL)",
 ];
 
 impl Peer {
     /// Serves until it is killed.
     pub async fn serve(self) -> anyhow::Result<()> {
-        let constraints = PoolConstraints::new(CONNECTIONS, CONNECTIONS).unwrap_or_default();
-        let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(&self.database)?)
-            .prefer_socket(false)
-            .pool_opts(PoolOpts::default().with_constraints(constraints));
-        let pool = Pool::new(options);
-        let mut connection = pool.get_conn().await?;
-        for table in TABLES {
-            connection.query_drop(table).await?;
-        }
-        drop(connection);
-        let shared = Arc::new(Shared { pool, work: self.work });
-        let routes = Router::new().route("/v1/transfers", post(submit)).route("/health/ready", get(ready));
-        let listener = TcpListener::bind(self.listen).await?;
-        axum::serve(listener, routes.with_state(shared)).await?;
+        let routes = match self.work {
+            Work::Core => core_routes(),
+            work => {
+                let core = Cores { address: self.core, idle: Mutex::default() };
+                let shared = Arc::new(Shared { pool: pool(&self.database).await?, work, core });
+                let routes = Router::new().route("/v1/transfers", post(submit)).route("/health/ready", get(ready));
+                routes.with_state(shared)
+            }
+        };
+        axum::serve(TcpListener::bind(self.listen).await?, routes).await?;
         Ok(())
     }
+}
+
+async fn pool(database: &str) -> anyhow::Result<Pool> {
+    let constraints = PoolConstraints::new(CONNECTIONS, CONNECTIONS).unwrap_or_default();
+    let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(database)?)
+        .prefer_socket(false)
+        .pool_opts(PoolOpts::default().with_constraints(constraints));
+    let pool = Pool::new(options);
+    let mut connection = pool.get_conn().await?;
+    for table in TABLES {
+        connection.query_drop(table).await?;
+    }
+    Ok(pool)
+}
+
+/// Numbers of postings are the core's own; here one counter serves all accounts.
+fn core_routes() -> Router {
+    static NUMBER: AtomicI64 = AtomicI64::new(1_000_000);
+    let booked = |Json(body): Json<serde_json::Value>| async move {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let leg = |account: &str, direction: &str| serde_json::json!({"account": body[account], "number": number, "amount": body["amount"], "direction": direction});
+        let legs = [leg("debit_account", "D"), leg("credit_account", "C")];
+        let answer = serde_json::json!({
+            "status": "BOOKED", "reference": body["reference"], "posting_id": number.to_string(), "legs": legs,
+        });
+        (StatusCode::CREATED, Json(answer))
+    };
+    let up = || async { Json(serde_json::json!({"status": "UP"})) };
+    Router::new().route("/api/postings", post(booked)).route("/health", get(up))
 }
 
 async fn ready() -> &'static str {
@@ -94,13 +154,42 @@ async fn submit(
 ) -> (StatusCode, Json<serde_json::Value>) {
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
     let done = match shared.work {
-        Work::Transaction => accept(&shared.pool, key, &transfer).await,
         Work::Insert => insert(&shared.pool, key, &transfer).await,
+        _ => accept(&shared.pool, key, &transfer).await,
     };
     match done {
+        Ok(id) if shared.work == Work::Direct => post_now(&shared, id, &transfer).await,
         Ok(id) => (StatusCode::ACCEPTED, Json(serde_json::json!({"transfer_id": id, "status": "PROCESSING"}))),
         Err(err) => (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"error": err.to_string()}))),
     }
+}
+
+async fn post_now(shared: &Shared, id: String, transfer: &Transfer) -> (StatusCode, Json<serde_json::Value>) {
+    let done = match shared.core.post(&id, transfer).await {
+        Ok(number) => record(&shared.pool, &id, number, transfer).await.map_err(|err| err.to_string()),
+        Err(why) => Err(why),
+    };
+    match done {
+        Ok(()) => (StatusCode::CREATED, Json(serde_json::json!({"transfer_id": id, "status": "COMPLETED"}))),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"error": why}))),
+    }
+}
+
+/// The outcome: entry, numbers of the legs, and lanes, in one transaction.
+async fn record(pool: &Pool, id: &str, number: i64, transfer: &Transfer) -> Result<(), mysql_async::Error> {
+    let mut connection = pool.get_conn().await?;
+    let mut options = TxOpts::default();
+    options.with_isolation_level(mysql_async::IsolationLevel::ReadCommitted);
+    let mut tx = connection.start_transaction(options).await?;
+    let mut accounts = [&transfer.from_account, &transfer.to_account];
+    accounts.sort_unstable();
+    let lock = "SELECT account FROM peer_lanes WHERE account IN (?, ?) ORDER BY account FOR UPDATE";
+    let _: Vec<String> = tx.exec(lock, (accounts[0], accounts[1])).await?;
+    tx.exec_drop("UPDATE peer_entries SET state = 'posted' WHERE id = ? AND state = 'queued'", (id,)).await?;
+    tx.exec_drop("UPDATE peer_legs SET posting_no = ? WHERE entry_id = ?", (number, id)).await?;
+    tx.exec_drop("UPDATE peer_lanes SET posted = posted + 1 WHERE account IN (?, ?)", (accounts[0], accounts[1]))
+        .await?;
+    tx.commit().await
 }
 
 fn command(transfer: &Transfer) -> Vec<u8> {

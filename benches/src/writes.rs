@@ -1,8 +1,9 @@
-//! Writes accepted while the core is away, beside an axum handler over the same server.
+//! Writes accepted while the core is away, and transfers that the core posts at once, beside an axum handler over the same server.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use locum_tests::client::http;
 use locum_tests::process::{Process, free_port};
 use locum_tests::stack::{addresses, connect};
 use locum_tests::wait::{PATIENCE, wait_for};
@@ -43,10 +44,10 @@ pub async fn measure(engine: Engine, rounds: usize, seconds: u64) -> anyhow::Res
         for (work, peer_name, goal) in
             [("transaction", "axum, the same in one transaction", 3.0), ("insert", "axum, one INSERT", 1.0)]
         {
-            let (_process, peer) = start_peer(&world, work).await;
+            let (_process, peer) = start_peer(&world.journal_url(), work, "").await;
             let (mut rate, mut cost) = (Pairs::default(), Pairs::default());
             for round in 0..rounds {
-                let [ours, theirs] = alternate(round, [&locum, &peer], server, &accounts, load).await?;
+                let [ours, theirs] = alternate(round, [&locum, &peer], server, &accounts, (load, 202)).await?;
                 println!(
                     "{name} {} {work}, round {round}: {:.0}/s beside {:.0}/s",
                     skew.as_str(),
@@ -65,6 +66,7 @@ pub async fn measure(engine: Engine, rounds: usize, seconds: u64) -> anyhow::Res
     }
     rows.push(one_client(&world, &locum, &name, rounds).await?);
     world.end().await;
+    rows.push(direct(engine, &name, rounds, load).await?);
     Ok(rows)
 }
 
@@ -74,14 +76,14 @@ async fn alternate(
     sides: [&Side; 2],
     server: u32,
     accounts: &Accounts,
-    load: Until,
+    (load, status): (Until, u16),
 ) -> anyhow::Result<[(Came, f64); 2]> {
     let order = if locum_first(round) { [0, 1] } else { [1, 0] };
     let mut came = [None, None];
     for at in order {
         let side = sides[at];
         let before = cpu::used(side.pid)? + cpu::used(server)?;
-        let answers = transfers(&side.address, accounts, CONNECTIONS, load, 202).await?;
+        let answers = transfers(&side.address, accounts, CONNECTIONS, load, status).await?;
         let used = cpu::used(side.pid)? + cpu::used(server)? - before;
         let each = used.as_secs_f64() * 1_000.0 / answers.answered as f64;
         came[at] = Some((answers, each));
@@ -90,16 +92,43 @@ async fn alternate(
     Ok([ours, theirs])
 }
 
-/// The handler of `work` in a process of its own, on the database of the journal.
-async fn start_peer(world: &World, work: &str) -> (Process, Side) {
+/// A peer's process on this database, calling this core.
+async fn start_peer(database: &str, work: &str, core: &str) -> (Process, Side) {
     let address = format!("127.0.0.1:{}", free_port());
-    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|err| panic!("where am I? {err}")));
-    command.args(["peer", "--listen", &address, "--database", &world.journal_url(), "--work", work]);
-    let process = Process::start("peer", command, &std::env::temp_dir().join("locum-bench-peer.log"));
-    let mut http = locum_tests::client::http(&*address, None);
+    let process = peer_process(&["--listen", &address, "--database", database, "--core", core, "--work", work]);
+    let mut http = http(&*address, None);
     wait_for("the peer answers", PATIENCE, async || http.get("/health/ready").await).await;
     let pid = process.pid();
     (process, Side { address, pid })
+}
+
+fn peer_process(arguments: &[&str]) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|err| panic!("where am I? {err}")));
+    command.arg("peer").args(arguments);
+    Process::start("peer", command, &std::env::temp_dir().join("locum-bench-peer.log"))
+}
+
+/// Direct transfers to a core that answers at once, which takes the place of the simulated one.
+async fn direct(engine: Engine, name: &str, rounds: usize, load: Until) -> anyhow::Result<Row> {
+    let mut world = World::start(Plan { engine, accounts: ACCOUNTS, ..Plan::default() }).await;
+    let locum = Side { address: world.locums[0].address(), pid: world.locums[0].pid() };
+    let server = cpu::part(&addresses()["STACK_DIR"], engine.part().0)?;
+    let core = world.core.address();
+    world.core.kill();
+    world.stands_in().await;
+    let _core = peer_process(&["--listen", &core, "--work", "core"]);
+    world.serves_direct().await;
+    let (_peer, peer) = start_peer(&world.journal_url(), "direct", &core).await;
+    let accounts = Accounts::new(&world.accounts(), Skew::Uniform);
+    let mut rate = Pairs::default();
+    for round in 0..rounds {
+        let [ours, theirs] = alternate(round, [&locum, &peer], server, &accounts, (load, 201)).await?;
+        println!("{name} direct, round {round}: {:.0}/s beside {:.0}/s", ours.0.per_second(), theirs.0.per_second());
+        rate.push(ours.0.per_second(), theirs.0.per_second());
+    }
+    world.end().await;
+    let arm = format!("{name} direct, instant core");
+    Ok(Row::new(arm, "posted a second", "axum, two transactions, one call", &rate, (Higher, 2.0)))
 }
 
 /// One client's median beside the median of a bare commit on the same server.

@@ -232,11 +232,20 @@ impl World {
 
     /// Waits until every gateway has seen that the core is away.
     pub async fn stands_in(&self) {
+        self.in_mode("stand-in").await;
+    }
+
+    /// Waits until the core is there for every gateway, and the queue of the last outage is replayed.
+    pub async fn serves_direct(&self) {
+        self.in_mode("normal").await;
+    }
+
+    async fn in_mode(&self, mode: &str) {
         for locum in &self.locums {
             let mut http = locum.channel(CHANNEL);
-            wait_for("the gateway stands in", PATIENCE, async || {
+            wait_for(&format!("the mode {mode}"), PATIENCE, async || {
                 let status = http.get("/v1/service-status").await?.body;
-                if status["service_mode"] == "stand-in" { Ok(()) } else { Err(status.to_string()) }
+                if status["service_mode"] == mode { Ok(()) } else { Err(status.to_string()) }
             })
             .await;
         }
