@@ -18,13 +18,15 @@ const LAYERS: &[&[&str]] = &[
 const CORE_SIM: &str = "core-sim";
 /// Beside the layers: judges from outside; nothing depends on it.
 const TESTS: &str = "tests";
+/// Beside the layers: measures Locum as the tests see it, through what they offer.
+const BENCHES: &str = "benches";
 /// All that the judge takes from the judged: an HTTP client, and the names of places to die at.
 const TESTS_MAY_USE: &[&str] = &["edge", "failpoints"];
 const SOURCE_LINES_MAX: usize = 500;
 
 #[test]
 fn every_member_has_its_place_in_the_layers() {
-    let placed: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().chain([CORE_SIM, TESTS]).collect();
+    let placed: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().chain([CORE_SIM, TESTS, BENCHES]).collect();
     let members = members();
     let found: BTreeSet<&str> = members.keys().map(String::as_str).collect();
     assert_eq!(found, placed, "the workspace's members (left) and the layers of this test (right) differ");
@@ -76,6 +78,12 @@ fn the_tests_of_the_whole_know_nothing_of_its_inside() {
             assert!(!more, "{path}:{} takes more of edge than its client: {line}", number + 1);
         }
     }
+}
+
+#[test]
+fn the_benches_see_locum_as_the_tests_do() {
+    let used = members().remove(BENCHES).unwrap();
+    assert_eq!(used, [TESTS.to_owned()].into(), "Locum's crates in benches/Cargo.toml");
 }
 
 #[test]
