@@ -35,8 +35,8 @@ pub trait CoreConnector: Send + Sync + 'static {
     /// One attempt. It never fails: what is not known is [`Outcome::Unknown`].
     ///
     /// When this returns, the attempt has *ended* on our side: either an answer was read whole, or the connection was
-    /// reset and what its socket still held was thrown away. In a process that is stopped the kernel does so, after `timeout`. What is already under way beyond the socket is the core's
-    /// [`Capabilities::request_lifetime_ms_max`]. A caller that is dropped does not cut the attempt short.
+    /// reset and what its socket still held was thrown away. In a process that is stopped the kernel does so, after `timeout`.
+    /// What is already under way beyond the socket is the core's [`Capabilities::request_lifetime_ms_max`]. A caller that is dropped does not cut the attempt short.
     async fn post(&self, request: &PostRequest, timeout: Duration) -> Outcome;
 
     /// Asks what became of a reference. Free of side effects in the core.

@@ -1,5 +1,6 @@
 //! `locum serve`: puts the roles together, top to bottom, and ends them together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use standin::mode::Mode;
 
 use super::Failure;
 use crate::admin::{self, AdminState};
-use crate::config::{Config, Source, overrides};
+use crate::config::{Config, Source, overrides, read_cursor_key};
 use crate::roles::Role;
 use crate::signals::{Drain, follow_tokens};
 use crate::supervisor::{RestartPolicy, Supervisor};
@@ -80,6 +81,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let metrics = telemetry::install().context("metrics")?;
     let shared = open(&config).await?;
+    let mappings = mappings(&config)?;
     let mut services = Supervisor::new(drain.clone(), RestartPolicy::default());
     let (tokens, upkept) = (shared.tokens.clone(), metrics.clone());
     services.run_until_drained("tokens", move || follow_tokens(tokens.clone()));
@@ -90,7 +92,8 @@ pub async fn serve(
     let runs = |role| config.roles.contains(&role);
     if runs(Role::Ingest) {
         for source in &config.sources {
-            let (service, drained) = (ingester(source, &config, &shared)?, drain.clone());
+            let mapping = mappings[&source.name].clone();
+            let (service, drained) = (ingester(source, mapping, &config, &shared), drain.clone());
             let (name, tiers) = (source.name.clone(), shared.tiers.clone());
             services.run(&format!("ingest {name}"), move || {
                 let (service, drained) = (service.clone(), drained.follow());
@@ -131,8 +134,8 @@ pub async fn serve(
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Authenticate(guard(Audience::Channels)));
     let (db, reader, journal) = (shared.db.clone(), shared.reader.clone(), shared.journal.operators());
-    let beats = config.sources.iter().map(|source| Ok((source.name.clone(), mapping(source)?.has_beats())));
-    let beats = Arc::new(beats.collect::<anyhow::Result<_>>()?);
+    let beats = mappings.iter().map(|(source, mapping)| (source.clone(), mapping.has_beats()));
+    let beats = Arc::new(beats.collect());
     let steering_routes = AdminState { db, reader, journal, beats, watch, metrics, drain: drain.clone() };
     let steering_routes = admin::routes(steering_routes, steering, guard(Audience::Operators));
     bound(Addresses { public: public.address()?, admin: operators.address()? })?;
@@ -209,8 +212,7 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
 }
 
 /// The ingester of one source, confirming entries in its apply transactions.
-fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result<ingest::Service> {
-    let mapping = mapping(source)?;
+fn ingester(source: &Source, mapping: Arc<Mapping>, config: &Config, shared: &Shared) -> ingest::Service {
     if !mapping.has_beats() && source.change_log.is_none() {
         tracing::warn!(
             source = source.name,
@@ -227,13 +229,17 @@ fn ingester(source: &Source, config: &Config, shared: &Shared) -> anyhow::Result
     };
     let owner = uuid::Uuid::now_v7().simple().to_string();
     let confirm = Arc::new(Confirmation(shared.journal.confirmations()));
-    Ok(ingest::Options::new(&owner, Arc::new(mapping), feed).build(shared.db.clone(), shared.tiers.clone(), confirm))
+    ingest::Options::new(&owner, mapping, feed).build(shared.db.clone(), shared.tiers.clone(), confirm)
 }
 
-fn mapping(source: &Source) -> anyhow::Result<Mapping> {
-    let at = || format!("sources: {}", source.mapping.display());
-    let text = std::fs::read_to_string(&source.mapping).with_context(at)?;
-    Mapping::from_yaml(&text).with_context(at)
+/// Of all sources, by their names.
+fn mappings(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<Mapping>>> {
+    let read = config.sources.iter().map(|source| {
+        let at = || format!("sources: {}", source.mapping.display());
+        let text = std::fs::read_to_string(&source.mapping).with_context(at)?;
+        Ok((source.name.clone(), Arc::new(Mapping::from_yaml(&text).with_context(at)?)))
+    });
+    read.collect()
 }
 
 /// The gateway's watch as the read API sees it.
@@ -274,7 +280,5 @@ fn cursor_key(config: &Config) -> anyhow::Result<[u8; 32]> {
         let mut file = file.with_context(|| format!("state_dir: cannot create {}", own.display()))?;
         file.write_all(&rand::random::<[u8; 32]>())?;
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cursor_key: cannot read {}", path.display()))?;
-    let wrong = || anyhow::anyhow!("cursor_key: {} must hold 32 bytes; `head -c 32 /dev/urandom`", path.display());
-    <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| wrong())
+    read_cursor_key(path).map_err(|text| anyhow::anyhow!("cursor_key: {text}"))
 }

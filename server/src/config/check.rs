@@ -18,9 +18,6 @@ const WRITE_DEADLINE_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
 /// Bounds of the difference between this host's clock and the SQL server's, in milliseconds.
 const CLOCK_DIFFERENCE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 
-/// How a key for cursors is made.
-const MAKE_KEY: &str = "`head -c 32 /dev/urandom >FILE` makes one";
-
 /// Every fault, with its remedy.
 pub(super) fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -48,11 +45,16 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
 /// Without one each instance makes its own.
 fn cursor_key(config: &Config, faults: &mut Vec<Fault>) {
     let Some(path) = config.cursor_key.as_ref().filter(|_| config.roles.contains(&Role::ReadApi)) else { return };
-    match fs::read(path) {
-        Ok(bytes) if bytes.len() == 32 => {}
-        Ok(_) => faults.push(Fault::new("cursor_key", format!("{} must hold 32 bytes; {MAKE_KEY}", path.display()))),
-        Err(err) => faults.push(Fault::new("cursor_key", format!("cannot read {}: {err}; {MAKE_KEY}", path.display()))),
+    if let Err(text) = read_cursor_key(path) {
+        faults.push(Fault::new("cursor_key", text));
     }
+}
+
+/// The key of this file, or what is wrong with it and how one is made.
+pub(crate) fn read_cursor_key(path: &Path) -> Result<[u8; 32], String> {
+    const MAKE: &str = "`head -c 32 /dev/urandom >FILE` makes one";
+    let bytes = fs::read(path).map_err(|err| format!("cannot read {}: {err}; {MAKE}", path.display()))?;
+    <[u8; 32]>::try_from(bytes).map_err(|_| format!("{} must hold 32 bytes; {MAKE}", path.display()))
 }
 
 /// What writes are admitted by.

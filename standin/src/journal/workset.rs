@@ -17,7 +17,7 @@ use super::limits;
 use super::record::Leg;
 use super::record::legs_of;
 use super::record::lock_entries;
-use crate::admission::{CoreBelief, Decision, may_decline, not_sent};
+use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
@@ -208,10 +208,10 @@ impl WorkSet {
         belief: CoreBelief,
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
-        if entry.state != EntryState::Submitting || !may_decline(entry.state, entry.ordered) {
+        let (state, ordered) = (entry.state, entry.ordered);
+        if state != EntryState::Submitting || ordered {
             return Ok((Evidence::NotSent, None));
         }
-        let (state, ordered) = (entry.state, entry.ordered);
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         self.decisions.insert(id.clone(), kept);
         let evidence = not_sent(state, ordered, belief, decision);
