@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use failpoints::{Flaw, flawed};
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 use sql::Tx;
@@ -21,7 +22,7 @@ use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
-use crate::lane::{delta, is_promised, mark};
+use crate::lane::{LanePlace, delta, is_promised, lane_place, mark};
 use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
@@ -52,6 +53,25 @@ impl WorkSet {
     /// Locks the lanes of these entries, then the entries.
     pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
         Self::lock_beside(tx, ids, &BTreeSet::new()).await
+    }
+
+    /// The SQL server's now, as the entries were locked.
+    pub(super) fn now_us(&self) -> i64 {
+        self.now_us
+    }
+
+    /// Where the entry stands now in the order of its lanes; `None`: it is not of this work set.
+    pub(super) fn place_of(&self, id: &EntryId) -> Option<LanePlace> {
+        self.entries.get(id).map(|touched| lane_place(touched.now.state, touched.now.ordered))
+    }
+
+    /// The entries of this work set that are gone from one and the same lane: at most so many.
+    pub(super) fn most_gone_in_a_lane(&self) -> usize {
+        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone)) {
+            self.legs(id).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
+        }
+        gone.into_values().max().unwrap_or(0)
     }
 
     /// Locks the lanes of these entries and of these further accounts in one order, then the entries.
@@ -138,7 +158,7 @@ impl WorkSet {
             if newly_promised && leg.kind == LegKind::Debit {
                 use_up(self.lanes.get_mut(&leg.account)?, business_day, leg.amount_minor)?;
             }
-            if !to.0.holds() && !leg.released {
+            if !to.0.holds() && !leg.released && !flawed(Flaw::RefusalKeepsHold) {
                 leg.released = true;
                 self.released.insert((id.clone(), leg.leg), Some(Vec::new()));
             }
@@ -209,7 +229,7 @@ impl WorkSet {
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
         let (state, ordered) = (entry.state, entry.ordered);
-        if state != EntryState::Submitting || ordered {
+        if state != EntryState::Submitting || (ordered && !flawed(Flaw::PromiseBroken)) {
             return Ok((Evidence::NotSent, None));
         }
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
