@@ -6,9 +6,8 @@ use schemas::entry::Evidence;
 use sql::{Row, Tx, params};
 
 use super::attempts::AttemptKey;
+use super::attempts::Attempts;
 use super::attempts::attempts_of_gone;
-use super::attempts::end_attempt;
-use super::attempts::open_attempts;
 use super::attempts::predecessors_attempts;
 use super::workset::WorkSet;
 use crate::entry::EntryId;
@@ -212,7 +211,7 @@ pub(super) async fn end_abandoned(
     tx: &mut Tx,
     abandoned: Vec<AttemptKey>,
     actor: &str,
-    result: &str,
+    result: &'static str,
 ) -> Result<Vec<EntryId>, JournalError> {
     let ids: BTreeSet<EntryId> = abandoned.iter().map(|(id, _)| id.clone()).collect();
     let ids: Vec<EntryId> = ids.into_iter().collect();
@@ -220,16 +219,15 @@ pub(super) async fn end_abandoned(
         return Ok(ids);
     }
     let mut work = WorkSet::lock(tx, &ids).await?;
+    let mut attempts = Attempts::lock(tx, &ids).await?;
     // The sender's own last word may have come first.
-    let open = open_attempts(tx, &ids).await?;
-    let abandoned: Vec<_> = abandoned.into_iter().filter(|attempt| open.contains(attempt)).collect();
-    for (id, _) in &abandoned {
+    let abandoned: Vec<EntryId> =
+        abandoned.into_iter().filter(|(id, n)| attempts.end(id, *n, result)).map(|(id, _)| id).collect();
+    for id in &abandoned {
         work.weigh_in(id, Evidence::NoAnswer)?;
     }
+    let now_us = work.now_us();
     work.store(tx, actor).await?;
-    // After lanes and entries, as everywhere.
-    for (id, n) in &abandoned {
-        end_attempt(tx, id, *n, result).await?;
-    }
-    Ok(abandoned.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().collect())
+    attempts.store(tx, now_us, None).await?;
+    Ok(abandoned.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
 }

@@ -21,7 +21,7 @@ use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
-use crate::lane::{delta, is_promised, mark};
+use crate::lane::{LanePlace, delta, is_promised, lane_place, mark};
 use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
@@ -52,6 +52,25 @@ impl WorkSet {
     /// Locks the lanes of these entries, then the entries.
     pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
         Self::lock_beside(tx, ids, &BTreeSet::new()).await
+    }
+
+    /// The SQL server's now, as the entries were locked.
+    pub(super) fn now_us(&self) -> i64 {
+        self.now_us
+    }
+
+    /// Where the entry stands now in the order of its lanes; `None`: it is not of this work set.
+    pub(super) fn place_of(&self, id: &EntryId) -> Option<LanePlace> {
+        self.entries.get(id).map(|touched| lane_place(touched.now.state, touched.now.ordered))
+    }
+
+    /// The entries of this work set that are gone from one and the same lane: at most so many.
+    pub(super) fn most_gone_in_a_lane(&self) -> usize {
+        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone)) {
+            self.legs(id).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
+        }
+        gone.into_values().max().unwrap_or(0)
     }
 
     /// Locks the lanes of these entries and of these further accounts in one order, then the entries.

@@ -262,6 +262,21 @@ impl Bank {
         self.fence().await
     }
 
+    /// Records that the core posted an entry, and claims one more in the same commit: that one, and what might go next beside it.
+    pub async fn post_and_claim(
+        &self,
+        fence: &Fence,
+        entry: &Entry,
+        offered: &[&Entry],
+    ) -> (Vec<EntryId>, Vec<EntryId>) {
+        let offered = offered.iter().map(|entry| entry.id.clone()).collect();
+        let change = Change::new(entry.id.clone(), Evidence::CorePosted).ending(1);
+        let replay = self.journal.replay();
+        let recorded = replay.record_and_claim(fence, &self.instance, vec![change], (offered, 1)).await.unwrap();
+        assert_eq!(recorded.moved[0].entry.state, EntryState::Posted);
+        (recorded.claimed.into_iter().map(|claimed| claimed.entry.id).collect(), recorded.next)
+    }
+
     pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
         self.journal.replay().claim(fence, &self.instance, ids).await.unwrap()

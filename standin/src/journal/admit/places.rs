@@ -1,14 +1,14 @@
 //! What an admission writes: its places in the lanes first, all its rows in the end.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Tx, Value, params, placeholders, rows};
+use sql::{Tx, Value, params, rows};
 
 use super::GENERATION;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryId};
 use crate::instance::Instance;
+use crate::journal::attempts::{self, Beginner, FIRST_ATTEMPT};
 use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
-use crate::journal::stamps::now_us;
 use crate::lane::{Lane, delta};
 use crate::write::Write;
 
@@ -59,7 +59,7 @@ impl Inserts {
         let entries = entries.collect::<Result<Rows, _>>()?;
         let admitted = self.entries.iter().map(|(entry, _)| entry);
         let direct = admitted.clone().filter(|entry| entry.state == EntryState::Submitting);
-        let direct: Vec<Value> = direct.map(|entry| entry.id.as_str().into()).collect();
+        let direct: Vec<EntryId> = direct.map(|entry| entry.id.clone()).collect();
         let log = |e: &Entry| {
             params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
         };
@@ -72,7 +72,7 @@ impl Inserts {
         let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
         insert_rows(tx, into_entries, entries).await?;
         insert_rows(tx, into_legs, self.legs).await?;
-        begin_first_attempts(tx, direct, instance).await?;
+        attempts::insert(tx, Beginner { instance, token: None }, (FIRST_ATTEMPT, None), &direct).await?;
         insert_rows(tx, into_log, log).await
     }
 }
@@ -99,23 +99,6 @@ fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, Journ
         e.updated_us,
         decision
     ])
-}
-
-/// One statement inserts the attempts and looks at the instance's row: an instance that was declared gone begins no
-/// attempt.
-async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instance) -> Result<(), JournalError> {
-    if direct.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO attempts (entry_id, n, owner, boot, started_host_us, started_us) \
-         SELECT e.id, 1, i.id, ?, ?, {{now_ms}} * 1000 \
-         FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
-        placeholders(direct.len())
-    );
-    let expected = direct.len() as u64;
-    let values = params![instance.boot, now_us(), &instance.id, instance.boot].into_iter().chain(direct).collect();
-    if tx.exec(&sql, values).await? == expected { Ok(()) } else { Err(JournalError::DeclaredGone) }
 }
 
 async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
