@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connectors::CoreConnector;
 use edge::Problem;
+use failpoints::{Flaw, flawed};
 use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
@@ -138,6 +139,7 @@ impl Submission {
                     self.carrier.lose();
                     return self.tell(Err(answer::acceptance_unknown(&err)));
                 }
+                Err(err) if flawed(Flaw::OutcomeDropped) => return self.tell(Err(answer::acceptance_unknown(&err))),
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
                     refused += u32::from(err.is_refused());

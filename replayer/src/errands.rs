@@ -116,6 +116,7 @@ impl Errands {
     /// The next report; waits for ever while nothing is under way.
     pub(crate) async fn next(&mut self) -> Report {
         let report = tokio::select! {
+            biased;
             Some(report) = self.questions.join_next() => report,
             Some(report) = self.binding.join_next() => report,
             else => std::future::pending().await,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::CoreConnector;
+use failpoints::{Flaw, flawed};
 use schemas::entry::Evidence;
 use standin::journal::{Change, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -101,6 +102,7 @@ impl Replayer {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = &mut drain => break,
                 () = keeper.changed() => self.has_fence(keeper.fence()),
                 _ = ticks.tick() => self.tick(),
@@ -241,7 +243,7 @@ impl Replayer {
                 continue;
             }
             if self.unrecorded.get(&id).is_some_and(|(sent, _)| *sent == n) {
-                self.end(id, n, Evidence::NoAnswer);
+                self.end(id, n, if flawed(Flaw::UnrecordedIsUnsent) { Evidence::NotSent } else { Evidence::NoAnswer });
             } else if self.lost.contains(&id) {
                 self.end(id, n, Evidence::NotSent);
             } else if age_ms > longest_ms {

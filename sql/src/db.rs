@@ -3,9 +3,12 @@
 use crate::clock::ClockShift;
 use crate::dialect::{Dialect, reads_clock};
 use crate::error::Error;
+use crate::host::Host;
 use crate::migrate::{self, Migration};
 use crate::mysql::{self, MySql};
 use crate::options::Options;
+#[cfg(feature = "simulation")]
+use crate::simulation;
 use crate::sqlite::{self, Sqlite};
 use crate::upsert::{BatchUpdate, Statement, Upsert};
 use crate::value::{Row, Value};
@@ -22,12 +25,15 @@ pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 pub struct Db {
     engine: Engine,
     clock: ClockShift,
+    host: Host,
 }
 
 #[derive(Clone)]
 enum Engine {
     MySql(Arc<MySql>),
     Sqlite(Arc<Sqlite>),
+    #[cfg(feature = "simulation")]
+    Simulated(Arc<simulation::Handle>),
 }
 
 impl Db {
@@ -41,7 +47,19 @@ impl Db {
                 return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
-        Ok(Db { engine, clock: options.clock_shift })
+        Ok(Db { engine, clock: options.clock_shift, host: options.host })
+    }
+
+    /// The way of one simulated process to a simulated server; the script decides what becomes of each step.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(server: Arc<simulation::Server>, script: Arc<dyn simulation::Script>, options: Options) -> Db {
+        let handle = simulation::Handle { server, script, lock_wait: options.lock_wait };
+        Db { engine: Engine::Simulated(Arc::new(handle)), clock: options.clock_shift, host: options.host }
+    }
+
+    /// The host on which this handle is used.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Which family of SQL this database speaks.
@@ -49,6 +67,8 @@ impl Db {
         match self.engine {
             Engine::MySql(_) => Dialect::MySql,
             Engine::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => Dialect::Sqlite,
         }
     }
 
@@ -57,6 +77,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => pool.writers_max(),
             Engine::Sqlite(_) => 1,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => 8,
         }
     }
 
@@ -71,9 +93,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (engine, clock) = (self.engine.clone(), self.clock.clone());
+        let (engine, clock, host) = (self.engine.clone(), self.clock.clone(), self.host.clone());
         let task = tokio::spawn(async move {
-            let mut tx = Tx::begin(&engine, clock).await?;
+            let mut tx = Tx::begin(&engine, clock, host).await?;
             match work(&mut tx).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(err) => {
@@ -95,6 +117,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
             Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.query(rendered.into_owned(), params).await,
         }
     }
 
@@ -102,6 +126,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => Dialect::MySql.render_with(sql, &self.clock.applied_to(pool.server().now_ms())),
             Engine::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => Dialect::Sqlite.render_with(sql, &handle.now_ms()),
         }
     }
 
@@ -111,6 +137,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
             Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.exec(sql.into_owned(), params).await,
         }
     }
 
@@ -120,6 +148,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => migrate::on_mysql(pool, component, migrations).await,
             Engine::Sqlite(file) => migrate::on_sqlite(file, component, migrations).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.migrate(component, migrations),
         }
     }
 
@@ -128,6 +158,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => pool.close().await,
             Engine::Sqlite(file) => file.close().await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => {}
         }
     }
 }
@@ -136,26 +168,33 @@ impl Db {
 pub struct Tx {
     session: Session,
     clock: ClockShift,
+    host: Host,
 }
 
 enum Session {
     MySql(mysql::Session),
     Sqlite(sqlite::Session),
+    #[cfg(feature = "simulation")]
+    Simulated(simulation::Session),
 }
 
 impl Tx {
-    async fn begin(engine: &Engine, clock: ClockShift) -> Result<Tx, Error> {
+    async fn begin(engine: &Engine, clock: ClockShift, host: Host) -> Result<Tx, Error> {
         let session = match engine {
             Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
             Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
         };
-        Ok(Tx { session, clock })
+        Ok(Tx { session, clock, host })
     }
 
     async fn commit(self) -> Result<(), Error> {
         match self.session {
             Session::MySql(session) => session.commit().await,
             Session::Sqlite(session) => session.commit().await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.commit().await,
         }
     }
 
@@ -163,6 +202,8 @@ impl Tx {
         match self.session {
             Session::MySql(session) => session.rollback().await,
             Session::Sqlite(session) => drop(session),
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => drop(session),
         }
     }
 
@@ -171,7 +212,14 @@ impl Tx {
         match self.session {
             Session::MySql(_) => Dialect::MySql,
             Session::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(_) => Dialect::Sqlite,
         }
+    }
+
+    /// The host on which this transaction is run.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
@@ -180,6 +228,8 @@ impl Tx {
                 Dialect::MySql.render_with(sql, &self.clock.applied_to(session.server().now_ms()))
             }
             Session::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => Dialect::Sqlite.render_with(sql, &session.handle().now_ms()),
         }
     }
 
@@ -189,6 +239,8 @@ impl Tx {
         match &mut self.session {
             Session::MySql(session) => session.exec(&sql, params).await,
             Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.exec(sql.into_owned(), params).await,
         }
     }
 
@@ -198,6 +250,8 @@ impl Tx {
         match &mut self.session {
             Session::MySql(session) => session.query(&sql, params).await,
             Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.query(sql.into_owned(), params).await,
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::ClockShift;
+use crate::host::Host;
 
 /// Bounds of a [`Db`](crate::Db); every default is meant for production.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub record_statements_to: Option<PathBuf>,
     /// For tests: how far off the server's clock is read. Nothing.
     pub clock_shift: ClockShift,
+    /// Whose wall clock and chance count. This machine's; a simulation gives others.
+    pub host: Host,
 }
 
 impl Default for Options {
@@ -43,6 +46,7 @@ impl Default for Options {
             schema_wait: Duration::from_secs(20),
             record_statements_to: None,
             clock_shift: ClockShift::default(),
+            host: Host::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod record;
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, LegKind};
 use schemas::money::Currency;
 
@@ -100,7 +101,7 @@ pub fn not_sent(state: EntryState, ordered: bool, belief: CoreBelief, decision: 
 
 /// May stand-in decline it? Nobody was told "accepted", and no attempt of it can post.
 pub fn may_decline(state: EntryState, ordered: bool) -> bool {
-    !ordered && matches!(state, EntryState::Submitting | EntryState::Queued)
+    (!ordered || flawed(Flaw::PromiseBroken)) && matches!(state, EntryState::Submitting | EntryState::Queued)
 }
 
 /// Rules asked before a write is sent at once.
@@ -174,7 +175,7 @@ fn one_transfer(proposal: &Proposal<'_>, limits: &Limits) -> Result<CurrencyLimi
 pub fn available_minor(account: &AccountFacts, held_minor: i64) -> i128 {
     i128::from(account.booked_minor) + i128::from(account.overdraft_line_minor)
         - i128::from(account.core_holds_minor)
-        - i128::from(held_minor)
+        - i128::from(if flawed(Flaw::HoldsIgnored) { 0 } else { held_minor })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Mode is advice, lanes are law: admission and replay decide by the locked lane rows and these functions.
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, LegKind};
 
 /// The place of an entry in the order of its lanes.
@@ -32,7 +33,7 @@ pub fn mark(ordered: bool, next: EntryState, evidence: Evidence) -> bool {
 
 /// May anybody have been told "accepted, processing"? If not, no answer that says so may be given before the entry is marked.
 pub fn is_promised(state: EntryState, ordered: bool) -> bool {
-    ordered || !state.is_open()
+    ordered || !state.is_open() || flawed(Flaw::AcceptedWithoutPlace)
 }
 
 /// One account's lane, as locked in the admitting transaction.
@@ -83,7 +84,7 @@ impl Usage {
 
 /// May a new request go to the core at once? Only if nothing is ordered in any of its lanes, and none of them is stopped.
 pub fn may_go_direct<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> bool {
-    lanes.into_iter().all(|lane| lane.ordered == 0 && !lane.stopped)
+    lanes.into_iter().all(|lane| (lane.ordered == 0 || flawed(Flaw::DirectPastTheQueue)) && !lane.stopped)
 }
 
 /// May a queued entry be sent? `lower` are the places of every entry with a lower sequence number in its lanes.

@@ -6,7 +6,7 @@ mod proposal;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use failpoints::{ADMIT_BEFORE_COMMIT, reached};
+use failpoints::{ADMIT_BEFORE_COMMIT, Flaw, flawed, reached};
 use schemas::entry::EntryState;
 use sql::{Tx, params, rows};
 
@@ -222,7 +222,7 @@ fn may_debit(write: &Write, facts: &KnownAccounts) -> bool {
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
         Admitted::KeyReused(entry.id.clone())
-    } else if entry.id == write.id && entry.version == FIRST_VERSION {
+    } else if (entry.id == write.id || flawed(Flaw::KnownIsFresh)) && entry.version == FIRST_VERSION {
         Admitted::Fresh(Box::new(entry.clone()))
     } else {
         Admitted::Known(Box::new(entry.clone()))

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{Evidence, Verdict};
 use sql::{BatchUpdate, Row, Tx, Value, params, placeholders};
 
@@ -13,7 +14,7 @@ use crate::entry::EntryId;
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::record::KEYS_PER_STATEMENT;
-use crate::journal::stamps::{ages, now_us};
+use crate::journal::stamps::ages;
 use crate::resolution::{Attempt, AttemptEnd, Refused, refusal_settles};
 
 /// The number of an entry's first attempt.
@@ -94,7 +95,7 @@ impl Attempts {
 
     /// Is an attempt of the entry not over yet?
     pub(super) fn any_open(&self, id: &EntryId) -> bool {
-        self.of(id).iter().any(|attempt| attempt.end == AttemptEnd::Open)
+        self.of(id).iter().any(|attempt| attempt.end == AttemptEnd::Open) && !flawed(Flaw::OpenAttemptIsEnded)
     }
 
     /// Ends an attempt once; answers whether it was open before. Call it when the sender has closed its connection or is
@@ -120,9 +121,11 @@ impl Attempts {
             let last = self.last(id);
             let (n, alone) = match alone {
                 Alone::Queued => (last + 1, last == 0 || !forced.contains(id)),
-                Alone::After(known) => (last + 1, known == last),
+                Alone::After(known) => (last + 1, known == last || flawed(Flaw::ResendIsAlone)),
             };
-            self.begun.push(Begun { id: id.clone(), n, alone });
+            if !flawed(Flaw::AttemptNotRecorded) {
+                self.begun.push(Begun { id: id.clone(), n, alone });
+            }
             numbers.push(n);
         }
         Ok(numbers)
@@ -132,8 +135,9 @@ impl Attempts {
     pub(super) async fn store(self, tx: &mut Tx, at_us: i64, by: Option<Beginner<'_>>) -> Result<(), JournalError> {
         let mut ended =
             BatchUpdate::new("attempts").key("entry_id").key("n").set("ended_us").set("ended_host_us").set("result");
+        let host_us = tx.host().now_us();
         for ((id, n), result) in &self.ended {
-            ended.push(params![id.as_str(), *n, at_us, now_us(), *result]);
+            ended.push(params![id.as_str(), *n, at_us, host_us, *result]);
         }
         let expected = ended.len() as u64;
         if tx.batch_update(ended).await? != expected {
@@ -169,7 +173,7 @@ pub(super) async fn insert(
             placeholders(ids.len())
         );
         let Beginner { instance, token } = by;
-        let head = params![n, instance.boot, token, alone, now_us(), &instance.id, instance.boot];
+        let head = params![n, instance.boot, token, alone, tx.host().now_us(), &instance.id, instance.boot];
         let values = head.into_iter().chain(ids.iter().map(|id| Value::from(id.as_str()))).collect();
         if tx.exec(&sql, values).await? != ids.len() as u64 {
             return Err(JournalError::DeclaredGone);
@@ -195,10 +199,11 @@ async fn forced_among(tx: &mut Tx, ids: &[&EntryId]) -> Result<BTreeSet<EntryId>
 
 /// Ends an attempt of this process, of whose entry nothing is locked; it may have ended before.
 pub(super) async fn end_unlocked(tx: &mut Tx, id: &EntryId, n: i64, result: &str) -> Result<(), JournalError> {
+    let now_us = tx.host().now_us();
     tx.exec(
         "UPDATE attempts SET ended_us = {now_ms} * 1000, ended_host_us = ?, result = ? \
          WHERE entry_id = ? AND n = ? AND ended_us IS NULL",
-        params![now_us(), result, id.as_str(), n],
+        params![now_us, result, id.as_str(), n],
     )
     .await?;
     Ok(())
@@ -220,7 +225,7 @@ pub(super) async fn attempts_of_gone(tx: &mut Tx, owner: &str, boot: i64) -> Res
 pub(super) async fn ended_for(tx: &mut Tx, id: &EntryId) -> Result<Option<Ages>, JournalError> {
     let sql = "SELECT MAX(ended_us) AS sql_us, MAX(COALESCE(ended_host_us, ended_us)) AS host_us, {now_ms} AS now_ms \
          FROM attempts WHERE entry_id = ?";
-    ages(&tx.query_one(sql, params![id.as_str()]).await?)
+    ages(&tx.query_one(sql, params![id.as_str()]).await?, tx.host())
 }
 
 fn read(row: &Row) -> Result<AttemptKey, JournalError> {
@@ -245,7 +250,7 @@ pub(super) fn hear(attempts: &mut Attempts, change: &Change) -> Heard {
     let (id, evidence) = (&change.id, change.evidence);
     if let Some(n) = change.ends_attempt {
         let ended_now = attempts.end(id, n, evidence.as_str());
-        if !ended_now && evidence != Evidence::CorePosted {
+        if !ended_now && evidence != Evidence::CorePosted && !flawed(Flaw::LateResultCounts) {
             return Heard::Verdict(Verdict::Nothing);
         }
     }
@@ -262,7 +267,7 @@ pub(super) fn hear(attempts: &mut Attempts, change: &Change) -> Heard {
                 Some(n) => Refused::Attempt(n),
                 None => Refused::Reference { quiet_up_to: change.quiet_up_to },
             };
-            if refusal_settles(refused, attempts.of(id)) {
+            if refusal_settles(refused, attempts.of(id)) || flawed(Flaw::RefusalAlwaysSettles) {
                 return Heard::Evidence(evidence);
             }
             tracing::info!(entry = %id, "a refusal does not end an entry of which another attempt may post");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, Verdict};
 use sql::{Tx, params};
 
@@ -182,10 +183,11 @@ impl ReplayJournal {
             .map(|(row, entry)| {
                 Ok(Unresolved {
                     entry,
-                    first_attempt_age_ms: ages(row)?.map_or(0, Ages::longest),
+                    first_attempt_age_ms: ages(row, self.0.db.host())?
+                        .map_or(0, if flawed(Flaw::YoungerClock) { Ages::shortest } else { Ages::longest }),
                     attempts: row.get("attempts")?,
                     doubtful: row.get("doubtful")?,
-                    ended: row.get::<i64>("open_attempts")? == 0,
+                    ended: row.get::<i64>("open_attempts")? == 0 || flawed(Flaw::OpenAttemptIsEnded),
                 })
             })
             .collect()
@@ -296,7 +298,9 @@ impl Taken {
             // Of two entries of one lane only the first may go, even when both were offered.
             let is_behind = |leg: &Leg| heads.get(&leg.account).is_some_and(|head| *head < leg.seq);
             let lower = work.legs(id).filter(|leg| is_behind(leg)).map(|_| LanePlace::Ordered);
-            if taken.len() == most || !may_replay(lower, work.any_lane_stopped(id)?) {
+            if taken.len() == most
+                || !(may_replay(lower, work.any_lane_stopped(id)?) || flawed(Flaw::ClaimIgnoresOrder))
+            {
                 continue;
             }
             if work.weigh_in(id, Evidence::ReplayAttempt)? == Verdict::Moves(EntryState::Submitting) {

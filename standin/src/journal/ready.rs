@@ -12,7 +12,6 @@ use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::ReplayJournal;
 use crate::journal::record::legs_of;
-use crate::journal::stamps::now_us;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
@@ -29,7 +28,7 @@ impl ReplayJournal {
         let mut heads = self.heads().await?;
         let lowest: HashMap<String, i64> = heads.iter().cloned().collect();
         if heads.len() > limit {
-            let begin = usize::try_from(now_us()).unwrap_or(0) % heads.len();
+            let begin = usize::try_from(self.0.db.host().now_us()).unwrap_or(0) % heads.len();
             heads.rotate_left(begin);
         }
         let mut ready = BTreeSet::new();

@@ -77,7 +77,7 @@ impl Shared {
         &self,
         work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, JournalError>> + Clone + Send + Sync + 'static,
     ) -> Result<T, JournalError> {
-        let mut again = Again::at_most(TRIES_MAX);
+        let mut again = Again::at_most(TRIES_MAX).on(self.db.host());
         loop {
             let attempt = work.clone();
             let outcome = self.db.transaction(move |tx| Box::pin(async move { attempt(tx).await })).await;

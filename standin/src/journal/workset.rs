@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use failpoints::{Flaw, flawed};
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 use sql::Tx;
@@ -157,7 +158,7 @@ impl WorkSet {
             if newly_promised && leg.kind == LegKind::Debit {
                 use_up(self.lanes.get_mut(&leg.account)?, business_day, leg.amount_minor)?;
             }
-            if !to.0.holds() && !leg.released {
+            if !to.0.holds() && !leg.released && !flawed(Flaw::RefusalKeepsHold) {
                 leg.released = true;
                 self.released.insert((id.clone(), leg.leg), Some(Vec::new()));
             }
@@ -228,7 +229,7 @@ impl WorkSet {
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
         let (state, ordered) = (entry.state, entry.ordered);
-        if state != EntryState::Submitting || ordered {
+        if state != EntryState::Submitting || (ordered && !flawed(Flaw::PromiseBroken)) {
             return Ok((Evidence::NotSent, None));
         }
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
