@@ -61,7 +61,6 @@ impl Submission {
             Ok(Admitted::KeyReused(first)) => self.tell(Err(answer::key_reused(&first))),
             Ok(Admitted::NoSuchAccount) => self.tell(Err(no_such_account())),
             Ok(Admitted::NotLoaded) => self.tell(Err(answer::not_loaded())),
-            Ok(Admitted::CoreMustDecide) => self.tell(Err(answer::core_must_decide())),
             Err(err) => self.tell(Err(answer::journal_problem(&err))),
         }
     }

@@ -140,6 +140,7 @@ mod tests {
             },
             state: EntryState::OutcomeUnknown,
             ordered: true,
+            reserved_day: None,
             contradicted: false,
             reason: None,
             core_id: None,

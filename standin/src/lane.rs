@@ -31,6 +31,12 @@ pub fn mark(ordered: bool, next: EntryState, evidence: Evidence) -> bool {
     ordered || (evidence != Evidence::Undecided && lane_place(next, false) == LanePlace::Ordered)
 }
 
+/// Does the day get back what a promise had only reserved on it? A promise made with the core there rests on the core's decision; once the
+/// core has decided, stand-in has accepted nothing.
+pub fn gives_back(from: EntryState, to: EntryState) -> bool {
+    from.is_open() && matches!(to, EntryState::Posted | EntryState::Confirmed | EntryState::Refused)
+}
+
 /// May anybody have been told "accepted, processing"? If not, no answer that says so may be given before the entry is marked.
 pub fn is_promised(state: EntryState, ordered: bool) -> bool {
     ordered || !state.is_open() || flawed(Flaw::AcceptedWithoutPlace)
@@ -56,7 +62,7 @@ pub struct Lane {
 }
 
 /// Debits accepted in stand-in on one business date of the core. Cancelled and refused ones stay counted: giving them back
-/// would allow more attempts than M1 permits.
+/// would allow more attempts than M1 permits. Given back is what was promised with the core there, once it has decided ([`gives_back`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Usage {
     /// Days since 1970-01-01.
@@ -79,6 +85,14 @@ impl Usage {
     /// With one more debit; `None` when the sum leaves 64 bits.
     pub fn plus(self, amount_minor: i64) -> Option<Usage> {
         Some(Usage { amount_minor: self.amount_minor.checked_add(amount_minor)?, count: self.count + 1, ..self })
+    }
+
+    /// Without one debit that was reserved on `business_day`. Once the lane has another day there is nothing to give back.
+    pub fn minus(self, business_day: i64, amount_minor: i64) -> Usage {
+        if business_day != self.business_day {
+            return self;
+        }
+        Usage { amount_minor: self.amount_minor - amount_minor, count: self.count - 1, ..self }
     }
 }
 
@@ -191,6 +205,22 @@ mod tests {
             }
         }
         assert!([(Confirmed, true), (Confirmed, false), (Queued, false)].iter().all(|at| seen.contains(at)));
+    }
+
+    #[test]
+    fn what_was_reserved_is_given_back_once_and_on_its_own_day_only() {
+        let used = Usage::default().on(7).plus(5).and_then(|usage| usage.plus(3));
+        let used = used.unwrap();
+        assert_eq!(used.minus(7, 5), Usage { business_day: 7, amount_minor: 3, count: 1 });
+        assert_eq!(used.minus(6, 5), used);
+        for from in EntryState::ALL {
+            for to in [Posted, Confirmed, Refused] {
+                assert_eq!(gives_back(from, to), from.is_open(), "{from} {to}");
+            }
+            for to in [Submitting, Queued, OutcomeUnknown, Parked, Declined, Cancelled, WrittenOff] {
+                assert!(!gives_back(from, to), "{from} {to}");
+            }
+        }
     }
 
     #[test]

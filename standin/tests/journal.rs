@@ -46,5 +46,7 @@ mod references;
 mod refusals;
 #[path = "journal/time.rs"]
 mod time;
+#[path = "journal/turns.rs"]
+mod turns;
 #[path = "journal/waiting.rs"]
 mod waiting;

@@ -19,7 +19,7 @@ use super::lanes::LockedLanes;
 use super::limits;
 use super::moment::Moment;
 use super::record::COLUMNS;
-use crate::admission::{CoreBelief, Decision, accounts_fit, decide, path};
+use crate::admission::{CoreBelief, Decision, decide, path};
 use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId, Transfer};
 use crate::instance::Instance;
@@ -48,9 +48,6 @@ pub enum Admitted {
     NoSuchAccount,
     /// One of its accounts is unclear: nothing is known of it yet, so nothing can be decided. No key was consumed.
     NotLoaded,
-    /// Our data do not allow it. The core might, but it cannot be asked before what is queued in the lanes. No key was
-    /// consumed.
-    CoreMustDecide,
 }
 
 type Key = (String, String, String);
@@ -191,13 +188,11 @@ fn decide_one(
         return Ok(Admitted::NotLoaded);
     }
     let rules = book.rules.of(&write.operation);
-    if path == Path::StandIn && write.belief == CoreBelief::Available && accounts_fit(&proposal, &rules).is_err() {
-        return Ok(Admitted::CoreMustDecide);
-    }
     let decision = decide(&proposal, &book.limits, &rules, path);
     let kept = decision_record(&write.command, &proposal, facts, book, path, decision)?;
     let (state, ordered, reason) = match decision {
         Decision::Direct => (EntryState::Submitting, false, None),
+        Decision::Wait => (EntryState::Queued, false, None),
         Decision::Queue => (EntryState::Queued, true, None),
         Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
     };
@@ -250,6 +245,7 @@ fn entry_of(
         contradicted: false,
         reason: reason.map(|reason| reason.code().to_owned()),
         core_id: None,
+        reserved_day: None,
         accepted_us: now_us,
         business_day,
         updated_us: now_us,

@@ -7,7 +7,7 @@ use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
-     ordered, contradicted, reason, core_id, accepted_us, business_day, updated_us";
+     ordered, contradicted, reason, core_id, reserved_day, accepted_us, business_day, updated_us";
 
 /// What the column `state` says.
 pub(super) fn state_of(row: &Row) -> Result<EntryState, JournalError> {
@@ -40,6 +40,7 @@ impl Entry {
             contradicted: row.get("contradicted")?,
             reason: row.get("reason")?,
             core_id: row.get("core_id")?,
+            reserved_day: row.get("reserved_day")?,
             accepted_us: row.get("accepted_us")?,
             business_day: row.get("business_day")?,
             updated_us: row.get("updated_us")?,

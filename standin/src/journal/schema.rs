@@ -13,7 +13,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, statements: FOURTH },
     Migration { version: 5, statements: FIFTH },
     Migration { version: 6, statements: PEOPLE },
+    Migration { version: 7, statements: RESERVED },
 ];
+
+/// Promises that only reserve the lane's day. Null: what stand-in accepted, and whatever older versions promised; it stays used.
+const RESERVED: &[&str] = &["ALTER TABLE entries ADD COLUMN reserved_day {int}"];
 
 /// What people order: grounds beside each entry, four eyes, postings keyed by hand, settled breaks, instances that are gone.
 const PEOPLE: &[&str] = &[

@@ -22,7 +22,7 @@ use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
-use crate::lane::{LanePlace, delta, is_promised, lane_place, mark};
+use crate::lane::{LanePlace, delta, gives_back, is_promised, lane_place, mark};
 use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
@@ -32,6 +32,8 @@ pub(super) struct WorkSet {
     /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting, `None` = it counts again.
     released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
     log: Vec<(EntryId, i64, EntryState, &'static str)>,
+    /// Entries whose promise, if they get one here, is made with the core there.
+    reserving: BTreeSet<EntryId>,
     /// What new decisions about entries rested on.
     decisions: BTreeMap<EntryId, Vec<u8>>,
     /// The SQL server's now, as the entries were locked: what is stamped, and how old data are, whichever host asks.
@@ -97,6 +99,7 @@ impl WorkSet {
             legs,
             released: BTreeMap::new(),
             log: Vec::new(),
+            reserving: BTreeSet::new(),
             decisions: BTreeMap::new(),
             now_us,
         })
@@ -153,10 +156,18 @@ impl WorkSet {
         business_day: i64,
     ) -> Result<(), JournalError> {
         let newly_promised = !from.1 && to.1;
+        let reserved = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now.reserved_day;
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
             self.lanes.add(&leg.account, delta(Some(from), to, leg.kind, leg.amount_minor, leg.released))?;
-            if newly_promised && leg.kind == LegKind::Debit {
-                use_up(self.lanes.get_mut(&leg.account)?, business_day, leg.amount_minor)?;
+            if leg.kind == LegKind::Debit {
+                let lane = self.lanes.get_mut(&leg.account)?;
+                if newly_promised {
+                    use_up(lane, business_day, leg.amount_minor)?;
+                    *reserved = self.reserving.contains(id).then_some(lane.usage.business_day);
+                }
+                if let Some(day) = reserved.filter(|_| gives_back(from.0, to.0)) {
+                    lane.usage = lane.usage.minus(day, leg.amount_minor);
+                }
             }
             if !to.0.holds() && !leg.released && !flawed(Flaw::RefusalKeepsHold) {
                 leg.released = true;
@@ -182,7 +193,8 @@ impl WorkSet {
     }
 
     /// An entry that nobody was told of joins the order of its lanes before "accepted" is said. Stand-in's rules are asked, because that is
-    /// a promise. If they say no, an entry that waits is declined where the core is away, and else nothing changes.
+    /// a promise. With the core there it only reserves the day. If they say no, an entry that waits is declined where the core is away, and
+    /// else nothing changes.
     pub(super) fn promise(
         &mut self,
         id: &EntryId,
@@ -197,7 +209,10 @@ impl WorkSet {
         let state = entry.state;
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         match decision {
-            Decision::Direct | Decision::Queue => self.mark_ordered(id),
+            Decision::Direct | Decision::Wait | Decision::Queue => {
+                self.believe(id, belief);
+                self.mark_ordered(id)
+            }
             Decision::Decline(reason) if state == EntryState::Queued && belief == CoreBelief::Away => {
                 self.decisions.insert(id.clone(), kept);
                 if matches!(self.weigh_in(id, Evidence::Decline)?, Verdict::Moves(_)) {
@@ -206,6 +221,13 @@ impl WorkSet {
                 Ok(())
             }
             Decision::Decline(_) => Ok(()),
+        }
+    }
+
+    /// What is promised with the core there rests on the core's decision.
+    fn believe(&mut self, id: &EntryId, belief: CoreBelief) {
+        if belief == CoreBelief::Available {
+            self.reserving.insert(id.clone());
         }
     }
 
@@ -234,6 +256,7 @@ impl WorkSet {
         }
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         self.decisions.insert(id.clone(), kept);
+        self.believe(id, belief);
         let evidence = not_sent(state, ordered, belief, decision);
         let reason = match decision {
             Decision::Decline(reason) if evidence == Evidence::Decline => Some(reason.code().to_owned()),

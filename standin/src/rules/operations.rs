@@ -52,7 +52,7 @@ impl FromIterator<(String, OperationRules)> for Rules {
 pub struct OperationRules {
     /// States that stand-in, which decides alone, may touch.
     pub stand_in: StateRules,
-    /// States with which a write is sent to the core at once. All of them: the core decides.
+    /// States with which the core is asked. All of them: the core decides.
     pub direct: StateRules,
     /// What a principal learns of an account to be credited that is not its own.
     pub payee_reasons: PayeeReasons,
@@ -68,7 +68,7 @@ impl OperationRules {
     /// May an account of this status take a leg of this kind on this path?
     pub fn allow(&self, path: Path, kind: LegKind, status: AccountStatus) -> bool {
         let states = match path {
-            Path::Direct => &self.direct,
+            Path::Direct | Path::InTurn => &self.direct,
             Path::StandIn => &self.stand_in,
         };
         match kind {
@@ -113,6 +113,8 @@ pub enum PayeeReasons {
 pub enum Path {
     /// The core, in the request's own time.
     Direct,
+    /// The core, once what is queued before it in its lanes is through.
+    InTurn,
     /// Stand-in, by our data.
     StandIn,
 }
@@ -122,6 +124,7 @@ impl Path {
     pub fn as_str(self) -> &'static str {
         match self {
             Path::Direct => "direct",
+            Path::InTurn => "in-turn",
             Path::StandIn => "stand-in",
         }
     }

@@ -10,6 +10,7 @@ struct Entry {
     id: String,
     state: EntryState,
     ordered: bool,
+    reserved: bool,
     version: i64,
     business_day: i64,
     command: serde_json::Value,
@@ -78,7 +79,9 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
         assert_eq!(sequence, (1..number("next_seq")).collect::<Vec<_>>(), "sequence of {account}");
         let promised = |leg: &&&Leg| {
             let entry = &entries[&leg.entry_id];
-            leg.kind == LegKind::Debit && entry.ordered && entry.business_day == number("used_day")
+            let decided = matches!(entry.state, EntryState::Posted | EntryState::Confirmed | EntryState::Refused);
+            let counts = entry.ordered && !(entry.reserved && decided);
+            leg.kind == LegKind::Debit && counts && entry.business_day == number("used_day")
         };
         let used: i64 = mine.iter().filter(promised).map(|leg| leg.amount).sum();
         assert!(number("used_minor") >= used, "usage of {account}: {} < {used}", number("used_minor"));
@@ -128,11 +131,12 @@ async fn rows(db: &Db, sql: &str) -> Vec<Row> {
 }
 
 async fn entries(db: &Db) -> BTreeMap<String, Entry> {
-    let rows = rows(db, "SELECT id, state, ordered, version, business_day, command FROM entries").await;
+    let rows = rows(db, "SELECT id, state, ordered, reserved_day, version, business_day, command FROM entries").await;
     let read = |row: &Row| Entry {
         id: row.get("id").unwrap(),
         state: EntryState::parse(row.get("state").unwrap()).unwrap(),
         ordered: row.get("ordered").unwrap(),
+        reserved: row.get::<Option<i64>>("reserved_day").unwrap().is_some(),
         version: row.get("version").unwrap(),
         business_day: row.get("business_day").unwrap(),
         command: serde_json::from_slice(row.get("command").unwrap()).unwrap(),

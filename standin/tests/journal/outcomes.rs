@@ -86,7 +86,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 100_000).await;
         let promised = bank.promise(&entry, CoreBelief::Available).await;
         assert_eq!((promised.state, promised.ordered), (Submitting, true));
-        assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Declined, "a promise closes the direct path behind it");
+        assert_eq!(bank.admit(transfer("a", "b", 1)).await.state, Queued, "a promise closes the direct path behind it");
         let again = bank.promise(&entry, CoreBelief::Available).await;
         assert_eq!(again.version, promised.version);
         let moved = bank.first_attempt(&entry, Evidence::NotSent).await;

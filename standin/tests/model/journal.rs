@@ -1,13 +1,15 @@
 //! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
 
 use locum_standin::clock::Ages;
-use locum_standin::lane::{LanePlace, delta, is_promised, mark, may_go_direct, may_replay, releases, serves};
+use locum_standin::lane::{
+    LanePlace, delta, gives_back, is_promised, mark, may_go_direct, may_replay, releases, serves,
+};
 use locum_standin::resolution::{
     Attempt as Sending, AttemptEnd, Patience, Refused, Step, UnknownOutcome, refusal_settles, remembers, resolve,
 };
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 
-use super::state::{ACCOUNTS, Asked, Attempt, Entry, INSTANCES, State, Task};
+use super::state::{ACCOUNTS, Asked, Attempt, Charge, Entry, INSTANCES, State, Task};
 use super::variants::{LIFETIME_MS, Locum, MARGIN_MS, Variant};
 
 /// A moment well within the core's memory.
@@ -30,7 +32,7 @@ impl State {
         let write = usize::from(locum.slots[slot].write);
         if self.journal[write].is_some() {
             if !locum.breaks(Variant::LookUpInsteadOfIndex) || self.tasks[slot] != Task::Missed {
-                return self.answer_again(locum, slot, write);
+                return self.answer_again(locum, slot, believes);
             }
             self.told.twice |= 1 << write;
         }
@@ -45,10 +47,15 @@ impl State {
         self.told.before[write] =
             (0..locum.writes.len()).filter(|x| *x != write && locum.share(*x, write)).map(|x| 1 << x).sum::<u8>()
                 & self.told.waiting;
-        let (state, ordered) = if direct { (EntryState::Submitting, false) } else { (EntryState::Queued, true) };
+        let waits = believes && !locum.breaks(Variant::TurnIsPromised);
+        let (state, ordered) = match direct {
+            true => (EntryState::Submitting, false),
+            false => (EntryState::Queued, !waits),
+        };
         self.journal[write] = Some(Entry {
             state,
             ordered,
+            charge: None,
             seq,
             absorbed: false,
             rows: [None; 2],
@@ -62,19 +69,27 @@ impl State {
             contradicted: false,
         });
         self.count(locum, write, None, (state, ordered));
+        if ordered {
+            self.charge(locum, write, Charge::Kept);
+        }
         if direct {
             self.attempt(locum, slot, owner);
             self.tasks[slot] = Task::ToSend { within_memory: false };
+        } else if believes {
+            // Its turn may come within the deadline. Then the request asks as one that finds its key.
+            self.tasks[slot] = Task::Idle;
         } else {
             self.answer(locum, slot);
         }
     }
 
-    /// The same key again: the client is told where its write stands.
-    fn answer_again(&mut self, locum: &Locum, slot: usize, write: usize) {
+    /// The same key again, or the deadline of a request that waited: the client is told where its write stands.
+    fn answer_again(&mut self, locum: &Locum, slot: usize, believes: bool) {
+        let write = usize::from(locum.slots[slot].write);
         let entry = *self.entry(write);
         if !is_promised(entry.state, entry.ordered) && !locum.breaks(Variant::RetryLeavesDirect) {
-            self.move_to(locum, write, entry.state, true);
+            let charge = if believes { Charge::Reserved } else { Charge::Kept };
+            self.move_to(locum, write, entry.state, true, charge);
         }
         self.answer(locum, slot);
     }
@@ -86,7 +101,7 @@ impl State {
         if open && self.core.count(write) == 0 {
             self.told.waiting |= 1 << write;
         }
-        if locum.budget.declines > 0 {
+        if locum.budget.declines > 0 || locum.days {
             self.told.accepted |= 1 << write;
         }
         self.tasks[slot] = Task::Done;
@@ -129,7 +144,7 @@ impl State {
         match verdict {
             Verdict::Moves(to) => {
                 self.told.taken_back |= to == EntryState::Declined && self.told.accepted & (1 << write) != 0;
-                self.move_to(locum, write, to, mark(entry.ordered, to, evidence));
+                self.move_to(locum, write, to, mark(entry.ordered, to, evidence), Charge::Kept);
                 if to == EntryState::Posted && locum.breaks(Variant::EarlyRelease) {
                     self.release(locum, write);
                 }
@@ -145,9 +160,21 @@ impl State {
         verdict
     }
 
-    fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool) {
+    /// `charge`: how the promise counts, if this is one.
+    fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool, charge: Charge) {
         let from = *self.entry(write);
         self.count(locum, write, Some((from.state, from.ordered)), (to, ordered));
+        let twice =
+            locum.breaks(Variant::GivenBackTwice) && (from.state, to) == (EntryState::Posted, EntryState::Confirmed);
+        if from.charge.is_none() && !from.ordered && ordered {
+            self.charge(locum, write, charge);
+        } else if from.charge == Some(Charge::Reserved)
+            && (gives_back(from.state, to) || twice)
+            && !locum.breaks(Variant::ReservedForGood)
+        {
+            let usage = &mut self.lanes[usize::from(locum.writes[write].debit)].usage;
+            *usage = usage.minus(usage.business_day, locum.writes[write].amount);
+        }
         let entry = self.entry_mut(write);
         (entry.state, entry.ordered) = (to, ordered);
         if entry.lane_place() == LanePlace::Gone {
@@ -156,6 +183,15 @@ impl State {
             if to != EntryState::Posted && to != EntryState::Confirmed {
                 self.told.waiting &= !(1 << write);
             }
+        }
+    }
+
+    /// Counts a promise on the day, where days are looked at.
+    fn charge(&mut self, locum: &Locum, write: usize, charge: Charge) {
+        if locum.days {
+            let usage = &mut self.lanes[usize::from(locum.writes[write].debit)].usage;
+            *usage = usage.plus(locum.writes[write].amount).expect("small amounts");
+            self.entry_mut(write).charge = Some(charge);
         }
     }
 

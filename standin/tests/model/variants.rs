@@ -101,6 +101,12 @@ pub enum Variant {
     BalanceRunsAhead,
     /// Replay does not wait for direct entries before it.
     ReplayIgnoresDirect,
+    /// What only waits for its turn, with the core there, is promised and charged at once.
+    TurnIsPromised,
+    /// What the core decided stays reserved.
+    ReservedForGood,
+    /// What was reserved is given back with the answer and with the change events.
+    GivenBackTwice,
 }
 
 /// Who owns a task and what it is about.
@@ -142,6 +148,8 @@ pub struct Locum {
     pub whole_transactions: bool,
     /// The core writes balances before the postings they include.
     pub balance_first: bool,
+    /// What is promised is counted on the day of the account.
+    pub days: bool,
     /// How far each host's clock is ahead, in request lifetimes.
     pub clocks: [i8; INSTANCES],
     /// Faults.
@@ -167,6 +175,7 @@ impl Locum {
             replayers,
             whole_transactions: true,
             balance_first: false,
+            days: false,
             clocks: [0; INSTANCES],
             budget,
         }

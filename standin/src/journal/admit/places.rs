@@ -23,7 +23,7 @@ pub(super) struct Inserts {
 }
 
 impl Inserts {
-    /// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it is queued.
+    /// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it promises.
     pub(super) fn take_places(
         &mut self,
         write: &Write,
@@ -36,7 +36,7 @@ impl Inserts {
             let lane = lanes.get_mut(account)?;
             let seq = lane.next_seq;
             lane.next_seq += 1;
-            if state.0 == EntryState::Queued && kind == LegKind::Debit {
+            if state == (EntryState::Queued, true) && kind == LegKind::Debit {
                 use_up(lane, business_day, amount_minor)?;
             }
             lanes.add(account, delta(None, state, kind, amount_minor, false))?;

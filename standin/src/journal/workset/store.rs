@@ -17,7 +17,7 @@ impl WorkSet {
         tx: &mut Tx,
         actor: &str,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log, decisions, now_us } = self;
+        let Self { lanes, mut entries, legs, released, log, decisions, now_us, .. } = self;
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
@@ -28,6 +28,7 @@ impl WorkSet {
             .set("contradicted")
             .set("reason")
             .set("core_id")
+            .set("reserved_day")
             .set("updated_us");
         for Touched { now, read } in entries.values_mut() {
             if now != read {
@@ -41,6 +42,7 @@ impl WorkSet {
                     now.contradicted,
                     now.reason.clone(),
                     now.core_id.clone(),
+                    now.reserved_day,
                     now_us
                 ]);
             }
