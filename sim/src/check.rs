@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::entry::{EntryState, LegKind};
 use sql::{Db, Row};
 use standin::lane::{LanePlace, lane_place};
+use standin::rules::Path;
 
 use crate::client::{Answer, Told};
 use crate::core::{Booked, Core, INSUFFICIENT, OPENING_MINOR, short};
@@ -18,8 +19,23 @@ pub struct Entry {
     ordered: bool,
     contradicted: bool,
     reason: Option<String>,
+    /// Its newest decision was stand-in's, and it was accepted.
+    by_stand_in: bool,
     /// State and evidence of each version, from the first.
     pub steps: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// Was it queued from the beginning? Only what waits for its turn with the core there was not promised with that.
+    fn was_queued(&self) -> bool {
+        self.steps.first().is_some_and(|(state, _)| state == EntryState::Queued.as_str())
+    }
+
+    /// Did stand-in promise it before anything of it was sent?
+    fn was_taken_for_covered(&self) -> bool {
+        let waited = self.steps.iter().take_while(|(state, _)| state == EntryState::Queued.as_str());
+        self.was_queued() && (self.by_stand_in || waited.skip(1).any(|(_, evidence)| evidence == "answered"))
+    }
 }
 
 struct Leg {
@@ -27,6 +43,7 @@ struct Leg {
     account: String,
     seq: i64,
     open: bool,
+    in_order: bool,
     debit: bool,
     amount_minor: i64,
     counts: bool,
@@ -58,12 +75,14 @@ impl Tables {
         {
             steps.entry(row.get("entry_id")?).or_default().push((row.get("state")?, row.get("evidence")?));
         }
-        let sql = "SELECT id, core_ref, state, ordered, contradicted, reason FROM entries ORDER BY id";
+        let sql = "SELECT id, core_ref, state, ordered, contradicted, reason, decision FROM entries ORDER BY id";
         let mut entries = BTreeMap::new();
         for row in db.query(sql, vec![]).await? {
             let id: String = row.get("id")?;
             let state = EntryState::parse(row.get("state")?).ok_or(sql::Error::Configuration("state".into()))?;
+            let decision: serde_json::Value = serde_json::from_slice(row.get("decision")?).unwrap_or_default();
             let entry = Entry {
+                by_stand_in: decision["path"] == Path::StandIn.as_str() && decision["outcome"] == "accepted",
                 core_ref: row.get("core_ref")?,
                 state,
                 ordered: row.get("ordered")?,
@@ -75,13 +94,14 @@ impl Tables {
             entries.insert(id, entry);
         }
         let sql =
-            "SELECT entry_id, account, seq, open, kind, amount_minor, released_at FROM legs ORDER BY account, seq";
+            "SELECT entry_id, account, seq, open, kind, in_order, amount_minor, released_at FROM legs ORDER BY account, seq";
         let leg = |row: &Row| -> Result<Leg, sql::Error> {
             Ok(Leg {
                 entry: row.get("entry_id")?,
                 account: row.get("account")?,
                 seq: row.get("seq")?,
                 open: row.get("open")?,
+                in_order: row.get("in_order")?,
                 debit: row.get::<String>("kind")? == LegKind::Debit.as_str(),
                 amount_minor: row.get("amount_minor")?,
                 counts: row.get::<Option<Vec<u8>>>("released_at")?.is_none(),
@@ -165,8 +185,8 @@ impl Tables {
                 findings.push(("truth", format!("{} is {} and {which}", short(&entry.id), entry.state)));
             }
             // Stand-in took it for covered, and only our own entries take money from these accounts.
-            let was_queued = entry.steps.first().is_some_and(|(state, _)| state == EntryState::Queued.as_str());
-            if was_queued && entry.state == EntryState::Refused && entry.reason.as_deref() == Some(INSUFFICIENT) {
+            let short_of_money = entry.state == EntryState::Refused && entry.reason.as_deref() == Some(INSUFFICIENT);
+            if short_of_money && entry.was_taken_for_covered() {
                 findings.push(("cover", format!("{} was accepted without cover", short(&entry.id))));
             }
         }
@@ -214,11 +234,11 @@ impl Tables {
             let begun = |id: &str| answers.iter().filter(|a| a.entry == id).map(|a| a.between.0).min();
             matches!((first(&earlier.entry), begun(&later.entry)), (Some(told), Some(begun)) if told < begun)
         };
-        for (n, earlier) in self.legs.iter().enumerate() {
-            for later in self.legs[n + 1..].iter().take_while(|later| later.account == earlier.account) {
+        let in_order: Vec<&Leg> = self.legs.iter().filter(|leg| leg.in_order).collect();
+        for (n, earlier) in in_order.iter().enumerate() {
+            for later in in_order[n + 1..].iter().take_while(|later| later.account == earlier.account) {
                 let Some(entry) = self.entries.get(&earlier.entry) else { continue };
-                let was_queued = entry.steps.first().is_some_and(|(state, _)| state == EntryState::Queued.as_str());
-                if !was_queued && !promised_before(earlier, later) {
+                if !entry.was_queued() && !promised_before(earlier, later) {
                     continue;
                 }
                 if let (Some(one), Some(other)) = (booked(earlier), booked(later))
@@ -242,7 +262,7 @@ impl Tables {
                     let entry = self.entries.get(&leg.entry);
                     entry.is_some_and(|entry| lane_place(entry.state, entry.ordered) == which)
                 };
-                i64::try_from(mine.iter().filter(stands).count()).unwrap_or(i64::MAX)
+                i64::try_from(mine.iter().filter(|leg| leg.in_order).filter(stands).count()).unwrap_or(i64::MAX)
             };
             let held: i64 = mine.iter().filter(|leg| leg.counts && leg.debit).map(|leg| leg.amount_minor).sum();
             let told = (*ordered, *direct, *held_minor);
@@ -253,12 +273,16 @@ impl Tables {
             if *stopped {
                 findings.push(("contradiction", format!("the lane of {account} is stopped")));
             }
+            if mine.iter().any(|leg| leg.debit && !leg.in_order) {
+                findings.push(("lanes", format!("a debit of {account} has no place in its order")));
+            }
             let quiet =
                 mine.iter().all(|leg| self.entries.get(&leg.entry).is_some_and(|entry| entry.state.is_terminal()));
             if quiet && *held_minor != 0 {
                 findings.push(("holds", format!("{held_minor} are held on {account} for ever")));
             }
-            let open = |leg: &&Leg| self.entries.get(&leg.entry).is_some_and(|entry| entry.state.is_open());
+            let open =
+                |leg: &&Leg| leg.in_order && self.entries.get(&leg.entry).is_some_and(|entry| entry.state.is_open());
             if mine.iter().any(|leg| leg.open != open(&leg)) {
                 findings.push((
                     "lanes",

@@ -80,6 +80,8 @@ pub struct Plan {
     pub faults: BTreeSet<Fault>,
     /// Does the core tell its posting numbers in its answers?
     pub tells_numbers: bool,
+    /// Do credits take a place in the order of their accounts?
+    pub credits_in_order: bool,
 }
 
 impl Plan {
@@ -99,6 +101,7 @@ impl Plan {
             stormy_s: chance.between(15, 40),
             faults,
             tells_numbers: chance.one_in(2),
+            credits_in_order: chance.one_in(3),
         }
     }
 

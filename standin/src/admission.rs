@@ -63,10 +63,11 @@ pub enum Decision {
     Decline(Reason),
 }
 
-/// The path of a write: with the core there direct if nothing is queued before it in any of its lanes, else in its turn.
-pub fn path(proposal: &Proposal<'_>, belief: CoreBelief) -> Path {
+/// The path of a write: with the core there direct if nothing is queued before it in the lanes whose order it joins, else in its turn.
+pub fn path(proposal: &Proposal<'_>, belief: CoreBelief, rules: &OperationRules) -> Path {
+    let legs = proposal.legs.iter().map(|leg| (leg.lane, rules.in_order(leg.kind)));
     match belief {
-        CoreBelief::Available if may_go_direct(proposal.legs.iter().map(|leg| leg.lane)) => Path::Direct,
+        CoreBelief::Available if may_go_direct(legs) => Path::Direct,
         CoreBelief::Available => Path::InTurn,
         CoreBelief::Away => Path::StandIn,
     }

@@ -24,6 +24,8 @@ mod confirmation;
 mod contradictions;
 #[path = "journal/controls.rs"]
 mod controls;
+#[path = "journal/credits.rs"]
+mod credits;
 #[path = "journal/faults.rs"]
 mod faults;
 #[path = "journal/funds.rs"]

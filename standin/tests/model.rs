@@ -41,7 +41,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use model::compositions::{
-    NO_FAULTS, abandoned, balance_first, one_write, retries, row_by_row, takeover, three_writes, turns,
+    NO_FAULTS, abandoned, balance_first, credit_apart, one_write, retries, row_by_row, takeover, three_writes, turns,
 };
 use model::properties::{AGREE, DAY, KEPT, M2, ONWARD, R1, R2, TURN, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
@@ -177,6 +177,7 @@ fn a_key_retried_through_another_gateway_is_one_write_in_order() {
 fn three_writes_over_two_accounts_stay_in_order() {
     for class in classes() {
         holds("three writes, a loss", three_writes(class, LOSS));
+        holds("three writes, a loss, a credit without a place", credit_apart(class, LOSS));
         holds("three writes, a crash", three_writes(class, CRASH));
         if !class.remembers() {
             holds("three writes, a crash and a loss", three_writes(class, Budget { losses: 1, ..CRASH }));

@@ -36,7 +36,8 @@ fn decided(
         business_day: 20_000,
         data_age_s: Some(1),
     };
-    decide(&proposal, &limits(), &OperationRules::default(), path(&proposal, belief))
+    let rules = OperationRules::default();
+    decide(&proposal, &limits(), &rules, path(&proposal, belief, &rules))
 }
 
 fn decide_with(from: &AccountFacts, lane: &Lane, amount_minor: i64, belief: CoreBelief) -> Decision {

@@ -183,11 +183,11 @@ fn decide_one(
         return Ok(Admitted::NoSuchAccount);
     }
     let proposal = proposal(write, facts, lanes, moment);
-    let path = path(&proposal, write.belief);
+    let rules = book.rules.of(&write.operation);
+    let path = path(&proposal, write.belief, &rules);
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);
     }
-    let rules = book.rules.of(&write.operation);
     let decision = decide(&proposal, &book.limits, &rules, path);
     let kept = decision_record(&write.command, &proposal, facts, book, path, decision)?;
     let (state, ordered, reason) = match decision {
@@ -197,7 +197,7 @@ fn decide_one(
         Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
     };
     if state != EntryState::Declined {
-        inserts.take_places(write, (state, ordered), moment.business_day, lanes)?;
+        inserts.take_places(write, (state, ordered), (moment.business_day, &rules), lanes)?;
     }
     let entry = entry_of(write, reference(&write.id), (state, ordered), reason, moment);
     inserts.push(entry.clone(), kept);

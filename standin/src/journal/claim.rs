@@ -296,7 +296,7 @@ impl Taken {
         let mut taken = Vec::new();
         for id in ids {
             // Of two entries of one lane only the first may go, even when both were offered.
-            let is_behind = |leg: &Leg| heads.get(&leg.account).is_some_and(|head| *head < leg.seq);
+            let is_behind = |leg: &Leg| leg.in_order && heads.get(&leg.account).is_some_and(|head| *head < leg.seq);
             let lower = work.legs(id).filter(|leg| is_behind(leg)).map(|_| LanePlace::Ordered);
             if taken.len() == most
                 || !(may_replay(lower, work.any_lane_stopped(id)?) || flawed(Flaw::ClaimIgnoresOrder))

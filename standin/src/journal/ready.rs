@@ -1,4 +1,4 @@
-//! Which queued entries may go next: those at the head of every lane they touch.
+//! Which queued entries may go next: those at the head of every lane in whose order they stand.
 //!
 //! Small statements of one shape each. With one join the engine chooses where to begin, and an engine that planned it while
 //! the tables were empty read the whole queue for every row.
@@ -58,7 +58,7 @@ impl ReplayJournal {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT e.id AS id, e.state AS state, l.account AS account, l.seq AS seq, l.row_key AS row_key, \
+            "SELECT e.id AS id, e.state AS state, l.account AS account, l.seq AS seq, l.in_order AS in_order, l.row_key AS row_key, \
              n.stopped AS stopped FROM entries e JOIN legs l ON l.entry_id = e.id JOIN lanes n ON n.account = l.account \
              WHERE e.id IN ({})",
             placeholders(HEADS_PER_STATEMENT)
@@ -69,7 +69,7 @@ impl ReplayJournal {
         for row in rows {
             let id = id_of(&row)?;
             let (account, seq): (String, i64) = (row.get("account")?, row.get("seq")?);
-            let behind = lowest.get(&account).is_none_or(|head| *head != seq);
+            let behind = row.get("in_order")? && lowest.get(&account).is_none_or(|head| *head != seq);
             let queued = row.get::<&str>("state")? == EntryState::Queued.as_str();
             let booked = row.get::<Option<String>>("row_key")?.is_some();
             *held_back.entry(id).or_default() |= behind || !queued || booked || row.get("stopped")?;
@@ -118,7 +118,8 @@ pub(super) async fn next_behind(
     followed: &BTreeSet<EntryId>,
 ) -> Result<BTreeSet<EntryId>, JournalError> {
     let ids: Vec<EntryId> = ended.iter().cloned().collect();
-    let legs = legs_of(tx, &ids).await?;
+    let mut legs = legs_of(tx, &ids).await?;
+    legs.retain(|leg| leg.in_order);
     let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
     legs.iter().for_each(|leg| *lanes.entry(&leg.account).or_default() += 1);
     let each = 1 + lanes.values().copied().max().unwrap_or(0);

@@ -5,6 +5,7 @@ use sql::{Row, Tx, placeholders};
 
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
+use crate::lane::PlacedLeg;
 
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
      ordered, contradicted, reason, core_id, reserved_day, accepted_us, business_day, updated_us";
@@ -56,6 +57,8 @@ pub(super) struct Leg {
     pub account: String,
     pub seq: i64,
     pub kind: LegKind,
+    /// It has a place in the order of its lane.
+    pub in_order: bool,
     pub amount_minor: i64,
     pub currency: String,
     pub posting_no: Option<i64>,
@@ -65,8 +68,14 @@ pub(super) struct Leg {
 }
 
 impl Leg {
+    /// As its lane counts it.
+    pub(super) fn placed(&self) -> PlacedLeg {
+        let Self { kind, amount_minor, in_order, released, .. } = *self;
+        PlacedLeg { kind, amount_minor, in_order, absorbed: released }
+    }
+
     pub(super) const COLUMNS: &str =
-        "entry_id, leg, account, seq, kind, amount_minor, currency, posting_no, row_key, released_at";
+        "entry_id, leg, account, seq, kind, in_order, amount_minor, currency, posting_no, row_key, released_at";
 
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let kind: &str = row.get("kind")?;
@@ -76,6 +85,7 @@ impl Leg {
             account: row.get("account")?,
             seq: row.get("seq")?,
             kind: LegKind::parse(kind).ok_or(JournalError::Corrupt("leg kind"))?,
+            in_order: row.get("in_order")?,
             amount_minor: row.get("amount_minor")?,
             currency: row.get("currency")?,
             posting_no: row.get("posting_no")?,

@@ -71,7 +71,7 @@ impl WorkSet {
     pub(super) fn most_gone_in_a_lane(&self) -> usize {
         let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
         for id in self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone)) {
-            self.legs(id).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
+            self.legs(id).filter(|leg| leg.in_order).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
         }
         gone.into_values().max().unwrap_or(0)
     }
@@ -158,7 +158,7 @@ impl WorkSet {
         let newly_promised = !from.1 && to.1;
         let reserved = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now.reserved_day;
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
-            self.lanes.add(&leg.account, delta(Some(from), to, leg.kind, leg.amount_minor, leg.released))?;
+            self.lanes.add(&leg.account, delta(Some(from), to, &leg.placed()))?;
             if leg.kind == LegKind::Debit {
                 let lane = self.lanes.get_mut(&leg.account)?;
                 if newly_promised {

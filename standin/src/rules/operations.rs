@@ -56,15 +56,23 @@ pub struct OperationRules {
     pub direct: StateRules,
     /// What a principal learns of an account to be credited that is not its own.
     pub payee_reasons: PayeeReasons,
+    /// A credit takes a place in the order of its account, as a debit does.
+    pub credits_in_order: bool,
 }
 
 impl Default for OperationRules {
     fn default() -> Self {
-        Self { stand_in: StateRules::only_active(), direct: StateRules::all(), payee_reasons: PayeeReasons::Neutral }
+        let (stand_in, direct) = (StateRules::only_active(), StateRules::all());
+        Self { stand_in, direct, payee_reasons: PayeeReasons::Neutral, credits_in_order: false }
     }
 }
 
 impl OperationRules {
+    /// Does a leg of this kind take a place in the order of its account? What only adds money harms nothing that comes before or after it.
+    pub fn in_order(&self, kind: LegKind) -> bool {
+        kind == LegKind::Debit || self.credits_in_order
+    }
+
     /// May an account of this status take a leg of this kind on this path?
     pub fn allow(&self, path: Path, kind: LegKind, status: AccountStatus) -> bool {
         let states = match path {

@@ -22,6 +22,7 @@ struct Leg {
     seq: i64,
     open: bool,
     kind: LegKind,
+    in_order: bool,
     amount: i64,
     counts: bool,
 }
@@ -40,7 +41,8 @@ fn check_legs(entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
     let mut kinds: BTreeMap<&str, Vec<(LegKind, &str, i64)>> = BTreeMap::new();
     for leg in legs {
         let entry = &entries[&leg.entry_id];
-        assert_eq!(leg.open, entry.state.is_open(), "legs.open of a {} entry", entry.state);
+        assert_eq!(leg.open, entry.state.is_open() && leg.in_order, "legs.open of a {} entry", entry.state);
+        assert!(leg.in_order || leg.kind == LegKind::Credit, "a debit without a place");
         if leg.counts {
             assert_eq!(leg.kind, LegKind::Debit, "a credit holds");
             assert!(entry.state.holds(), "a {} entry holds", entry.state);
@@ -69,7 +71,7 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
             let entry = &entries[&leg.entry_id];
             lane_place(entry.state, entry.ordered) == which
         };
-        let count = |which| mine.iter().filter(|leg| stand(leg, which)).count() as i64;
+        let count = |which| mine.iter().filter(|leg| leg.in_order && stand(leg, which)).count() as i64;
         assert_eq!(number("ordered"), count(LanePlace::Ordered), "ordered of {account}");
         assert_eq!(number("direct"), count(LanePlace::Direct), "direct of {account}");
         let held: i64 = mine.iter().filter(|leg| leg.counts).map(|leg| leg.amount).sum();
@@ -145,13 +147,14 @@ async fn entries(db: &Db) -> BTreeMap<String, Entry> {
 }
 
 async fn legs(db: &Db) -> Vec<Leg> {
-    let sql = "SELECT entry_id, account, seq, open, kind, amount_minor, released_at FROM legs ORDER BY entry_id, leg";
+    let sql = "SELECT entry_id, account, seq, open, kind, in_order, amount_minor, released_at FROM legs ORDER BY entry_id, leg";
     let read = |row: &Row| Leg {
         entry_id: row.get("entry_id").unwrap(),
         account: row.get("account").unwrap(),
         seq: row.get("seq").unwrap(),
         open: row.get("open").unwrap(),
         kind: LegKind::parse(row.get("kind").unwrap()).unwrap(),
+        in_order: row.get("in_order").unwrap(),
         amount: row.get("amount_minor").unwrap(),
         counts: row.get::<Option<Vec<u8>>>("released_at").unwrap().is_none(),
     };

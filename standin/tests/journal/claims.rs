@@ -20,6 +20,7 @@ on_every_engine! {
         for account in ["a", "b", "c", "d"] {
             bank.account(account, 1_000).await;
         }
+        bank.order_credits(true).await;
         let ab = bank.queued("a", "b", 1).await;
         let bc = bank.queued("b", "c", 1).await;
         let da = bank.queued("d", "a", 1).await;
@@ -254,6 +255,7 @@ on_every_engine! {
         for account in ["a", "b", "c"] {
             bank.account(account, 1_000).await;
         }
+        bank.order_credits(true).await;
         let first = bank.queued("a", "b", 1).await;
         let next = bank.queued("a", "b", 1).await;
         let of_c = bank.queued("c", "a", 1).await;

@@ -20,7 +20,7 @@ use standin::journal::{
     JournalError, LegSeen, Moved, Order, Transfer, Write,
 };
 
-use standin::rules::Limits;
+use standin::rules::{Limits, OperationRules, Rules};
 
 use crate::checker::assert_consistent;
 use crate::ledger::{self, Books};
@@ -203,6 +203,12 @@ impl Bank {
     pub async fn two_accounts(&self) {
         self.account("a", 100_000).await;
         self.account("b", 0).await;
+    }
+
+    /// Whether credits take places in the order of their accounts, from now on.
+    pub async fn order_credits(&self, credits_in_order: bool) {
+        let rules = OperationRules { credits_in_order, ..OperationRules::default() };
+        self.journal.seed_rules(&Rules::from_iter([("transfer".to_owned(), rules)])).await.unwrap();
     }
 
     pub async fn submit(&self, write: Write) -> Admitted {

@@ -2,7 +2,7 @@
 
 use locum_standin::clock::Ages;
 use locum_standin::lane::{
-    LanePlace, delta, gives_back, is_promised, mark, may_go_direct, may_replay, releases, serves,
+    LanePlace, PlacedLeg, delta, gives_back, is_promised, mark, may_go_direct, may_replay, releases, serves,
 };
 use locum_standin::resolution::{
     Attempt as Sending, AttemptEnd, Patience, Refused, Step, UnknownOutcome, refusal_settles, remembers, resolve,
@@ -36,12 +36,16 @@ impl State {
             }
             self.told.twice |= 1 << write;
         }
-        let lanes: Vec<usize> = locum.legs(write).map(|(account, _)| account).collect();
-        let free = may_go_direct(lanes.iter().map(|a| &self.lanes[*a])) || locum.breaks(Variant::DirectIgnoresOrdered);
+        let legs: Vec<(usize, bool)> =
+            locum.legs(write).map(|(account, kind)| (account, locum.in_order(kind))).collect();
+        let free = may_go_direct(legs.iter().map(|(account, in_order)| (&self.lanes[*account], *in_order)))
+            || locum.breaks(Variant::DirectIgnoresOrdered);
         let direct = believes && free;
         let mut seq = [-1; ACCOUNTS];
-        for account in lanes {
-            seq[account] = self.lanes[account].next_seq as i8;
+        for (account, in_order) in legs {
+            if in_order {
+                seq[account] = self.lanes[account].next_seq as i8;
+            }
             self.lanes[account].next_seq += 1;
         }
         self.told.before[write] =
@@ -198,7 +202,8 @@ impl State {
     fn count(&mut self, locum: &Locum, write: usize, from: Option<(EntryState, bool)>, to: (EntryState, bool)) {
         let absorbed = self.entry(write).absorbed;
         for (account, kind) in locum.legs(write) {
-            let change = delta(from, to, kind, locum.writes[write].amount, absorbed);
+            let amount_minor = locum.writes[write].amount;
+            let change = delta(from, to, &PlacedLeg { kind, amount_minor, in_order: locum.in_order(kind), absorbed });
             let lane = &mut self.lanes[account];
             lane.ordered += change.ordered;
             lane.direct += change.direct;

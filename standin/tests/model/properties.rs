@@ -1,6 +1,6 @@
 //! The invariants of `docs/invariants.md`, by their names, and what must be reachable lest they hold of nothing.
 
-use locum_standin::lane::{Lane, LanePlace, delta};
+use locum_standin::lane::{Lane, LanePlace, PlacedLeg, delta};
 use schemas::entry::{EntryState, LegKind};
 use stateright::{Model, Property};
 
@@ -300,7 +300,9 @@ fn lanes_agree(locum: &Locum, state: &State) -> bool {
         for (write, entry) in entries(state) {
             for (_, kind) in locum.legs(write).filter(|(a, _)| *a == account) {
                 let absorbed = entry.absorbed && kind == LegKind::Debit;
-                let whole = delta(None, (entry.state, entry.ordered), kind, locum.writes[write].amount, absorbed);
+                let (amount_minor, in_order) = (locum.writes[write].amount, locum.in_order(kind));
+                let leg = PlacedLeg { kind, amount_minor, in_order, absorbed };
+                let whole = delta(None, (entry.state, entry.ordered), &leg);
                 lane.ordered += whole.ordered;
                 lane.direct += whole.direct;
                 lane.held_minor += whole.held_minor;

@@ -9,7 +9,8 @@ use crate::instance::Instance;
 use crate::journal::attempts::{self, Beginner, FIRST_ATTEMPT};
 use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
-use crate::lane::{Lane, delta};
+use crate::lane::{Lane, PlacedLeg, delta};
+use crate::rules::OperationRules;
 use crate::write::Write;
 
 type Rows = Vec<Vec<Value>>;
@@ -23,12 +24,13 @@ pub(super) struct Inserts {
 }
 
 impl Inserts {
-    /// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it promises.
+    /// Takes a sequence number and a hold in every lane of the write, and a count in those whose order it joins; stand-in's usage too when
+    /// it promises.
     pub(super) fn take_places(
         &mut self,
         write: &Write,
         state: (EntryState, bool),
-        business_day: i64,
+        (business_day, rules): (i64, &OperationRules),
         lanes: &mut LockedLanes,
     ) -> Result<(), JournalError> {
         let amount_minor = write.command.amount_minor;
@@ -39,11 +41,14 @@ impl Inserts {
             if state == (EntryState::Queued, true) && kind == LegKind::Debit {
                 use_up(lane, business_day, amount_minor)?;
             }
-            lanes.add(account, delta(None, state, kind, amount_minor, false))?;
+            let in_order = rules.in_order(kind);
+            lanes.add(account, delta(None, state, &PlacedLeg { kind, amount_minor, in_order, absorbed: false }))?;
             // A credit never counts as a hold: it is released below every version from the start.
             let released: Option<&[u8]> = if kind == LegKind::Credit { Some(b"") } else { None };
             let (id, currency) = (write.id.as_str(), write.command.currency.code());
-            self.legs.push(params![id, n, account, seq, 1, kind.as_str(), amount_minor, currency, released]);
+            // What is not in the order is never among the open places of its lane.
+            let open = in_order;
+            self.legs.push(params![id, n, account, seq, open, in_order, kind.as_str(), amount_minor, currency, released]);
         }
         Ok(())
     }
@@ -68,7 +73,7 @@ impl Inserts {
              core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us, \
              decision) VALUES";
         let into_legs =
-            "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
+            "INSERT INTO legs (entry_id, leg, account, seq, open, in_order, kind, amount_minor, currency, released_at) VALUES";
         let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
         insert_rows(tx, into_entries, entries).await?;
         insert_rows(tx, into_legs, self.legs).await?;

@@ -91,6 +91,7 @@ async fn store_legs(
             }
             if let Some((before, after)) = opened
                 && before != after
+                && now.in_order
             {
                 open.push(params![id.as_str(), now.leg, after]);
             }
