@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::entry::{EntryState, LegKind};
+use schemas::entry::{EntryState, Evidence, LegKind};
 use sql::{Db, Row};
 use standin::lane::{LanePlace, lane_place};
 use standin::rules::Path;
@@ -29,6 +29,12 @@ impl Entry {
     /// Was it queued from the beginning? Only what waits for its turn with the core there was not promised with that.
     fn was_queued(&self) -> bool {
         self.steps.first().is_some_and(|(state, _)| state == EntryState::Queued.as_str())
+    }
+
+    /// Was it promised, and so in the order of its lanes, from the beginning? A new decision after an attempt that was not sent comes later.
+    fn was_promised_at_once(&self) -> bool {
+        let again = |(_, evidence): &(String, String)| evidence == Evidence::NotSent.as_str();
+        self.was_queued() && self.by_stand_in && !self.steps.iter().any(again)
     }
 
     /// Did stand-in promise it before anything of it was sent?
@@ -238,7 +244,7 @@ impl Tables {
         for (n, earlier) in in_order.iter().enumerate() {
             for later in in_order[n + 1..].iter().take_while(|later| later.account == earlier.account) {
                 let Some(entry) = self.entries.get(&earlier.entry) else { continue };
-                if !entry.was_queued() && !promised_before(earlier, later) {
+                if !entry.was_promised_at_once() && !promised_before(earlier, later) {
                     continue;
                 }
                 if let (Some(one), Some(other)) = (booked(earlier), booked(later))
