@@ -4,12 +4,14 @@ use crate::clock::ClockShift;
 use crate::dialect::{Dialect, reads_clock};
 use crate::error::Error;
 use crate::host::Host;
+use crate::insert::Insert;
 use crate::migrate::{self, Migration};
 use crate::mysql::{self, MySql};
 use crate::options::Options;
 #[cfg(feature = "simulation")]
 use crate::simulation;
 use crate::sqlite::{self, Sqlite};
+use crate::tally::Tally;
 use crate::upsert::{BatchUpdate, Statement, Upsert};
 use crate::value::{Row, Value};
 use std::borrow::Cow;
@@ -26,6 +28,7 @@ pub struct Db {
     engine: Engine,
     clock: ClockShift,
     host: Host,
+    tally: Option<Tally>,
 }
 
 #[derive(Clone)]
@@ -47,14 +50,15 @@ impl Db {
                 return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
-        Ok(Db { engine, clock: options.clock_shift, host: options.host })
+        Ok(Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally })
     }
 
     /// The way of one simulated process to a simulated server; the script decides what becomes of each step.
     #[cfg(feature = "simulation")]
     pub fn simulated(server: Arc<simulation::Server>, script: Arc<dyn simulation::Script>, options: Options) -> Db {
         let handle = simulation::Handle { server, script, lock_wait: options.lock_wait };
-        Db { engine: Engine::Simulated(Arc::new(handle)), clock: options.clock_shift, host: options.host }
+        let engine = Engine::Simulated(Arc::new(handle));
+        Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally }
     }
 
     /// The host on which this handle is used.
@@ -93,9 +97,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (engine, clock, host) = (self.engine.clone(), self.clock.clone(), self.host.clone());
+        let lender = self.clone();
         let task = tokio::spawn(async move {
-            let mut tx = Tx::begin(&engine, clock, host).await?;
+            let mut tx = Tx::begin(lender).await?;
             match work(&mut tx).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(err) => {
@@ -114,6 +118,7 @@ impl Db {
     /// One autocommit read. SQLite files answer from reader connections, without waiting for the writer.
     pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let rendered = self.render(sql)?;
+        note(&self.tally, &rendered);
         match &self.engine {
             Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
             Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
@@ -134,6 +139,7 @@ impl Db {
     /// One autocommit write; returns the matched rows. A lost answer is [`Error::CommitUnknown`].
     pub async fn exec(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &self.engine {
             Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
             Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
@@ -169,6 +175,7 @@ pub struct Tx {
     session: Session,
     clock: ClockShift,
     host: Host,
+    tally: Option<Tally>,
 }
 
 enum Session {
@@ -179,14 +186,14 @@ enum Session {
 }
 
 impl Tx {
-    async fn begin(engine: &Engine, clock: ClockShift, host: Host) -> Result<Tx, Error> {
-        let session = match engine {
+    async fn begin(Db { engine, clock, host, tally }: Db) -> Result<Tx, Error> {
+        let session = match &engine {
             Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
             Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
             #[cfg(feature = "simulation")]
             Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
         };
-        Ok(Tx { session, clock, host })
+        Ok(Tx { session, clock, host, tally })
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -236,6 +243,7 @@ impl Tx {
     /// One write; returns the matched rows.
     pub async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &mut self.session {
             Session::MySql(session) => session.exec(&sql, params).await,
             Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
@@ -247,6 +255,7 @@ impl Tx {
     /// One read, all rows.
     pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &mut self.session {
             Session::MySql(session) => session.query(&sql, params).await,
             Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
@@ -275,6 +284,12 @@ impl Tx {
         self.run(statements).await.map(|_| ())
     }
 
+    /// Runs an [`Insert`], in several statements when it is large. Without rows it does nothing.
+    pub async fn insert(&mut self, insert: Insert) -> Result<(), Error> {
+        let statements = insert.statements(self.dialect())?;
+        self.run(statements).await.map(|_| ())
+    }
+
     /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
     pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
         let statements = update.statements(self.dialect())?;
@@ -287,5 +302,11 @@ impl Tx {
             matched += self.exec(&statement.sql, statement.params).await?;
         }
         Ok(matched)
+    }
+}
+
+fn note(tally: &Option<Tally>, sql: &str) {
+    if let Some(tally) = tally {
+        tally.note(sql);
     }
 }

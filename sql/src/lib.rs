@@ -22,6 +22,8 @@ mod db;
 pub mod dialect;
 mod error;
 mod host;
+mod insert;
+mod lists;
 mod migrate;
 mod mysql;
 mod options;
@@ -29,6 +31,7 @@ mod record;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod sqlite;
+mod tally;
 mod upsert;
 mod value;
 
@@ -38,8 +41,11 @@ pub use db::{BoxFuture, Db, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;
 pub use host::{Host, Surroundings};
+pub use insert::Insert;
+pub use lists::{filled, listed, listed_rows};
 pub use migrate::Migration;
 pub use options::Options;
+pub use tally::Tally;
 pub use upsert::{BatchUpdate, Policy, Upsert};
 pub use value::{FromValue, Row, Value};
 

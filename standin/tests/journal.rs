@@ -46,6 +46,8 @@ mod proxy;
 mod references;
 #[path = "journal/refusals.rs"]
 mod refusals;
+#[path = "journal/statements.rs"]
+mod statements;
 #[path = "journal/time.rs"]
 mod time;
 #[path = "journal/turns.rs"]

@@ -1,24 +1,26 @@
 //! Admission: one SQL transaction for whatever writes arrived together.
 
+mod opening;
+mod owners;
 mod places;
 mod proposal;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use failpoints::{ADMIT_BEFORE_COMMIT, Flaw, flawed, reached};
 use schemas::entry::EntryState;
-use sql::{Tx, params, rows};
+use sql::Tx;
 
+use opening::Opening;
+pub(super) use owners::Owners;
 use places::Inserts;
 pub(super) use places::use_up;
 pub(super) use proposal::readmit;
 use proposal::{decision_record, proposal};
 
 use super::lanes::LockedLanes;
-use super::limits;
 use super::moment::Moment;
-use super::record::COLUMNS;
 use crate::admission::{CoreBelief, Decision, decide, path};
 use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId, Transfer};
@@ -67,12 +69,13 @@ impl Shared {
         met: u32,
     ) -> Result<Vec<Admitted>, JournalError> {
         let (facts, core, instance) = (self.facts.clone(), self.core.clone(), instance.clone());
-        let (references, calendar) = (self.references.clone(), self.calendar.clone());
+        let (references, calendar, owners) = (self.references.clone(), self.calendar.clone(), self.owners.clone());
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
                     let reference = |id: &EntryId| reference(&references, id, met);
-                    let mut batch = Batch { tx, facts, core, instance, calendar: &calendar, reference: &reference };
+                    let (calendar, owners) = (&*calendar, &*owners);
+                    let mut batch = Batch { tx, facts, core, instance, calendar, owners, reference: &reference };
                     let admitted = batch.admit(&writes).await;
                     reached(ADMIT_BEFORE_COMMIT);
                     admitted
@@ -89,64 +92,58 @@ struct Batch<'t> {
     core: Arc<str>,
     instance: Instance,
     calendar: &'t Calendar,
+    owners: &'t Owners,
     reference: &'t (dyn Fn(&EntryId) -> String + Send + Sync),
 }
 
 impl Batch<'_> {
     async fn admit(&mut self, writes: &[Write]) -> Result<Vec<Admitted>, JournalError> {
-        let mut known = self.look_up(writes).await?;
-        let wanted: BTreeSet<&str> = accounts(writes.iter().filter(|write| !known.contains_key(&key_of(write))));
-        let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
-        let before = self.facts.read(self.tx, &wanted).await?;
-        let undecided = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
-        let accounts: Vec<String> = accounts_to_lock(undecided, &before).into_iter().map(str::to_owned).collect();
+        let mut opening = Opening::read(self.tx, writes).await?;
+        let undecided: Vec<&Write> = writes.iter().filter(|write| !opening.knows(write)).collect();
+        let (accounts, unclear) = self.accounts_to_lock(&undecided).await?;
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
-        // Read again with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit
-        // together.
+        // Read with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit together.
         let mut facts = self.facts.read(self.tx, &accounts).await?;
         // What was unclear when the lanes were chosen stays so for this transaction.
-        facts.unclear.extend(before.unclear);
-        let (book, now_us) = limits::rulebook(self.tx).await?;
+        facts.unclear.extend(unclear);
         // The SQL server's moment, for every gateway: a wrong clock of a host neither frees nor closes a day's limit.
-        let moment = Moment::of(self.calendar, now_us)?;
+        let moment = Moment::of(self.calendar, opening.now_us)?;
 
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
-            let outcome = match known.get(&key_of(write)) {
+            let outcome = match opening.known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, (&book, moment), &mut lanes, &mut inserts, self.reference)?,
+                None => decide_one(write, &facts, (&opening.book, moment), &mut lanes, &mut inserts, self.reference)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
-                known.insert(key_of(write), (**entry).clone());
+                opening.known.insert(key_of(write), (**entry).clone());
             }
             admitted.push(outcome);
         }
         inserts.write(self.tx, &self.core, &self.instance).await?;
         lanes.store(self.tx).await?;
+        self.owners.learn(&accounts, &facts);
         Ok(admitted)
     }
 
-    /// Entries that carry one of these keys. An optimisation: the unique index decides who was first.
-    async fn look_up(&mut self, writes: &[Write]) -> Result<HashMap<Key, Entry>, JournalError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM entries WHERE (principal, operation, idempotency_key) IN ({})",
-            match self.tx.dialect() {
-                sql::Dialect::MySql => rows(writes.len(), 3),
-                sql::Dialect::Sqlite => format!("VALUES {}", rows(writes.len(), 3)),
-            }
-        );
-        let keys = writes.iter().flat_map(|w| params![&w.principal, &w.operation, &w.idempotency_key]).collect();
-        let found = self.tx.query(&sql, keys).await?;
-        let entries: Vec<Entry> = found.iter().map(Entry::read).collect::<Result<_, _>>()?;
-        let key = |e: &Entry| (e.principal.clone(), e.operation.clone(), e.idempotency_key.clone());
-        Ok(entries.into_iter().map(|entry| (key(&entry), entry)).collect())
+    /// The accounts of these writes whose lanes are needed, and those that are unclear. Whose they are is read only where no admission
+    /// before this one has seen it.
+    async fn accounts_to_lock(&mut self, writes: &[&Write]) -> Result<(Vec<String>, HashSet<String>), JournalError> {
+        let all = accounts(writes.iter().copied());
+        if self.owners.vouch_for(writes.iter().copied()) {
+            return Ok((all, HashSet::new()));
+        }
+        let before = self.facts.read(self.tx, &all).await?;
+        let needed = accounts_to_lock(writes.iter().copied(), &before);
+        Ok((needed.into_iter().map(str::to_owned).collect(), before.unclear))
     }
 }
 
-/// The accounts that these writes touch.
-fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> BTreeSet<&'w str> {
-    writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect()
+/// The accounts that these writes touch, in binary order.
+fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> Vec<String> {
+    let accounts: BTreeSet<&str> = writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect();
+    accounts.into_iter().map(str::to_owned).collect()
 }
 
 /// The accounts of these writes whose lanes are needed. Strangers create and lock nothing.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use failpoints::{Flaw, flawed};
 use schemas::entry::{Evidence, Verdict};
-use sql::{BatchUpdate, Row, Tx, Value, params, placeholders};
+use sql::{BatchUpdate, Row, Tx, listed, params};
 
 use crate::change::Change;
 use crate::clock::Ages;
@@ -63,13 +63,13 @@ impl Attempts {
     pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
         let mut attempts = Self::default();
         for ids in ids.chunks(KEYS_PER_STATEMENT) {
-            let list = placeholders(ids.len());
+            let (list, keys) = listed(ids.iter().map(EntryId::as_str));
             let sql = format!(
                 "SELECT entry_id, n, alone, CASE WHEN ended_us IS NULL THEN 1 ELSE 0 END AS open, \
                  CASE WHEN result IN ({HARMLESS}) THEN 1 ELSE 0 END AS harmless FROM attempts \
                  WHERE entry_id IN ({list}) ORDER BY entry_id, n FOR UPDATE"
             );
-            for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+            for row in tx.query(&sql, keys).await? {
                 let (id, n) = read(&row)?;
                 let end = match (row.get("open")?, row.get("harmless")?) {
                     (true, _) => AttemptEnd::Open,
@@ -166,16 +166,15 @@ pub(super) async fn insert(
     ids: &[EntryId],
 ) -> Result<(), JournalError> {
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
+        let (list, keys) = listed(ids.iter().map(EntryId::as_str));
         let sql = format!(
             "INSERT INTO attempts (entry_id, n, owner, boot, token, alone, started_host_us, started_us) \
              SELECT e.id, ?, i.id, ?, ?, ?, ?, {{now_ms}} * 1000 \
-             FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
-            placeholders(ids.len())
+             FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({list})"
         );
         let Beginner { instance, token } = by;
         let head = params![n, instance.boot, token, alone, tx.host().now_us(), &instance.id, instance.boot];
-        let values = head.into_iter().chain(ids.iter().map(|id| Value::from(id.as_str()))).collect();
-        if tx.exec(&sql, values).await? != ids.len() as u64 {
+        if tx.exec(&sql, head.into_iter().chain(keys).collect()).await? != ids.len() as u64 {
             return Err(JournalError::DeclaredGone);
         }
     }
@@ -187,10 +186,9 @@ pub(super) async fn insert(
 async fn forced_among(tx: &mut Tx, ids: &[&EntryId]) -> Result<BTreeSet<EntryId>, JournalError> {
     let mut forced = BTreeSet::new();
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(ids.len());
+        let (list, keys) = listed(ids.iter().map(|id| id.as_str()));
         let sql = format!("SELECT DISTINCT entry_id FROM transitions WHERE entry_id IN ({list}) AND evidence = ?");
-        let keys = ids.iter().map(|id| Value::from(id.as_str()));
-        for row in tx.query(&sql, keys.chain(params![Evidence::Forced.as_str()]).collect()).await? {
+        for row in tx.query(&sql, keys.into_iter().chain(params![Evidence::Forced.as_str()]).collect()).await? {
             forced.insert(EntryId::parse(row.get("entry_id")?).ok_or(JournalError::Corrupt("entry id"))?);
         }
     }

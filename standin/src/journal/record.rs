@@ -1,7 +1,7 @@
 //! How entries and legs are stored, and read back.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Row, Tx, placeholders};
+use sql::{Row, Tx, listed};
 
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
@@ -103,9 +103,9 @@ pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, Jo
     let columns = Leg::COLUMNS;
     let mut legs = Vec::new();
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(ids.len());
+        let (list, keys) = listed(ids.iter().map(EntryId::as_str));
         let sql = format!("SELECT {columns} FROM legs WHERE entry_id IN ({list}) ORDER BY entry_id, leg");
-        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+        for row in tx.query(&sql, keys).await? {
             legs.push(Leg::read(&row)?);
         }
     }
@@ -116,10 +116,10 @@ pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, Jo
 pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<(Vec<Entry>, i64), JournalError> {
     let (mut entries, mut now_us) = (Vec::new(), 0);
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(ids.len());
+        let (list, keys) = listed(ids.iter().map(EntryId::as_str));
         let sql =
             format!("SELECT {COLUMNS}, {{now_ms}} AS now_ms FROM entries WHERE id IN ({list}) ORDER BY id FOR UPDATE");
-        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+        for row in tx.query(&sql, keys).await? {
             now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
             entries.push(Entry::read(&row)?);
         }

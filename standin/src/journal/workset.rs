@@ -308,7 +308,7 @@ impl WorkSet {
         let accounts: BTreeSet<String> =
             ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
         let accounts: Vec<String> = accounts.into_iter().collect();
-        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?.0))
+        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an admission writes: its places in the lanes first, all its rows in the end.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Tx, Value, params, rows};
+use sql::{Insert, Tx, Value, listed, params};
 
 use super::GENERATION;
 use crate::entry::{Entry, EntryId};
@@ -13,14 +13,35 @@ use crate::lane::{Lane, PlacedLeg, delta};
 use crate::rules::OperationRules;
 use crate::write::Write;
 
-type Rows = Vec<Vec<Value>>;
+const ENTRIES: &[&str] = &[
+    "id",
+    "generation",
+    "version",
+    "principal",
+    "operation",
+    "idempotency_key",
+    "fingerprint",
+    "core",
+    "core_ref",
+    "command",
+    "state",
+    "ordered",
+    "contradicted",
+    "reason",
+    "accepted_us",
+    "business_day",
+    "updated_us",
+    "decision",
+];
+const LEGS: &[&str] =
+    &["entry_id", "leg", "account", "seq", "open", "in_order", "kind", "amount_minor", "currency", "released_at"];
 
 /// The rows of one batch.
 #[derive(Default)]
 pub(super) struct Inserts {
     /// Each with the record of its decision.
     entries: Vec<(Entry, Vec<u8>)>,
-    legs: Rows,
+    legs: Vec<Vec<Value>>,
 }
 
 impl Inserts {
@@ -60,25 +81,35 @@ impl Inserts {
 
     /// Writes everything; a direct entry's first attempt too, before a byte of it is sent.
     pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
-        let entries = self.entries.iter().map(|(entry, decision)| entry_row(entry, decision, core));
-        let entries = entries.collect::<Result<Rows, _>>()?;
-        let admitted = self.entries.iter().map(|(entry, _)| entry);
-        let direct = admitted.clone().filter(|entry| entry.state == EntryState::Submitting);
+        let (mut entries, mut legs) = (Insert::new("entries", ENTRIES), Insert::new("legs", LEGS));
+        for (entry, decision) in &self.entries {
+            entries.push(entry_row(entry, decision, core)?);
+        }
+        self.legs.into_iter().for_each(|leg| legs.push(leg));
+        let admitted: Vec<&Entry> = self.entries.iter().map(|(entry, _)| entry).collect();
+        let direct = admitted.iter().filter(|entry| entry.state == EntryState::Submitting);
         let direct: Vec<EntryId> = direct.map(|entry| entry.id.clone()).collect();
-        let log = |e: &Entry| {
-            params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
-        };
-        let log = admitted.map(log).collect();
-        let into_entries = "INSERT INTO entries (id, generation, version, principal, operation, idempotency_key, fingerprint, \
-             core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us, \
-             decision) VALUES";
-        let into_legs =
-            "INSERT INTO legs (entry_id, leg, account, seq, open, in_order, kind, amount_minor, currency, released_at) VALUES";
-        let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
-        insert_rows(tx, into_entries, entries).await?;
-        insert_rows(tx, into_legs, self.legs).await?;
+        tx.insert(entries).await?;
+        tx.insert(legs).await?;
         attempts::insert(tx, Beginner { instance, token: None }, (FIRST_ATTEMPT, None), &direct).await?;
-        insert_rows(tx, into_log, log).await
+        log_admitted(tx, &admitted, instance).await
+    }
+}
+
+/// The first line of each entry's history, from its row.
+async fn log_admitted(tx: &mut Tx, entries: &[&Entry], instance: &Instance) -> Result<(), JournalError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (list, ids) = listed(entries.iter().map(|entry| entry.id.as_str()));
+    let sql = format!(
+        "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) \
+         SELECT id, version, updated_us, state, 'admitted', ? FROM entries WHERE id IN ({list})"
+    );
+    let values = params![instance.id.as_str()].into_iter().chain(ids).collect();
+    match tx.exec(&sql, values).await? == entries.len() as u64 {
+        true => Ok(()),
+        false => Err(JournalError::Lost("an entry is missing")),
     }
 }
 
@@ -104,13 +135,6 @@ fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, Journ
         e.updated_us,
         decision
     ])
-}
-
-async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
-    let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
-    let sql = format!("{head} {}", rows(values.len(), width));
-    tx.exec(&sql, values.into_iter().flatten().collect()).await?;
-    Ok(())
 }
 
 /// Counts a debit that stand-in accepted against its day.

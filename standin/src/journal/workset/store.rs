@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sql::{BatchUpdate, Tx, params, rows};
+use sql::{BatchUpdate, Insert, Tx, params};
 
 use super::Touched;
 use super::WorkSet;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::record::Leg;
+
+const TRANSITIONS: &[&str] = &["entry_id", "version", "at_us", "state", "evidence", "actor"];
 
 impl WorkSet {
     /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.
@@ -57,19 +59,11 @@ impl WorkSet {
         }
         tx.batch_update(decided).await?;
         store_legs(tx, &entries, &legs, released).await?;
-        if !log.is_empty() {
-            let sql = format!(
-                "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES {}",
-                rows(log.len(), 6)
-            );
-            let values = log
-                .into_iter()
-                .flat_map(|(id, version, state, evidence)| {
-                    params![id.as_str(), version, now_us, state.as_str(), evidence, actor]
-                })
-                .collect();
-            tx.exec(&sql, values).await?;
+        let mut history = Insert::new("transitions", TRANSITIONS);
+        for (id, version, state, evidence) in log {
+            history.push(params![id.as_str(), version, now_us, state.as_str(), evidence, actor]);
         }
+        tx.insert(history).await?;
         Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
     }
 }
