@@ -14,6 +14,8 @@ mod accounts;
 mod admission;
 #[path = "journal/approvals.rs"]
 mod approvals;
+#[path = "journal/awaited.rs"]
+mod awaited;
 #[path = "journal/checker.rs"]
 mod checker;
 #[path = "journal/claims.rs"]

@@ -6,6 +6,7 @@
 mod admit;
 mod attempts;
 mod audit;
+mod awaited;
 mod batch;
 mod breaks;
 mod claim;

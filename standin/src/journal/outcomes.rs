@@ -127,6 +127,7 @@ impl Shared {
         let claiming = Arc::new(Mutex::new(Vec::new()));
         if let Some(recorded) = self.settle_together(outcomes.clone(), &claiming).await {
             for (answer, recorded) in answers.into_iter().zip(recorded) {
+                self.tell(&recorded);
                 // Who asked may be gone. It is recorded all the same.
                 let _ = answer.send(Ok(recorded));
             }
@@ -137,9 +138,16 @@ impl Shared {
             let lost = if outcome.follow.is_some() { std::mem::take(&mut lost) } else { Vec::new() };
             let shared = self.clone();
             tokio::spawn(async move {
-                let _ = answer.send(shared.settle_alone(outcome, lost).await);
+                let recorded = shared.settle_alone(outcome, lost).await;
+                recorded.iter().for_each(|recorded| shared.tell(recorded));
+                let _ = answer.send(recorded);
             });
         }
+    }
+
+    /// Wakes who waits for one of these entries.
+    fn tell(&self, recorded: &Recorded) {
+        recorded.moved.iter().for_each(|moved| self.awaited.tell(&moved.entry));
     }
 
     /// `None`: it failed, or its outcome is unknown.

@@ -7,6 +7,7 @@ use sql::{Again, BoxFuture, Db, Tx};
 use tokio::sync::Semaphore;
 
 use super::admit::Owners;
+use super::awaited::Awaited;
 use super::outcomes::Outcomes;
 use super::schema;
 use crate::calendar::Calendar;
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     /// Those of them that are recorded alone, at most: half, so that the groups of other lanes go on.
     pub(super) recording_alone: Arc<Semaphore>,
     pub(super) outcomes: Arc<Outcomes>,
+    pub(super) awaited: Arc<Awaited>,
     pub(super) owners: Arc<Owners>,
 }
 
@@ -47,6 +49,7 @@ impl Shared {
             recording: Arc::new(Semaphore::new(recording)),
             recording_alone: Arc::new(Semaphore::new((recording / 2).max(1))),
             outcomes: Arc::default(),
+            awaited: Arc::default(),
             owners: Arc::default(),
         })
     }
