@@ -8,12 +8,12 @@ impl Chance {
     /// The numbers of this seed.
     pub fn of(seed: u64) -> Self {
         let mut chance = Self(seed ^ 0x5DEE_CE66_D1CE_4E5B);
-        chance.next();
+        chance.draw();
         chance
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -23,7 +23,7 @@ impl Chance {
 
     /// A number below `bound`; 0 where that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     /// A number from `low` up to and with `high`.

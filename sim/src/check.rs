@@ -99,8 +99,7 @@ impl Tables {
             };
             entries.insert(id, entry);
         }
-        let sql =
-            "SELECT entry_id, account, seq, open, kind, in_order, amount_minor, released_at FROM legs ORDER BY account, seq";
+        let sql = "SELECT entry_id, account, seq, open, kind, in_order, amount_minor, released_at FROM legs ORDER BY account, seq";
         let leg = |row: &Row| -> Result<Leg, sql::Error> {
             Ok(Leg {
                 entry: row.get("entry_id")?,
@@ -288,8 +287,8 @@ impl Tables {
                 findings.push(("holds", format!("{held_minor} are held on {account} for ever")));
             }
             let open =
-                |leg: &&Leg| leg.in_order && self.entries.get(&leg.entry).is_some_and(|entry| entry.state.is_open());
-            if mine.iter().any(|leg| leg.open != open(&leg)) {
+                |leg: &Leg| leg.in_order && self.entries.get(&leg.entry).is_some_and(|entry| entry.state.is_open());
+            if mine.iter().any(|leg| leg.open != open(leg)) {
                 findings.push((
                     "lanes",
                     format!("a leg on {account} is open and its entry is not, or the other way round"),

@@ -197,6 +197,6 @@ impl Client {
 /// An id as production makes them: ordered by time.
 pub fn next_id(world: &World) -> EntryId {
     let ms = world.now_us() / 1_000;
-    let (high, low) = world.draw(|chance| (chance.next() & 0xFFFF, chance.next()));
+    let (high, low) = world.draw(|chance| (chance.draw() & 0xFFFF, chance.draw()));
     EntryId::parse(&format!("{ms:012x}{high:04x}{low:016x}")).expect("32 hexadecimal digits")
 }

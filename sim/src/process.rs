@@ -279,6 +279,6 @@ impl Surroundings for Process {
     }
 
     fn chance(&self) -> u64 {
-        self.world.draw(crate::chance::Chance::next)
+        self.world.draw(crate::chance::Chance::draw)
     }
 }

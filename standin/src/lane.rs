@@ -99,9 +99,8 @@ impl Usage {
 /// May a new request go to the core at once? Only if none of its lanes is stopped, and nothing is ordered in those in which it takes a
 /// place (`in_order`, [`OperationRules::in_order`](crate::rules::OperationRules::in_order)).
 pub fn may_go_direct<'a>(legs: impl IntoIterator<Item = (&'a Lane, bool)>) -> bool {
-    legs.into_iter().all(|(lane, in_order)| {
-        (!in_order || lane.ordered == 0 || flawed(Flaw::DirectPastTheQueue)) && !lane.stopped
-    })
+    legs.into_iter()
+        .all(|(lane, in_order)| (!in_order || lane.ordered == 0 || flawed(Flaw::DirectPastTheQueue)) && !lane.stopped)
 }
 
 /// May a queued entry be sent? `lower` are the places of every entry with a lower sequence number in the lanes in whose order it stands.
@@ -138,11 +137,7 @@ pub struct LaneDelta {
 /// A leg that is not `in_order` counts in no order. A debit's hold starts with the first state that holds and ends here only when the
 /// entry ends without a posting; the end of a posted debit's hold is [`releases`]'s business. `absorbed` says whether that has happened
 /// already.
-pub fn delta(
-    from: Option<(EntryState, bool)>,
-    to: (EntryState, bool),
-    leg: &PlacedLeg,
-) -> LaneDelta {
+pub fn delta(from: Option<(EntryState, bool)>, to: (EntryState, bool), leg: &PlacedLeg) -> LaneDelta {
     let PlacedLeg { kind, amount_minor, in_order, absorbed } = *leg;
     let count = |place: Option<LanePlace>, which| i64::from(in_order && place == Some(which));
     let before = from.map(|(state, ordered)| lane_place(state, ordered));

@@ -47,7 +47,7 @@ on_every_engine! {
         assert_eq!(bank.admit(transfer("b", "a", 5)).await.state, Queued, "a debit behind a credit");
         bank.order_credits(false).await;
         let behind = bank.admit(transfer("b", "a", 5).away()).await;
-        assert_eq!(bank.ready().await, [first.id.clone()], "the credit still stands before it");
+        assert_eq!(bank.ready().await, std::slice::from_ref(&first.id), "the credit still stands before it");
         let fence = bank.fence().await;
         assert_eq!(bank.claim(&fence, &[&behind]).await.len(), 0);
         let claimed = bank.claim(&fence, &[&first]).await.remove(0);

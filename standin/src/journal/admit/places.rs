@@ -69,7 +69,18 @@ impl Inserts {
             let (id, currency) = (write.id.as_str(), write.command.currency.code());
             // What is not in the order is never among the open places of its lane.
             let open = in_order;
-            self.legs.push(params![id, n, account, seq, open, in_order, kind.as_str(), amount_minor, currency, released]);
+            self.legs.push(params![
+                id,
+                n,
+                account,
+                seq,
+                open,
+                in_order,
+                kind.as_str(),
+                amount_minor,
+                currency,
+                released
+            ]);
         }
         Ok(())
     }
