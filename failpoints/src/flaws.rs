@@ -23,18 +23,12 @@ macro_rules! flaws {
 flaws! {
     /// A refusal ends its entry while another attempt may post.
     RefusalAlwaysSettles => "refusal-always-settles",
-    /// A result counts although its attempt has ended before.
-    LateResultCounts => "late-result-counts",
-    /// An attempt that nobody has ended counts as ended.
-    OpenAttemptIsEnded => "open-attempt-is-ended",
     /// A resend is recorded as if no earlier attempt could take effect any more.
     ResendIsAlone => "resend-is-alone",
     /// The replayer sends without having recorded an attempt.
     AttemptNotRecorded => "attempt-not-recorded",
     /// A claim does not look at lower places of its lanes.
     ClaimIgnoresOrder => "claim-ignores-order",
-    /// A first attempt is as old as the younger of its two clocks says.
-    YoungerClock => "younger-clock",
     /// Not found at once proves absence, without the core's longest lifetime of a request.
     AbsentAtOnce => "absent-at-once",
     /// A reference is sent again although the core may have forgotten it.

@@ -183,11 +183,10 @@ impl ReplayJournal {
             .map(|(row, entry)| {
                 Ok(Unresolved {
                     entry,
-                    first_attempt_age_ms: ages(row, self.0.db.host())?
-                        .map_or(0, if flawed(Flaw::YoungerClock) { Ages::shortest } else { Ages::longest }),
+                    first_attempt_age_ms: ages(row, self.0.db.host())?.map_or(0, Ages::longest),
                     attempts: row.get("attempts")?,
                     doubtful: row.get("doubtful")?,
-                    ended: row.get::<i64>("open_attempts")? == 0 || flawed(Flaw::OpenAttemptIsEnded),
+                    ended: row.get::<i64>("open_attempts")? == 0,
                 })
             })
             .collect()
