@@ -61,6 +61,16 @@ impl Class {
     }
 }
 
+/// Whose clocks may be set back. Never both: nothing else tells a replayer that starts then how long ago a first attempt was
+/// (`docs/faults.md`, "Known, and not tested").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetBack {
+    /// The SQL server's.
+    Sql,
+    /// The hosts'.
+    Hosts,
+}
+
 /// What one seed plays.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -80,6 +90,8 @@ pub struct Plan {
     pub faults: BTreeSet<Fault>,
     /// Does the core tell its posting numbers in its answers?
     pub tells_numbers: bool,
+    /// Whose clocks may be set back.
+    pub set_back: SetBack,
     /// Do credits take a place in the order of their accounts?
     pub credits_in_order: bool,
 }
@@ -102,6 +114,7 @@ impl Plan {
             faults,
             tells_numbers: chance.one_in(2),
             credits_in_order: chance.one_in(3),
+            set_back: if chance.one_in(2) { SetBack::Sql } else { SetBack::Hosts },
         }
     }
 

@@ -19,7 +19,7 @@ use crate::core::{Core, Weather, eur};
 use crate::fault::Fault;
 use crate::host::{CORE, Host, Surrounding};
 use crate::people::People;
-use crate::plan::{LIFETIME_MS, Plan};
+use crate::plan::{LIFETIME_MS, Plan, SetBack};
 use crate::process::{HostClock, Process};
 use crate::world::World;
 
@@ -120,7 +120,9 @@ async fn history(world: &Arc<World>) -> Result<Verdict, Box<dyn std::error::Erro
     weather.abort();
     core.turns(Weather::Well, Duration::ZERO);
     for host in hosts.iter() {
-        host.clock.set_right();
+        if plan.set_back == SetBack::Hosts {
+            host.clock.set_right();
+        }
         host.process().iter().for_each(|process| process.go_on());
     }
     let calm = Instant::now();
@@ -147,7 +149,8 @@ async fn history(world: &Arc<World>) -> Result<Verdict, Box<dyn std::error::Erro
 fn clock(world: &World) -> HostClock {
     let drift = world.strikes(Fault::ClockDrift, 2, "world");
     let drift_ppm = if drift { world.draw(|chance| chance.between(0, 40_000)) } else { 0 };
-    HostClock::new(0, i64::try_from(drift_ppm).unwrap_or(0) - if drift { 20_000 } else { 0 })
+    let drift_ppm = i64::try_from(drift_ppm).unwrap_or(0) - if drift { 20_000 } else { 0 };
+    HostClock::new(0, if world.plan.set_back == SetBack::Hosts { drift_ppm } else { drift_ppm.abs() })
 }
 
 /// Clients come while faults happen.
@@ -187,23 +190,24 @@ async fn weather(world: Arc<World>, core: Arc<Core>, hosts: Arc<[Arc<Host>]>) {
         } else if world.strikes(Fault::SqlOutage, 24, "sql") {
             world.take_sql_away(time / 3);
         } else if world.strikes(Fault::SqlClockStep, 12, "sql") {
-            world.shift_sql_clock(step(&world));
+            world.shift_sql_clock(step(&world, SetBack::Sql));
         } else if world.strikes(Fault::ClockStep, 6, "world")
             && let Some(host) = world.draw(|chance| chance.pick(&hosts).cloned())
         {
-            host.clock.step(step(&world));
+            host.clock.step(step(&world, SetBack::Hosts));
         }
     }
 }
 
-/// By how much a clock is set: mostly little, sometimes much, on or back.
-fn step(world: &World) -> i64 {
+/// By how much a clock is set: mostly little, sometimes much, on or, if it may, back.
+fn step(world: &World, whose: SetBack) -> i64 {
     let ms = world.draw(|chance| match chance.below(4) {
         0 => chance.between(5_000, 120_000),
         _ => chance.between(100, 1_900),
     });
     let us = i64::try_from(ms).unwrap_or(0) * 1_000;
-    if world.draw(|chance| chance.one_in(2)) { us } else { -us }
+    let back = world.draw(|chance| chance.one_in(2)) && world.plan.set_back == whose;
+    if back { -us } else { us }
 }
 
 fn moves(tables: &Tables) -> BTreeSet<Moved> {

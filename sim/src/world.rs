@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::chance::Chance;
 use crate::fault::Fault;
-use crate::plan::Plan;
+use crate::plan::{Plan, SetBack};
 
 /// When every simulated history begins, microseconds since 1970: a Monday morning.
 pub const BEGIN_US: i64 = 1_767_600_000_000_000;
@@ -102,7 +102,10 @@ impl World {
     pub fn calm_down(&self) {
         let mut inner = self.inner();
         inner.stormy = false;
-        inner.sql_shift_us = 0;
+        // A clock that is set right may be set back.
+        if self.plan.set_back == SetBack::Sql {
+            inner.sql_shift_us = 0;
+        }
         inner.sql_away_until = None;
         drop(inner);
         self.note("world", "calm from now on");
