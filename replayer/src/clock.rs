@@ -26,6 +26,8 @@ struct Seen {
     /// How many of them might have posted when their end was seen.
     doubtful: i64,
     ended_ms: Option<i64>,
+    /// When the core first answered something that was begun after that.
+    heard_ms: Option<i64>,
     not_found_asked_ms: Option<i64>,
 }
 
@@ -53,26 +55,34 @@ impl Observations {
             attempts: entry.attempts,
             doubtful: entry.doubtful,
             ended_ms: None,
+            heard_ms: None,
             not_found_asked_ms: None,
         };
         let seen = self.seen.entry(entry.entry.id.clone()).or_insert(fresh);
         if seen.attempts != entry.attempts {
             // Sent again since then, from the queue or by another replayer. What was seen of earlier attempts proves
             // nothing any more.
-            let Seen { since_ms, doubtful, ended_ms, .. } = *seen;
-            *seen = Seen { since_ms, doubtful, ended_ms, ..fresh };
+            let Seen { since_ms, doubtful, ended_ms, heard_ms, .. } = *seen;
+            *seen = Seen { since_ms, doubtful, ended_ms, heard_ms, ..fresh };
         }
         if seen.doubtful != entry.doubtful {
             // An attempt that posts nothing leaves the end of the others where it was. Any other has an end of its own.
-            (seen.doubtful, seen.ended_ms) = (entry.doubtful, None);
+            (seen.doubtful, seen.ended_ms, seen.heard_ms) = (entry.doubtful, None, None);
         }
         // Of two readings of one clock over a wire the earlier is the careful one.
         seen.first_attempt_ms = seen.first_attempt_ms.min(first_attempt_ms);
         // The time counts from our own first look at the end, never from a stamp of another host.
-        seen.ended_ms = entry.ended.then(|| seen.ended_ms.unwrap_or(now_ms));
+        match seen.ended_ms {
+            Some(_) if entry.ended => {}
+            _ => {
+                seen.ended_ms = entry.ended.then_some(now_ms);
+                // What the core said before the end proves nothing.
+                (seen.heard_ms, seen.not_found_asked_ms) = (None, None);
+            }
+        }
         UnknownOutcome {
             first_attempt_ms: seen.first_attempt_ms,
-            ended_ms: seen.ended_ms,
+            lifetime_from_ms: seen.heard_ms,
             not_found_asked_ms: seen.not_found_asked_ms,
             in_vain: false,
             since_ms: seen.since_ms,
@@ -81,8 +91,19 @@ impl Observations {
 
     /// The core was asked at `asked_ms` and had nothing.
     pub(crate) fn not_found(&mut self, id: &EntryId, asked_ms: i64) {
+        self.heard(id, asked_ms);
         if let Some(seen) = self.seen.get_mut(id) {
             seen.not_found_asked_ms = Some(asked_ms);
+        }
+    }
+
+    /// The core answered something about the entry that was begun at `asked_ms`.
+    pub(crate) fn heard(&mut self, id: &EntryId, asked_ms: i64) {
+        let now_ms = self.now_ms();
+        if let Some(seen) = self.seen.get_mut(id)
+            && seen.ended_ms.is_some_and(|ended_ms| asked_ms >= ended_ms)
+        {
+            seen.heard_ms.get_or_insert(now_ms);
         }
     }
 
@@ -166,8 +187,33 @@ mod tests {
         assert_eq!(seen.observe(&unresolved(1, 500), start_ms).not_found_asked_ms, Some(start_ms + 9_000));
         let sent_again = seen.observe(&unresolved(2, 900), start_ms);
         assert_eq!(sent_again.not_found_asked_ms, None);
-        assert!(sent_again.ended_ms >= first.ended_ms, "its end counts from now");
+        assert_eq!(sent_again.lifetime_from_ms, None, "the core was not heard since its end");
         assert_eq!(sent_again.first_attempt_ms, start_ms - 900, "the first is the first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lifetime_counts_from_when_the_core_was_heard_after_the_end() {
+        let mut seen = Observations::new();
+        let open = Unresolved { ended: false, ..unresolved(1, 0) };
+        let (id, start_ms) = (open.entry.id.clone(), seen.now_ms());
+        seen.observe(&open, start_ms);
+        seen.not_found(&id, start_ms);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let ended = seen.observe(&unresolved(1, 0), start_ms);
+        assert_eq!((ended.lifetime_from_ms, ended.not_found_asked_ms), (None, None), "said before the end");
+        seen.heard(&id, start_ms + 99);
+        assert_eq!(seen.observe(&unresolved(1, 0), start_ms).lifetime_from_ms, None, "begun before the end");
+        // The core was stopped when it was asked: the answer took its time.
+        tokio::time::advance(Duration::from_millis(5_000)).await;
+        seen.not_found(&id, start_ms + 100);
+        let heard = seen.observe(&unresolved(1, 0), start_ms);
+        assert_eq!((heard.lifetime_from_ms, heard.not_found_asked_ms), (Some(start_ms + 5_100), Some(start_ms + 100)));
+        tokio::time::advance(Duration::from_millis(1_000)).await;
+        seen.not_found(&id, start_ms + 5_200);
+        assert_eq!(seen.observe(&unresolved(1, 0), start_ms).lifetime_from_ms, heard.lifetime_from_ms, "once");
+        let posts_nothing = Unresolved { attempts: 2, doubtful: 1, ..unresolved(2, 0) };
+        assert_eq!(seen.observe(&posts_nothing, start_ms).lifetime_from_ms, heard.lifetime_from_ms);
+        assert_eq!(seen.observe(&unresolved(2, 0), start_ms).lifetime_from_ms, None, "another may be on its way");
     }
 
     #[test]

@@ -36,10 +36,12 @@ pub(crate) enum Came {
         /// On the observer's clock.
         asked_ms: i64,
     },
-    /// No usable answer; `silent`: none at all.
+    /// No usable answer to what was begun at `asked_ms`; `silent`: none at all.
     InVain {
         /// The core did not answer.
         silent: bool,
+        /// On the observer's clock.
+        asked_ms: i64,
     },
     /// This attempt was sent, and the journal could not take what it came to.
     Unrecorded {
@@ -117,18 +119,18 @@ impl Inquiry {
             Enquiry::NotFound => return Ok(Came::NotFound { asked_ms }),
             Enquiry::Unavailable { reason } => {
                 tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
-                return Ok(Came::InVain { silent: true });
+                return Ok(Came::InVain { silent: true, asked_ms });
             }
             Enquiry::NotUnderstood { reason } => {
                 tracing::warn!(entry = %entry.id, reason, "the core answers an enquiry, and nothing that is declared");
-                return Ok(Came::InVain { silent: true });
+                return Ok(Came::InVain { silent: true, asked_ms });
             }
             Enquiry::Posted { .. } | Enquiry::Refused { .. } => {}
         }
         let quiet_up_to = self.quiet_up_to(unresolved, known, asked_ms);
         if matches!(found, Enquiry::Refused { .. }) && unresolved.attempts > 1 && quiet_up_to == 0 {
             // The journal would take it for no answer.
-            return Ok(Came::InVain { silent: false });
+            return Ok(Came::InVain { silent: false, asked_ms });
         }
         let changes = settle::after_enquiry(entry, &found, quiet_up_to, |code| self.sender.reason(entry, code));
         self.record(changes).await
@@ -137,7 +139,8 @@ impl Inquiry {
     /// The same reference again, to a core that remembers it. The attempt is recorded before a byte leaves.
     async fn resend(&self, unresolved: &Unresolved, known: &UnknownOutcome) -> Result<Came, JournalError> {
         let entry = &unresolved.entry;
-        let alone_after = self.quiet_up_to(unresolved, known, self.now_ms());
+        let asked_ms = self.now_ms();
+        let alone_after = self.quiet_up_to(unresolved, known, asked_ms);
         let Sender { journal, fence, .. } = &self.sender;
         let claimed = match journal.begin_resend(fence, &self.instance, &entry.id, alone_after).await {
             Ok(Some(claimed)) => claimed,
@@ -154,7 +157,7 @@ impl Inquiry {
             tracing::warn!(entry = %entry.id, error = %err, "an outcome of a resend was not recorded; it will be found out");
             return Ok(Came::Unrecorded { attempt });
         }
-        Ok(if settled { Came::Settled } else { Came::InVain { silent: !outcome.is_answer() } })
+        Ok(if settled { Came::Settled } else { Came::InVain { silent: !outcome.is_answer(), asked_ms } })
     }
 
     /// No byte leaves when the core may have forgotten the reference. This process may have been stopped since the resend

@@ -150,7 +150,12 @@ impl Resolver {
                 self.waits.forget(id);
                 self.seen.not_found(id, *asked_ms);
             }
-            Came::InVain { .. } => self.waits.failed(id, 0, now),
+            Came::InVain { silent, asked_ms } => {
+                self.waits.failed(id, 0, now);
+                if !silent {
+                    self.seen.heard(id, *asked_ms);
+                }
+            }
             Came::Unrecorded { .. } | Came::Lost(_) | Came::Failed(_) => self.blocked.failed(id, 0, now),
         }
     }

@@ -151,6 +151,11 @@ impl Connection {
             let lost = process.world.draw(|chance| chance.one_in(2));
             journey = Journey { effect: journey.effect.filter(|_| !lost), reply: None, ..journey };
         }
+        if weather == Weather::Stopped {
+            // Its lifetime begins when it is read.
+            let effect = self.core.weather_left() + self.ms(1, LIFETIME_MS - 50);
+            journey = Journey { effect: Some(effect), needs_sender: false, reply: journey.reply };
+        }
         let answer = self.send(request, &journey, left);
         process.may_fall(Fault::CrashAtCore, Fault::PauseAtCore, 40);
         match timeout(left, answer).await {
@@ -169,6 +174,11 @@ impl Connection {
                 sleep(longest).await;
                 return Enquiry::Unavailable { reason };
             }
+            Weather::Stopped if self.core.weather_left() >= longest => {
+                sleep(longest).await;
+                return Enquiry::Unavailable { reason };
+            }
+            Weather::Stopped => sleep(self.core.weather_left() + self.ms(1, 10)).await,
             Weather::Well | Weather::ReadOnly => sleep(self.ms(1, 10)).await,
         }
         if self.strikes(Fault::EnquiryLost, 12) {
@@ -232,7 +242,11 @@ impl CoreConnector for Connection {
             Weather::Well => Probe::Up,
             Weather::ReadOnly => Probe::ReadOnly,
             Weather::Away => Probe::Down { reason: "simulated".into() },
-            Weather::Hangs => {
+            Weather::Stopped if self.core.weather_left() < longest => {
+                sleep(self.core.weather_left()).await;
+                Probe::Up
+            }
+            Weather::Hangs | Weather::Stopped => {
                 sleep(longest).await;
                 Probe::Down { reason: "simulated".into() }
             }

@@ -55,6 +55,8 @@ pub enum Weather {
     Hangs,
     /// It takes no postings.
     ReadOnly,
+    /// Its process is stopped: it reads later what was sent to it.
+    Stopped,
 }
 
 /// The core.
@@ -103,9 +105,17 @@ impl Core {
         }
     }
 
-    /// From now on it is there like this, for so long.
+    /// For how long it stays as it is.
+    pub fn weather_left(&self) -> Duration {
+        let inner = self.inner();
+        inner.weather.map_or(Duration::ZERO, |(_, until)| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// From now on it is there like this, for so long. A stopped process goes on when its time has come.
     pub fn turns(&self, weather: Weather, time: Duration) {
-        self.inner().weather = Some((weather, Instant::now() + time));
+        if self.weather() != Weather::Stopped {
+            self.inner().weather = Some((weather, Instant::now() + time));
+        }
     }
 
     /// From now on it takes nothing for this account, for so long.

@@ -57,6 +57,8 @@ faults! {
     CoreOutage => "core-outage",
     /// The core takes connections and answers nothing for a while.
     CoreHang => "core-hang",
+    /// The core's process is stopped for a while. What was sent to it is read when it goes on.
+    CoreStopped => "core-stopped",
     /// The core answers, and takes no postings for a while.
     CoreReadOnly => "core-read-only",
     /// The core takes nothing for one account for a while.

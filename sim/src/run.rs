@@ -180,6 +180,8 @@ async fn weather(world: Arc<World>, core: Arc<Core>, hosts: Arc<[Arc<Host>]>) {
             core.turns(Weather::Away, time);
         } else if world.strikes(Fault::CoreHang, 24, "core") {
             core.turns(Weather::Hangs, time);
+        } else if world.strikes(Fault::CoreStopped, 20, "core") {
+            core.turns(Weather::Stopped, time);
         } else if world.strikes(Fault::CoreReadOnly, 24, "core") {
             core.turns(Weather::ReadOnly, time);
         } else if world.strikes(Fault::AccountLocked, 20, "core") {

@@ -12,8 +12,10 @@ use schemas::core::Capabilities;
 pub struct UnknownOutcome {
     /// When the first attempt was recorded.
     pub first_attempt_ms: i64,
-    /// When the last attempt was known to have ended; `None` while any attempt may still be under way. A lease that ran out proves nothing.
-    pub ended_ms: Option<i64>,
+    /// From when the core's longest lifetime of a request counts: the core answered something that was begun after the last attempt was known
+    /// to have ended. A process that is stopped reads nothing, so until it is heard a request may wait before its door. `None` also while
+    /// any attempt may still be under way; a lease that ran out proves nothing.
+    pub lifetime_from_ms: Option<i64>,
     /// When the last enquiry that found nothing was asked.
     pub not_found_asked_ms: Option<i64>,
     /// The last try got no usable answer: silence, an undeclared answer, or one that settles nothing.
@@ -49,7 +51,7 @@ pub struct Patience {
 /// The next step for an unknown outcome at `now_ms`.
 pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: i64) -> Step {
     let lifetime_ms = if flawed(Flaw::AbsentAtOnce) { 0 } else { core.request_lifetime_ms_max };
-    let absent_from = entry.ended_ms.map(|ended| ended.saturating_add_unsigned(lifetime_ms));
+    let absent_from = entry.lifetime_from_ms.map(|ended| ended.saturating_add_unsigned(lifetime_ms));
     let park_at = entry.since_ms.saturating_add_unsigned(patience.park_after_ms);
     if core.enquiry && entry.not_found_asked_ms.is_some_and(|asked| absent_from.is_some_and(|from| asked >= from)) {
         return Step::Requeue;
@@ -91,7 +93,7 @@ pub fn remembered_until(core: &Capabilities, first_attempt_ms: i64, patience: &P
 impl UnknownOutcome {
     /// Can no attempt that was known at `at_ms` take effect any more? Then all have ended, and the longest lifetime is over.
     pub fn is_quiet(&self, core: &Capabilities, at_ms: i64) -> bool {
-        self.ended_ms.is_some_and(|ended| ended.saturating_add_unsigned(core.request_lifetime_ms_max) <= at_ms)
+        self.lifetime_from_ms.is_some_and(|ended| ended.saturating_add_unsigned(core.request_lifetime_ms_max) <= at_ms)
     }
 }
 
@@ -153,8 +155,13 @@ mod tests {
     use super::*;
 
     const PATIENCE: Patience = Patience { park_after_ms: 60_000, memory_margin_ms: 1_000 };
-    const FRESH: UnknownOutcome =
-        UnknownOutcome { first_attempt_ms: 0, ended_ms: None, not_found_asked_ms: None, in_vain: false, since_ms: 0 };
+    const FRESH: UnknownOutcome = UnknownOutcome {
+        first_attempt_ms: 0,
+        lifetime_from_ms: None,
+        not_found_asked_ms: None,
+        in_vain: false,
+        since_ms: 0,
+    };
 
     fn core(reference_memory_ms: Option<u64>, enquiry: bool) -> Capabilities {
         Capabilities { reference_memory_ms, enquiry, request_lifetime_ms_max: 5_000 }
@@ -168,7 +175,7 @@ mod tests {
     #[test]
     fn not_found_proves_absence_only_after_the_longest_lifetime() {
         let core = core(None, true);
-        let early = UnknownOutcome { ended_ms: Some(100), not_found_asked_ms: Some(5_099), ..FRESH };
+        let early = UnknownOutcome { lifetime_from_ms: Some(100), not_found_asked_ms: Some(5_099), ..FRESH };
         assert_eq!(resolve(&core, &early, &PATIENCE, 5_099), Step::WaitUntil(5_100));
         assert_eq!(resolve(&core, &early, &PATIENCE, 5_100), Step::Enquire);
         let late = UnknownOutcome { not_found_asked_ms: Some(5_100), ..early };
@@ -184,14 +191,14 @@ mod tests {
 
     #[test]
     fn a_core_that_gives_no_usable_answer_is_asked_again_until_a_person_is_called() {
-        for ended_ms in [None, Some(10)] {
-            let entry = UnknownOutcome { ended_ms, in_vain: true, ..FRESH };
+        for lifetime_from_ms in [None, Some(10)] {
+            let entry = UnknownOutcome { lifetime_from_ms, in_vain: true, ..FRESH };
             assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 59_999), Step::Enquire);
             assert_eq!(resolve(&core(None, true), &entry, &PATIENCE, 60_000), Step::Park);
             let not_asked = UnknownOutcome { in_vain: false, ..entry };
             assert_eq!(resolve(&core(None, true), &not_asked, &PATIENCE, 60_000), Step::Enquire, "once at least");
         }
-        let entry = UnknownOutcome { ended_ms: Some(10), in_vain: true, ..FRESH };
+        let entry = UnknownOutcome { lifetime_from_ms: Some(10), in_vain: true, ..FRESH };
         let remembering = core(Some(3_600_000), false);
         assert_eq!(resolve(&remembering, &entry, &PATIENCE, 59_999), Step::Resend);
         assert_eq!(resolve(&remembering, &entry, &PATIENCE, 60_000), Step::Park, "not for as long as it remembers");
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn references_are_trusted_only_within_the_declared_memory_less_a_margin() {
-        let entry = UnknownOutcome { ended_ms: Some(10), ..FRESH };
+        let entry = UnknownOutcome { lifetime_from_ms: Some(10), ..FRESH };
         let core = core(Some(10_000), false);
         assert_eq!(resolve(&core, &entry, &PATIENCE, 3_999), Step::Resend);
         assert_eq!(resolve(&core, &entry, &PATIENCE, 4_000), Step::WaitUntil(60_000));
@@ -244,13 +251,13 @@ mod tests {
     fn nothing_comes_any_more_a_lifetime_after_the_last_end() {
         let core = core(None, true);
         assert!(!FRESH.is_quiet(&core, i64::MAX));
-        let ended = UnknownOutcome { ended_ms: Some(100), ..FRESH };
+        let ended = UnknownOutcome { lifetime_from_ms: Some(100), ..FRESH };
         assert!(!ended.is_quiet(&core, 5_099) && ended.is_quiet(&core, 5_100));
     }
 
     #[test]
     fn a_core_with_neither_waits_for_its_change_event_and_then_for_a_person() {
-        let entry = UnknownOutcome { ended_ms: Some(10), ..FRESH };
+        let entry = UnknownOutcome { lifetime_from_ms: Some(10), ..FRESH };
         assert_eq!(resolve(&core(None, false), &entry, &PATIENCE, 59_999), Step::WaitUntil(60_000));
         assert_eq!(resolve(&core(None, false), &entry, &PATIENCE, 60_000), Step::Park);
     }

@@ -57,7 +57,7 @@ async fn an_entry_that_was_asked_about_in_vain_waits_and_the_others_have_their_t
             now += Duration::from_millis(500);
         }
         pauses.push(now.duration_since(start).as_millis());
-        resolver.came(&silent.entry.id, &Came::InVain { silent: true }, now);
+        resolver.came(&silent.entry.id, &Came::InVain { silent: true, asked_ms: 0 }, now);
     }
     assert_eq!(pauses, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500, 63_500, 123_500]);
 }
@@ -83,22 +83,27 @@ async fn patience_begins_anew_when_the_core_returns() {
     let id = entry.entry.id.clone();
     page(&mut resolver, std::slice::from_ref(&entry));
     next(&mut resolver, now);
-    resolver.came(&id, &Came::InVain { silent: true }, now);
+    resolver.came(&id, &Came::InVain { silent: true, asked_ms: 0 }, now);
     resolver.opened();
     page(&mut resolver, std::slice::from_ref(&entry));
     assert_eq!(next(&mut resolver, now), Some(("enquire", id.clone())), "asked again before a person is called");
-    resolver.came(&id, &Came::InVain { silent: true }, now);
+    resolver.came(&id, &Came::InVain { silent: true, asked_ms: 0 }, now);
     page(&mut resolver, std::slice::from_ref(&entry));
     assert_eq!(next(&mut resolver, now + Duration::from_secs(1)), Some(("park", id)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn not_found_after_every_attempt_ended_returns_the_entry_to_the_queue() {
     let (mut resolver, now) = (resolver(60_000), Instant::now());
     let entry = unresolved();
     let id = entry.entry.id.clone();
     page(&mut resolver, std::slice::from_ref(&entry));
     assert_eq!(next(&mut resolver, now), Some(("enquire", id.clone())));
+    let asked_ms = resolver.now_ms();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    resolver.came(&id, &Came::NotFound { asked_ms }, now);
+    page(&mut resolver, std::slice::from_ref(&entry));
+    assert_eq!(next(&mut resolver, now), Some(("enquire", id.clone())), "only now it is known that the core runs");
     let asked_ms = resolver.now_ms();
     resolver.came(&id, &Came::NotFound { asked_ms }, now);
     page(&mut resolver, std::slice::from_ref(&entry));

@@ -159,13 +159,13 @@ impl Replayer {
                 self.lose(std::slice::from_ref(id));
                 self.complain(&format!("a resend of entry {id} went unanswered by the journal"), &err);
             }
-            Came::InVain { silent: true } => {
+            Came::InVain { silent: true, .. } => {
                 self.presence.doubt();
                 self.due.insert(Errand::Probe);
             }
             Came::Unrecorded { attempt } => drop(self.unrecorded.insert(id.clone(), (attempt, now))),
             Came::Failed(err) => self.complain(&format!("a step about entry {id} failed"), &err),
-            Came::Settled | Came::NotFound { .. } | Came::InVain { silent: false } => {}
+            Came::Settled | Came::NotFound { .. } | Came::InVain { silent: false, .. } => {}
         }
     }
 }

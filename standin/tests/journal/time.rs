@@ -35,7 +35,7 @@ async fn step(bank: &Bank, entry: &Entry) -> Step {
     let found = unresolved.into_iter().find(|found| found.entry.id == entry.id).expect("the entry is hidden");
     let outcome = UnknownOutcome {
         first_attempt_ms: 0_i64.saturating_sub_unsigned(found.first_attempt_age_ms),
-        ended_ms: found.ended.then_some(0),
+        lifetime_from_ms: found.ended.then_some(0),
         not_found_asked_ms: None,
         in_vain: false,
         since_ms: 0,

@@ -235,14 +235,15 @@ impl State {
         let now = self.now(locum, write);
         let all_ended = locum.about(write).all(|slot| self.attempts[slot] == Attempt::None);
         let quiet = entry.quiet || self.by_stamps(locum, observer, write);
-        let ended_ms = all_ended.then_some(if quiet { now - LIFETIME } else { now - LIFETIME / 2 });
+        let lifetime_from_ms = all_ended.then_some(if quiet { now - LIFETIME } else { now - LIFETIME / 2 });
         let absent_from = if quiet { now } else { now + LIFETIME / 2 };
         let not_found_asked_ms = entry.not_found.map(|asked| match asked {
             Asked::Early if locum.breaks(Variant::NotFoundAtOnce) => absent_from,
             Asked::Early => absent_from.min(now) - 1,
             Asked::Late => absent_from,
         });
-        let outcome = UnknownOutcome { first_attempt_ms: 0, ended_ms, not_found_asked_ms, in_vain: false, since_ms: 0 };
+        let outcome =
+            UnknownOutcome { first_attempt_ms: 0, lifetime_from_ms, not_found_asked_ms, in_vain: false, since_ms: 0 };
         let patience = Patience { park_after_ms: if patient { u64::MAX } else { 0 }, ..self.patience() };
         resolve(&locum.capabilities(), &outcome, &patience, now)
     }
