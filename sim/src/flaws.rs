@@ -6,20 +6,20 @@ use crate::plan::Plan;
 use crate::run::{Report, play};
 
 /// Seeds played for one flaw, at most.
-pub const SEEDS_MAX: u64 = 200;
+pub const SEEDS_MAX: u64 = 1_000;
 
 /// A seed that catches each flaw, so that few are played. When a history changes, the next seeds are tried.
 const CATCHES: &[(Flaw, u64)] = &[
-    (Flaw::RefusalAlwaysSettles, 10),
-    (Flaw::ResendIsAlone, 10),
-    (Flaw::AbsentAtOnce, 5),
-    (Flaw::MemoryIsForEver, 179),
-    (Flaw::AcceptedWithoutPlace, 22),
-    (Flaw::KnownIsFresh, 6),
-    (Flaw::OrphansForgotten, 41),
-    (Flaw::OutcomeDropped, 76),
-    (Flaw::WorkersAreOrphans, 192),
-    (Flaw::UnrecordedIsUnsent, 155),
+    (Flaw::RefusalAlwaysSettles, 432),
+    (Flaw::ResendIsAlone, 432),
+    (Flaw::AbsentAtOnce, 16),
+    (Flaw::MemoryIsForEver, 165),
+    (Flaw::AcceptedWithoutPlace, 24),
+    (Flaw::PromiseBroken, 43),
+    (Flaw::KnownIsFresh, 10),
+    (Flaw::OutcomeDropped, 11),
+    (Flaw::WorkersAreOrphans, 137),
+    (Flaw::UnrecordedIsUnsent, 156),
 ];
 
 /// The first seed that catches the flaw, with its report, beginning where it was caught last.

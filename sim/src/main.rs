@@ -29,7 +29,7 @@ core are simulated. When all is quiet the judge compares the core's books, the j
   dev/sim --seed 42                one seed, with its whole trace
   dev/sim --seed 42 --transfers 9 --without deadlock,core-slow   the same history with less in it
   dev/sim --seed 42 --flaw absent-at-once                        the same with a flaw in production code
-  dev/sim --flaws                  every flaw must be caught within 200 seeds
+  dev/sim --flaws                  every flaw must be caught within 1,000 seeds
 
 The same seed gives the same trace. A failing seed prints the rule it breaks, a line that repeats it, and the trace of its smallest form.";
 
