@@ -59,7 +59,8 @@ impl Accounts {
         self.bounds.partition_point(|bound| *bound < point).min(self.numbers.len() - 1)
     }
 
-    fn pair(&self, rng: &mut StdRng) -> (&str, &str) {
+    /// Two different ones.
+    pub fn pair(&self, rng: &mut StdRng) -> (&str, &str) {
         let from = self.draw(rng);
         let to = loop {
             let to = self.draw(rng);

@@ -4,18 +4,26 @@
 //! nothing. A goal that is missed is printed as missed.
 #![allow(clippy::float_arithmetic)]
 
+mod calm;
 mod cpu;
+mod failover;
 mod load;
+mod open;
+mod outcome;
 mod peer;
+mod proxy;
 mod replay;
 mod report;
 mod rounds;
+mod window;
 mod writes;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use locum_tests::world::Engine;
+
+use crate::failover::Extent;
 
 /// Locum beside its peers. Start it by dev/bench, which brings the parts up.
 #[derive(Parser)]
@@ -43,6 +51,12 @@ enum Command {
         /// Queued entries of a replay.
         #[arg(long, default_value_t = 1_000)]
         entries: usize,
+        /// Requests a second of a failover, reads and writes together.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Minutes of a failover's run without a fault.
+        #[arg(long, default_value_t = calm::MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
+        calm_minutes: u64,
         /// Writes the same rows into this file.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -56,6 +70,8 @@ enum Command {
 enum Arm {
     /// Writes accepted while the core is away.
     Writes,
+    /// The core dies or hangs under load.
+    Failover,
     /// The queue after an outage.
     Replay,
 }
@@ -79,12 +95,15 @@ impl EngineName {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Peer(peer) => peer.serve().await,
-        Command::Run { arms, rounds, seconds, engines, entries, json } => {
+        Command::Run { arms, rounds, seconds, engines, entries, rate, calm_minutes, json } => {
             let mut rows = Vec::new();
             for engine in engines.into_iter().map(EngineName::engine) {
                 for arm in &arms {
                     rows.extend(match arm {
                         Arm::Writes => writes::measure(engine, rounds, seconds).await?,
+                        Arm::Failover => {
+                            failover::measure(engine, Extent { rounds, seconds, rate, calm_minutes }).await?
+                        }
                         Arm::Replay => replay::measure(engine, rounds, entries).await?,
                     });
                 }

@@ -36,6 +36,11 @@ impl Pairs {
         median(sorted(self.0.iter().map(|pair| pair.1)))
     }
 
+    /// Locum's figures of all rounds together, and the peer's.
+    pub fn sums(&self) -> (f64, f64) {
+        self.0.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1))
+    }
+
     fn ratios(&self) -> Vec<f64> {
         sorted(self.0.iter().map(|(locum, peer)| locum / peer))
     }
@@ -72,6 +77,7 @@ mod tests {
         }
         assert_eq!((pairs.ratio(), pairs.spread()), (3.0, (2.0, 8.0)));
         assert_eq!((pairs.locum(), pairs.peer()), (30.0, 10.0));
+        assert_eq!(pairs.sums(), (238.0, 111.0));
     }
 
     #[test]

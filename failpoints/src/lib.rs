@@ -2,6 +2,12 @@
 //!
 //! Without the feature `armed`, [`reached`] is empty and a binary cannot be made to die here.
 
+mod flaws;
+
+#[cfg(feature = "flaws")]
+pub use flaws::put_in;
+pub use flaws::{Flaw, flawed};
+
 /// Every name, in the order in which a write and its change event pass them.
 pub const ALL: &[&str] = &[
     ADMIT_BEFORE_COMMIT,

@@ -194,15 +194,6 @@ pub fn not_loaded() -> Problem {
         .retry_after_s(5)
 }
 
-/// Only the core can say whether an account may be used, and it must first be sent the transfers that came before this one.
-pub fn core_must_decide() -> Problem {
-    Problem::new(503, "account-undecided", "Earlier transfers of the account are still on their way")
-        .detail("Our data do not show an account as this transfer needs it; the core is asked once the earlier ones are through.")
-        .retryable(true)
-        .safe_to_use_new_key(true)
-        .retry_after_s(2)
-}
-
 /// Stamps and days would be wrong, so nothing is taken.
 pub fn clocks_differ(fault: &ClockFault) -> Problem {
     // An earlier request with this key may have been kept.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connectors::CoreConnector;
 use edge::Problem;
+use failpoints::{Flaw, flawed};
 use schemas::entry::Evidence;
 use standin::journal::{
     Admissions, Change, EntryId, GatewayJournal, Instance, Journal, JournalError, OpenAttempt, OperatorsJournal, Write,
@@ -112,16 +113,18 @@ impl Gateway {
         let mut failed = None;
         for OpenAttempt { id, n, token, age_ms } in open {
             let ended = match shared.in_flight.carried(&id) {
-                Some(Carried::AtWork) => continue,
+                Some(Carried::AtWork) if !flawed(Flaw::WorkersAreOrphans) => continue,
                 Some(Carried::Lost) => {
                     tracing::error!(entry = %id, "the task that sent this entry was lost; its outcome is unknown");
                     self.end_own(&id, n, Evidence::NoAnswer).await
                 }
-                None if token.is_none() && age_ms > ORPHAN_AFTER_MS => {
+                None | Some(Carried::AtWork)
+                    if token.is_none() && age_ms > ORPHAN_AFTER_MS && !flawed(Flaw::OrphansForgotten) =>
+                {
                     tracing::warn!(entry = %id, "an attempt that was never sent goes back to the queue");
                     self.end_own(&id, n, Evidence::NotSent).await
                 }
-                None => continue,
+                None | Some(Carried::AtWork) => continue,
             };
             match ended {
                 Ok(()) => shared.in_flight.forget(&id),

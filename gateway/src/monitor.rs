@@ -71,6 +71,7 @@ impl Monitor {
         let counts = self.count(&gateway);
         let clocks = self.compare();
         tokio::select! {
+            biased;
             () = async { tokio::join!(probes, looks, counts, clocks); } => {}
             () = drain => {}
         }

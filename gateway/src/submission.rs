@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connectors::CoreConnector;
 use edge::Problem;
+use failpoints::{Flaw, flawed};
 use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
 use schemas::entry::{EntryState, Evidence};
@@ -22,8 +23,6 @@ use crate::metrics::CORE_ATTEMPT_SECONDS;
 use crate::options::Options;
 use crate::watch::Watch;
 
-/// How often an outcome is looked for that another task or process will record.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Pause between tries to record an outcome while the journal is away, growing up to the second.
 const RECORD_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -60,7 +59,6 @@ impl Submission {
             Ok(Admitted::KeyReused(first)) => self.tell(Err(answer::key_reused(&first))),
             Ok(Admitted::NoSuchAccount) => self.tell(Err(no_such_account())),
             Ok(Admitted::NotLoaded) => self.tell(Err(answer::not_loaded())),
-            Ok(Admitted::CoreMustDecide) => self.tell(Err(answer::core_must_decide())),
             Err(err) => self.tell(Err(answer::journal_problem(&err))),
         }
     }
@@ -138,6 +136,7 @@ impl Submission {
                     self.carrier.lose();
                     return self.tell(Err(answer::acceptance_unknown(&err)));
                 }
+                Err(err) if flawed(Flaw::OutcomeDropped) => return self.tell(Err(answer::acceptance_unknown(&err))),
                 Err(err) => {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
                     refused += u32::from(err.is_refused());
@@ -162,21 +161,10 @@ impl Submission {
         self.await_outcome(entry, true).await;
     }
 
-    /// Waits for the entry to leave its state, up to the deadline; then answers with what it is.
+    /// Waits for the entry's outcome, up to the deadline; then answers with what it is.
     async fn await_outcome(&mut self, entry: Entry, replayed: bool) {
         let give_up = self.deadline - self.shared.options.journal_budget;
-        let looked = timeout_at(give_up, async {
-            loop {
-                sleep(LOOK_EVERY).await;
-                match self.shared.journal.get(&entry.id).await {
-                    Ok(Some(now)) if has_outcome(&now) => return now,
-                    Ok(_) => {}
-                    Err(err) => tracing::debug!(error = %err, "looking for an outcome"),
-                }
-            }
-        })
-        .await;
-        let latest = match looked {
+        let latest = match timeout_at(give_up, self.shared.journal.outcome_of(&entry.id)).await {
             Ok(entry) => Ok(entry),
             // Before "accepted" is said, the entry must have its place in the order of its lanes.
             Err(_) => {
@@ -205,10 +193,6 @@ impl Submission {
             let _ = told.send(answer);
         }
     }
-}
-
-fn has_outcome(entry: &Entry) -> bool {
-    entry.state.is_terminal() || entry.state == EntryState::Posted
 }
 
 /// Did the core say that it posted? A posting cannot be overtaken any more, so 201 or 202 is safe. A refusal that is not recorded

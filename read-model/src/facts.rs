@@ -1,7 +1,7 @@
 //! What admission decides on: plain reads inside its own transaction. Locks nothing.
 
 use schemas::model::Entity;
-use sql::{Tx, Value, placeholders};
+use sql::{Tx, listed};
 
 use crate::lookup::{Found, documents_sql, doubt, found};
 use crate::reader::ReadError;
@@ -26,8 +26,8 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<AccountRead>, R
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = documents_sql(&format!("a.account_id IN ({})", placeholders(accounts.len())));
-    let values = accounts.iter().map(|account| Value::from(*account)).collect();
+    let (list, values) = listed(accounts.iter().copied());
+    let sql = documents_sql(&format!("a.account_id IN ({list})"));
     let read = |row: &sql::Row| -> Result<AccountRead, ReadError> {
         let (document, source, degraded): Found = found(row)?;
         Ok(AccountRead { document, source, degraded })

@@ -161,6 +161,7 @@ mod tests {
             },
             state: EntryState::OutcomeUnknown,
             ordered: true,
+            reserved_day: None,
             contradicted: false,
             reason: None,
             core_id: None,

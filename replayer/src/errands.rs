@@ -9,7 +9,7 @@ use std::time::Duration;
 use connectors::{CoreConnector, Probe};
 use failpoints::{CLAIM_AFTER_COMMIT, reached};
 use standin::journal::{
-    Change, Claimed, Claims, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal, Unresolved,
+    Change, Claimed, Claims, EntryId, Fence, Instance, JournalError, OpenAttempt, Recorded, ReplayJournal, Unresolved,
 };
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -17,12 +17,12 @@ use tokio::time::Instant;
 use crate::inquiry::{Came, Inquiry, Work};
 use crate::options::Options;
 use crate::resolver::PAGE;
-use crate::sender::{Sender, Sent};
+use crate::sender::{Answered, Sender};
 
 /// Longest wait for a probe's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Entries looked for in one go.
-const READY_MAX: usize = 256;
+pub(crate) const READY_MAX: usize = 2_048;
 
 /// What one task at a time does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,8 +55,10 @@ pub(crate) enum Report {
     Probed(bool),
     /// What of the entries asked for is ours to send.
     Claimed { asked: Vec<EntryId>, claimed: Result<Claims, JournalError> },
-    /// What a sending came to.
-    Sent(Sent),
+    /// What the core answered.
+    Answered(Answered),
+    /// Whether that was recorded, and what the same commit claimed of what was offered to it.
+    Recorded { id: EntryId, attempt: i64, offered: Vec<EntryId>, recorded: Result<Recorded, JournalError> },
     /// What a step about an unknown outcome came to.
     Resolved { id: EntryId, came: Came },
     /// An attempt that no task carried was ended.
@@ -72,7 +74,7 @@ impl Report {
             Self::OpenAttempts { .. } => Some(Errand::Sweep),
             Self::Probed(_) => Some(Errand::Probe),
             Self::Claimed { .. } => Some(Errand::Claim),
-            Self::Sent(_) | Self::Resolved { .. } | Self::Ended { .. } => None,
+            Self::Answered(_) | Self::Recorded { .. } | Self::Resolved { .. } | Self::Ended { .. } => None,
         }
     }
 }
@@ -114,6 +116,7 @@ impl Errands {
     /// The next report; waits for ever while nothing is under way.
     pub(crate) async fn next(&mut self) -> Report {
         let report = tokio::select! {
+            biased;
             Some(report) = self.questions.join_next() => report,
             Some(report) = self.binding.join_next() => report,
             else => std::future::pending().await,
@@ -188,7 +191,19 @@ impl Errands {
     }
 
     pub(crate) fn send(&mut self, sender: Sender, claimed: Claimed, last_try: bool) {
-        self.binding.spawn(async move { Report::Sent(sender.carry(claimed, last_try).await) });
+        self.binding.spawn(async move { Report::Answered(sender.carry(claimed, last_try).await) });
+    }
+
+    /// Records what the core answered. With `offered`, the same commit claims one entry: what is next in its lanes, or one of these.
+    pub(crate) fn record(&mut self, answered: Answered, offered: Option<Vec<EntryId>>) {
+        let instance = self.instance.clone();
+        self.binding.spawn(async move {
+            let Answered { sender, id, attempt, changes, .. } = answered;
+            let claim = offered.clone().map(|offered| (&instance, offered));
+            let recorded = sender.record((&id, attempt), changes, claim).await;
+            recorded.iter().flat_map(|recorded| &recorded.claimed).for_each(|_| reached(CLAIM_AFTER_COMMIT));
+            Report::Recorded { id, attempt, offered: offered.unwrap_or_default(), recorded }
+        });
     }
 
     pub(crate) fn inquire(&mut self, inquiry: Inquiry, work: Work) {

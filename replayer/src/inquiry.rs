@@ -153,7 +153,7 @@ impl Inquiry {
         // The journal takes a refusal for no answer while an earlier attempt may still post.
         let refused = changes.iter().any(|change| change.evidence == Evidence::CoreRefused);
         let settled = is_settled(&changes) && (alone_after > 0 || !refused);
-        if let Err(err) = self.sender.record(&entry.id, attempt, changes).await {
+        if let Err(err) = self.sender.record((&entry.id, attempt), changes, None).await {
             tracing::warn!(entry = %entry.id, error = %err, "an outcome of a resend was not recorded; it will be found out");
             return Ok(Came::Unrecorded { attempt });
         }

@@ -33,10 +33,15 @@ pub(crate) struct Queue {
     passing: Waits,
     last_taken: Option<Instant>,
     park_after: Duration,
+    /// Most entries of one look.
+    look_max: usize,
+    /// The last look found as many as it may: there are more.
+    more: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(park_after: Duration) -> Self {
+    /// A look at the journal finds `look_max` entries at most.
+    pub(crate) fn new(park_after: Duration, look_max: usize) -> Self {
         Self {
             ready: VecDeque::new(),
             successors: VecDeque::new(),
@@ -44,11 +49,14 @@ impl Queue {
             passing: Waits::new(PASSING),
             last_taken: None,
             park_after,
+            look_max,
+            more: false,
         }
     }
 
     /// What a look at the journal found.
     pub(crate) fn offer(&mut self, ready: Vec<EntryId>) {
+        self.more = ready.len() >= self.look_max;
         self.ready = ready.into();
     }
 
@@ -58,9 +66,10 @@ impl Queue {
         self.successors.extend(successors.into_iter().take(room));
     }
 
-    /// Is a look due to fill `room` places?
-    pub(crate) fn is_short_of(&self, room: usize) -> bool {
-        self.ready.len() + self.successors.len() < room
+    /// Is a look due: to fill `room` places, or before the known part of a longer queue is used up?
+    pub(crate) fn wants_look(&self, room: usize) -> bool {
+        let known = self.ready.len() + self.successors.len();
+        known < room || (self.more && known < self.look_max / 4)
     }
 
     /// The next entries to claim, at most `room`; by turns a successor and one of the look, so that neither a long lane nor the
@@ -120,8 +129,7 @@ impl Queue {
 
     /// Another replayer has the queue now.
     pub(crate) fn clear(&mut self) {
-        let park_after = self.park_after;
-        *self = Self::new(park_after);
+        *self = Self::new(self.park_after, self.look_max);
     }
 
     /// How many entries are set aside.
@@ -141,7 +149,7 @@ mod tests {
     }
 
     fn queue_of(ids: &[EntryId]) -> Queue {
-        let mut queue = Queue::new(PARK_AFTER);
+        let mut queue = Queue::new(PARK_AFTER, 8);
         queue.offer(ids.to_vec());
         queue
     }
@@ -176,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn a_person_is_called_after_some_tries_and_the_whole_patience_if_the_core_took_others() {
         let (id, other, start) = (EntryId::generate(), EntryId::generate(), Instant::now());
-        let mut queue = Queue::new(PARK_AFTER);
+        let mut queue = Queue::new(PARK_AFTER, 8);
         assert!(!queue.is_last_try(&id, start));
         queue.declined(&id, 1, start);
         queue.taken(&other, start + Duration::from_secs(1));
@@ -191,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn while_the_core_takes_nothing_at_all_a_person_is_called_much_later() {
         let (id, start) = (EntryId::generate(), Instant::now());
-        let mut queue = Queue::new(PARK_AFTER);
+        let mut queue = Queue::new(PARK_AFTER, 8);
         (1..=9).for_each(|attempt| queue.declined(&id, attempt, start));
         assert!(!queue.is_last_try(&id, start + PARK_AFTER * 5));
         assert!(queue.is_last_try(&id, start + PARK_AFTER * 6));
@@ -204,7 +212,19 @@ mod tests {
         queue.follow(long.clone());
         let taken = take(&mut queue, 4, now);
         assert_eq!(taken, [long[0].clone(), short[0].clone(), long[1].clone(), short[1].clone()]);
-        assert!(!queue.is_short_of(4) && queue.is_short_of(5));
+        assert!(!queue.wants_look(4) && queue.wants_look(5));
+    }
+
+    #[tokio::test]
+    async fn a_longer_queue_is_looked_at_before_its_known_part_is_used_up() {
+        let now = Instant::now();
+        let mut queue = queue_of(&ids(8));
+        take(&mut queue, 6, now);
+        assert!(!queue.wants_look(1));
+        take(&mut queue, 1, now);
+        assert!(queue.wants_look(1), "one of eight is left, and there are more");
+        queue.offer(ids(1));
+        assert!(!queue.wants_look(1), "there are no more");
     }
 
     #[tokio::test]

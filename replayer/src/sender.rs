@@ -7,8 +7,9 @@ use connectors::CoreConnector;
 use failpoints::{REPLAY_AFTER_RECORD, REPLAY_AFTER_SEND, reached};
 use schemas::core::{Enquiry, Outcome, Unsent};
 use schemas::entry::Evidence;
-use standin::journal::{Change, Claimed, Entry, EntryId, Fence, JournalError, ReplayJournal};
+use standin::journal::{Change, Claimed, Entry, EntryId, Fence, Instance, JournalError, Recorded, ReplayJournal};
 use standin::settle;
+use tokio::time::Instant;
 
 use crate::metrics::REPLAYED_TOTAL;
 
@@ -29,15 +30,16 @@ pub(crate) struct Sender {
     pub(crate) timeout: Duration,
 }
 
-/// What became of one sending of a queued entry.
-#[derive(Debug)]
-pub(crate) struct Sent {
+/// What the core answered to one sending of a queued entry. It is not recorded yet.
+pub(crate) struct Answered {
+    /// Who sent it, under the fence of its claim.
+    pub(crate) sender: Sender,
     pub(crate) id: EntryId,
     pub(crate) attempt: i64,
     pub(crate) fate: Fate,
-    pub(crate) recorded: Result<(), JournalError>,
-    /// What may go next in its lanes, once it is out of the way.
-    pub(crate) successors: Vec<EntryId>,
+    pub(crate) changes: Vec<Change>,
+    /// How long the core took.
+    pub(crate) took: Duration,
 }
 
 /// What a sending says to the queue.
@@ -59,11 +61,12 @@ pub(crate) enum Fate {
 }
 
 impl Sender {
-    /// Carries one claimed entry to the core and its outcome to the journal. After the `last_try` a person is called if the core
-    /// declines it again.
-    pub(crate) async fn carry(self, claimed: Claimed, last_try: bool) -> Sent {
+    /// Carries one claimed entry to the core. After the `last_try` a person is called if the core declines it again.
+    pub(crate) async fn carry(self, claimed: Claimed, last_try: bool) -> Answered {
         let Claimed { entry, attempt } = claimed;
+        let begun = Instant::now();
         let (outcome, mut changes) = self.post(&entry, attempt, self.timeout).await;
+        let took = begun.elapsed();
         reached(REPLAY_AFTER_SEND);
         metrics::counter!(REPLAYED_TOTAL, "outcome" => outcome.as_str()).increment(1);
         let sendable = self.is_sendable(&entry);
@@ -73,12 +76,7 @@ impl Sender {
             tracing::error!(entry = %entry.id, reason, "the core does not take this entry; it waits for a person");
             changes.push(Change::new(entry.id.clone(), Evidence::Unresolvable).because(reason));
         }
-        let recorded = self.record(&entry.id, attempt, changes).await;
-        reached(REPLAY_AFTER_RECORD);
-        let freed = fate == Fate::Taken && recorded.is_ok();
-        // Only a hint: the next look at the queue finds them too.
-        let successors = if freed { self.journal.ready_behind(&entry).await.unwrap_or_default() } else { Vec::new() };
-        Sent { id: entry.id, attempt, fate, recorded, successors }
+        Answered { sender: self, id: entry.id, attempt, fate, changes, took }
     }
 
     /// One attempt, followed by an enquiry where the core knew the reference: what it came to, and what that changes.
@@ -115,20 +113,39 @@ impl Sender {
         settle::post_request(entry).is_ok_and(|request| self.core.check(&request).is_ok())
     }
 
-    /// Records the outcome under the fence. A stale sender cannot mark; it only states that its own attempt has ended.
-    pub(crate) async fn record(&self, id: &EntryId, attempt: i64, changes: Vec<Change>) -> Result<(), JournalError> {
-        let mut outcome = Ok(());
+    /// Records the outcome under the fence, and claims from what comes next. A stale sender cannot mark; it only states that its
+    /// own attempt has ended.
+    pub(crate) async fn record(
+        &self,
+        (id, attempt): (&EntryId, i64),
+        changes: Vec<Change>,
+        claim: Option<(&Instance, Vec<EntryId>)>,
+    ) -> Result<Recorded, JournalError> {
+        let (fence, mut claim) = (&self.fence, claim);
+        let mut failed = JournalError::Overloaded;
         for _ in 0..RECORD_TRIES {
-            outcome = self.journal.record(&self.fence.owner, Some(self.fence.clone()), changes.clone()).await.map(drop);
-            match &outcome {
-                Ok(()) | Err(JournalError::Fenced(_)) => break,
-                Err(err) => tracing::warn!(entry = %id, error = %err, "recording a replayed outcome; trying again"),
+            let recorded = match claim.take() {
+                Some((instance, offered)) => {
+                    self.journal.record_and_claim(fence, instance, changes.clone(), (offered, 1)).await
+                }
+                None => {
+                    self.journal.record(&fence.owner, Some(fence.clone()), changes.clone()).await.map(Recorded::only)
+                }
+            };
+            failed = match recorded {
+                Ok(recorded) => {
+                    reached(REPLAY_AFTER_RECORD);
+                    return Ok(recorded);
+                }
+                Err(err) => err,
+            };
+            if matches!(failed, JournalError::Fenced(_)) {
+                break;
             }
+            tracing::warn!(entry = %id, error = %failed, "recording a replayed outcome; trying again");
         }
-        if outcome.is_err() {
-            self.journal.end_own_attempt(id, attempt, "not_recorded").await?;
-        }
-        outcome
+        self.journal.end_own_attempt(id, attempt, "not_recorded").await?;
+        Err(failed)
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::CoreConnector;
+use failpoints::{Flaw, flawed};
 use schemas::entry::Evidence;
 use standin::journal::{Change, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::errands::{Errand, Errands};
+use crate::errands::{Errand, Errands, READY_MAX};
 use crate::inquiry::Inquiry;
 use crate::keeper::Keeper;
 use crate::metrics::{IN_FLIGHT, RESOLVING, SET_ASIDE};
@@ -44,8 +45,15 @@ pub struct Replayer {
     paused: bool,
     /// Entries that a task of ours is at work on: nothing else is done about them meanwhile.
     in_hand: HashSet<EntryId>,
+    /// Entries claimed and not yet recorded.
     sending: usize,
+    /// Those of them that the core has.
+    at_core: usize,
+    /// Entries that a claim under way asks for.
+    claiming: usize,
     resolving: usize,
+    /// The last look at the queue: when it began, or when it ended and how long it took.
+    looked: Option<(Instant, Duration)>,
     /// Attempts that were sent and whose outcome could not be recorded, and since when we know: not to be taken for unsent ones.
     unrecorded: HashMap<EntryId, (i64, Instant)>,
     /// Entries whose claim went unanswered: an open attempt of theirs was never sent.
@@ -62,7 +70,7 @@ impl Replayer {
     pub fn new(journal: ReplayJournal, core: Arc<dyn CoreConnector>, instance: Instance, options: Options) -> Self {
         Self {
             errands: Errands::new(journal.clone(), core.clone(), instance.clone(), &options),
-            queue: Queue::new(Duration::from_millis(options.patience.park_after_ms)),
+            queue: Queue::new(Duration::from_millis(options.patience.park_after_ms), READY_MAX),
             resolver: Resolver::new(core.capabilities(), options.patience, options.abandoned_after / 2),
             pace: Pace::new(options.concurrency_max),
             presence: Presence::Unclear,
@@ -70,7 +78,10 @@ impl Replayer {
             paused: true,
             in_hand: HashSet::new(),
             sending: 0,
+            at_core: 0,
+            claiming: 0,
             resolving: 0,
+            looked: None,
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
             due: HashSet::new(),
@@ -91,6 +102,7 @@ impl Replayer {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = &mut drain => break,
                 () = keeper.changed() => self.has_fence(keeper.fence()),
                 _ = ticks.tick() => self.tick(),
@@ -185,20 +197,27 @@ impl Replayer {
         }
     }
 
-    /// Claims anew once half of what may be under way has come back, so that a claim's transaction is shared.
+    /// Fills what the commits of outcomes leave free. A claim's transaction is shared by all that may go when it begins.
     fn start_sending(&mut self, fence: &Fence, now: Instant) {
-        let room = self.pace.limit().saturating_sub(self.sending);
-        if self.sending * 2 > self.pace.limit() || self.errands.is_under_way(Errand::Claim) {
-            return;
-        }
-        if self.queue.is_short_of(room) && self.is_due(Errand::Ready) {
+        let room = self.pace.limit().saturating_sub(self.sending + self.claiming);
+        if self.queue.wants_look(room) && self.may_look(now) && self.is_due(Errand::Ready) {
+            self.looked = Some((now, Duration::ZERO));
             self.errands.look_for_ready();
+        }
+        if room == 0 || self.errands.is_under_way(Errand::Claim) {
+            return;
         }
         let next = self.queue.take(room, now, |id| self.in_hand.contains(id));
         if !next.is_empty() {
             self.in_hand.extend(next.iter().cloned());
+            self.claiming = next.len();
             self.errands.claim(fence.clone(), next);
         }
+    }
+
+    /// Looks take at most a third of the time, however long one takes.
+    fn may_look(&self, now: Instant) -> bool {
+        self.looked.is_none_or(|(ended, took)| now.saturating_duration_since(ended) >= took * 2)
     }
 
     fn sender(&self, fence: &Fence) -> Sender {
@@ -224,7 +243,7 @@ impl Replayer {
                 continue;
             }
             if self.unrecorded.get(&id).is_some_and(|(sent, _)| *sent == n) {
-                self.end(id, n, Evidence::NoAnswer);
+                self.end(id, n, if flawed(Flaw::UnrecordedIsUnsent) { Evidence::NotSent } else { Evidence::NoAnswer });
             } else if self.lost.contains(&id) {
                 self.end(id, n, Evidence::NotSent);
             } else if age_ms > longest_ms {
@@ -244,7 +263,8 @@ impl Replayer {
         if self.lost.len() >= LOST_MAX {
             self.lost.clear();
         }
-        self.lost.extend(ids.iter().cloned());
+        // Another claim may have got one of them meanwhile: that one is being sent.
+        self.lost.extend(ids.iter().filter(|id| !self.in_hand.contains(*id)).cloned());
         self.due.insert(Errand::Sweep);
     }
 

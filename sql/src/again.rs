@@ -1,7 +1,8 @@
 //! Pauses between the tries of a transaction that met a conflict.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use crate::host::Host;
 
 /// Longest first pause.
 const FIRST_MAX: Duration = Duration::from_millis(4);
@@ -14,12 +15,18 @@ const PAUSE_MAX: Duration = Duration::from_millis(250);
 pub struct Again {
     tries_max: u32,
     tries: u32,
+    host: Host,
 }
 
 impl Again {
     /// At most `tries_max` tries, the first included.
     pub fn at_most(tries_max: u32) -> Self {
-        Again { tries_max, tries: 1 }
+        Again { tries_max, tries: 1, host: Host::default() }
+    }
+
+    /// With pauses by the chance of this host.
+    pub fn on(self, host: &Host) -> Self {
+        Again { host: host.clone(), ..self }
     }
 
     /// The number of the current try, from 1.
@@ -32,7 +39,7 @@ impl Again {
         if self.tries >= self.tries_max {
             return false;
         }
-        tokio::time::sleep(pause(self.tries, RandomState::new().hash_one(self.tries))).await;
+        tokio::time::sleep(pause(self.tries, self.host.chance())).await;
         self.tries += 1;
         true
     }

@@ -3,10 +3,15 @@
 use crate::clock::ClockShift;
 use crate::dialect::{Dialect, reads_clock};
 use crate::error::Error;
+use crate::host::Host;
+use crate::insert::Insert;
 use crate::migrate::{self, Migration};
 use crate::mysql::{self, MySql};
 use crate::options::Options;
+#[cfg(feature = "simulation")]
+use crate::simulation;
 use crate::sqlite::{self, Sqlite};
+use crate::tally::Tally;
 use crate::upsert::{BatchUpdate, Statement, Upsert};
 use crate::value::{Row, Value};
 use std::borrow::Cow;
@@ -22,12 +27,16 @@ pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 pub struct Db {
     engine: Engine,
     clock: ClockShift,
+    host: Host,
+    tally: Option<Tally>,
 }
 
 #[derive(Clone)]
 enum Engine {
     MySql(Arc<MySql>),
     Sqlite(Arc<Sqlite>),
+    #[cfg(feature = "simulation")]
+    Simulated(Arc<simulation::Handle>),
 }
 
 impl Db {
@@ -41,7 +50,20 @@ impl Db {
                 return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
-        Ok(Db { engine, clock: options.clock_shift })
+        Ok(Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally })
+    }
+
+    /// The way of one simulated process to a simulated server; the script decides what becomes of each step.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(server: Arc<simulation::Server>, script: Arc<dyn simulation::Script>, options: Options) -> Db {
+        let handle = simulation::Handle { server, script, lock_wait: options.lock_wait };
+        let engine = Engine::Simulated(Arc::new(handle));
+        Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally }
+    }
+
+    /// The host on which this handle is used.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Which family of SQL this database speaks.
@@ -49,6 +71,8 @@ impl Db {
         match self.engine {
             Engine::MySql(_) => Dialect::MySql,
             Engine::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => Dialect::Sqlite,
         }
     }
 
@@ -57,6 +81,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => pool.writers_max(),
             Engine::Sqlite(_) => 1,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => 8,
         }
     }
 
@@ -71,9 +97,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (engine, clock) = (self.engine.clone(), self.clock.clone());
+        let lender = self.clone();
         let task = tokio::spawn(async move {
-            let mut tx = Tx::begin(&engine, clock).await?;
+            let mut tx = Tx::begin(lender).await?;
             match work(&mut tx).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(err) => {
@@ -92,9 +118,12 @@ impl Db {
     /// One autocommit read. SQLite files answer from reader connections, without waiting for the writer.
     pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let rendered = self.render(sql)?;
+        note(&self.tally, &rendered);
         match &self.engine {
             Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
             Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.query(rendered.into_owned(), params).await,
         }
     }
 
@@ -102,15 +131,20 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => Dialect::MySql.render_with(sql, &self.clock.applied_to(pool.server().now_ms())),
             Engine::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => Dialect::Sqlite.render_with(sql, &handle.now_ms()),
         }
     }
 
     /// One autocommit write; returns the matched rows. A lost answer is [`Error::CommitUnknown`].
     pub async fn exec(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &self.engine {
             Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
             Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.exec(sql.into_owned(), params).await,
         }
     }
 
@@ -120,6 +154,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => migrate::on_mysql(pool, component, migrations).await,
             Engine::Sqlite(file) => migrate::on_sqlite(file, component, migrations).await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => handle.migrate(component, migrations),
         }
     }
 
@@ -128,6 +164,8 @@ impl Db {
         match &self.engine {
             Engine::MySql(pool) => pool.close().await,
             Engine::Sqlite(file) => file.close().await,
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => {}
         }
     }
 }
@@ -136,26 +174,34 @@ impl Db {
 pub struct Tx {
     session: Session,
     clock: ClockShift,
+    host: Host,
+    tally: Option<Tally>,
 }
 
 enum Session {
     MySql(mysql::Session),
     Sqlite(sqlite::Session),
+    #[cfg(feature = "simulation")]
+    Simulated(simulation::Session),
 }
 
 impl Tx {
-    async fn begin(engine: &Engine, clock: ClockShift) -> Result<Tx, Error> {
-        let session = match engine {
+    async fn begin(Db { engine, clock, host, tally }: Db) -> Result<Tx, Error> {
+        let session = match &engine {
             Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
             Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
         };
-        Ok(Tx { session, clock })
+        Ok(Tx { session, clock, host, tally })
     }
 
     async fn commit(self) -> Result<(), Error> {
         match self.session {
             Session::MySql(session) => session.commit().await,
             Session::Sqlite(session) => session.commit().await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.commit().await,
         }
     }
 
@@ -163,6 +209,8 @@ impl Tx {
         match self.session {
             Session::MySql(session) => session.rollback().await,
             Session::Sqlite(session) => drop(session),
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => drop(session),
         }
     }
 
@@ -171,7 +219,14 @@ impl Tx {
         match self.session {
             Session::MySql(_) => Dialect::MySql,
             Session::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(_) => Dialect::Sqlite,
         }
+    }
+
+    /// The host on which this transaction is run.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
@@ -180,24 +235,32 @@ impl Tx {
                 Dialect::MySql.render_with(sql, &self.clock.applied_to(session.server().now_ms()))
             }
             Session::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => Dialect::Sqlite.render_with(sql, &session.handle().now_ms()),
         }
     }
 
     /// One write; returns the matched rows.
     pub async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &mut self.session {
             Session::MySql(session) => session.exec(&sql, params).await,
             Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.exec(sql.into_owned(), params).await,
         }
     }
 
     /// One read, all rows.
     pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = self.render(sql)?;
+        note(&self.tally, &sql);
         match &mut self.session {
             Session::MySql(session) => session.query(&sql, params).await,
             Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
+            #[cfg(feature = "simulation")]
+            Session::Simulated(session) => session.query(sql.into_owned(), params).await,
         }
     }
 
@@ -221,6 +284,12 @@ impl Tx {
         self.run(statements).await.map(|_| ())
     }
 
+    /// Runs an [`Insert`], in several statements when it is large. Without rows it does nothing.
+    pub async fn insert(&mut self, insert: Insert) -> Result<(), Error> {
+        let statements = insert.statements(self.dialect())?;
+        self.run(statements).await.map(|_| ())
+    }
+
     /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
     pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
         let statements = update.statements(self.dialect())?;
@@ -233,5 +302,11 @@ impl Tx {
             matched += self.exec(&statement.sql, statement.params).await?;
         }
         Ok(matched)
+    }
+}
+
+fn note(tally: &Option<Tally>, sql: &str) {
+    if let Some(tally) = tally {
+        tally.note(sql);
     }
 }

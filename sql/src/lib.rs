@@ -21,11 +21,17 @@ mod clock;
 mod db;
 pub mod dialect;
 mod error;
+mod host;
+mod insert;
+mod lists;
 mod migrate;
 mod mysql;
 mod options;
 mod record;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sqlite;
+mod tally;
 mod upsert;
 mod value;
 
@@ -34,8 +40,12 @@ pub use clock::ClockShift;
 pub use db::{BoxFuture, Db, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;
+pub use host::{Host, Surroundings};
+pub use insert::Insert;
+pub use lists::{filled, listed, listed_rows};
 pub use migrate::Migration;
 pub use options::Options;
+pub use tally::Tally;
 pub use upsert::{BatchUpdate, Policy, Upsert};
 pub use value::{FromValue, Row, Value};
 

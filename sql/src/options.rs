@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::ClockShift;
+use crate::host::Host;
+use crate::tally::Tally;
 
 /// Bounds of a [`Db`](crate::Db); every default is meant for production.
 #[derive(Debug, Clone)]
@@ -27,8 +29,12 @@ pub struct Options {
     pub schema_wait: Duration,
     /// Folder that receives each distinct statement sent to a MySQL-protocol engine as `HASH.sql`, for TiDB's parser.
     pub record_statements_to: Option<PathBuf>,
+    /// For tests: counts what is sent. Nothing.
+    pub tally: Option<Tally>,
     /// For tests: how far off the server's clock is read. Nothing.
     pub clock_shift: ClockShift,
+    /// Whose wall clock and chance count. This machine's; a simulation gives others.
+    pub host: Host,
 }
 
 impl Default for Options {
@@ -42,7 +48,9 @@ impl Default for Options {
             statement_timeout: Duration::from_secs(10),
             schema_wait: Duration::from_secs(20),
             record_statements_to: None,
+            tally: None,
             clock_shift: ClockShift::default(),
+            host: Host::default(),
         }
     }
 }

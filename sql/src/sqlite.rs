@@ -122,12 +122,12 @@ async fn call<T: Send + 'static>(
     answer.await.map_err(gone)?
 }
 
-fn exec(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+pub(crate) fn exec(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
     let run = |connection: &Connection| connection.prepare_cached(sql)?.execute(params_from_iter(params));
     run(connection).map(|n| n as u64).map_err(|err| from_sqlite(&err, sql))
 }
 
-fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+pub(crate) fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
     let run = |connection: &Connection| {
         let mut statement = connection.prepare_cached(sql)?;
         let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
@@ -142,7 +142,7 @@ fn query(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<V
     run(connection).map_err(|err: rusqlite::Error| from_sqlite(&err, sql))
 }
 
-fn batch(connection: &mut Connection, sql: &str) -> Result<(), Error> {
+pub(crate) fn batch(connection: &mut Connection, sql: &str) -> Result<(), Error> {
     connection.execute_batch(sql).map_err(|err| from_sqlite(&err, sql))
 }
 
@@ -231,7 +231,7 @@ impl Drop for Session {
 }
 
 /// An input/output error at COMMIT may come after the commit frame was written.
-fn commit(connection: &mut Connection) -> Result<(), Error> {
+pub(crate) fn commit(connection: &mut Connection) -> Result<(), Error> {
     batch(connection, "COMMIT").map_err(|err| match err {
         Error::Unavailable(reason) => Error::CommitUnknown(reason),
         other => other,

@@ -2,6 +2,7 @@
 
 use crate::dialect::{Dialect, placeholders, rows};
 use crate::error::Error;
+use crate::lists::filled;
 use crate::value::Value;
 
 /// What an [`Upsert`] does with a row whose key is there already.
@@ -116,7 +117,7 @@ impl Upsert {
             sql: self.render(dialect, values.len()),
             params: values.into_iter().flatten().collect(),
         };
-        Ok(chunks(rows, self.columns.len()).into_iter().map(statement).collect())
+        Ok(chunks(rows, self.columns.len()).0.into_iter().map(statement).collect())
     }
 }
 
@@ -142,7 +143,7 @@ impl Role {
 
 /// `UPDATE` of many rows with a value each. Declare columns in any order, then add rows with their values in that order.
 /// The result counts *matched* rows: fewer than the rows given means that a guard or a key did not match.
-/// No key may occur twice in one batch.
+/// No key may occur twice in one batch. Rows of nulls, which match nothing, fill it up to one of few lengths.
 #[derive(Debug, Clone)]
 pub struct BatchUpdate {
     table: &'static str,
@@ -261,13 +262,18 @@ impl BatchUpdate {
         format!("WITH v ({names}) AS (VALUES {given}) UPDATE {table} SET {set} FROM v WHERE {on}")
     }
 
-    /// The parameters in the order of the text.
-    fn params(&self, dialect: Dialect, values: Vec<Vec<Value>>) -> Vec<Value> {
-        let keys: Vec<Value> = match dialect {
-            Dialect::MySql => values.iter().flat_map(|row| self.key_values(row)).collect(),
+    /// These rows, filled up to `count` rows.
+    fn statement(&self, dialect: Dialect, mut values: Vec<Vec<Value>>, count: usize) -> Statement {
+        let mut keys: Vec<Vec<Value>> = match dialect {
+            Dialect::MySql => values.iter().map(|row| self.key_values(row)).collect(),
             Dialect::Sqlite => Vec::new(),
         };
-        values.into_iter().flatten().chain(keys).collect()
+        if let Some(last) = keys.last().cloned() {
+            keys.resize(count, last);
+        }
+        values.resize(count, nulls(self.columns.len()));
+        let sql = self.render(dialect, &values);
+        Statement { sql, params: values.into_iter().chain(keys).flatten().collect() }
     }
 
     fn key_values(&self, row: &[Value]) -> Vec<Value> {
@@ -281,22 +287,23 @@ impl BatchUpdate {
             return Err(Error::Configuration(format!("a batch update of {} without a key", self.table)));
         }
         let rows = std::mem::take(&mut self.rows);
-        let statement = |values: Vec<Vec<Value>>| Statement {
-            sql: self.render(dialect, &values),
-            params: self.params(dialect, values),
-        };
         // Keys are bound twice on servers.
-        Ok(chunks(rows, self.columns.len() * 2).into_iter().map(statement).collect())
+        let (chunks, most) = chunks(rows, self.columns.len() * 2);
+        let statement = |values: Vec<Vec<Value>>| {
+            let count = filled(values.len()).min(most);
+            self.statement(dialect, values, count)
+        };
+        Ok(chunks.into_iter().map(statement).collect())
     }
 }
 
-/// Types must not depend on how an engine guesses them for a bare `?` inside a derived table.
-fn cast(values: &[Vec<Value>], column: usize) -> &'static str {
+/// Types must not depend on how an engine guesses them for a bare `?` inside a derived table. Where there are only nulls, any type
+/// takes them.
+pub(crate) fn cast(values: &[Vec<Value>], column: usize) -> &'static str {
     match values.iter().map(|row| &row[column]).find(|v| **v != Value::Null) {
         Some(Value::Int(_)) => "CAST(? AS SIGNED)",
         Some(Value::Bytes(_)) => "CAST(? AS BINARY)",
-        Some(Value::Text(_)) => "CAST(? AS CHAR)",
-        _ => "?",
+        _ => "CAST(? AS CHAR)",
     }
 }
 
@@ -311,20 +318,25 @@ const ROWS_MAX: usize = 1_000;
 /// Most parameters of one statement: SQLite's limit is 32,766, MySQL's 65,535.
 const PARAMS_MAX: usize = 32_000;
 
-fn check_width(rows: &[Vec<Value>], width: usize, table: &str) -> Result<(), Error> {
+pub(crate) fn check_width(rows: &[Vec<Value>], width: usize, table: &str) -> Result<(), Error> {
     if rows.iter().all(|row| row.len() == width && width > 0) {
         return Ok(());
     }
     Err(Error::Configuration(format!("a row for {table} does not have {width} values")))
 }
 
-/// Splits rows so that a statement with `width` parameters per row stays within both limits.
-fn chunks(mut rows: Vec<Vec<Value>>, width: usize) -> Vec<Vec<Vec<Value>>> {
+/// A row that stands for none.
+pub(crate) fn nulls(width: usize) -> Vec<Value> {
+    vec![Value::Null; width]
+}
+
+/// Splits rows so that a statement with `width` parameters per row stays within both limits; also answers how many rows that are.
+pub(crate) fn chunks(mut rows: Vec<Vec<Value>>, width: usize) -> (Vec<Vec<Vec<Value>>>, usize) {
     let size = (PARAMS_MAX / width.max(1)).clamp(1, ROWS_MAX);
     let mut chunks = Vec::new();
     while !rows.is_empty() {
         let tail = rows.split_off(rows.len().min(size));
         chunks.push(std::mem::replace(&mut rows, tail));
     }
-    chunks
+    (chunks, size)
 }

@@ -12,7 +12,7 @@ mod locks;
 mod migrations;
 mod support;
 
-use sql::{BatchUpdate, Db, Error, Options, Policy, Upsert, Value, params};
+use sql::{BatchUpdate, Db, Error, Insert, Options, Policy, Upsert, Value, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{Failure, Fixture, Held, engines, servers, wait_for};
@@ -49,6 +49,7 @@ on_every_engine! {
     migrations_of_concurrent_starters_do_not_collide => migrations::concurrently;
     replace_overwrites_and_keep_does_not => replace_and_keep;
     a_batch_update_sets_adds_and_guards => batch_update;
+    rows_inserted_at_once_are_new_or_none_is_kept => insert;
     the_servers_clock_is_readable => clock;
     in_lists_and_pairs => lists;
     a_plain_read_does_not_see_uncommitted_rows => isolation;
@@ -372,6 +373,35 @@ async fn batch_update(f: &Fixture) {
     assert_eq!(rows[0].get::<Option<String>>("note").unwrap(), None);
     assert_eq!(rows[1].get::<Vec<u8>>("body").unwrap(), b"\xf0\x28\x8c");
     assert_eq!(rows[1].get::<String>("note").unwrap(), "🏦");
+}
+
+async fn insert(f: &Fixture) {
+    let columns = &["account", "version", "used", "lim"];
+    let rows = |accounts: std::ops::Range<i64>| {
+        let mut insert = Insert::new("lanes", columns);
+        accounts.for_each(|n| insert.push(params![format!("new {n}"), 1, n, -n]));
+        insert
+    };
+    for more in [0..1, 1..3, 3..20, 20..2_300] {
+        let end = more.end;
+        let insert = rows(more);
+        f.db.transaction(move |tx| Box::pin(async move { tx.insert(insert).await })).await.unwrap();
+        let row =
+            f.db.query("SELECT COUNT(*) AS n, SUM(used + lim) AS zero FROM lanes", vec![]).await.unwrap().remove(0);
+        assert_eq!((row.get::<i64>("n"), row.get::<i64>("zero")), (Ok(end), Ok(0)));
+    }
+    for twice in [rows(5..6), rows(2_299..2_302)] {
+        let outcome: Result<(), Error> =
+            f.db.transaction(move |tx| Box::pin(async move { tx.insert(twice).await })).await;
+        assert_eq!(outcome, Err(Error::Duplicate));
+    }
+    let mut unnamed = Insert::new("lanes", columns);
+    unnamed.push(params![None::<String>, 1, 1, 1]);
+    let outcome = f.db.transaction(move |tx| Box::pin(async move { tx.insert(unnamed).await })).await;
+    assert!(matches!(outcome, Err(Error::Configuration(_))));
+    assert_eq!(f.used("new 2299").await, 2_299);
+    let none = Insert::new("lanes", columns);
+    assert_eq!(f.db.transaction(move |tx| Box::pin(async move { tx.insert(none).await })).await, Ok(()));
 }
 
 async fn clock(f: &Fixture) {

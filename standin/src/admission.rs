@@ -2,6 +2,7 @@
 
 mod record;
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, LegKind};
 use schemas::money::Currency;
 
@@ -54,32 +55,38 @@ pub struct Proposal<'a> {
 pub enum Decision {
     /// Journal as `Submitting` and send now.
     Direct,
+    /// Journal as `Queued`, nothing promised: the core, which is there, decides when its turn comes.
+    Wait,
     /// Journal as `Queued`; stand-in accepted it.
     Queue,
     /// Journal as `Declined`: the same key gets the same answer later.
     Decline(Reason),
 }
 
-/// The path of a write: direct only with the core there and nothing queued before it in any of its lanes.
-pub fn path(proposal: &Proposal<'_>, belief: CoreBelief) -> Path {
+/// The path of a write: with the core there direct if nothing is queued before it in the lanes whose order it joins, else in its turn.
+pub fn path(proposal: &Proposal<'_>, belief: CoreBelief, rules: &OperationRules) -> Path {
+    let legs = proposal.legs.iter().map(|leg| (leg.lane, rules.in_order(leg.kind)));
     match belief {
-        CoreBelief::Available if may_go_direct(proposal.legs.iter().map(|leg| leg.lane)) => Path::Direct,
-        _ => Path::StandIn,
+        CoreBelief::Available if may_go_direct(legs) => Path::Direct,
+        CoreBelief::Available => Path::InTurn,
+        CoreBelief::Away => Path::StandIn,
     }
 }
 
 /// Decides a write by the rules of its path.
 ///
-/// On the direct path the core decides: whether an account exists, its state, its currency and its funds are the core's to know,
-/// and our data may be late. Only the bank's own rules are asked: the limit of one transfer, and states that it declared.
+/// With the core there it decides, at once or in the write's turn: whether an account exists, its state, its currency and its funds are
+/// the core's to know, and our data may be late. Only the bank's own rules are asked: the limit of one transfer, and states that it
+/// declared.
 pub fn decide(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules, path: Path) -> Decision {
     let verdict = match path {
-        Path::Direct => before_the_core(proposal, limits, rules),
+        Path::Direct | Path::InTurn => before_the_core(proposal, limits, rules),
         Path::StandIn => in_stand_in(proposal, limits, rules),
     };
     match (verdict, path) {
         (Err(reason), _) => Decision::Decline(reason),
         (Ok(()), Path::Direct) => Decision::Direct,
+        (Ok(()), Path::InTurn) => Decision::Wait,
         (Ok(()), Path::StandIn) => Decision::Queue,
     }
 }
@@ -100,10 +107,10 @@ pub fn not_sent(state: EntryState, ordered: bool, belief: CoreBelief, decision: 
 
 /// May stand-in decline it? Nobody was told "accepted", and no attempt of it can post.
 pub fn may_decline(state: EntryState, ordered: bool) -> bool {
-    !ordered && matches!(state, EntryState::Submitting | EntryState::Queued)
+    (!ordered || flawed(Flaw::PromiseBroken)) && matches!(state, EntryState::Submitting | EntryState::Queued)
 }
 
-/// Rules asked before a write is sent at once.
+/// Rules asked before the core is.
 fn before_the_core(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules) -> Result<(), Reason> {
     for leg in &proposal.legs {
         let Some(account) = leg.account else { continue };
@@ -135,9 +142,8 @@ fn in_stand_in(proposal: &Proposal<'_>, limits: &Limits, rules: &OperationRules)
     Ok(())
 }
 
-/// May stand-in touch these accounts by our data? With the core there the core is asked instead, because late data may be
-/// wrong.
-pub fn accounts_fit(proposal: &Proposal<'_>, rules: &OperationRules) -> Result<(), Reason> {
+/// May stand-in touch these accounts by our data?
+fn accounts_fit(proposal: &Proposal<'_>, rules: &OperationRules) -> Result<(), Reason> {
     let fit = |leg| fits(leg, proposal.currency, rules).map_err(|reason| told(leg, reason, rules));
     proposal.legs.iter().try_for_each(fit)
 }
@@ -174,7 +180,7 @@ fn one_transfer(proposal: &Proposal<'_>, limits: &Limits) -> Result<CurrencyLimi
 pub fn available_minor(account: &AccountFacts, held_minor: i64) -> i128 {
     i128::from(account.booked_minor) + i128::from(account.overdraft_line_minor)
         - i128::from(account.core_holds_minor)
-        - i128::from(held_minor)
+        - i128::from(if flawed(Flaw::HoldsIgnored) { 0 } else { held_minor })
 }
 
 #[cfg(test)]

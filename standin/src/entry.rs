@@ -88,7 +88,7 @@ pub struct Entry {
     pub command: Transfer,
     /// Where it stands.
     pub state: EntryState,
-    /// Was queued or answered 202: keeps its place in its lanes until posted or terminal.
+    /// May have been answered 202: keeps its place in its lanes until posted or terminal.
     pub ordered: bool,
     /// Evidence was found against its state.
     pub contradicted: bool,
@@ -96,6 +96,8 @@ pub struct Entry {
     pub reason: Option<String>,
     /// The core's own number of the posting.
     pub core_id: Option<String>,
+    /// The lane's day on which its promise is only reserved, because the core was there; given back when the core decides.
+    pub reserved_day: Option<i64>,
     /// When the customer acted, microseconds since 1970.
     pub accepted_us: i64,
     /// The core's business date then, days since 1970-01-01.

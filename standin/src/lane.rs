@@ -2,6 +2,7 @@
 //!
 //! Mode is advice, lanes are law: admission and replay decide by the locked lane rows and these functions.
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, LegKind};
 
 /// The place of an entry in the order of its lanes.
@@ -30,9 +31,15 @@ pub fn mark(ordered: bool, next: EntryState, evidence: Evidence) -> bool {
     ordered || (evidence != Evidence::Undecided && lane_place(next, false) == LanePlace::Ordered)
 }
 
+/// Does the day get back what a promise had only reserved on it? A promise made with the core there rests on the core's decision; once the
+/// core has decided, stand-in has accepted nothing.
+pub fn gives_back(from: EntryState, to: EntryState) -> bool {
+    from.is_open() && matches!(to, EntryState::Posted | EntryState::Confirmed | EntryState::Refused)
+}
+
 /// May anybody have been told "accepted, processing"? If not, no answer that says so may be given before the entry is marked.
 pub fn is_promised(state: EntryState, ordered: bool) -> bool {
-    ordered || !state.is_open()
+    ordered || !state.is_open() || flawed(Flaw::AcceptedWithoutPlace)
 }
 
 /// One account's lane, as locked in the admitting transaction.
@@ -42,9 +49,9 @@ pub struct Lane {
     pub version: i64,
     /// The sequence number the next entry takes, for good.
     pub next_seq: i64,
-    /// Entries with [`LanePlace::Ordered`].
+    /// Legs in the order whose entries have [`LanePlace::Ordered`].
     pub ordered: i64,
-    /// Entries with [`LanePlace::Direct`].
+    /// Legs in the order whose entries have [`LanePlace::Direct`].
     pub direct: i64,
     /// Minor units of debit legs that the served balance does not include yet.
     pub held_minor: i64,
@@ -55,7 +62,7 @@ pub struct Lane {
 }
 
 /// Debits accepted in stand-in on one business date of the core. Cancelled and refused ones stay counted: giving them back
-/// would allow more attempts than M1 permits.
+/// would allow more attempts than M1 permits. Given back is what was promised with the core there, once it has decided ([`gives_back`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Usage {
     /// Days since 1970-01-01.
@@ -79,16 +86,39 @@ impl Usage {
     pub fn plus(self, amount_minor: i64) -> Option<Usage> {
         Some(Usage { amount_minor: self.amount_minor.checked_add(amount_minor)?, count: self.count + 1, ..self })
     }
+
+    /// Without one debit that was reserved on `business_day`. Once the lane has another day there is nothing to give back.
+    pub fn minus(self, business_day: i64, amount_minor: i64) -> Usage {
+        if business_day != self.business_day {
+            return self;
+        }
+        Usage { amount_minor: self.amount_minor - amount_minor, count: self.count - 1, ..self }
+    }
 }
 
-/// May a new request go to the core at once? Only if nothing is ordered in any of its lanes, and none of them is stopped.
-pub fn may_go_direct<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> bool {
-    lanes.into_iter().all(|lane| lane.ordered == 0 && !lane.stopped)
+/// May a new request go to the core at once? Only if none of its lanes is stopped, and nothing is ordered in those in which it takes a
+/// place (`in_order`, [`OperationRules::in_order`](crate::rules::OperationRules::in_order)).
+pub fn may_go_direct<'a>(legs: impl IntoIterator<Item = (&'a Lane, bool)>) -> bool {
+    legs.into_iter()
+        .all(|(lane, in_order)| (!in_order || lane.ordered == 0 || flawed(Flaw::DirectPastTheQueue)) && !lane.stopped)
 }
 
-/// May a queued entry be sent? `lower` are the places of every entry with a lower sequence number in its lanes.
+/// May a queued entry be sent? `lower` are the places of every entry with a lower sequence number in the lanes in whose order it stands.
 pub fn may_replay(lower: impl IntoIterator<Item = LanePlace>, any_lane_stopped: bool) -> bool {
     !any_lane_stopped && lower.into_iter().all(|place| place == LanePlace::Gone)
+}
+
+/// A leg as far as its lane counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedLeg {
+    /// Debit or credit.
+    pub kind: LegKind,
+    /// Minor units.
+    pub amount_minor: i64,
+    /// It has a place in the lane's order.
+    pub in_order: bool,
+    /// Its hold has ended.
+    pub absorbed: bool,
 }
 
 /// What a change of an entry does to one of its lanes: add these to the lane's columns.
@@ -104,16 +134,12 @@ pub struct LaneDelta {
 
 /// The lane's change when an entry with this leg moves from one (state, ordered mark) to another.
 ///
-/// A debit's hold starts with the first state that holds and ends here only when the entry ends without a posting; the end of a
-/// posted debit's hold is [`releases`]'s business. `absorbed` says whether that has happened already.
-pub fn delta(
-    from: Option<(EntryState, bool)>,
-    to: (EntryState, bool),
-    kind: LegKind,
-    amount_minor: i64,
-    absorbed: bool,
-) -> LaneDelta {
-    let count = |place: Option<LanePlace>, which| i64::from(place == Some(which));
+/// A leg that is not `in_order` counts in no order. A debit's hold starts with the first state that holds and ends here only when the
+/// entry ends without a posting; the end of a posted debit's hold is [`releases`]'s business. `absorbed` says whether that has happened
+/// already.
+pub fn delta(from: Option<(EntryState, bool)>, to: (EntryState, bool), leg: &PlacedLeg) -> LaneDelta {
+    let PlacedLeg { kind, amount_minor, in_order, absorbed } = *leg;
+    let count = |place: Option<LanePlace>, which| i64::from(in_order && place == Some(which));
     let before = from.map(|(state, ordered)| lane_place(state, ordered));
     let after = Some(lane_place(to.0, to.1));
     let held = |state: Option<EntryState>| match state {
@@ -147,14 +173,18 @@ mod tests {
     use super::*;
     use EntryState::*;
 
+    const DEBIT: PlacedLeg = PlacedLeg { kind: LegKind::Debit, amount_minor: 100, in_order: true, absorbed: false };
+
     #[test]
     fn an_ordered_entry_closes_its_lanes_to_direct_requests() {
         let free = Lane::default();
         let busy = Lane { ordered: 1, ..Lane::default() };
         let in_flight = Lane { direct: 3, ..Lane::default() };
-        assert!(may_go_direct([&free, &in_flight]));
-        assert!(!may_go_direct([&free, &busy]));
-        assert!(!may_go_direct([&Lane { stopped: true, ..Lane::default() }]));
+        let stopped = Lane { stopped: true, ..Lane::default() };
+        assert!(may_go_direct([(&free, true), (&in_flight, true)]));
+        assert!(!may_go_direct([(&free, true), (&busy, true)]));
+        assert!(may_go_direct([(&free, true), (&busy, false)]), "it joins no order there");
+        assert!(!may_go_direct([(&free, true), (&stopped, false)]), "nothing goes past a contradiction");
     }
 
     #[test]
@@ -176,12 +206,12 @@ mod tests {
                 continue;
             }
             seen.push(at);
-            let whole = delta(None, at, LegKind::Debit, 100, false);
+            let whole = delta(None, at, &DEBIT);
             for evidence in Evidence::ALL {
                 if let Verdict::Moves(next) = weigh(at.0, evidence) {
                     let to = (next, mark(at.1, next, evidence));
-                    let step = delta(Some(at), to, LegKind::Debit, 100, false);
-                    let total = delta(None, to, LegKind::Debit, 100, false);
+                    let step = delta(Some(at), to, &DEBIT);
+                    let total = delta(None, to, &DEBIT);
                     assert_eq!(whole.ordered + step.ordered, total.ordered, "{at:?} {evidence:?}");
                     assert_eq!(whole.direct + step.direct, total.direct, "{at:?} {evidence:?}");
                     assert_eq!(whole.held_minor + step.held_minor, total.held_minor, "{at:?} {evidence:?}");
@@ -193,13 +223,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_reserved_is_given_back_once_and_on_its_own_day_only() {
+        let used = Usage::default().on(7).plus(5).and_then(|usage| usage.plus(3));
+        let used = used.unwrap();
+        assert_eq!(used.minus(7, 5), Usage { business_day: 7, amount_minor: 3, count: 1 });
+        assert_eq!(used.minus(6, 5), used);
+        for from in EntryState::ALL {
+            for to in [Posted, Confirmed, Refused] {
+                assert_eq!(gives_back(from, to), from.is_open(), "{from} {to}");
+            }
+            for to in [Submitting, Queued, OutcomeUnknown, Parked, Declined, Cancelled, WrittenOff] {
+                assert!(!gives_back(from, to), "{from} {to}");
+            }
+        }
+    }
+
+    #[test]
     fn a_balance_never_runs_ahead_of_its_postings() {
         assert!(serves(4, 4) && serves(4, 5));
         assert!(!serves(5, 4));
     }
 
     #[test]
-    fn credits_never_hold() {
-        assert_eq!(delta(None, (Queued, true), LegKind::Credit, 100, false).held_minor, 0);
+    fn a_credit_never_holds_and_counts_only_where_it_is_in_the_order() {
+        for in_order in [true, false] {
+            let credit = PlacedLeg { kind: LegKind::Credit, in_order, ..DEBIT };
+            let queued = LaneDelta { ordered: i64::from(in_order), ..LaneDelta::default() };
+            assert_eq!(delta(None, (Queued, true), &credit), queued);
+            let sent = LaneDelta { direct: i64::from(in_order), ..LaneDelta::default() };
+            assert_eq!(delta(None, (Submitting, false), &credit), sent);
+        }
     }
 }

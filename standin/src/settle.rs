@@ -1,5 +1,6 @@
 //! What an answer of the core means for the journal. Shared by both senders: the gateway in the request, the replayer later.
 
+use failpoints::{Flaw, flawed};
 use schemas::core::{CoreLeg, Enquiry, Outcome, Unsent};
 use schemas::entry::{Evidence, LegKind};
 use schemas::legs::{LegsMatch, same_legs};
@@ -83,6 +84,7 @@ pub fn after_post(
         Outcome::NotSent { why: Unsent::ConnectionLost | Unsent::NotDone | Unsent::NotTried, .. } => {
             change(Evidence::NotSent)
         }
+        Outcome::Unknown { .. } if flawed(Flaw::SilenceIsNotSent) => change(Evidence::NotSent),
         Outcome::Unknown { .. } => change(Evidence::NoAnswer),
         Outcome::Duplicate => return None,
     }])

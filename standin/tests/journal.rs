@@ -14,6 +14,8 @@ mod accounts;
 mod admission;
 #[path = "journal/approvals.rs"]
 mod approvals;
+#[path = "journal/awaited.rs"]
+mod awaited;
 #[path = "journal/checker.rs"]
 mod checker;
 #[path = "journal/claims.rs"]
@@ -24,6 +26,8 @@ mod confirmation;
 mod contradictions;
 #[path = "journal/controls.rs"]
 mod controls;
+#[path = "journal/credits.rs"]
+mod credits;
 #[path = "journal/faults.rs"]
 mod faults;
 #[path = "journal/funds.rs"]
@@ -44,7 +48,11 @@ mod proxy;
 mod references;
 #[path = "journal/refusals.rs"]
 mod refusals;
+#[path = "journal/statements.rs"]
+mod statements;
 #[path = "journal/time.rs"]
 mod time;
+#[path = "journal/turns.rs"]
+mod turns;
 #[path = "journal/waiting.rs"]
 mod waiting;

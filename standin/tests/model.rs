@@ -1,7 +1,7 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
 //! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
-//! `may_go_direct`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `not_sent`, `may_decline`, `mark`, `Ages`); what it adds is who calls them when, and
+//! `may_go_direct`, `gives_back`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `not_sent`, `may_decline`, `mark`, `Ages`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!
 //! **One action is one atomic step of one party**: an SQL transaction, the bytes leaving, the core taking a request up, a record, an
@@ -41,9 +41,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use model::compositions::{
-    NO_FAULTS, abandoned, balance_first, one_write, retries, row_by_row, takeover, three_writes,
+    NO_FAULTS, abandoned, balance_first, credit_apart, one_write, retries, row_by_row, takeover, three_writes, turns,
 };
-use model::properties::{AGREE, KEPT, M2, ONWARD, R1, R2, W1, W2, W3, W4, W5, W7};
+use model::properties::{AGREE, DAY, KEPT, M2, ONWARD, R1, R2, TURN, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
 use model::variants::Class::{self, Both, Enquiry, Memory, Neither};
 use model::variants::{Locum, Variant};
@@ -133,6 +133,25 @@ fn what_was_not_sent_and_stand_in_would_decline_is_decided_by_the_core_or_while_
 }
 
 #[test]
+fn what_waits_for_its_turn_uses_a_day_only_as_long_as_a_promise_of_stand_in_stands() {
+    for class in classes() {
+        holds("turns", turns(class, Budget { refusals: 1, ..LOSS }));
+        holds("turns, cancelled and crashed", turns(class, Budget { cancels: 1, ..CRASH }));
+    }
+}
+
+#[test]
+fn what_waits_for_its_turn_and_is_charged_for_it_is_found() {
+    caught(Variant::TurnIsPromised, turns(Memory, NO_FAULTS), &[TURN]);
+}
+
+#[test]
+fn a_day_that_keeps_what_was_reserved_or_gives_it_back_twice_is_found() {
+    caught(Variant::ReservedForGood, turns(Memory, NO_FAULTS), &[DAY]);
+    caught(Variant::GivenBackTwice, turns(Memory, NO_FAULTS), &[DAY]);
+}
+
+#[test]
 fn what_was_accepted_is_not_declined() {
     caught(Variant::DeclinesAccepted, retries(Memory, Budget { declines: 1, ..NO_FAULTS }), &[KEPT]);
 }
@@ -158,6 +177,7 @@ fn a_key_retried_through_another_gateway_is_one_write_in_order() {
 fn three_writes_over_two_accounts_stay_in_order() {
     for class in classes() {
         holds("three writes, a loss", three_writes(class, LOSS));
+        holds("three writes, a loss, a credit without a place", credit_apart(class, LOSS));
         holds("three writes, a crash", three_writes(class, CRASH));
         if !class.remembers() {
             holds("three writes, a crash and a loss", three_writes(class, Budget { losses: 1, ..CRASH }));

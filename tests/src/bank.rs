@@ -71,6 +71,11 @@ impl Core {
         core
     }
 
+    /// A second process over the same database, with ports of its own.
+    pub async fn standby(&self) -> Self {
+        Self::start(self.options.clone(), self.database.clone(), self.folder.clone()).await
+    }
+
     /// Starts the process again after a kill, and waits until it answers.
     pub async fn restart(&mut self) {
         self.launch();

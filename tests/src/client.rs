@@ -1,6 +1,6 @@
 //! Clients that write down what they saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,14 @@ impl Recorder {
         let history = self.lock();
         let submitted = history.exchanges.iter().skip(from).filter(|exchange| exchange.ask == Ask::Submit);
         submitted.filter_map(Exchange::answer).filter(|answer| like(answer)).count()
+    }
+
+    /// The accounts to be debited by submissions after the first `from` exchanges that were answered like this.
+    pub fn debited(&self, from: usize, like: impl Fn(&Answer) -> bool) -> BTreeSet<String> {
+        let history = self.lock();
+        let submitted = history.exchanges.iter().skip(from).filter(|exchange| exchange.ask == Ask::Submit);
+        let answered = submitted.filter(|exchange| exchange.answer().is_some_and(&like));
+        answered.map(|exchange| exchange.transfer.from.clone()).collect()
     }
 
     /// How many reads were sent to `instance` after `from` and answered.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -43,44 +43,30 @@ const AMOUNT_MINOR: std::ops::RangeInclusive<i64> = 1..=50_00;
 const TOO_MUCH_MINOR: std::ops::RangeInclusive<i64> = 500_000_000..=600_000_000;
 const READS_PER_SECOND: u64 = 20;
 
-/// Steers a load: holds it back, and says when it is enough. Clones are the same gate.
+/// Says when a load is enough. Clones are the same gate.
 #[derive(Debug, Clone)]
-pub struct Gate {
-    open: watch::Sender<bool>,
-    enough: Arc<AtomicBool>,
-}
+pub struct Gate(Arc<AtomicBool>);
 
 impl Default for Gate {
-    /// Open, and the load's own size is enough.
+    /// The load's own size is enough.
     fn default() -> Self {
-        Self { open: watch::Sender::new(true), enough: Arc::new(AtomicBool::new(true)) }
+        Self(Arc::new(AtomicBool::new(true)))
     }
 }
 
 impl Gate {
     /// The load goes on beyond its size until it is enough: what is meant to happen under load always does.
     pub fn until_enough() -> Self {
-        Self { enough: Arc::default(), ..Self::default() }
+        Self(Arc::default())
     }
 
     /// The load may end once it has its size.
     pub fn enough(&self) {
-        self.enough.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 
-    /// No transfer begins any more; those that have begun go on.
-    pub fn close(&self) {
-        self.open.send_replace(false);
-    }
-
-    /// The load goes on.
-    pub fn open(&self) {
-        self.open.send_replace(true);
-    }
-
-    async fn opened(&self) {
-        // The sender is here: no error.
-        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    fn is_enough(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -95,7 +81,7 @@ impl Load {
             let share = self.transfers / self.clients + usize::from(id < self.transfers % self.clients);
             tasks.spawn(client_task(self.clone(), client, id, share, gate.clone(), pace.clone()));
         }
-        let ticks = tokio::spawn(feed(gate.clone(), pace, self.per_second));
+        let ticks = tokio::spawn(feed(pace, self.per_second));
         let unanswered = tasks.join_all().await.into_iter().sum();
         ticks.abort();
         unanswered
@@ -113,7 +99,7 @@ async fn client_task(
     let mut rng = StdRng::seed_from_u64(load.seed ^ (id as u64) << 32);
     let mut unanswered = 0;
     for n in 0.. {
-        if n >= share && gate.enough.load(Ordering::Relaxed) {
+        if n >= share && gate.is_enough() {
             break;
         }
         pace.acquire().await.unwrap_or_else(|err| panic!("nobody sets the pace: {err}")).forget();
@@ -144,20 +130,17 @@ impl Load {
     }
 }
 
-/// Lets `per_second` transfers begin, spread over the second; none of those that wait while the gate is closed.
-async fn feed(gate: Gate, pace: Arc<Semaphore>, per_second: usize) {
+/// Lets `per_second` transfers begin, spread over the second. What no client was free to begin within a second is not made up for.
+async fn feed(pace: Arc<Semaphore>, per_second: usize) {
     const TICKS: usize = 20;
     let mut ticks = interval(Duration::from_millis(1_000 / TICKS as u64));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut owed = 0;
     loop {
         ticks.tick().await;
-        if !*gate.open.borrow() {
-            pace.forget_permits(Semaphore::MAX_PERMITS);
-            gate.opened().await;
-        }
         owed += per_second;
-        pace.add_permits(owed / TICKS);
+        let left = per_second.saturating_sub(pace.available_permits());
+        pace.add_permits((owed / TICKS).min(left));
         owed %= TICKS;
     }
 }

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use http::Method;
 use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::locum::{Locum, OPERATOR};
 use crate::process::binary;
@@ -16,6 +18,21 @@ impl Locum {
         let answer = answer.unwrap_or_else(|err| panic!("{path}: {err}"));
         assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
         answer.body
+    }
+
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        self.metrics_now().await.unwrap_or_else(|err| panic!("/metrics: {err}"))
+    }
+
+    /// Over a plain connection: the client for our listeners reads JSON only.
+    async fn metrics_now(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).await?;
+        let head = "GET /metrics HTTP/1.1\r\nhost: locum\r\nconnection: close\r\nauthorization: Bearer";
+        stream.write_all(format!("{head} {OPERATOR}\r\n\r\n").as_bytes()).await?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await?;
+        if said.starts_with("HTTP/1.1 200 ") { Ok(said) } else { Err(std::io::Error::other(said)) }
     }
 
     /// Runs `locum ARGUMENTS`; `Err` is what it said when it failed.

@@ -97,6 +97,7 @@ pub async fn connect(url: &str) -> Result<mysql_async::Conn, mysql_async::Error>
 }
 
 /// A database of its own, dropped at the end.
+#[derive(Clone)]
 pub struct Database {
     server: String,
     name: String,

@@ -20,13 +20,18 @@ const CORE_SIM: &str = "core-sim";
 const TESTS: &str = "tests";
 /// Beside the layers: measures Locum as the tests see it, through what they offer.
 const BENCHES: &str = "benches";
+/// Beside the layers: plays the write side in a simulated world; nothing depends on it.
+const SIM: &str = "sim";
+/// Features that only the simulator switches on: a shipped binary has neither.
+const FEATURES_OF_SIM: &[&str] = &["simulation", "flaws"];
 /// All that the judge takes from the judged: an HTTP client, and the names of places to die at.
 const TESTS_MAY_USE: &[&str] = &["edge", "failpoints"];
 const SOURCE_LINES_MAX: usize = 500;
 
 #[test]
 fn every_member_has_its_place_in_the_layers() {
-    let placed: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().chain([CORE_SIM, TESTS, BENCHES]).collect();
+    let placed: BTreeSet<&str> =
+        LAYERS.iter().copied().flatten().copied().chain([CORE_SIM, TESTS, BENCHES, SIM]).collect();
     let members = members();
     let found: BTreeSet<&str> = members.keys().map(String::as_str).collect();
     assert_eq!(found, placed, "the workspace's members (left) and the layers of this test (right) differ");
@@ -77,6 +82,20 @@ fn the_tests_of_the_whole_know_nothing_of_its_inside() {
             let more = line.contains("edge::") && !line.contains("edge::client::");
             assert!(!more, "{path}:{} takes more of edge than its client: {line}", number + 1);
         }
+    }
+}
+
+#[test]
+fn only_the_simulator_switches_on_what_a_shipped_binary_must_not_have() {
+    let members = members();
+    let users: Vec<_> = members.iter().filter(|(_, uses)| uses.contains(SIM)).map(|(name, _)| name).collect();
+    assert!(users.is_empty(), "nothing may depend on {SIM}, and {users:?} do");
+    for name in members.keys().filter(|name| *name != SIM) {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        // A feature is declared with nothing behind it; any other mention would switch it on.
+        let mentions = |line: &&str| FEATURES_OF_SIM.iter().any(|feature| line.contains(&format!("{feature}\"")));
+        let switched: Vec<_> = manifest.lines().filter(mentions).collect();
+        assert!(switched.is_empty(), "{name}/Cargo.toml: {switched:?}");
     }
 }
 

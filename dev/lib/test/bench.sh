@@ -16,6 +16,12 @@ build_bench() {
 # Read by services.sh, in place of what dev/test remembers of its build.
 binary() { printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/release/$1"; }
 
+# need_peers ARGUMENTS…: the proxies beside which the arm failover is measured.
+need_peers() {
+    [[ " $* " == *" failover "* ]] || return 0
+    (ensure_command nginx nginx nginx && ensure_command haproxy haproxy haproxy) 9>&-
+}
+
 bench_failed() {
     services_down
     trap - EXIT

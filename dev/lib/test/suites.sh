@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # One function per suite. What it needs first is built or started by the `need_…` it calls.
 
-readonly SUITES=(format shell build clippy unit model demo conformance e2e sql-parser)
+readonly SUITES=(format shell build clippy unit model sim demo conformance e2e sql-parser)
 # They run what the build has made.
-readonly SUITES_OF_PROGRAMS=(unit model demo conformance e2e)
+readonly SUITES_OF_PROGRAMS=(unit model sim demo conformance e2e)
 
 list_suites() { printf '%s\n' "${SUITES[@]}"; }
 
@@ -68,6 +68,11 @@ suite_unit() {
 
 suite_model() {
     need_build && run_programs 20
+}
+
+suite_sim() {
+    need_build || return 1
+    single sim-seeds 5 "$(binary locum-sim)" --seeds 300 && single sim-flaws 5 "$(binary locum-sim)" --flaws
 }
 
 suite_demo() {

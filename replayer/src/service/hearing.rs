@@ -1,14 +1,14 @@
 //! What the replayer makes of its tasks' reports.
 
 use schemas::entry::Evidence;
-use standin::journal::{EntryId, JournalError};
+use standin::journal::{Claimed, EntryId, JournalError, Recorded};
 use tokio::time::Instant;
 
 use super::Replayer;
 use crate::errands::{Errand, Report};
 use crate::inquiry::Came;
 use crate::presence::Turn;
-use crate::sender::{Fate, Sent};
+use crate::sender::{Answered, Fate};
 
 impl Replayer {
     pub(super) fn hear(&mut self, report: Report) {
@@ -16,7 +16,10 @@ impl Replayer {
         match report {
             Report::Orders(paused) => self.hear_orders(paused),
             Report::Probed(up) => self.hear_probe(up),
-            Report::Ready(Ok(ready)) => self.queue.offer(ready),
+            Report::Ready(Ok(ready)) => {
+                self.looked = Some((now, now.saturating_duration_since(self.looked.map_or(now, |(began, _)| began))));
+                self.queue.offer(ready);
+            }
             Report::Page { page: Ok(page), read_from_ms } => self.resolver.take_page(page, read_from_ms),
             Report::OpenAttempts { open: Ok(open), asked } => self.end_idle(open, asked),
             Report::Ready(Err(err))
@@ -25,31 +28,33 @@ impl Replayer {
                 self.complain("the journal does not answer the replayer", &err);
             }
             Report::Claimed { asked, claimed: Ok(claims) } => {
+                self.claiming = 0;
                 self.let_go(&asked);
                 claims.locked.iter().for_each(|id| self.queue.passed_over(id, now));
                 self.lose(&claims.lost);
-                let fence = self.fence.clone().filter(|_| self.may_work());
-                let Some(fence) = fence else {
-                    // Things have changed since: back to the queue, unsent.
-                    let ours = claims.claimed.into_iter();
-                    return ours.for_each(|ours| self.end(ours.entry.id, ours.attempt, Evidence::NotSent));
-                };
-                for claimed in claims.claimed {
-                    self.lost.remove(&claimed.entry.id);
-                    self.in_hand.insert(claimed.entry.id.clone());
-                    self.sending += 1;
-                    let last_try = self.queue.is_last_try(&claimed.entry.id, now);
-                    self.errands.send(self.sender(&fence), claimed, last_try);
-                }
-                self.due.insert(Errand::Ready);
+                self.send_or_return(claims.claimed, now);
             }
             Report::Claimed { asked, claimed: Err(err) } => {
+                self.claiming = 0;
                 self.let_go(&asked);
                 asked.iter().for_each(|id| self.queue.passed_over(id, now));
                 self.lose(&asked);
                 self.complain("a claim of the replayer failed", &err);
             }
-            Report::Sent(sent) => self.hear_sent(sent, now),
+            Report::Answered(answered) => self.hear_answered(answered, now),
+            Report::Recorded { id, attempt, offered, recorded } => {
+                self.in_hand.remove(&id);
+                self.let_go(&offered);
+                self.sending -= 1;
+                match recorded {
+                    Ok(recorded) => self.hear_recorded(recorded, now),
+                    Err(err) => {
+                        self.complain(&format!("what entry {id} came to was not recorded; it will be found out"), &err);
+                        self.unrecorded.insert(id, (attempt, now));
+                        self.lose(&offered);
+                    }
+                }
+            }
             Report::Resolved { id, came } => self.hear_resolved(&id, came, now),
             Report::Ended { id, attempt, ended } => {
                 self.in_hand.remove(&id);
@@ -90,18 +95,17 @@ impl Replayer {
         }
     }
 
-    fn hear_sent(&mut self, sent: Sent, now: Instant) {
-        let Sent { id, attempt, fate, recorded, successors } = sent;
-        self.in_hand.remove(&id);
-        self.sending -= 1;
+    fn hear_answered(&mut self, answered: Answered, now: Instant) {
+        let Answered { id, attempt, fate, took, .. } = &answered;
+        self.at_core -= 1;
         match fate {
-            Fate::Taken => self.queue.taken(&id, now),
-            Fate::Declined { parked: true } | Fate::Unanswered => self.queue.left(&id),
-            Fate::Declined { parked: false } => self.queue.declined(&id, attempt, now),
-            Fate::CoreAway | Fate::NotTried => self.queue.passed_over(&id, now),
+            Fate::Taken => self.queue.taken(id, now),
+            Fate::Declined { parked: true } | Fate::Unanswered => self.queue.left(id),
+            Fate::Declined { parked: false } => self.queue.declined(id, *attempt, now),
+            Fate::CoreAway | Fate::NotTried => self.queue.passed_over(id, now),
         }
         match fate {
-            Fate::Taken => self.pace.answered(),
+            Fate::Taken => self.pace.answered(*took, self.at_core + 1, now),
             Fate::Unanswered => self.pace.silent(),
             Fate::Declined { .. } | Fate::CoreAway | Fate::NotTried => {}
         }
@@ -110,13 +114,39 @@ impl Replayer {
             Fate::Declined { .. } | Fate::Unanswered => self.presence.doubt(),
             Fate::Taken | Fate::NotTried => {}
         }
-        if let Err(err) = recorded {
-            self.complain(&format!("what entry {id} came to was not recorded; it will be found out"), &err);
-            self.unrecorded.insert(id, (attempt, now));
-            self.due.insert(Errand::Sweep);
+        self.due.insert(Errand::Probe);
+        // It leaves a place, which the commit of its record gives to another entry.
+        let goes_on = *fate == Fate::Taken
+            && self.may_work()
+            && self.fence.as_ref() == Some(&answered.sender.fence)
+            && self.sending + self.claiming <= self.pace.limit();
+        let offered = goes_on.then(|| self.queue.take(1, now, |id| self.in_hand.contains(id)));
+        self.in_hand.extend(offered.iter().flatten().cloned());
+        self.errands.record(answered, offered);
+    }
+
+    fn hear_recorded(&mut self, recorded: Recorded, now: Instant) {
+        self.lose(&recorded.lost);
+        recorded.passed_over.iter().for_each(|id| self.queue.passed_over(id, now));
+        self.queue.follow(recorded.next);
+        self.send_or_return(recorded.claimed, now);
+    }
+
+    /// Sends what was claimed. If things have changed since, it goes back to the queue, unsent.
+    fn send_or_return(&mut self, claimed: Vec<Claimed>, now: Instant) {
+        let fence = self.fence.clone().filter(|_| self.may_work());
+        let Some(fence) = fence else {
+            let ours = claimed.into_iter();
+            return ours.for_each(|ours| self.end(ours.entry.id, ours.attempt, Evidence::NotSent));
+        };
+        for claimed in claimed {
+            self.lost.remove(&claimed.entry.id);
+            self.in_hand.insert(claimed.entry.id.clone());
+            self.sending += 1;
+            self.at_core += 1;
+            let last_try = self.queue.is_last_try(&claimed.entry.id, now);
+            self.errands.send(self.sender(&fence), claimed, last_try);
         }
-        self.queue.follow(successors);
-        self.due.extend([Errand::Ready, Errand::Probe]);
     }
 
     fn hear_resolved(&mut self, id: &EntryId, came: Came, now: Instant) {

@@ -24,9 +24,8 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The kernel probes a silent connection after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Prepared statements kept per connection; batches of different sizes are different statements. OceanBase allows a session 50
-/// (`open_cursors`) and refuses the next one with code 5930.
-const STATEMENTS_CACHED: usize = 40;
+/// A connection that was not needed for so long is closed: it was one of a burst, and keeps its prepared statements on the server.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A pool of connections to one database, with a bound for writers and one for autocommit reads.
 pub(crate) struct MySql {
@@ -74,11 +73,10 @@ impl MySql {
             .prefer_socket(false)
             .client_found_rows(true)
             .tcp_keepalive(Some(KEEPALIVE))
-            .tcp_nodelay(true)
-            .stmt_cache_size(STATEMENTS_CACHED);
+            .tcp_nodelay(true);
         let server = prepare(base.clone().db_name(None::<String>).into(), &database, options).await?;
         let pool = MySql {
-            opts: base.db_name(Some(database)).into(),
+            opts: base.db_name(Some(database)).stmt_cache_size(server.statements_cached()).into(),
             server,
             settings: Settings::of(server, options),
             idle: Mutex::default(),
@@ -123,9 +121,17 @@ impl MySql {
         }
     }
 
+    /// Takes a connection back. Those used last are used first, so what is not needed any more is the first of all.
     fn put(&self, conn: Conn) {
-        let idle = Idle { conn, since: Instant::now() };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        let now = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let surplus = idle.first().is_some_and(|first| now.duration_since(first.since) > IDLE_MAX);
+        let surplus = surplus.then(|| idle.remove(0));
+        idle.push(Idle { conn, since: now });
+        drop(idle);
+        if let Some(Idle { conn, .. }) = surplus {
+            tokio::spawn(timeout(PING_TIMEOUT, conn.disconnect()));
+        }
     }
 
     fn pop(&self) -> Option<Idle> {

@@ -42,6 +42,15 @@ impl Server {
         }
     }
 
+    /// Prepared statements kept per connection. Lists have few lengths (`lists::filled`): journal and read model together have about
+    /// a hundred texts while they work. OceanBase allows a session 50 (`open_cursors`) and refuses the next one with code 5930.
+    pub(crate) fn statements_cached(self) -> usize {
+        match self {
+            Server::OceanBase => 40,
+            Server::TiDb | Server::MariaDb | Server::Classic => 128,
+        }
+    }
+
     /// True where a statement outside a transaction cannot read [`Server::now_ms`].
     pub(crate) fn clock_needs_a_transaction(self) -> bool {
         self == Server::TiDb

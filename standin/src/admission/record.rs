@@ -82,6 +82,7 @@ pub fn record(
         path: path.as_str(),
         outcome: match decision {
             Decision::Direct | Decision::Queue => "accepted",
+            Decision::Wait => "waits",
             Decision::Decline(reason) => reason.code(),
         },
         limits_version,

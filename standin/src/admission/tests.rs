@@ -36,7 +36,8 @@ fn decided(
         business_day: 20_000,
         data_age_s: Some(1),
     };
-    decide(&proposal, &limits(), &OperationRules::default(), path(&proposal, belief))
+    let rules = OperationRules::default();
+    decide(&proposal, &limits(), &rules, path(&proposal, belief, &rules))
 }
 
 fn decide_with(from: &AccountFacts, lane: &Lane, amount_minor: i64, belief: CoreBelief) -> Decision {
@@ -109,16 +110,27 @@ fn a_currency_without_a_limit_is_refused_on_every_path() {
         business_day: 20_000,
         data_age_s: Some(1),
     };
-    for path in [Path::Direct, Path::StandIn] {
+    for path in [Path::Direct, Path::InTurn, Path::StandIn] {
         let decision = decide(&proposal, &limits(), &OperationRules::default(), path);
         assert_eq!(decision, Decision::Decline(Reason::NoLimitForCurrency));
     }
 }
 
 #[test]
-fn a_write_behind_a_queue_joins_it_whatever_is_believed_of_the_core() {
-    let lane = Lane { ordered: 1, ..Lane::default() };
-    assert_eq!(decide_with(&account(100), &lane, 50, CoreBelief::Available), Decision::Queue);
+fn a_write_behind_a_queue_waits_for_its_turn_and_with_the_core_there_the_core_decides() {
+    let lane = Lane { ordered: 1, held_minor: 100, usage: used_up(20_000), ..Lane::default() };
+    let dollars = AccountFacts { currency: Currency::parse("USD").unwrap(), ..account(0) };
+    assert_eq!(decide_with(&account(100), &lane, 50, CoreBelief::Available), Decision::Wait);
+    assert_eq!(decided((Some(&dollars), None), &lane, 50, CoreBelief::Available), Decision::Wait);
+    let beyond = decide_with(&account(100), &lane, 1_000_001, CoreBelief::Available);
+    assert_eq!(beyond, Decision::Decline(Reason::LimitExceeded), "the limit of one transfer is the bank's own");
+    let in_stand_in = decide_with(&account(1_000), &lane, 50, CoreBelief::Away);
+    assert_eq!(in_stand_in, Decision::Decline(Reason::DailyLimitExceeded));
+}
+
+/// The limit of a day, used.
+fn used_up(business_day: i64) -> crate::lane::Usage {
+    crate::lane::Usage { business_day, amount_minor: 2_000_000, count: 1 }
 }
 
 #[test]
@@ -130,10 +142,8 @@ fn holds_lower_what_stand_in_may_promise() {
 
 #[test]
 fn a_day_that_is_over_frees_its_usage() {
-    use crate::lane::Usage;
     let rich = account(100_000_000);
-    let spent =
-        |business_day| Lane { usage: Usage { business_day, amount_minor: 2_000_000, count: 1 }, ..Lane::default() };
+    let spent = |business_day| Lane { usage: used_up(business_day), ..Lane::default() };
     assert_eq!(decide_with(&rich, &spent(20_000), 1, CoreBelief::Away), Decision::Decline(Reason::DailyLimitExceeded));
     assert_eq!(decide_with(&rich, &spent(19_999), 1, CoreBelief::Away), Decision::Queue);
 }

@@ -1,25 +1,27 @@
 //! Admission: one SQL transaction for whatever writes arrived together.
 
+mod opening;
+mod owners;
 mod places;
 mod proposal;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use failpoints::{ADMIT_BEFORE_COMMIT, reached};
+use failpoints::{ADMIT_BEFORE_COMMIT, Flaw, flawed, reached};
 use schemas::entry::EntryState;
-use sql::{Tx, params, rows};
+use sql::Tx;
 
+use opening::Opening;
+pub(super) use owners::Owners;
 use places::Inserts;
 pub(super) use places::use_up;
 pub(super) use proposal::readmit;
 use proposal::{decision_record, proposal};
 
 use super::lanes::LockedLanes;
-use super::limits;
 use super::moment::Moment;
-use super::record::COLUMNS;
-use crate::admission::{CoreBelief, Decision, accounts_fit, decide, path};
+use crate::admission::{CoreBelief, Decision, decide, path};
 use crate::calendar::Calendar;
 use crate::entry::{Entry, EntryId, Transfer};
 use crate::instance::Instance;
@@ -48,9 +50,6 @@ pub enum Admitted {
     NoSuchAccount,
     /// One of its accounts is unclear: nothing is known of it yet, so nothing can be decided. No key was consumed.
     NotLoaded,
-    /// Our data do not allow it. The core might, but it cannot be asked before what is queued in the lanes. No key was
-    /// consumed.
-    CoreMustDecide,
 }
 
 type Key = (String, String, String);
@@ -70,12 +69,13 @@ impl Shared {
         met: u32,
     ) -> Result<Vec<Admitted>, JournalError> {
         let (facts, core, instance) = (self.facts.clone(), self.core.clone(), instance.clone());
-        let (references, calendar) = (self.references.clone(), self.calendar.clone());
+        let (references, calendar, owners) = (self.references.clone(), self.calendar.clone(), self.owners.clone());
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
                     let reference = |id: &EntryId| reference(&references, id, met);
-                    let mut batch = Batch { tx, facts, core, instance, calendar: &calendar, reference: &reference };
+                    let (calendar, owners) = (&*calendar, &*owners);
+                    let mut batch = Batch { tx, facts, core, instance, calendar, owners, reference: &reference };
                     let admitted = batch.admit(&writes).await;
                     reached(ADMIT_BEFORE_COMMIT);
                     admitted
@@ -92,64 +92,58 @@ struct Batch<'t> {
     core: Arc<str>,
     instance: Instance,
     calendar: &'t Calendar,
+    owners: &'t Owners,
     reference: &'t (dyn Fn(&EntryId) -> String + Send + Sync),
 }
 
 impl Batch<'_> {
     async fn admit(&mut self, writes: &[Write]) -> Result<Vec<Admitted>, JournalError> {
-        let mut known = self.look_up(writes).await?;
-        let wanted: BTreeSet<&str> = accounts(writes.iter().filter(|write| !known.contains_key(&key_of(write))));
-        let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
-        let before = self.facts.read(self.tx, &wanted).await?;
-        let undecided = writes.iter().filter(|write| !known.contains_key(&key_of(write)));
-        let accounts: Vec<String> = accounts_to_lock(undecided, &before).into_iter().map(str::to_owned).collect();
+        let mut opening = Opening::read(self.tx, writes).await?;
+        let undecided: Vec<&Write> = writes.iter().filter(|write| !opening.knows(write)).collect();
+        let (accounts, unclear) = self.accounts_to_lock(&undecided).await?;
         let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
-        // Read again with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit
-        // together.
+        // Read with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit together.
         let mut facts = self.facts.read(self.tx, &accounts).await?;
         // What was unclear when the lanes were chosen stays so for this transaction.
-        facts.unclear.extend(before.unclear);
-        let (book, now_us) = limits::rulebook(self.tx).await?;
+        facts.unclear.extend(unclear);
         // The SQL server's moment, for every gateway: a wrong clock of a host neither frees nor closes a day's limit.
-        let moment = Moment::of(self.calendar, now_us)?;
+        let moment = Moment::of(self.calendar, opening.now_us)?;
 
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
-            let outcome = match known.get(&key_of(write)) {
+            let outcome = match opening.known.get(&key_of(write)) {
                 Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, (&book, moment), &mut lanes, &mut inserts, self.reference)?,
+                None => decide_one(write, &facts, (&opening.book, moment), &mut lanes, &mut inserts, self.reference)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
-                known.insert(key_of(write), (**entry).clone());
+                opening.known.insert(key_of(write), (**entry).clone());
             }
             admitted.push(outcome);
         }
         inserts.write(self.tx, &self.core, &self.instance).await?;
         lanes.store(self.tx).await?;
+        self.owners.learn(&accounts, &facts);
         Ok(admitted)
     }
 
-    /// Entries that carry one of these keys. An optimisation: the unique index decides who was first.
-    async fn look_up(&mut self, writes: &[Write]) -> Result<HashMap<Key, Entry>, JournalError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM entries WHERE (principal, operation, idempotency_key) IN ({})",
-            match self.tx.dialect() {
-                sql::Dialect::MySql => rows(writes.len(), 3),
-                sql::Dialect::Sqlite => format!("VALUES {}", rows(writes.len(), 3)),
-            }
-        );
-        let keys = writes.iter().flat_map(|w| params![&w.principal, &w.operation, &w.idempotency_key]).collect();
-        let found = self.tx.query(&sql, keys).await?;
-        let entries: Vec<Entry> = found.iter().map(Entry::read).collect::<Result<_, _>>()?;
-        let key = |e: &Entry| (e.principal.clone(), e.operation.clone(), e.idempotency_key.clone());
-        Ok(entries.into_iter().map(|entry| (key(&entry), entry)).collect())
+    /// The accounts of these writes whose lanes are needed, and those that are unclear. Whose they are is read only where no admission
+    /// before this one has seen it.
+    async fn accounts_to_lock(&mut self, writes: &[&Write]) -> Result<(Vec<String>, HashSet<String>), JournalError> {
+        let all = accounts(writes.iter().copied());
+        if self.owners.vouch_for(writes.iter().copied()) {
+            return Ok((all, HashSet::new()));
+        }
+        let before = self.facts.read(self.tx, &all).await?;
+        let needed = accounts_to_lock(writes.iter().copied(), &before);
+        Ok((needed.into_iter().map(str::to_owned).collect(), before.unclear))
     }
 }
 
-/// The accounts that these writes touch.
-fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> BTreeSet<&'w str> {
-    writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect()
+/// The accounts that these writes touch, in binary order.
+fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> Vec<String> {
+    let accounts: BTreeSet<&str> = writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect();
+    accounts.into_iter().map(str::to_owned).collect()
 }
 
 /// The accounts of these writes whose lanes are needed. Strangers create and lock nothing.
@@ -186,23 +180,21 @@ fn decide_one(
         return Ok(Admitted::NoSuchAccount);
     }
     let proposal = proposal(write, facts, lanes, moment);
-    let path = path(&proposal, write.belief);
+    let rules = book.rules.of(&write.operation);
+    let path = path(&proposal, write.belief, &rules);
     if path == Path::StandIn && facts.unclear.contains(to_account) {
         return Ok(Admitted::NotLoaded);
-    }
-    let rules = book.rules.of(&write.operation);
-    if path == Path::StandIn && write.belief == CoreBelief::Available && accounts_fit(&proposal, &rules).is_err() {
-        return Ok(Admitted::CoreMustDecide);
     }
     let decision = decide(&proposal, &book.limits, &rules, path);
     let kept = decision_record(&write.command, &proposal, facts, book, path, decision)?;
     let (state, ordered, reason) = match decision {
         Decision::Direct => (EntryState::Submitting, false, None),
+        Decision::Wait => (EntryState::Queued, false, None),
         Decision::Queue => (EntryState::Queued, true, None),
         Decision::Decline(reason) => (EntryState::Declined, false, Some(reason)),
     };
     if state != EntryState::Declined {
-        inserts.take_places(write, (state, ordered), moment.business_day, lanes)?;
+        inserts.take_places(write, (state, ordered), (moment.business_day, &rules), lanes)?;
     }
     let entry = entry_of(write, reference(&write.id), (state, ordered), reason, moment);
     inserts.push(entry.clone(), kept);
@@ -222,7 +214,7 @@ fn may_debit(write: &Write, facts: &KnownAccounts) -> bool {
 fn recognise(write: &Write, entry: &Entry) -> Admitted {
     if entry.fingerprint != write.fingerprint {
         Admitted::KeyReused(entry.id.clone())
-    } else if entry.id == write.id && entry.version == FIRST_VERSION {
+    } else if (entry.id == write.id || flawed(Flaw::KnownIsFresh)) && entry.version == FIRST_VERSION {
         Admitted::Fresh(Box::new(entry.clone()))
     } else {
         Admitted::Known(Box::new(entry.clone()))
@@ -250,6 +242,7 @@ fn entry_of(
         contradicted: false,
         reason: reason.map(|reason| reason.code().to_owned()),
         core_id: None,
+        reserved_day: None,
         accepted_us: now_us,
         business_day,
         updated_us: now_us,

@@ -6,7 +6,6 @@ use sql::{Row, Tx, params};
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::OperatorsJournal;
-use crate::journal::stamps::now_us;
 
 /// One human action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,9 +76,10 @@ pub(super) async fn keep(
     detail: serde_json::Value,
 ) -> Result<(), JournalError> {
     let detail = serde_json::to_vec(&detail).map_err(|_| JournalError::Corrupt("audit"))?;
+    let now_us = tx.host().now_us();
     tx.exec(
         "INSERT INTO audit (id, at_us, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        params![id.as_str(), now_us(), actor, action, subject, detail],
+        params![id.as_str(), now_us, actor, action, subject, detail],
     )
     .await?;
     Ok(())

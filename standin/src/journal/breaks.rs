@@ -4,7 +4,6 @@ use sql::{Tx, params};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::stamps::now_us;
 
 /// A row of the core whose reference is not true, as a person found: reference, leg, key.
 pub(super) type FreedRow = (String, String, String);
@@ -27,9 +26,10 @@ pub(super) async fn keep_break(
         return Ok(false);
     }
     tracing::error!(core_ref, leg, finding, "the core's books and the journal disagree");
+    let now_us = tx.host().now_us();
     tx.exec(
         "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding) VALUES (?, ?, ?, ?, ?, ?)",
-        params![EntryId::generate().as_str(), now_us(), core_ref, leg, row_key, finding],
+        params![EntryId::generate().as_str(), now_us, core_ref, leg, row_key, finding],
     )
     .await?;
     Ok(true)
@@ -43,23 +43,15 @@ pub(super) async fn settle_breaks(
     rows: &[(String, String)],
     how: &str,
 ) -> Result<(), JournalError> {
+    let now_us = tx.host().now_us();
     for (leg, row_key) in rows {
         let update = "UPDATE breaks SET settled_us = ?, settled_as = ? WHERE core_ref = ? AND leg = ? AND row_key = ?";
-        let settled = tx.exec(update, params![now_us(), how, core_ref, leg, row_key]).await?;
+        let settled = tx.exec(update, params![now_us, how, core_ref, leg, row_key]).await?;
         if settled == 0 && how == FREED {
             tx.exec(
                 "INSERT INTO breaks (id, at_us, core_ref, leg, row_key, finding, settled_us, settled_as) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                params![
-                    EntryId::generate().as_str(),
-                    now_us(),
-                    core_ref,
-                    leg,
-                    row_key,
-                    "not this entry's",
-                    now_us(),
-                    how
-                ],
+                params![EntryId::generate().as_str(), now_us, core_ref, leg, row_key, "not this entry's", now_us, how],
             )
             .await?;
         }

@@ -1,18 +1,16 @@
 //! The replayer's claims, in lane order: an attempt is recorded before bytes leave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, Verdict};
-use sql::{Tx, params, placeholders};
+use sql::{Tx, params};
 
-use super::attempts::Alone;
-use super::attempts::HARMLESS;
-use super::attempts::begin_attempt;
-use super::attempts::end_attempt;
-use super::record::COLUMNS;
-use super::record::state_of;
+use super::attempts::{self, Alone, Attempts, Beginner, HARMLESS};
+use super::ready::first_places;
+use super::record::{COLUMNS, Leg};
 use super::workset::WorkSet;
 use crate::clock::Ages;
 use crate::entry::{Entry, EntryId};
@@ -22,7 +20,7 @@ use crate::journal::fence::{Fence, check_fence};
 use crate::journal::handles::{GatewayJournal, ReplayJournal};
 use crate::journal::shared::Shared;
 use crate::journal::stamps::{age_ms, ages};
-use crate::lane::{LanePlace, lane_place, may_replay};
+use crate::lane::{LanePlace, may_replay};
 
 /// A queued entry that is now this replayer's to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,8 +142,11 @@ impl ReplayJournal {
                     if entry.state != EntryState::OutcomeUnknown {
                         return Ok(None);
                     }
-                    let attempt = begin_attempt(tx, &fence, &instance, &id, Alone::After(alone_after)).await?;
-                    Ok(Some(Claimed { entry, attempt }))
+                    let mut attempts = Attempts::lock(tx, std::slice::from_ref(&id)).await?;
+                    let begun = attempts.begin(tx, std::slice::from_ref(&id), Alone::After(alone_after)).await?;
+                    let by = Beginner { instance: &instance, token: Some(fence.token) };
+                    attempts.store(tx, work.now_us(), Some(by)).await?;
+                    Ok(begun.into_iter().next().map(|attempt| Claimed { entry, attempt }))
                 })
             })
             .await
@@ -182,7 +183,7 @@ impl ReplayJournal {
             .map(|(row, entry)| {
                 Ok(Unresolved {
                     entry,
-                    first_attempt_age_ms: ages(row)?.map_or(0, Ages::longest),
+                    first_attempt_age_ms: ages(row, self.0.db.host())?.map_or(0, Ages::longest),
                     attempts: row.get("attempts")?,
                     doubtful: row.get("doubtful")?,
                     ended: row.get::<i64>("open_attempts")? == 0,
@@ -213,7 +214,7 @@ impl Shared {
         let id = id.clone();
         self.run(move |tx| {
             let id = id.clone();
-            Box::pin(async move { end_attempt(tx, &id, n, result).await.map(drop) })
+            Box::pin(async move { attempts::end_unlocked(tx, &id, n, result).await })
         })
         .await
     }
@@ -268,44 +269,71 @@ async fn claim_in(
     ids: &[EntryId],
 ) -> Result<Vec<Claimed>, JournalError> {
     let mut work = WorkSet::lock(tx, ids).await?;
-    let mut before = lower_places(tx, ids).await?;
-    let mut claimed = Vec::new();
-    for id in ids {
-        // Of two entries of one lane only the first may go, even when both were offered.
-        let lower = before.remove(id).unwrap_or_default();
-        if !may_replay(lower, work.any_lane_stopped(id)?) {
-            continue;
-        }
-        if work.weigh_in(id, Evidence::ReplayAttempt)? == Verdict::Moves(EntryState::Submitting) {
-            claimed.push(id.clone());
-        }
-    }
+    let mut attempts = Attempts::lock(tx, ids).await?;
+    let claimed = Taken::take(tx, &mut work, &mut attempts, ids, ids.len()).await?;
+    let now_us = work.now_us();
     let entries = work.store(tx, &fence.owner).await?;
-    let mut out = Vec::with_capacity(claimed.len());
-    for id in claimed {
-        let attempt = begin_attempt(tx, fence, instance, &id, Alone::Queued).await?;
-        let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
-        out.push(Claimed { entry, attempt });
-    }
+    attempts.store(tx, now_us, Some(Beginner { instance, token: Some(fence.token) })).await?;
     check_fence(tx, fence).await?;
-    Ok(out)
+    claimed.with(&entries)
 }
 
-/// How the entries before each of `ids` stand in the lanes they share, read with those lanes locked.
-async fn lower_places(tx: &mut Tx, ids: &[EntryId]) -> Result<BTreeMap<EntryId, Vec<LanePlace>>, JournalError> {
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
+/// Entries that the open transaction claims, with the numbers of their attempts.
+#[derive(Default)]
+pub(super) struct Taken(Vec<(EntryId, i64)>);
+
+impl Taken {
+    /// Takes those of `ids` that may be sent now, at most `most`, with all their lanes locked.
+    pub(super) async fn take(
+        tx: &mut Tx,
+        work: &mut WorkSet,
+        attempts: &mut Attempts,
+        ids: &[EntryId],
+        most: usize,
+    ) -> Result<Self, JournalError> {
+        let heads = heads_of(tx, work, ids).await?;
+        let mut taken = Vec::new();
+        for id in ids {
+            // Of two entries of one lane only the first may go, even when both were offered.
+            let is_behind = |leg: &Leg| leg.in_order && heads.get(&leg.account).is_some_and(|head| *head < leg.seq);
+            let lower = work.legs(id).filter(|leg| is_behind(leg)).map(|_| LanePlace::Ordered);
+            if taken.len() == most
+                || !(may_replay(lower, work.any_lane_stopped(id)?) || flawed(Flaw::ClaimIgnoresOrder))
+            {
+                continue;
+            }
+            if work.weigh_in(id, Evidence::ReplayAttempt)? == Verdict::Moves(EntryState::Submitting) {
+                taken.push(id.clone());
+            }
+        }
+        let numbers = attempts.begin(tx, &taken, Alone::Queued).await?;
+        Ok(Self(taken.into_iter().zip(numbers).collect()))
     }
-    let sql = format!(
-        "SELECT DISTINCT l.entry_id AS id, e.state AS state, e.ordered AS ordered FROM legs l \
-         JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq \
-         JOIN entries e ON e.id = b.entry_id WHERE l.entry_id IN ({})",
-        placeholders(ids.len())
-    );
-    let mut lower: BTreeMap<EntryId, Vec<LanePlace>> = BTreeMap::new();
-    for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
-        let id = EntryId::parse(row.get("id")?).ok_or(JournalError::Corrupt("entry id"))?;
-        lower.entry(id).or_default().push(lane_place(state_of(&row)?, row.get("ordered")?));
+
+    /// Which.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &EntryId> {
+        self.0.iter().map(|(id, _)| id)
     }
-    Ok(lower)
+
+    /// With the entries as they were stored.
+    pub(super) fn with(self, entries: &BTreeMap<EntryId, Entry>) -> Result<Vec<Claimed>, JournalError> {
+        let claimed = |(id, attempt): (EntryId, i64)| {
+            let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
+            Ok(Claimed { entry, attempt })
+        };
+        self.0.into_iter().map(claimed).collect()
+    }
+}
+
+/// The lowest open place in each lane of `ids`, read with those lanes locked. What this transaction has ended and not yet
+/// written is passed over.
+async fn heads_of(tx: &mut Tx, work: &WorkSet, ids: &[EntryId]) -> Result<HashMap<String, i64>, JournalError> {
+    let accounts: BTreeSet<&str> = ids.iter().flat_map(|id| work.legs(id)).map(|leg| leg.account.as_str()).collect();
+    let mut heads = HashMap::new();
+    for place in first_places(tx, &accounts, 1 + work.most_gone_in_a_lane()).await? {
+        if work.place_of(&place.id) != Some(LanePlace::Gone) {
+            heads.entry(place.account).or_insert(place.seq);
+        }
+    }
+    Ok(heads)
 }

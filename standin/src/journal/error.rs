@@ -75,7 +75,8 @@ impl JournalError {
 
     /// Trying again cannot help: what is stored, or what was asked, is wrong.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, JournalError::Corrupt(_) | JournalError::Malformed(_) | JournalError::NoSuchEntry)
+        use JournalError::{Corrupt, Malformed, NoSuchEntry, Panicked};
+        matches!(self, Corrupt(_) | Malformed(_) | NoSuchEntry | Panicked)
     }
 
     /// The store refuses what it is asked: a fault of ours or of the schema. That seldom passes; it does where a server takes writes

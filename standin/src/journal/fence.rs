@@ -8,7 +8,7 @@ use crate::journal::handles::{GatewayJournal, ReplayJournal};
 use crate::journal::shared::Shared;
 
 /// Proof of being the newest holder of a name; its token grows with every change of holder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence {
     /// What is fenced, e.g. `replay`.
     pub name: String,

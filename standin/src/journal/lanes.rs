@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sql::{BatchUpdate, Policy, Row, Tx, Upsert, params, placeholders};
+use sql::{BatchUpdate, Policy, Row, Tx, Upsert, filled, listed, params};
 
 use super::record::KEYS_PER_STATEMENT;
 use crate::journal::error::JournalError;
@@ -45,7 +45,8 @@ impl LockedLanes {
             // Somebody may create one at the same moment, so what was inserted is locked and read like any other. Two transactions
             // that create lanes may meet in a ring; the engine ends one of them, and it runs again.
             let mut create = Upsert::new("lanes", COLUMNS, &["account"], Policy::KeepExisting);
-            for account in &missing {
+            // Filled up by the last: what is there already is kept.
+            for account in missing.iter().chain(missing.last().into_iter().cycle()).take(filled(missing.len())) {
                 create.push(params![*account, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
             }
             tx.upsert(create).await?;
@@ -62,9 +63,9 @@ impl LockedLanes {
     ) -> Result<(), JournalError> {
         let accounts: Vec<&String> = accounts.collect();
         for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
-            let (columns, list) = (COLUMNS.join(", "), placeholders(accounts.len()));
+            let (columns, (list, keys)) = (COLUMNS.join(", "), listed(accounts.iter().copied()));
             let sql = format!("SELECT {columns} FROM lanes WHERE account IN ({list}) ORDER BY account FOR UPDATE");
-            for row in tx.query(&sql, accounts.iter().map(|account| (*account).into()).collect()).await? {
+            for row in tx.query(&sql, keys).await? {
                 let lane = lane_of(&row)?;
                 self.lanes.insert(row.get("account")?, Locked { now: lane.clone(), read: lane });
             }

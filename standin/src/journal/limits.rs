@@ -1,6 +1,6 @@
 //! The limits and rules in force: seeded by the configuration, limits changed live by operators, read by each admission.
 
-use sql::{Policy, Tx, Upsert, params};
+use sql::{Policy, Row, Tx, Upsert, Value, params};
 
 use super::audit;
 use super::controls::Control;
@@ -19,27 +19,34 @@ const RULES: &str = "rules";
 const LIMITS_BEFORE_CURRENCIES: &str = "limits";
 const COLUMNS: &[&str] = &["name", "value", "version"];
 
-/// What is in force, and the SQL server's now in microseconds, read inside an admission's own transaction. Without limits nothing is
-/// accepted.
-pub(super) async fn rulebook(tx: &mut Tx) -> Result<(Rulebook, i64), JournalError> {
-    let sql = "SELECT name, value, version, {now_ms} AS now_ms FROM controls WHERE name IN (?, ?)";
-    let rows = tx.query(sql, params![LIMITS.name, RULES]).await?;
-    if rows.is_empty() {
-        let now_ms: i64 = tx.query_one("SELECT {now_ms} AS now_ms", Vec::new()).await?.get("now_ms")?;
-        return Ok((Rulebook::default(), now_ms.saturating_mul(1_000)));
-    }
-    let (mut book, mut now_us) = (Rulebook::default(), 0);
+/// What is in force, read inside the transaction that decides by it.
+pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
+    read_book(&tx.query(&format!("SELECT {IN_FORCE}"), in_force()).await?)
+}
+
+/// Selects the controls that make a rulebook, for [`read_book`]; with the values of [`in_force`].
+pub(super) const IN_FORCE: &str =
+    "name AS control, value, version AS control_version, NULL AS now_ms FROM controls WHERE name IN (?, ?)";
+/// The same columns without a control.
+pub(super) const NONE_IN_FORCE: &str = "NULL AS control, NULL AS value, NULL AS control_version, NULL AS now_ms";
+
+/// The values of [`IN_FORCE`].
+pub(super) fn in_force() -> Vec<Value> {
+    params![LIMITS.name, RULES]
+}
+
+/// The rulebook that these rows make. Without limits nothing is accepted.
+pub(super) fn read_book<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Rulebook, JournalError> {
+    let mut book = Rulebook::default();
     for row in rows {
-        let name: &str = row.get("name")?;
-        now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
-        if name == RULES {
+        if row.get::<&str>("control")? == RULES {
             book.rules = from_json(row.get("value")?)?;
         } else {
             book.limits = from_json(row.get("value")?)?;
-            book.limits_version = row.get("version")?;
+            book.limits_version = row.get("control_version")?;
         }
     }
-    Ok((book, now_us))
+    Ok(book)
 }
 
 impl Journal {

@@ -13,7 +13,6 @@ use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::GatewayJournal;
 use crate::journal::postings::{LegSeen, PostingRow};
-use crate::journal::stamps::now_us;
 
 const ACTOR: &str = "links";
 /// Links looked at in one transaction.
@@ -27,11 +26,12 @@ pub(super) async fn keep(
     postings: &[String],
     seen: &[LegSeen],
 ) -> Result<(), JournalError> {
+    let now_us = tx.host().now_us();
     for posting in postings {
         let came = seen.iter().any(|row| row.row_key == *posting);
         tx.exec(
             "INSERT INTO links (core, posting, entry_id, at_us, seen) VALUES (?, ?, ?, ?, ?)",
-            params![core, posting, id.as_str(), now_us(), came],
+            params![core, posting, id.as_str(), now_us, came],
         )
         .await?;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use schemas::entry::EntryState;
 use serde::Serialize;
-use sql::{params, placeholders};
+use sql::{listed, params, placeholders};
 
 use super::record::COLUMNS;
 use crate::entry::{Entry, EntryId};
@@ -12,7 +12,7 @@ use crate::journal::error::JournalError;
 use crate::journal::handles::{GatewayJournal, HoldsView, OperatorsJournal};
 use crate::journal::shared::Shared;
 
-/// A debit that a served balance may not include yet.
+/// Debits that a served balance may not include yet: one that a balance absorbed, or all together that none did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// Minor units.
@@ -160,26 +160,24 @@ impl HoldsView {
             return Ok(holds);
         }
         let oldest = balances.iter().map(|(_, version)| version.clone()).min().unwrap_or_default();
-        // One statement, one snapshot: a lane version never claims holds that were not counted. One range of an index each:
-        // an account's history is not read.
-        let list = placeholders(balances.len());
+        // One statement, one snapshot: a lane version never claims holds that were not counted, and what left the lane's sum is
+        // among the legs that a balance absorbed. One range of an index each: neither what waits nor an account's history is read.
+        let (list, accounts) = listed(balances.iter().map(|(account, _)| account));
         let sql = format!(
-            "SELECT account, version, 0 AS amount_minor, NULL AS released_at FROM lanes WHERE account IN ({list}) \
-             UNION ALL SELECT account, NULL, amount_minor, NULL FROM legs WHERE account IN ({list}) AND released_at IS NULL \
+            "SELECT account, version, held_minor AS amount_minor, NULL AS released_at FROM lanes WHERE account IN ({list}) \
              UNION ALL SELECT account, NULL, amount_minor, released_at FROM legs WHERE account IN ({list}) AND released_at > ?"
         );
-        let accounts = || balances.iter().map(|(account, _)| account.into());
-        let values = accounts().chain(accounts()).chain(accounts()).chain([oldest.into()]).collect();
+        let values = accounts.iter().cloned().chain(accounts.iter().cloned()).chain([oldest.into()]).collect();
         for row in self.0.db.query(&sql, values).await? {
             let account: String = row.get("account")?;
             let balance = balances.iter().find(|(a, _)| *a == account).map(|(_, version)| version);
             let (lane_version, list) = holds.entry(account).or_default();
             if let Some(version) = row.get("version")? {
                 *lane_version = version;
-                continue;
             }
             let (amount_minor, released_at) = (row.get("amount_minor")?, row.get::<Option<Vec<u8>>>("released_at")?);
-            if released_at.as_ref().is_none_or(|at| balance.is_some_and(|version| at > version)) {
+            let counts = released_at.as_ref().is_none_or(|at| balance.is_some_and(|version| at > version));
+            if counts && amount_minor != 0 {
                 list.push(Hold { amount_minor, released_at });
             }
         }

@@ -6,6 +6,7 @@
 mod admit;
 mod attempts;
 mod audit;
+mod awaited;
 mod batch;
 mod breaks;
 mod claim;
@@ -24,6 +25,7 @@ mod moment;
 mod now;
 mod objection;
 mod orders;
+mod outcomes;
 mod overdue;
 mod postings;
 mod ready;
@@ -53,7 +55,7 @@ pub use overdue::{Backlog, Unconfirmed};
 pub use postings::{LegSeen, PostingRow};
 pub use schema::MIGRATIONS;
 pub use stopped::{LaneAhead, StoppedLane};
-pub use transitions::Moved;
+pub use transitions::{Moved, Recorded};
 
 pub use crate::change::Change;
 pub use crate::entry::{Entry, EntryId, Transfer};

@@ -6,7 +6,6 @@ use crate::clock::ahead_ms;
 use crate::journal::error::JournalError;
 use crate::journal::handles::GatewayJournal;
 use crate::journal::shared::Shared;
-use crate::journal::stamps::now_us;
 
 impl Shared {
     /// The SQL server's now, milliseconds since 1970.
@@ -20,7 +19,7 @@ impl Shared {
 impl GatewayJournal {
     /// By how many milliseconds this host's clock is ahead of the SQL server's, at least; behind it, where negative.
     pub async fn clock_ahead_ms(&self) -> Result<i64, JournalError> {
-        let (asked_ms, asked) = (now_us() / 1_000, Instant::now());
+        let (asked_ms, asked) = (self.0.db.host().now_us() / 1_000, Instant::now());
         let server_ms = self.0.server_now_ms().await?;
         Ok(ahead_ms(asked_ms, asked.elapsed(), server_ms))
     }

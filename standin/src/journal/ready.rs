@@ -1,4 +1,4 @@
-//! Which queued entries may go next: those at the head of every lane they touch.
+//! Which queued entries may go next: those at the head of every lane in whose order they stand.
 //!
 //! Small statements of one shape each. With one join the engine chooses where to begin, and an engine that planned it while
 //! the tables were empty read the whole queue for every row.
@@ -6,18 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schemas::entry::EntryState;
-use sql::{Row, Value, params, placeholders};
+use sql::{Row, Tx, Value, placeholders};
 
-use crate::entry::{Entry, EntryId};
+use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::ReplayJournal;
-use crate::journal::stamps::now_us;
+use crate::journal::record::legs_of;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
-
-/// Lanes of one entry, and so most entries that can be next behind it.
-const HEADS_BEHIND: usize = 2;
 
 /// The lowest open sequence number of a lane.
 type Head = (String, i64);
@@ -31,7 +28,7 @@ impl ReplayJournal {
         let mut heads = self.heads().await?;
         let lowest: HashMap<String, i64> = heads.iter().cloned().collect();
         if heads.len() > limit {
-            let begin = usize::try_from(now_us()).unwrap_or(0) % heads.len();
+            let begin = usize::try_from(self.0.db.host().now_us()).unwrap_or(0) % heads.len();
             heads.rotate_left(begin);
         }
         let mut ready = BTreeSet::new();
@@ -42,33 +39,6 @@ impl ReplayJournal {
             }
         }
         Ok(ready.into_iter().take(limit).collect())
-    }
-
-    /// Entries that an ended entry may have kept back: the first open ones of its lanes, with nothing open before them in their
-    /// other lanes. A hint, as [`ReplayJournal::ready`].
-    pub async fn ready_behind(&self, ended: &Entry) -> Result<Vec<EntryId>, JournalError> {
-        // One short range of the index each, however long the lane.
-        let first = "SELECT entry_id AS id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT 1";
-        let mut next = BTreeSet::new();
-        for (_, account) in ended.command.legs() {
-            for row in self.0.db.query(first, params![account]).await? {
-                next.insert(id_of(&row)?);
-            }
-        }
-        if next.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT DISTINCT l.entry_id AS id FROM legs l JOIN legs b ON b.account = l.account AND b.open = 1 AND b.seq < l.seq \
-             WHERE l.entry_id IN ({})",
-            placeholders(HEADS_BEHIND)
-        );
-        let candidates: Vec<&str> = next.iter().map(EntryId::as_str).collect();
-        let last = candidates.last().copied().into_iter().cycle();
-        let values = candidates.iter().copied().chain(last).take(HEADS_BEHIND).map(Value::from).collect();
-        let rows = self.0.db.query(&sql, values).await?;
-        let held_back = rows.iter().map(id_of).collect::<Result<BTreeSet<_>, _>>()?;
-        Ok(next.into_iter().filter(|id| !held_back.contains(id)).collect())
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
@@ -88,7 +58,7 @@ impl ReplayJournal {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT e.id AS id, e.state AS state, l.account AS account, l.seq AS seq, l.row_key AS row_key, \
+            "SELECT e.id AS id, e.state AS state, l.account AS account, l.seq AS seq, l.in_order AS in_order, l.row_key AS row_key, \
              n.stopped AS stopped FROM entries e JOIN legs l ON l.entry_id = e.id JOIN lanes n ON n.account = l.account \
              WHERE e.id IN ({})",
             placeholders(HEADS_PER_STATEMENT)
@@ -99,13 +69,68 @@ impl ReplayJournal {
         for row in rows {
             let id = id_of(&row)?;
             let (account, seq): (String, i64) = (row.get("account")?, row.get("seq")?);
-            let behind = lowest.get(&account).is_none_or(|head| *head != seq);
+            let behind = row.get("in_order")? && lowest.get(&account).is_none_or(|head| *head != seq);
             let queued = row.get::<&str>("state")? == EntryState::Queued.as_str();
             let booked = row.get::<Option<String>>("row_key")?.is_some();
             *held_back.entry(id).or_default() |= behind || !queued || booked || row.get("stopped")?;
         }
         Ok(held_back.into_iter().filter(|(_, held_back)| !held_back).map(|(id, _)| id).collect())
     }
+}
+
+/// An open entry's place in one of its lanes.
+pub(super) struct Place {
+    pub(super) account: String,
+    pub(super) seq: i64,
+    pub(super) id: EntryId,
+}
+
+/// The first `each` open places of each of these lanes, lowest first: one short range of the index a lane, however long it is.
+pub(super) async fn first_places(
+    tx: &mut Tx,
+    accounts: &BTreeSet<&str>,
+    each: usize,
+) -> Result<Vec<Place>, JournalError> {
+    let of_one = format!(
+        "SELECT * FROM (SELECT account, seq, entry_id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT {}) f",
+        each.next_power_of_two()
+    );
+    let accounts: Vec<&str> = accounts.iter().copied().collect();
+    let mut places = Vec::new();
+    for accounts in accounts.chunks(HEADS_PER_STATEMENT) {
+        // Padded by an account that no lane has, so that there are few texts to prepare.
+        let lanes = accounts.len().next_power_of_two();
+        let sql = vec![of_one.as_str(); lanes].join(" UNION ALL ");
+        let padding = std::iter::repeat_n("", lanes - accounts.len());
+        for row in tx.query(&sql, accounts.iter().copied().chain(padding).map(Value::from).collect()).await? {
+            let id = EntryId::stored(row.get("entry_id")?);
+            places.push(Place { account: row.get("account")?, seq: row.get("seq")?, id });
+        }
+    }
+    places.sort_by_key(|place| place.seq);
+    Ok(places)
+}
+
+/// The entries that are next in the lanes of `followed`, once all that is `ended` is out of the way. A hint, read without a lock.
+pub(super) async fn next_behind(
+    tx: &mut Tx,
+    ended: &BTreeSet<EntryId>,
+    followed: &BTreeSet<EntryId>,
+) -> Result<BTreeSet<EntryId>, JournalError> {
+    let ids: Vec<EntryId> = ended.iter().cloned().collect();
+    let mut legs = legs_of(tx, &ids).await?;
+    legs.retain(|leg| leg.in_order);
+    let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
+    legs.iter().for_each(|leg| *lanes.entry(&leg.account).or_default() += 1);
+    let each = 1 + lanes.values().copied().max().unwrap_or(0);
+    let wanted = legs.iter().filter(|leg| followed.contains(&leg.entry_id)).map(|leg| leg.account.as_str()).collect();
+    let mut next: HashMap<String, EntryId> = HashMap::new();
+    for place in first_places(tx, &wanted, each).await? {
+        if !ended.contains(&place.id) {
+            next.entry(place.account).or_insert(place.id);
+        }
+    }
+    Ok(next.into_values().collect())
 }
 
 fn id_of(row: &Row) -> Result<EntryId, JournalError> {

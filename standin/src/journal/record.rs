@@ -1,13 +1,14 @@
 //! How entries and legs are stored, and read back.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Row, Tx, placeholders};
+use sql::{Row, Tx, listed};
 
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
+use crate::lane::PlacedLeg;
 
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
-     ordered, contradicted, reason, core_id, accepted_us, business_day, updated_us";
+     ordered, contradicted, reason, core_id, reserved_day, accepted_us, business_day, updated_us";
 
 /// What the column `state` says.
 pub(super) fn state_of(row: &Row) -> Result<EntryState, JournalError> {
@@ -40,6 +41,7 @@ impl Entry {
             contradicted: row.get("contradicted")?,
             reason: row.get("reason")?,
             core_id: row.get("core_id")?,
+            reserved_day: row.get("reserved_day")?,
             accepted_us: row.get("accepted_us")?,
             business_day: row.get("business_day")?,
             updated_us: row.get("updated_us")?,
@@ -55,6 +57,8 @@ pub(super) struct Leg {
     pub account: String,
     pub seq: i64,
     pub kind: LegKind,
+    /// It has a place in the order of its lane.
+    pub in_order: bool,
     pub amount_minor: i64,
     pub currency: String,
     pub posting_no: Option<i64>,
@@ -64,8 +68,14 @@ pub(super) struct Leg {
 }
 
 impl Leg {
+    /// As its lane counts it.
+    pub(super) fn placed(&self) -> PlacedLeg {
+        let Self { kind, amount_minor, in_order, released, .. } = *self;
+        PlacedLeg { kind, amount_minor, in_order, absorbed: released }
+    }
+
     pub(super) const COLUMNS: &str =
-        "entry_id, leg, account, seq, kind, amount_minor, currency, posting_no, row_key, released_at";
+        "entry_id, leg, account, seq, kind, in_order, amount_minor, currency, posting_no, row_key, released_at";
 
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let kind: &str = row.get("kind")?;
@@ -75,6 +85,7 @@ impl Leg {
             account: row.get("account")?,
             seq: row.get("seq")?,
             kind: LegKind::parse(kind).ok_or(JournalError::Corrupt("leg kind"))?,
+            in_order: row.get("in_order")?,
             amount_minor: row.get("amount_minor")?,
             currency: row.get("currency")?,
             posting_no: row.get("posting_no")?,
@@ -92,9 +103,9 @@ pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, Jo
     let columns = Leg::COLUMNS;
     let mut legs = Vec::new();
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(ids.len());
+        let (list, keys) = listed(ids.iter().map(EntryId::as_str));
         let sql = format!("SELECT {columns} FROM legs WHERE entry_id IN ({list}) ORDER BY entry_id, leg");
-        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+        for row in tx.query(&sql, keys).await? {
             legs.push(Leg::read(&row)?);
         }
     }
@@ -105,10 +116,10 @@ pub(super) async fn legs_of(tx: &mut Tx, ids: &[EntryId]) -> Result<Vec<Leg>, Jo
 pub(super) async fn lock_entries(tx: &mut Tx, ids: &[EntryId]) -> Result<(Vec<Entry>, i64), JournalError> {
     let (mut entries, mut now_us) = (Vec::new(), 0);
     for ids in ids.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(ids.len());
+        let (list, keys) = listed(ids.iter().map(EntryId::as_str));
         let sql =
             format!("SELECT {COLUMNS}, {{now_ms}} AS now_ms FROM entries WHERE id IN ({list}) ORDER BY id FOR UPDATE");
-        for row in tx.query(&sql, ids.iter().map(|id| id.as_str().into()).collect()).await? {
+        for row in tx.query(&sql, keys).await? {
             now_us = row.get::<i64>("now_ms")?.saturating_mul(1_000);
             entries.push(Entry::read(&row)?);
         }

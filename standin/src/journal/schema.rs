@@ -13,7 +13,15 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, statements: FOURTH },
     Migration { version: 5, statements: FIFTH },
     Migration { version: 6, statements: PEOPLE },
+    Migration { version: 7, statements: RESERVED },
+    Migration { version: 8, statements: IN_ORDER },
 ];
+
+/// Which legs have a place in the order of their lanes. Those of older versions all have one.
+const IN_ORDER: &[&str] = &["ALTER TABLE legs ADD COLUMN in_order {int} NOT NULL DEFAULT 1"];
+
+/// Promises that only reserve the lane's day. Null: what stand-in accepted, and whatever older versions promised; it stays used.
+const RESERVED: &[&str] = &["ALTER TABLE entries ADD COLUMN reserved_day {int}"];
 
 /// What people order: grounds beside each entry, four eyes, postings keyed by hand, settled breaks, instances that are gone.
 const PEOPLE: &[&str] = &[

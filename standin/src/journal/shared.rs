@@ -6,6 +6,9 @@ use schemas::core::ReferenceFormat;
 use sql::{Again, BoxFuture, Db, Tx};
 use tokio::sync::Semaphore;
 
+use super::admit::Owners;
+use super::awaited::Awaited;
+use super::outcomes::Outcomes;
 use super::schema;
 use crate::calendar::Calendar;
 use crate::entry::EntryId;
@@ -23,7 +26,12 @@ pub(super) struct Shared {
     pub(super) calendar: Arc<Calendar>,
     /// Outcomes being recorded at once, at most. Each waits for its lanes with a connection in hand: without a bound those of one
     /// busy account would take all connections, and nothing could be admitted.
-    recording: Arc<Semaphore>,
+    pub(super) recording: Arc<Semaphore>,
+    /// Those of them that are recorded alone, at most: half, so that the groups of other lanes go on.
+    pub(super) recording_alone: Arc<Semaphore>,
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) awaited: Arc<Awaited>,
+    pub(super) owners: Arc<Owners>,
 }
 
 impl Shared {
@@ -31,8 +39,19 @@ impl Shared {
     pub(super) async fn open(db: Db, facts: Arc<dyn Facts>, core: &str) -> Result<Self, JournalError> {
         db.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
         let writers = db.writers_max();
-        let recording = Arc::new(Semaphore::new(writers.saturating_sub(writers.div_ceil(4)).max(1)));
-        Ok(Self { db, facts, core: core.into(), references: Arc::default(), calendar: Arc::default(), recording })
+        let recording = writers.saturating_sub(writers.div_ceil(4)).max(1);
+        Ok(Self {
+            db,
+            facts,
+            core: core.into(),
+            references: Arc::default(),
+            calendar: Arc::default(),
+            recording: Arc::new(Semaphore::new(recording)),
+            recording_alone: Arc::new(Semaphore::new((recording / 2).max(1))),
+            outcomes: Arc::default(),
+            awaited: Arc::default(),
+            owners: Arc::default(),
+        })
     }
 
     /// Counts the bank's days by this calendar; those of UTC without it.
@@ -64,7 +83,7 @@ impl Shared {
         &self,
         work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, JournalError>> + Clone + Send + Sync + 'static,
     ) -> Result<T, JournalError> {
-        let mut again = Again::at_most(TRIES_MAX);
+        let mut again = Again::at_most(TRIES_MAX).on(self.db.host());
         loop {
             let attempt = work.clone();
             let outcome = self.db.transaction(move |tx| Box::pin(async move { attempt(tx).await })).await;

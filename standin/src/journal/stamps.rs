@@ -1,19 +1,14 @@
 //! Stamps of rows, and their ages.
 
-use sql::Row;
+use sql::{Host, Row};
 
 use crate::clock::Ages;
 use crate::journal::error::JournalError;
 
-/// This host's wall clock: for stamps that people read, and as the second of the two in [`crate::clock::Ages`].
-pub(super) fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
-
-/// The ages of a row's stamps `sql_us` and `host_us`, with the SQL server's `now_ms`; `None`: there are none.
-pub(super) fn ages(row: &Row) -> Result<Option<Ages>, JournalError> {
+/// The ages of a row's stamps `sql_us` and `host_us`, by the SQL server's `now_ms` and this host's clock; `None`: there are none.
+pub(super) fn ages(row: &Row, host: &Host) -> Result<Option<Ages>, JournalError> {
     let (sql_us, host_us): (Option<i64>, Option<i64>) = (row.get("sql_us")?, row.get("host_us")?);
-    let now_us = (row.get::<i64>("now_ms")?.saturating_mul(1_000), now_us());
+    let now_us = (row.get::<i64>("now_ms")?.saturating_mul(1_000), host.now_us());
     Ok(sql_us.zip(host_us).map(|stamps| Ages::of(now_us, stamps)))
 }
 

@@ -1,17 +1,19 @@
 //! What somebody learned about entries, recorded: many at once, in one transaction.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
-use failpoints::{RECORD_BEFORE_COMMIT, reached};
 use schemas::entry::{Evidence, Verdict};
 use sql::Tx;
 
-use super::attempts::Heard;
-use super::attempts::hear;
+use super::attempts::{Attempts, Beginner, Heard, hear};
+use super::claim::{Claimed, Taken};
+use super::ready::next_behind;
 use super::workset::WorkSet;
 use crate::admission::CoreBelief;
 use crate::change::Change;
 use crate::entry::{Entry, EntryId};
+use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
 use crate::journal::fence::{Fence, check_fence};
@@ -27,6 +29,50 @@ pub struct Moved {
     pub verdict: Verdict,
 }
 
+/// What somebody learned, as it goes into one transaction together with what others learned.
+#[derive(Clone)]
+pub(super) struct Outcome {
+    /// Who says so.
+    pub(super) actor: String,
+    /// Recorded only while its token is current.
+    pub(super) fence: Option<Fence>,
+    pub(super) changes: Vec<Change>,
+    /// Claims in the same commit, under the fence.
+    pub(super) follow: Option<Follow>,
+}
+
+/// What may be claimed by the commit that records an outcome.
+#[derive(Clone)]
+pub(super) struct Follow {
+    pub(super) instance: Instance,
+    /// Beside those next behind the recorded entries.
+    pub(super) offered: Vec<EntryId>,
+    /// Entries, at most.
+    pub(super) most: usize,
+}
+
+/// What became of an outcome.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// What each change came to.
+    pub moved: Vec<Moved>,
+    /// What is ours to send now.
+    pub claimed: Vec<Claimed>,
+    /// What might go next, and was not claimed. A hint.
+    pub next: Vec<EntryId>,
+    /// Offered, and not looked at: a lane is locked, or one of them cannot be read.
+    pub passed_over: Vec<EntryId>,
+    /// The answer to their claim was lost. They may be ours, and nothing of them was sent.
+    pub lost: Vec<EntryId>,
+}
+
+impl Recorded {
+    /// Nothing was claimed.
+    pub fn only(moved: Vec<Moved>) -> Self {
+        Self { moved, ..Self::default() }
+    }
+}
+
 impl Shared {
     /// See [`ReplayJournal::record`].
     pub(in crate::journal) async fn record(
@@ -35,20 +81,8 @@ impl Shared {
         fence: Option<Fence>,
         changes: Vec<Change>,
     ) -> Result<Vec<Moved>, JournalError> {
-        let (facts, actor) = (self.facts.clone(), actor.to_owned());
-        let changes = Arc::new(changes);
-        self.run_outcome(move |tx| {
-            let (facts, actor, fence, changes) = (facts.clone(), actor.clone(), fence.clone(), changes.clone());
-            Box::pin(async move {
-                let moved = record_in(tx, &*facts, &actor, &changes).await?;
-                if let Some(fence) = &fence {
-                    check_fence(tx, fence).await?;
-                }
-                reached(RECORD_BEFORE_COMMIT);
-                Ok(moved)
-            })
-        })
-        .await
+        let outcome = Outcome { actor: actor.to_owned(), fence, changes, follow: None };
+        Ok(self.settle(outcome).await?.moved)
     }
 }
 
@@ -65,6 +99,21 @@ impl ReplayJournal {
         changes: Vec<Change>,
     ) -> Result<Vec<Moved>, JournalError> {
         self.0.record(actor, fence, changes).await
+    }
+}
+
+impl ReplayJournal {
+    /// As [`Self::record`], under the fence. The same commit claims `most` entries at most: what is next in the lanes of the recorded
+    /// entries, and what is `offered`. If it fails, the changes are recorded alone, and nothing is claimed.
+    pub async fn record_and_claim(
+        &self,
+        fence: &Fence,
+        instance: &Instance,
+        changes: Vec<Change>,
+        (offered, most): (Vec<EntryId>, usize),
+    ) -> Result<Recorded, JournalError> {
+        let follow = (most > 0).then(|| Follow { instance: instance.clone(), offered, most });
+        self.0.settle(Outcome { actor: fence.owner.clone(), fence: Some(fence.clone()), changes, follow }).await
     }
 }
 
@@ -96,20 +145,91 @@ impl GatewayJournal {
     }
 }
 
-async fn record_in(
+/// Records these outcomes in the open transaction, all of one actor, and claims what they ask for. `claiming` is told what the commit
+/// would claim.
+pub(super) async fn settle_in(
     tx: &mut Tx,
     facts: &dyn Facts,
-    actor: &str,
-    changes: &[Change],
-) -> Result<Vec<Moved>, JournalError> {
-    let ids: Vec<EntryId> = changes.iter().map(|change| change.id.clone()).collect();
+    outcomes: &[Outcome],
+    claiming: &Mutex<Vec<EntryId>>,
+) -> Result<Vec<Recorded>, JournalError> {
+    let of = |outcomes: &mut dyn Iterator<Item = &Outcome>| -> BTreeSet<EntryId> {
+        outcomes.flat_map(|outcome| &outcome.changes).map(|change| change.id.clone()).collect()
+    };
+    let followed = of(&mut outcomes.iter().filter(|outcome| outcome.follow.is_some()));
+    let mut ids = of(&mut outcomes.iter());
+    let mut next = if followed.is_empty() { BTreeSet::new() } else { next_behind(tx, &ids, &followed).await? };
+    let offered = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).flat_map(|follow| &follow.offered);
+    next.extend(offered.cloned());
+    let next: Vec<EntryId> = next.into_iter().filter(|id| !ids.contains(id)).collect();
+    ids.extend(next.iter().cloned());
+    let ids: Vec<EntryId> = ids.into_iter().collect();
     let mut work = WorkSet::lock(tx, &ids).await?;
+    let mut attempts = Attempts::lock(tx, &ids).await?;
+    let verdicts = weigh_all(tx, facts, &mut work, &mut attempts, outcomes).await?;
+    work.release_by(tx, facts).await?;
+    let most = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).map(|follow| follow.most).sum();
+    let taken = Taken::take(tx, &mut work, &mut attempts, &next, most).await?;
+    if let Ok(mut claiming) = claiming.lock() {
+        claiming.extend(taken.ids().cloned());
+    }
+    let now_us = work.now_us();
+    let entries = work.store(tx, outcomes.first().map_or("", |outcome| &outcome.actor)).await?;
+    attempts.store(tx, now_us, beginner(outcomes)).await?;
+    let fences: BTreeSet<&Fence> = outcomes.iter().filter_map(|outcome| outcome.fence.as_ref()).collect();
+    for fence in fences {
+        check_fence(tx, fence).await?;
+    }
+    let left: Vec<EntryId> = next.into_iter().filter(|id| !taken.ids().any(|taken| taken == id)).collect();
+    share(outcomes, (verdicts, left), &entries, taken.with(&entries)?)
+}
+
+/// Whose attempts are begun: those of the first that follows. Only a replayer does, and a process has one.
+fn beginner(outcomes: &[Outcome]) -> Option<Beginner<'_>> {
+    outcomes.iter().find_map(|outcome| {
+        let follow = outcome.follow.as_ref()?;
+        Some(Beginner { instance: &follow.instance, token: outcome.fence.as_ref().map(|fence| fence.token) })
+    })
+}
+
+/// Gives each outcome what came of its changes, and of the claimed entries as many as it asked for. The first that asked for any is told
+/// what is left.
+fn share(
+    outcomes: &[Outcome],
+    (verdicts, mut left): (Vec<Verdict>, Vec<EntryId>),
+    entries: &BTreeMap<EntryId, Entry>,
+    claimed: Vec<Claimed>,
+) -> Result<Vec<Recorded>, JournalError> {
+    let (mut verdicts, mut claimed) = (verdicts.into_iter(), claimed.into_iter());
+    let mut recorded = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let moved = outcome.changes.iter().zip(verdicts.by_ref()).map(|(change, verdict)| {
+            let entry = entries.get(&change.id).cloned().ok_or(JournalError::NoSuchEntry)?;
+            Ok(Moved { entry, verdict })
+        });
+        let moved = moved.collect::<Result<_, JournalError>>()?;
+        let most = outcome.follow.as_ref().map_or(0, |follow| follow.most);
+        let next = if most > 0 { std::mem::take(&mut left) } else { Vec::new() };
+        let claimed = claimed.by_ref().take(most).collect();
+        recorded.push(Recorded { claimed, next, ..Recorded::only(moved) });
+    }
+    Ok(recorded)
+}
+
+async fn weigh_all(
+    tx: &mut Tx,
+    facts: &dyn Facts,
+    work: &mut WorkSet,
+    attempts: &mut Attempts,
+    outcomes: &[Outcome],
+) -> Result<Vec<Verdict>, JournalError> {
+    let changes: Vec<&Change> = outcomes.iter().flat_map(|outcome| &outcome.changes).collect();
     let unsent: Vec<EntryId> =
         changes.iter().filter(|c| c.evidence == Evidence::NotSent).map(|c| c.id.clone()).collect();
     let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
     let mut verdicts = Vec::with_capacity(changes.len());
     for change in changes {
-        let heard = match hear(tx, change).await? {
+        let heard = match hear(attempts, change) {
             Heard::Evidence(evidence) => evidence,
             Heard::Verdict(verdict) => {
                 verdicts.push(verdict);
@@ -131,14 +251,5 @@ async fn record_in(
         }
         verdicts.push(verdict);
     }
-    work.release_by(tx, facts).await?;
-    let entries = work.store(tx, actor).await?;
-    changes
-        .iter()
-        .zip(verdicts)
-        .map(|(change, verdict)| {
-            let entry = entries.get(&change.id).cloned().ok_or(JournalError::NoSuchEntry)?;
-            Ok(Moved { entry, verdict })
-        })
-        .collect()
+    Ok(verdicts)
 }

@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use failpoints::{Flaw, flawed};
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 use sql::Tx;
@@ -21,7 +22,7 @@ use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
-use crate::lane::{delta, is_promised, mark};
+use crate::lane::{LanePlace, delta, gives_back, is_promised, lane_place, mark};
 use crate::rules::Rulebook;
 
 pub(super) struct WorkSet {
@@ -31,6 +32,8 @@ pub(super) struct WorkSet {
     /// Balance version at which a leg's hold ended in this transaction; empty = dropped without a posting, `None` = it counts again.
     released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
     log: Vec<(EntryId, i64, EntryState, &'static str)>,
+    /// Entries whose promise, if they get one here, is made with the core there.
+    reserving: BTreeSet<EntryId>,
     /// What new decisions about entries rested on.
     decisions: BTreeMap<EntryId, Vec<u8>>,
     /// The SQL server's now, as the entries were locked: what is stamped, and how old data are, whichever host asks.
@@ -52,6 +55,25 @@ impl WorkSet {
     /// Locks the lanes of these entries, then the entries.
     pub(super) async fn lock(tx: &mut Tx, ids: &[EntryId]) -> Result<Self, JournalError> {
         Self::lock_beside(tx, ids, &BTreeSet::new()).await
+    }
+
+    /// The SQL server's now, as the entries were locked.
+    pub(super) fn now_us(&self) -> i64 {
+        self.now_us
+    }
+
+    /// Where the entry stands now in the order of its lanes; `None`: it is not of this work set.
+    pub(super) fn place_of(&self, id: &EntryId) -> Option<LanePlace> {
+        self.entries.get(id).map(|touched| lane_place(touched.now.state, touched.now.ordered))
+    }
+
+    /// The entries of this work set that are gone from one and the same lane: at most so many.
+    pub(super) fn most_gone_in_a_lane(&self) -> usize {
+        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone)) {
+            self.legs(id).filter(|leg| leg.in_order).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
+        }
+        gone.into_values().max().unwrap_or(0)
     }
 
     /// Locks the lanes of these entries and of these further accounts in one order, then the entries.
@@ -77,6 +99,7 @@ impl WorkSet {
             legs,
             released: BTreeMap::new(),
             log: Vec::new(),
+            reserving: BTreeSet::new(),
             decisions: BTreeMap::new(),
             now_us,
         })
@@ -133,12 +156,20 @@ impl WorkSet {
         business_day: i64,
     ) -> Result<(), JournalError> {
         let newly_promised = !from.1 && to.1;
+        let reserved = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now.reserved_day;
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
-            self.lanes.add(&leg.account, delta(Some(from), to, leg.kind, leg.amount_minor, leg.released))?;
-            if newly_promised && leg.kind == LegKind::Debit {
-                use_up(self.lanes.get_mut(&leg.account)?, business_day, leg.amount_minor)?;
+            self.lanes.add(&leg.account, delta(Some(from), to, &leg.placed()))?;
+            if leg.kind == LegKind::Debit {
+                let lane = self.lanes.get_mut(&leg.account)?;
+                if newly_promised {
+                    use_up(lane, business_day, leg.amount_minor)?;
+                    *reserved = self.reserving.contains(id).then_some(lane.usage.business_day);
+                }
+                if let Some(day) = reserved.filter(|_| gives_back(from.0, to.0)) {
+                    lane.usage = lane.usage.minus(day, leg.amount_minor);
+                }
             }
-            if !to.0.holds() && !leg.released {
+            if !to.0.holds() && !leg.released && !flawed(Flaw::RefusalKeepsHold) {
                 leg.released = true;
                 self.released.insert((id.clone(), leg.leg), Some(Vec::new()));
             }
@@ -162,7 +193,8 @@ impl WorkSet {
     }
 
     /// An entry that nobody was told of joins the order of its lanes before "accepted" is said. Stand-in's rules are asked, because that is
-    /// a promise. If they say no, an entry that waits is declined where the core is away, and else nothing changes.
+    /// a promise. With the core there it only reserves the day. If they say no, an entry that waits is declined where the core is away, and
+    /// else nothing changes.
     pub(super) fn promise(
         &mut self,
         id: &EntryId,
@@ -177,7 +209,10 @@ impl WorkSet {
         let state = entry.state;
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         match decision {
-            Decision::Direct | Decision::Queue => self.mark_ordered(id),
+            Decision::Direct | Decision::Wait | Decision::Queue => {
+                self.believe(id, belief);
+                self.mark_ordered(id)
+            }
             Decision::Decline(reason) if state == EntryState::Queued && belief == CoreBelief::Away => {
                 self.decisions.insert(id.clone(), kept);
                 if matches!(self.weigh_in(id, Evidence::Decline)?, Verdict::Moves(_)) {
@@ -186,6 +221,13 @@ impl WorkSet {
                 Ok(())
             }
             Decision::Decline(_) => Ok(()),
+        }
+    }
+
+    /// What is promised with the core there rests on the core's decision.
+    fn believe(&mut self, id: &EntryId, belief: CoreBelief) {
+        if belief == CoreBelief::Available {
+            self.reserving.insert(id.clone());
         }
     }
 
@@ -209,11 +251,12 @@ impl WorkSet {
     ) -> Result<(Evidence, Option<String>), JournalError> {
         let entry = self.entry(id)?;
         let (state, ordered) = (entry.state, entry.ordered);
-        if state != EntryState::Submitting || ordered {
+        if state != EntryState::Submitting || (ordered && !flawed(Flaw::PromiseBroken)) {
             return Ok((Evidence::NotSent, None));
         }
         let (decision, kept) = readmit(entry, facts, book, &self.lanes, self.now_us)?;
         self.decisions.insert(id.clone(), kept);
+        self.believe(id, belief);
         let evidence = not_sent(state, ordered, belief, decision);
         let reason = match decision {
             Decision::Decline(reason) if evidence == Evidence::Decline => Some(reason.code().to_owned()),
@@ -265,7 +308,7 @@ impl WorkSet {
         let accounts: BTreeSet<String> =
             ids.iter().flat_map(|id| self.legs(id)).map(|leg| leg.account.clone()).collect();
         let accounts: Vec<String> = accounts.into_iter().collect();
-        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?.0))
+        Ok((facts.read(tx, &accounts).await?, limits::rulebook(tx).await?))
     }
 }
 

@@ -52,23 +52,31 @@ impl FromIterator<(String, OperationRules)> for Rules {
 pub struct OperationRules {
     /// States that stand-in, which decides alone, may touch.
     pub stand_in: StateRules,
-    /// States with which a write is sent to the core at once. All of them: the core decides.
+    /// States with which the core is asked. All of them: the core decides.
     pub direct: StateRules,
     /// What a principal learns of an account to be credited that is not its own.
     pub payee_reasons: PayeeReasons,
+    /// A credit takes a place in the order of its account, as a debit does.
+    pub credits_in_order: bool,
 }
 
 impl Default for OperationRules {
     fn default() -> Self {
-        Self { stand_in: StateRules::only_active(), direct: StateRules::all(), payee_reasons: PayeeReasons::Neutral }
+        let (stand_in, direct) = (StateRules::only_active(), StateRules::all());
+        Self { stand_in, direct, payee_reasons: PayeeReasons::Neutral, credits_in_order: false }
     }
 }
 
 impl OperationRules {
+    /// Does a leg of this kind take a place in the order of its account? What only adds money harms nothing that comes before or after it.
+    pub fn in_order(&self, kind: LegKind) -> bool {
+        kind == LegKind::Debit || self.credits_in_order
+    }
+
     /// May an account of this status take a leg of this kind on this path?
     pub fn allow(&self, path: Path, kind: LegKind, status: AccountStatus) -> bool {
         let states = match path {
-            Path::Direct => &self.direct,
+            Path::Direct | Path::InTurn => &self.direct,
             Path::StandIn => &self.stand_in,
         };
         match kind {
@@ -113,6 +121,8 @@ pub enum PayeeReasons {
 pub enum Path {
     /// The core, in the request's own time.
     Direct,
+    /// The core, once what is queued before it in its lanes is through.
+    InTurn,
     /// Stand-in, by our data.
     StandIn,
 }
@@ -122,6 +132,7 @@ impl Path {
     pub fn as_str(self) -> &'static str {
         match self {
             Path::Direct => "direct",
+            Path::InTurn => "in-turn",
             Path::StandIn => "stand-in",
         }
     }

@@ -4,6 +4,7 @@ use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use schemas::grant::Grant;
 use sql::params;
+use standin::admission::CoreBelief;
 use standin::journal::{Admitted, Write};
 use standin::rules::Reason;
 
@@ -58,14 +59,16 @@ on_every_engine! {
     async fn with_the_core_there_and_others_before_it_a_write_that_our_data_do_not_allow_waits_for_the_core(bank) {
         bank.two_accounts().await;
         bank.account("c", 10).await;
-        let before = bank.queued("a", "c", 1).await;
-        let write = transfer("a", "opened-in-the-branch", 1).key("k");
-        assert_eq!(bank.submit(write.clone()).await, Admitted::CoreMustDecide);
+        bank.account("unclear", 0).await;
+        bank.db.exec("UPDATE books SET standing = 'unclear' WHERE account = 'unclear'", vec![]).await.unwrap();
+        bank.queued("a", "c", 1).await;
         bank.db.exec("UPDATE books SET standing = 'frozen' WHERE account = 'b'", vec![]).await.unwrap();
-        assert_eq!(bank.submit(transfer("a", "b", 1)).await, Admitted::CoreMustDecide);
-        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM entries").await, 1, "no key was consumed");
-        bank.journal.gateway().cancel("anna", &before.id).await.unwrap();
-        assert_eq!(bank.admit(write).await.state, Submitting);
+        for to in ["opened-in-the-branch", "b", "unclear"] {
+            let waits = bank.admit(transfer("a", to, 1)).await;
+            assert_eq!((waits.state, waits.ordered), (Queued, false), "{to}");
+            let asked = bank.promise(&waits, CoreBelief::Available).await;
+            assert_eq!((asked.state, asked.ordered), (Queued, false), "{to}: nothing is promised");
+        }
         let away = bank.admit(transfer("c", "b", 1).away()).await;
         assert_eq!(away.reason.as_deref(), Some(Reason::AccountFrozen.code()), "without the core our data decide");
     }

@@ -32,7 +32,8 @@ on_every_engine! {
         bank.two_accounts().await;
         bank.account("c", 1_000).await;
         bank.queued("a", "b", 500).await;
-        for (from, to) in [("a", "c"), ("c", "b"), ("c", "a")] {
+        bank.order_credits(true).await;
+        for (from, to) in [("a", "c"), ("c", "a")] {
             let entry = bank.admit(transfer(from, to, 1)).await;
             assert_eq!(entry.state, Queued, "{from} > {to}");
         }

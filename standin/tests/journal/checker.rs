@@ -10,6 +10,7 @@ struct Entry {
     id: String,
     state: EntryState,
     ordered: bool,
+    reserved: bool,
     version: i64,
     business_day: i64,
     command: serde_json::Value,
@@ -21,6 +22,7 @@ struct Leg {
     seq: i64,
     open: bool,
     kind: LegKind,
+    in_order: bool,
     amount: i64,
     counts: bool,
 }
@@ -39,7 +41,8 @@ fn check_legs(entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
     let mut kinds: BTreeMap<&str, Vec<(LegKind, &str, i64)>> = BTreeMap::new();
     for leg in legs {
         let entry = &entries[&leg.entry_id];
-        assert_eq!(leg.open, entry.state.is_open(), "legs.open of a {} entry", entry.state);
+        assert_eq!(leg.open, entry.state.is_open() && leg.in_order, "legs.open of a {} entry", entry.state);
+        assert!(leg.in_order || leg.kind == LegKind::Credit, "a debit without a place");
         if leg.counts {
             assert_eq!(leg.kind, LegKind::Debit, "a credit holds");
             assert!(entry.state.holds(), "a {} entry holds", entry.state);
@@ -68,7 +71,7 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
             let entry = &entries[&leg.entry_id];
             lane_place(entry.state, entry.ordered) == which
         };
-        let count = |which| mine.iter().filter(|leg| stand(leg, which)).count() as i64;
+        let count = |which| mine.iter().filter(|leg| leg.in_order && stand(leg, which)).count() as i64;
         assert_eq!(number("ordered"), count(LanePlace::Ordered), "ordered of {account}");
         assert_eq!(number("direct"), count(LanePlace::Direct), "direct of {account}");
         let held: i64 = mine.iter().filter(|leg| leg.counts).map(|leg| leg.amount).sum();
@@ -78,7 +81,9 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
         assert_eq!(sequence, (1..number("next_seq")).collect::<Vec<_>>(), "sequence of {account}");
         let promised = |leg: &&&Leg| {
             let entry = &entries[&leg.entry_id];
-            leg.kind == LegKind::Debit && entry.ordered && entry.business_day == number("used_day")
+            let decided = matches!(entry.state, EntryState::Posted | EntryState::Confirmed | EntryState::Refused);
+            let counts = entry.ordered && !(entry.reserved && decided);
+            leg.kind == LegKind::Debit && counts && entry.business_day == number("used_day")
         };
         let used: i64 = mine.iter().filter(promised).map(|leg| leg.amount).sum();
         assert!(number("used_minor") >= used, "usage of {account}: {} < {used}", number("used_minor"));
@@ -128,11 +133,12 @@ async fn rows(db: &Db, sql: &str) -> Vec<Row> {
 }
 
 async fn entries(db: &Db) -> BTreeMap<String, Entry> {
-    let rows = rows(db, "SELECT id, state, ordered, version, business_day, command FROM entries").await;
+    let rows = rows(db, "SELECT id, state, ordered, reserved_day, version, business_day, command FROM entries").await;
     let read = |row: &Row| Entry {
         id: row.get("id").unwrap(),
         state: EntryState::parse(row.get("state").unwrap()).unwrap(),
         ordered: row.get("ordered").unwrap(),
+        reserved: row.get::<Option<i64>>("reserved_day").unwrap().is_some(),
         version: row.get("version").unwrap(),
         business_day: row.get("business_day").unwrap(),
         command: serde_json::from_slice(row.get("command").unwrap()).unwrap(),
@@ -141,13 +147,14 @@ async fn entries(db: &Db) -> BTreeMap<String, Entry> {
 }
 
 async fn legs(db: &Db) -> Vec<Leg> {
-    let sql = "SELECT entry_id, account, seq, open, kind, amount_minor, released_at FROM legs ORDER BY entry_id, leg";
+    let sql = "SELECT entry_id, account, seq, open, kind, in_order, amount_minor, released_at FROM legs ORDER BY entry_id, leg";
     let read = |row: &Row| Leg {
         entry_id: row.get("entry_id").unwrap(),
         account: row.get("account").unwrap(),
         seq: row.get("seq").unwrap(),
         open: row.get("open").unwrap(),
         kind: LegKind::parse(row.get("kind").unwrap()).unwrap(),
+        in_order: row.get("in_order").unwrap(),
         amount: row.get("amount_minor").unwrap(),
         counts: row.get::<Option<Vec<u8>>>("released_at").unwrap().is_none(),
     };

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Act, Change, Entry, EntryId, Fence, Grounds, Instance, JournalError};
+use sql::params;
+use standin::journal::{Act, Change, Claimed, Entry, EntryId, Fence, Grounds, Instance, JournalError};
 
 use crate::support::*;
 
@@ -19,6 +20,7 @@ on_every_engine! {
         for account in ["a", "b", "c", "d"] {
             bank.account(account, 1_000).await;
         }
+        bank.order_credits(true).await;
         let ab = bank.queued("a", "b", 1).await;
         let bc = bank.queued("b", "c", 1).await;
         let da = bank.queued("d", "a", 1).await;
@@ -253,22 +255,91 @@ on_every_engine! {
         for account in ["a", "b", "c"] {
             bank.account(account, 1_000).await;
         }
+        bank.order_credits(true).await;
         let first = bank.queued("a", "b", 1).await;
         let next = bank.queued("a", "b", 1).await;
         let of_c = bank.queued("c", "a", 1).await;
         let fence = bank.fence().await;
         assert_eq!(bank.claim(&fence, &[&first]).await.len(), 1);
-        bank.record(posted(&first, &[]).ending(1)).await;
-        assert_eq!(bank.journal.replay().ready_behind(&first).await.unwrap(), ids(&[&next]));
-        assert_eq!(bank.claim(&fence, &[&next]).await.len(), 1);
-        bank.record(posted(&next, &[]).ending(1)).await;
-        assert_eq!(bank.journal.replay().ready_behind(&next).await.unwrap(), ids(&[&of_c]));
-        assert_eq!(bank.claim(&fence, &[&of_c]).await.len(), 1);
-        bank.record(posted(&of_c, &[]).ending(1)).await;
-        assert!(bank.journal.replay().ready_behind(&of_c).await.unwrap().is_empty());
+        let (claimed, left) = bank.post_and_claim(&fence, &first, &[]).await;
+        assert_eq!((claimed, left), (ids(&[&next]), vec![]), "{of_c:?} waits in a");
+        assert_eq!(bank.state(&next).await, Submitting);
+        let (claimed, _) = bank.post_and_claim(&fence, &next, &[]).await;
+        assert_eq!(claimed, ids(&[&of_c]));
         let blocked = bank.queued("b", "c", 1).await;
-        let behind_both = bank.queued("a", "c", 1).await;
-        assert_eq!(bank.journal.replay().ready_behind(&first).await.unwrap(), ids(&[&blocked]), "{behind_both:?} waits in c");
+        let offered = bank.queued("a", "c", 1).await;
+        let (claimed, left) = bank.post_and_claim(&fence, &of_c, &[&offered]).await;
+        assert_eq!((claimed, left), (ids(&[&blocked]), ids(&[&offered])), "it waits in c");
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM attempts WHERE ended_us IS NULL").await, 1);
+    }
+
+    async fn the_commit_of_an_outcome_claims_as_many_as_asked_for_and_leaves_the_rest_to_the_next(bank) {
+        for account in ["a", "b", "c", "d"] {
+            bank.account(account, 1_000).await;
+        }
+        let first = bank.queued("a", "b", 1).await;
+        let next = bank.queued("a", "b", 1).await;
+        let elsewhere = bank.queued("c", "d", 1).await;
+        let fence = bank.fence().await;
+        bank.claim(&fence, &[&first]).await;
+        let (claimed, left) = bank.post_and_claim(&fence, &first, &[&elsewhere]).await;
+        assert_eq!(claimed, ids(&[&next]), "the oldest first");
+        assert_eq!(left, ids(&[&elsewhere]));
+        let (claimed, _) = bank.post_and_claim(&fence, &next, &[&elsewhere]).await;
+        assert_eq!(claimed, ids(&[&elsewhere]));
+    }
+
+    async fn what_cannot_be_read_keeps_no_outcome_back_and_is_passed_over(bank) {
+        for account in ["a", "b", "c", "d"] {
+            bank.account(account, 1_000).await;
+        }
+        let (first, broken) = (bank.queued("a", "b", 1).await, bank.queued("c", "d", 1).await);
+        let set_command = "UPDATE entries SET command = ? WHERE id = ?";
+        bank.db.exec(set_command, params![b"{".to_vec(), broken.id.as_str()]).await.unwrap();
+        let fence = bank.fence().await;
+        bank.claim(&fence, &[&first]).await;
+        let replay = bank.journal.replay();
+        let change = posted(&first, &[]).ending(1);
+        let recorded = replay.record_and_claim(&fence, &bank.instance, vec![change], (ids(&[&broken]), 1)).await.unwrap();
+        assert_eq!((recorded.claimed.len(), recorded.passed_over), (0, ids(&[&broken])));
+        assert_eq!(bank.state(&first).await, Posted);
+        // As it was, so that the tables agree again.
+        let command = serde_json::to_vec(&broken.command).unwrap();
+        bank.db.exec(set_command, params![command, broken.id.as_str()]).await.unwrap();
+    }
+
+    async fn outcomes_that_come_together_are_each_recorded_and_a_bad_one_fails_alone(bank) {
+        for account in ["t0", "t1", "t2"] {
+            bank.account(account, 0).await;
+        }
+        let mut entries = Vec::new();
+        for n in 0..40 {
+            let (from, to) = (format!("f{n}"), format!("t{}", n % 3));
+            bank.account(&from, 100).await;
+            entries.push(bank.queued(&from, &to, 1).await);
+        }
+        let (fence, broken) = (bank.fence().await, bank.queued("f0", "t0", 1).await);
+        let mut posted_so_far = 0;
+        while posted_so_far < entries.len() {
+            let claimed = bank.claim(&fence, &entries.iter().collect::<Vec<_>>()).await;
+            assert!(!claimed.is_empty());
+            posted_so_far += claimed.len();
+            let mut recording = tokio::task::JoinSet::new();
+            for Claimed { entry, attempt } in claimed {
+                let (replay, fence) = (bank.journal.replay(), fence.clone());
+                let change = posted(&entry, &[]).ending(attempt);
+                recording.spawn(async move { replay.record(&fence.owner, Some(fence.clone()), vec![change]).await });
+            }
+            let nobody = Change::new(EntryId::generate(), Evidence::CorePosted);
+            let (replay, owner) = (bank.journal.replay(), fence.owner.clone());
+            let bad = tokio::spawn(async move { replay.record(&owner, None, vec![nobody]).await });
+            for recorded in recording.join_all().await {
+                assert_eq!(recorded.unwrap()[0].entry.state, Posted);
+            }
+            assert!(matches!(bad.await.unwrap(), Err(JournalError::NoSuchEntry)));
+        }
+        assert_eq!(bank.state(&broken).await, Queued);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM attempts WHERE ended_us IS NOT NULL").await, 40);
     }
 
     async fn a_proof_of_absence_is_about_the_attempts_it_was_made_of(bank) {

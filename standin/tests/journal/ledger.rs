@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use schemas::money::Currency;
-use sql::{BoxFuture, Db, Tx, params, placeholders};
+use sql::{BoxFuture, Db, Tx, listed, params, placeholders};
 use standin::admission::{AccountFacts, AccountStatus};
 use standin::journal::{Facts, KnownAccount, KnownAccounts, PostingRow};
 
@@ -94,10 +94,18 @@ impl Facts for Books {
 
 async fn read(tx: &mut Tx, accounts: &[String]) -> Result<KnownAccounts, sql::Error> {
     let mut sheet = KnownAccounts::default();
-    let source = tx.query_one("SELECT as_of_us, loaded FROM source WHERE id = 1", vec![]).await?;
-    let (as_of_us, loaded): (Option<i64>, bool) = (source.get("as_of_us")?, source.get("loaded")?);
-    let sql = format!("SELECT * FROM books WHERE account IN ({})", placeholders(accounts.len()));
-    for row in tx.query(&sql, accounts.iter().map(Into::into).collect()).await? {
+    let (list, keys) = listed(accounts);
+    let sql = format!(
+        "SELECT b.*, s.as_of_us AS as_of_us, s.loaded AS loaded FROM source s LEFT JOIN books b ON b.account IN ({list}) \
+         WHERE s.id = 1"
+    );
+    let mut loaded = true;
+    for row in tx.query(&sql, keys).await? {
+        let as_of_us: Option<i64> = row.get("as_of_us")?;
+        loaded = row.get("loaded")?;
+        if row.get::<Option<&str>>("account")?.is_none() {
+            continue;
+        }
         let status = match row.get("standing")? {
             "active" => AccountStatus::Active,
             "frozen" => AccountStatus::Frozen,

@@ -69,7 +69,8 @@ on_every_engine! {
         }
         bank.two_accounts().await;
         bank.queued("a", "b", 1).await;
-        let (is_there, go_on) = hold_at(&bank, 1);
+        // With its lanes locked: whose the accounts are is known from before.
+        let (is_there, go_on) = hold_at(&bank, 0);
         let admissions = bank.admissions.clone();
         let poor = tokio::spawn(async move { admissions.submit(transfer("a", "b", 100_001).away()).await });
         is_there.notified().await;
@@ -120,7 +121,8 @@ on_every_engine! {
         for _ in 0..12 {
             entries.push(bank.direct("a", "b", 1).await);
         }
-        let (is_there, go_on) = hold_at(&bank, 1);
+        // With its lanes locked: whose the accounts are is known from before.
+        let (is_there, go_on) = hold_at(&bank, 0);
         let admissions = bank.admissions.clone();
         let holder = tokio::spawn(async move { admissions.submit(transfer("a", "b", 1)).await });
         is_there.notified().await;

@@ -20,7 +20,7 @@ use standin::journal::{
     JournalError, LegSeen, Moved, Order, Transfer, Write,
 };
 
-use standin::rules::Limits;
+use standin::rules::{Limits, OperationRules, Rules};
 
 use crate::checker::assert_consistent;
 use crate::ledger::{self, Books};
@@ -205,6 +205,12 @@ impl Bank {
         self.account("b", 0).await;
     }
 
+    /// Whether credits take places in the order of their accounts, from now on.
+    pub async fn order_credits(&self, credits_in_order: bool) {
+        let rules = OperationRules { credits_in_order, ..OperationRules::default() };
+        self.journal.seed_rules(&Rules::from_iter([("transfer".to_owned(), rules)])).await.unwrap();
+    }
+
     pub async fn submit(&self, write: Write) -> Admitted {
         self.admissions.submit(write).await.unwrap()
     }
@@ -260,6 +266,21 @@ impl Bank {
     pub async fn fence_after(&self, lost: &Fence) -> Fence {
         self.journal.replay().release_fence(lost).await.unwrap();
         self.fence().await
+    }
+
+    /// Records that the core posted an entry, and claims one more in the same commit: that one, and what might go next beside it.
+    pub async fn post_and_claim(
+        &self,
+        fence: &Fence,
+        entry: &Entry,
+        offered: &[&Entry],
+    ) -> (Vec<EntryId>, Vec<EntryId>) {
+        let offered = offered.iter().map(|entry| entry.id.clone()).collect();
+        let change = Change::new(entry.id.clone(), Evidence::CorePosted).ending(1);
+        let replay = self.journal.replay();
+        let recorded = replay.record_and_claim(fence, &self.instance, vec![change], (offered, 1)).await.unwrap();
+        assert_eq!(recorded.moved[0].entry.state, EntryState::Posted);
+        (recorded.claimed.into_iter().map(|claimed| claimed.entry.id).collect(), recorded.next)
     }
 
     pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {

@@ -195,11 +195,11 @@ impl Locum {
             }
             Task::Idle | Task::Missed if alive => {
                 actions.push(Action::Admit { slot: id, believes: true });
-                if state.journal[write].is_none() {
+                if state.journal[write].is_none() || self.days {
                     actions.push(Action::Admit { slot: id, believes: false });
-                    if state.budget.commits > 0 {
-                        actions.push(Action::CommitUnknown { slot: id });
-                    }
+                }
+                if state.journal[write].is_none() && state.budget.commits > 0 {
+                    actions.push(Action::CommitUnknown { slot: id });
                 }
             }
             Task::Unsure => {

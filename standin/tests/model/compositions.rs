@@ -5,7 +5,9 @@
 //! | [`one_write`] | 1 gateway, 2 replayers, 1 write | every fault at once around one entry: takeovers, stale senders, resends, refusals, cancels |
 //! | [`abandoned`] | the same, with fewer other faults | a submission given up for abandoned while its sender lives, late refusals, clocks of several hosts |
 //! | [`retries`] | 2 gateways, 1 replayer, 2 writes on one account, one key sent to both gateways | keys, lost commits, 202 while submitting, order behind it |
+//! | [`turns`] | as `retries`, gateways that believe differently of the core | what a promise uses of a day, and what is given back |
 //! | [`three_writes`] | 2 gateways, 1 replayer, 3 writes over two accounts, one key sent to both gateways | order through a transfer that joins two lanes |
+//! | [`credit_apart`] | the same, with credits that take no place | lanes that count debits alone |
 //! | [`takeover`] | 1 gateway, 2 replayers, 2 writes on one account | order and absence across a lost lease |
 //! | [`row_by_row`], [`balance_first`] | as `retries`, core rows applied and delivered again one at a time | holds |
 
@@ -49,10 +51,21 @@ pub fn retries(class: Class, budget: Budget) -> Locum {
     Locum::new(class, &[TRANSFER, FROM_FIRST], 2, &[(0, 0), (1, 0), (1, 1)], 1).with(budget)
 }
 
+/// The same, with the day's limits counted.
+pub fn turns(class: Class, budget: Budget) -> Locum {
+    Locum { days: true, ..retries(class, budget) }
+}
+
 /// A transfer between two accounts that both have a write of their own.
 pub fn three_writes(class: Class, budget: Budget) -> Locum {
     let writes = [TRANSFER, FROM_FIRST, FROM_SECOND];
-    Locum::new(class, &writes, 2, &[(0, 0), (1, 0), (1, 1), (0, 2)], 1).with(budget)
+    let apart = Locum::new(class, &writes, 2, &[(0, 0), (1, 0), (1, 1), (0, 2)], 1).with(budget);
+    Locum { credits_in_order: true, ..apart }
+}
+
+/// The same where a credit takes no place in the order of its account.
+pub fn credit_apart(class: Class, budget: Budget) -> Locum {
+    Locum { credits_in_order: false, ..three_writes(class, budget) }
 }
 
 /// Two replayers, two writes of one account.

@@ -1,13 +1,15 @@
 //! The SQL side: each method is the body of one transaction of the protocol, deciding by the real functions.
 
 use locum_standin::clock::Ages;
-use locum_standin::lane::{LanePlace, delta, is_promised, mark, may_go_direct, may_replay, releases, serves};
+use locum_standin::lane::{
+    LanePlace, PlacedLeg, delta, gives_back, is_promised, mark, may_go_direct, may_replay, releases, serves,
+};
 use locum_standin::resolution::{
     Attempt as Sending, AttemptEnd, Patience, Refused, Step, UnknownOutcome, refusal_settles, remembers, resolve,
 };
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 
-use super::state::{ACCOUNTS, Asked, Attempt, Entry, INSTANCES, State, Task};
+use super::state::{ACCOUNTS, Asked, Attempt, Charge, Entry, INSTANCES, State, Task};
 use super::variants::{LIFETIME_MS, Locum, MARGIN_MS, Variant};
 
 /// A moment well within the core's memory.
@@ -30,25 +32,34 @@ impl State {
         let write = usize::from(locum.slots[slot].write);
         if self.journal[write].is_some() {
             if !locum.breaks(Variant::LookUpInsteadOfIndex) || self.tasks[slot] != Task::Missed {
-                return self.answer_again(locum, slot, write);
+                return self.answer_again(locum, slot, believes);
             }
             self.told.twice |= 1 << write;
         }
-        let lanes: Vec<usize> = locum.legs(write).map(|(account, _)| account).collect();
-        let free = may_go_direct(lanes.iter().map(|a| &self.lanes[*a])) || locum.breaks(Variant::DirectIgnoresOrdered);
+        let legs: Vec<(usize, bool)> =
+            locum.legs(write).map(|(account, kind)| (account, locum.in_order(kind))).collect();
+        let free = may_go_direct(legs.iter().map(|(account, in_order)| (&self.lanes[*account], *in_order)))
+            || locum.breaks(Variant::DirectIgnoresOrdered);
         let direct = believes && free;
         let mut seq = [-1; ACCOUNTS];
-        for account in lanes {
-            seq[account] = self.lanes[account].next_seq as i8;
+        for (account, in_order) in legs {
+            if in_order {
+                seq[account] = self.lanes[account].next_seq as i8;
+            }
             self.lanes[account].next_seq += 1;
         }
         self.told.before[write] =
             (0..locum.writes.len()).filter(|x| *x != write && locum.share(*x, write)).map(|x| 1 << x).sum::<u8>()
                 & self.told.waiting;
-        let (state, ordered) = if direct { (EntryState::Submitting, false) } else { (EntryState::Queued, true) };
+        let waits = believes && !locum.breaks(Variant::TurnIsPromised);
+        let (state, ordered) = match direct {
+            true => (EntryState::Submitting, false),
+            false => (EntryState::Queued, !waits),
+        };
         self.journal[write] = Some(Entry {
             state,
             ordered,
+            charge: None,
             seq,
             absorbed: false,
             rows: [None; 2],
@@ -62,19 +73,27 @@ impl State {
             contradicted: false,
         });
         self.count(locum, write, None, (state, ordered));
+        if ordered {
+            self.charge(locum, write, Charge::Kept);
+        }
         if direct {
             self.attempt(locum, slot, owner);
             self.tasks[slot] = Task::ToSend { within_memory: false };
+        } else if believes {
+            // Its turn may come within the deadline. Then the request asks as one that finds its key.
+            self.tasks[slot] = Task::Idle;
         } else {
             self.answer(locum, slot);
         }
     }
 
-    /// The same key again: the client is told where its write stands.
-    fn answer_again(&mut self, locum: &Locum, slot: usize, write: usize) {
+    /// The same key again, or the deadline of a request that waited: the client is told where its write stands.
+    fn answer_again(&mut self, locum: &Locum, slot: usize, believes: bool) {
+        let write = usize::from(locum.slots[slot].write);
         let entry = *self.entry(write);
         if !is_promised(entry.state, entry.ordered) && !locum.breaks(Variant::RetryLeavesDirect) {
-            self.move_to(locum, write, entry.state, true);
+            let charge = if believes { Charge::Reserved } else { Charge::Kept };
+            self.move_to(locum, write, entry.state, true, charge);
         }
         self.answer(locum, slot);
     }
@@ -86,7 +105,7 @@ impl State {
         if open && self.core.count(write) == 0 {
             self.told.waiting |= 1 << write;
         }
-        if locum.budget.declines > 0 {
+        if locum.budget.declines > 0 || locum.days {
             self.told.accepted |= 1 << write;
         }
         self.tasks[slot] = Task::Done;
@@ -129,7 +148,7 @@ impl State {
         match verdict {
             Verdict::Moves(to) => {
                 self.told.taken_back |= to == EntryState::Declined && self.told.accepted & (1 << write) != 0;
-                self.move_to(locum, write, to, mark(entry.ordered, to, evidence));
+                self.move_to(locum, write, to, mark(entry.ordered, to, evidence), Charge::Kept);
                 if to == EntryState::Posted && locum.breaks(Variant::EarlyRelease) {
                     self.release(locum, write);
                 }
@@ -145,9 +164,21 @@ impl State {
         verdict
     }
 
-    fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool) {
+    /// `charge`: how the promise counts, if this is one.
+    fn move_to(&mut self, locum: &Locum, write: usize, to: EntryState, ordered: bool, charge: Charge) {
         let from = *self.entry(write);
         self.count(locum, write, Some((from.state, from.ordered)), (to, ordered));
+        let twice =
+            locum.breaks(Variant::GivenBackTwice) && (from.state, to) == (EntryState::Posted, EntryState::Confirmed);
+        if from.charge.is_none() && !from.ordered && ordered {
+            self.charge(locum, write, charge);
+        } else if from.charge == Some(Charge::Reserved)
+            && (gives_back(from.state, to) || twice)
+            && !locum.breaks(Variant::ReservedForGood)
+        {
+            let usage = &mut self.lanes[usize::from(locum.writes[write].debit)].usage;
+            *usage = usage.minus(usage.business_day, locum.writes[write].amount);
+        }
         let entry = self.entry_mut(write);
         (entry.state, entry.ordered) = (to, ordered);
         if entry.lane_place() == LanePlace::Gone {
@@ -159,10 +190,20 @@ impl State {
         }
     }
 
+    /// Counts a promise on the day, where days are looked at.
+    fn charge(&mut self, locum: &Locum, write: usize, charge: Charge) {
+        if locum.days {
+            let usage = &mut self.lanes[usize::from(locum.writes[write].debit)].usage;
+            *usage = usage.plus(locum.writes[write].amount).expect("small amounts");
+            self.entry_mut(write).charge = Some(charge);
+        }
+    }
+
     fn count(&mut self, locum: &Locum, write: usize, from: Option<(EntryState, bool)>, to: (EntryState, bool)) {
         let absorbed = self.entry(write).absorbed;
         for (account, kind) in locum.legs(write) {
-            let change = delta(from, to, kind, locum.writes[write].amount, absorbed);
+            let amount_minor = locum.writes[write].amount;
+            let change = delta(from, to, &PlacedLeg { kind, amount_minor, in_order: locum.in_order(kind), absorbed });
             let lane = &mut self.lanes[account];
             lane.ordered += change.ordered;
             lane.direct += change.direct;

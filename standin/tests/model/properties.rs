@@ -1,10 +1,10 @@
 //! The invariants of `docs/invariants.md`, by their names, and what must be reachable lest they hold of nothing.
 
-use locum_standin::lane::{Lane, LanePlace, delta};
+use locum_standin::lane::{Lane, LanePlace, PlacedLeg, delta};
 use schemas::entry::{EntryState, LegKind};
 use stateright::{Model, Property};
 
-use super::state::{ACCOUNTS, Asked, Attempt, Reply, State, Task};
+use super::state::{ACCOUNTS, Asked, Attempt, Charge, Reply, State, Task};
 use super::variants::{Class, Locum, Variant};
 
 /// Somebody alive, or the proof of a death to come, answers for every submission.
@@ -31,6 +31,10 @@ pub const R1: &str = "R1 what was answered before a request is posted before it"
 pub const R2: &str = "R2 a stale sender does not mark";
 /// Each debit once.
 pub const M2: &str = "M2 a debit counts exactly once";
+/// What a promise uses of a day.
+pub const DAY: &str = "M1 each promise counts once, and until the core decides where it was there";
+/// Order alone uses nothing.
+pub const TURN: &str = "M1 what only waits for its turn is not charged unless it is promised";
 /// Lane columns.
 pub const LANES: &str = "lanes equal what their entries imply";
 /// No contradiction.
@@ -63,6 +67,8 @@ pub fn all(locum: &Locum) -> Vec<Property<Locum>> {
         always(R1, in_order),
         always(R2, |_, s| !s.told.stale_mark),
         always(M2, each_debit_once),
+        always(DAY, days_agree),
+        always(TURN, |_, s| entries(s).all(|(w, e)| !waits_for_its_turn(e) || s.told.accepted & (1 << w) != 0)),
         always(LANES, lanes_agree),
         always(AGREE, |_, s| entries(s).all(|(_, e)| !e.contradicted)),
     ];
@@ -109,6 +115,15 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
                     && e.ordered
                     && locum.about(w).all(|slot| !locum.slots[slot].replayer || s.attempts[slot] == Attempt::None)
             })
+        }));
+    }
+    if locum.days {
+        some.push(sometimes("a promise with the core there is given back", |_, s| {
+            entries(s).any(|(_, e)| e.charge == Some(Charge::Reserved) && e.state == EntryState::Confirmed)
+        }));
+        some.push(sometimes("what waits for its turn stands behind a promise", |_, s| {
+            entries(s).any(|(_, e)| e.charge == Some(Charge::Kept) && e.attempts == 0)
+                && entries(s).any(|(_, e)| e.charge.is_none() && e.state == EntryState::Queued)
         }));
     }
     if locum.balance_first {
@@ -256,14 +271,38 @@ fn each_debit_once(locum: &Locum, state: &State) -> bool {
     })
 }
 
+/// Charged although no attempt was made and nothing is known but that it waits.
+fn waits_for_its_turn(entry: &super::state::Entry) -> bool {
+    entry.state == EntryState::Queued && entry.attempts == 0 && entry.charge.is_some()
+}
+
+/// The day of each account has used what its promises say.
+fn days_agree(locum: &Locum, state: &State) -> bool {
+    let decided = |s: EntryState| matches!(s, EntryState::Posted | EntryState::Confirmed | EntryState::Refused);
+    let counts = |e: &super::state::Entry| match e.charge {
+        Some(Charge::Reserved) => !decided(e.state),
+        charge => charge.is_some(),
+    };
+    (0..ACCOUNTS).all(|account| {
+        let debits = |w: usize| usize::from(locum.writes[w].debit) == account;
+        let of_account = || entries(state).filter(|(w, e)| debits(*w) && counts(e));
+        let usage = state.lanes[account].usage;
+        usage.amount_minor == of_account().map(|(w, _)| locum.writes[w].amount).sum::<i64>()
+            && usage.count == of_account().count() as i64
+    })
+}
+
 /// The counters are what `delta` gives for every entry's whole life.
 fn lanes_agree(locum: &Locum, state: &State) -> bool {
     (0..ACCOUNTS).all(|account| {
-        let mut lane = Lane { stopped: state.lanes[account].stopped, ..Lane::default() };
+        let Lane { stopped, usage, .. } = state.lanes[account].clone();
+        let mut lane = Lane { stopped, usage, ..Lane::default() };
         for (write, entry) in entries(state) {
             for (_, kind) in locum.legs(write).filter(|(a, _)| *a == account) {
                 let absorbed = entry.absorbed && kind == LegKind::Debit;
-                let whole = delta(None, (entry.state, entry.ordered), kind, locum.writes[write].amount, absorbed);
+                let (amount_minor, in_order) = (locum.writes[write].amount, locum.in_order(kind));
+                let leg = PlacedLeg { kind, amount_minor, in_order, absorbed };
+                let whole = delta(None, (entry.state, entry.ordered), &leg);
                 lane.ordered += whole.ordered;
                 lane.direct += whole.direct;
                 lane.held_minor += whole.held_minor;

@@ -59,6 +59,8 @@ pub struct Entry {
     pub state: EntryState,
     /// The sticky mark; forgotten here once the entry is gone from its lanes, where nothing reads it.
     pub ordered: bool,
+    /// How its promise counts on the day of the account debited; nothing where no days are looked at.
+    pub charge: Option<Charge>,
     /// Sequence number per account.
     pub seq: [i8; ACCOUNTS],
     /// The served balance includes the debit leg.
@@ -88,6 +90,15 @@ impl Entry {
     pub fn lane_place(&self) -> LanePlace {
         lane_place(self.state, self.ordered)
     }
+}
+
+/// How long a promise counts on its day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Charge {
+    /// For good: stand-in accepted it.
+    Kept,
+    /// Until the core decides: it was there when the promise was made.
+    Reserved,
 }
 
 /// When an enquiry was asked, against the moment from which nothing could take effect any more.

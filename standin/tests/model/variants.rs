@@ -1,5 +1,6 @@
 //! Configurations, the core's capability classes, and the protocol's deliberately broken variants.
 
+use locum_standin::rules::OperationRules;
 use schemas::core::Capabilities;
 
 use super::compositions::NO_FAULTS;
@@ -101,6 +102,12 @@ pub enum Variant {
     BalanceRunsAhead,
     /// Replay does not wait for direct entries before it.
     ReplayIgnoresDirect,
+    /// What only waits for its turn, with the core there, is promised and charged at once.
+    TurnIsPromised,
+    /// What the core decided stays reserved.
+    ReservedForGood,
+    /// What was reserved is given back with the answer and with the change events.
+    GivenBackTwice,
 }
 
 /// Who owns a task and what it is about.
@@ -142,6 +149,10 @@ pub struct Locum {
     pub whole_transactions: bool,
     /// The core writes balances before the postings they include.
     pub balance_first: bool,
+    /// What is promised is counted on the day of the account.
+    pub days: bool,
+    /// Credits take a place in the order of their account.
+    pub credits_in_order: bool,
     /// How far each host's clock is ahead, in request lifetimes.
     pub clocks: [i8; INSTANCES],
     /// Faults.
@@ -167,6 +178,8 @@ impl Locum {
             replayers,
             whole_transactions: true,
             balance_first: false,
+            days: false,
+            credits_in_order: false,
             clocks: [0; INSTANCES],
             budget,
         }
@@ -209,8 +222,14 @@ impl Locum {
         std::iter::once((usize::from(debit), Debit)).chain(credit.map(|c| (usize::from(c), Credit)))
     }
 
-    /// Do two writes touch one account?
+    /// Does a leg of this kind take a place in the order of its account?
+    pub fn in_order(&self, kind: schemas::entry::LegKind) -> bool {
+        OperationRules { credits_in_order: self.credits_in_order, ..OperationRules::default() }.in_order(kind)
+    }
+
+    /// Do two writes stand in the order of one account?
     pub fn share(&self, x: usize, y: usize) -> bool {
-        self.legs(x).any(|(a, _)| self.legs(y).any(|(b, _)| a == b))
+        let lanes = |w| self.legs(w).filter(|(_, kind)| self.in_order(*kind)).map(|(account, _)| account);
+        lanes(x).any(|a| lanes(y).any(|b| a == b))
     }
 }

@@ -244,7 +244,7 @@ fn at_the_end(row: &Posting) -> Posting {
     Posting { number: i64::MAX, ..row.clone() }
 }
 
-/// Exchanges the numbers of two postings on an account, where the first was promised before the second was asked for.
+/// Exchanges the numbers of two debits of an account, where the first was promised before the second was asked for.
 fn swap(clean: &Evidence, evidence: &mut Evidence) -> Option<()> {
     let known = Known::new(clean);
     let sent: BTreeMap<&str, Nanos> = known
@@ -259,7 +259,8 @@ fn swap(clean: &Evidence, evidence: &mut Evidence) -> Option<()> {
     let mut accounts: BTreeMap<&str, Vec<(i64, &str, &str)>> = BTreeMap::new();
     for (core_ref, rows) in &known.posted {
         let Some(key) = known.owners.get(core_ref) else { continue };
-        rows.iter().for_each(|row| accounts.entry(&row.account).or_default().push((row.number, *key, *core_ref)));
+        let debits = rows.iter().filter(|row| row.effect_minor() < 0);
+        debits.for_each(|row| accounts.entry(&row.account).or_default().push((row.number, *key, *core_ref)));
     }
     for (account, mut rows) in accounts {
         rows.sort_unstable();

@@ -1,4 +1,4 @@
-//! R1: if the answer to x preceded the request y on one account and both were posted, the core posted x first.
+//! R1: if the answer to x preceded the request y, both debit one account and both were posted, the core posted x first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) fn check(known: &Known<'_>, found: &mut Vec<Violation>) {
         known.keys.iter().filter_map(|(key, exchanges)| Some((*key, span(exchanges)?))).collect();
     let mut accounts: BTreeMap<&str, Vec<(i64, &str)>> = BTreeMap::new();
     for (core_ref, rows) in &known.posted {
-        for row in rows {
+        for row in rows.iter().filter(|row| row.effect_minor() < 0) {
             if let Some(key) = known.owners.get(core_ref) {
                 accounts.entry(&row.account).or_default().push((row.number, *key));
             }

@@ -1,34 +1,57 @@
 //! What an admission writes: its places in the lanes first, all its rows in the end.
 
 use schemas::entry::{EntryState, LegKind};
-use sql::{Tx, Value, params, placeholders, rows};
+use sql::{Insert, Tx, Value, listed, params};
 
 use super::GENERATION;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryId};
 use crate::instance::Instance;
+use crate::journal::attempts::{self, Beginner, FIRST_ATTEMPT};
 use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
-use crate::journal::stamps::now_us;
-use crate::lane::{Lane, delta};
+use crate::lane::{Lane, PlacedLeg, delta};
+use crate::rules::OperationRules;
 use crate::write::Write;
 
-type Rows = Vec<Vec<Value>>;
+const ENTRIES: &[&str] = &[
+    "id",
+    "generation",
+    "version",
+    "principal",
+    "operation",
+    "idempotency_key",
+    "fingerprint",
+    "core",
+    "core_ref",
+    "command",
+    "state",
+    "ordered",
+    "contradicted",
+    "reason",
+    "accepted_us",
+    "business_day",
+    "updated_us",
+    "decision",
+];
+const LEGS: &[&str] =
+    &["entry_id", "leg", "account", "seq", "open", "in_order", "kind", "amount_minor", "currency", "released_at"];
 
 /// The rows of one batch.
 #[derive(Default)]
 pub(super) struct Inserts {
     /// Each with the record of its decision.
     entries: Vec<(Entry, Vec<u8>)>,
-    legs: Rows,
+    legs: Vec<Vec<Value>>,
 }
 
 impl Inserts {
-    /// Takes a sequence number, a count and a hold in every lane of the write; stand-in's usage too when it is queued.
+    /// Takes a sequence number and a hold in every lane of the write, and a count in those whose order it joins; stand-in's usage too when
+    /// it promises.
     pub(super) fn take_places(
         &mut self,
         write: &Write,
         state: (EntryState, bool),
-        business_day: i64,
+        (business_day, rules): (i64, &OperationRules),
         lanes: &mut LockedLanes,
     ) -> Result<(), JournalError> {
         let amount_minor = write.command.amount_minor;
@@ -36,14 +59,28 @@ impl Inserts {
             let lane = lanes.get_mut(account)?;
             let seq = lane.next_seq;
             lane.next_seq += 1;
-            if state.0 == EntryState::Queued && kind == LegKind::Debit {
+            if state == (EntryState::Queued, true) && kind == LegKind::Debit {
                 use_up(lane, business_day, amount_minor)?;
             }
-            lanes.add(account, delta(None, state, kind, amount_minor, false))?;
+            let in_order = rules.in_order(kind);
+            lanes.add(account, delta(None, state, &PlacedLeg { kind, amount_minor, in_order, absorbed: false }))?;
             // A credit never counts as a hold: it is released below every version from the start.
             let released: Option<&[u8]> = if kind == LegKind::Credit { Some(b"") } else { None };
             let (id, currency) = (write.id.as_str(), write.command.currency.code());
-            self.legs.push(params![id, n, account, seq, 1, kind.as_str(), amount_minor, currency, released]);
+            // What is not in the order is never among the open places of its lane.
+            let open = in_order;
+            self.legs.push(params![
+                id,
+                n,
+                account,
+                seq,
+                open,
+                in_order,
+                kind.as_str(),
+                amount_minor,
+                currency,
+                released
+            ]);
         }
         Ok(())
     }
@@ -55,25 +92,35 @@ impl Inserts {
 
     /// Writes everything; a direct entry's first attempt too, before a byte of it is sent.
     pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
-        let entries = self.entries.iter().map(|(entry, decision)| entry_row(entry, decision, core));
-        let entries = entries.collect::<Result<Rows, _>>()?;
-        let admitted = self.entries.iter().map(|(entry, _)| entry);
-        let direct = admitted.clone().filter(|entry| entry.state == EntryState::Submitting);
-        let direct: Vec<Value> = direct.map(|entry| entry.id.as_str().into()).collect();
-        let log = |e: &Entry| {
-            params![e.id.as_str(), e.version, e.updated_us, e.state.as_str(), "admitted", instance.id.as_str()]
-        };
-        let log = admitted.map(log).collect();
-        let into_entries = "INSERT INTO entries (id, generation, version, principal, operation, idempotency_key, fingerprint, \
-             core, core_ref, command, state, ordered, contradicted, reason, accepted_us, business_day, updated_us, \
-             decision) VALUES";
-        let into_legs =
-            "INSERT INTO legs (entry_id, leg, account, seq, open, kind, amount_minor, currency, released_at) VALUES";
-        let into_log = "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES";
-        insert_rows(tx, into_entries, entries).await?;
-        insert_rows(tx, into_legs, self.legs).await?;
-        begin_first_attempts(tx, direct, instance).await?;
-        insert_rows(tx, into_log, log).await
+        let (mut entries, mut legs) = (Insert::new("entries", ENTRIES), Insert::new("legs", LEGS));
+        for (entry, decision) in &self.entries {
+            entries.push(entry_row(entry, decision, core)?);
+        }
+        self.legs.into_iter().for_each(|leg| legs.push(leg));
+        let admitted: Vec<&Entry> = self.entries.iter().map(|(entry, _)| entry).collect();
+        let direct = admitted.iter().filter(|entry| entry.state == EntryState::Submitting);
+        let direct: Vec<EntryId> = direct.map(|entry| entry.id.clone()).collect();
+        tx.insert(entries).await?;
+        tx.insert(legs).await?;
+        attempts::insert(tx, Beginner { instance, token: None }, (FIRST_ATTEMPT, None), &direct).await?;
+        log_admitted(tx, &admitted, instance).await
+    }
+}
+
+/// The first line of each entry's history, from its row.
+async fn log_admitted(tx: &mut Tx, entries: &[&Entry], instance: &Instance) -> Result<(), JournalError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (list, ids) = listed(entries.iter().map(|entry| entry.id.as_str()));
+    let sql = format!(
+        "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) \
+         SELECT id, version, updated_us, state, 'admitted', ? FROM entries WHERE id IN ({list})"
+    );
+    let values = params![instance.id.as_str()].into_iter().chain(ids).collect();
+    match tx.exec(&sql, values).await? == entries.len() as u64 {
+        true => Ok(()),
+        false => Err(JournalError::Lost("an entry is missing")),
     }
 }
 
@@ -99,30 +146,6 @@ fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, Journ
         e.updated_us,
         decision
     ])
-}
-
-/// One statement inserts the attempts and looks at the instance's row: an instance that was declared gone begins no
-/// attempt.
-async fn begin_first_attempts(tx: &mut Tx, direct: Vec<Value>, instance: &Instance) -> Result<(), JournalError> {
-    if direct.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO attempts (entry_id, n, owner, boot, started_host_us, started_us) \
-         SELECT e.id, 1, i.id, ?, ?, {{now_ms}} * 1000 \
-         FROM entries e JOIN instances i ON i.id = ? WHERE i.gone_boot < ? AND e.id IN ({})",
-        placeholders(direct.len())
-    );
-    let expected = direct.len() as u64;
-    let values = params![instance.boot, now_us(), &instance.id, instance.boot].into_iter().chain(direct).collect();
-    if tx.exec(&sql, values).await? == expected { Ok(()) } else { Err(JournalError::DeclaredGone) }
-}
-
-async fn insert_rows(tx: &mut Tx, head: &str, values: Rows) -> Result<(), JournalError> {
-    let Some(width) = values.first().map(Vec::len) else { return Ok(()) };
-    let sql = format!("{head} {}", rows(values.len(), width));
-    tx.exec(&sql, values.into_iter().flatten().collect()).await?;
-    Ok(())
 }
 
 /// Counts a debit that stand-in accepted against its day.

@@ -7,7 +7,7 @@ use super::Act;
 use super::Carrying;
 use super::Order;
 use crate::entry::{Entry, EntryId};
-use crate::journal::attempts::{ended_for, open_attempts};
+use crate::journal::attempts::{Attempts, ended_for};
 use crate::journal::breaks::{ADOPTED, FREED, settle_breaks};
 use crate::journal::confirm::difference;
 use crate::journal::error::JournalError;
@@ -102,8 +102,8 @@ fn parked_and_not_booked(work: &WorkSet, id: &EntryId) -> Result<(), JournalErro
 }
 
 async fn nobody_is_sending(tx: &mut Tx, id: &EntryId) -> Result<(), JournalError> {
-    let open = open_attempts(tx, std::slice::from_ref(id)).await?;
-    if open.is_empty() { Ok(()) } else { Err(JournalError::AttemptOpen) }
+    let attempts = Attempts::lock(tx, std::slice::from_ref(id)).await?;
+    if attempts.any_open(id) { Err(JournalError::AttemptOpen) } else { Ok(()) }
 }
 
 /// A person says that the core does not have the entry. We check that no attempt can still take effect there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, LegKind};
 use sql::{BatchUpdate, Tx, Value, params};
 
@@ -22,7 +23,9 @@ impl WorkSet {
     pub(in crate::journal) fn release_absorbed(&mut self, facts: &KnownAccounts) -> Result<(), JournalError> {
         for (id, legs) in &mut self.legs {
             let state = self.entries.get(id).map(|touched| touched.now.state);
-            for Touched { now: leg, .. } in legs.iter_mut().filter(|leg| !leg.now.released) {
+            for Touched { now: leg, .. } in
+                legs.iter_mut().filter(|leg| !leg.now.released || flawed(Flaw::HoldReleasedTwice))
+            {
                 let Some(sheet) = facts.accounts.get(&leg.account) else { continue };
                 let absorbed = leg.posting_no.is_some_and(|number| releases(sheet.last_posting, number));
                 if absorbed && state.is_some_and(EntryState::holds) {

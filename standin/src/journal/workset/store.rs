@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sql::{BatchUpdate, Tx, params, rows};
+use sql::{BatchUpdate, Insert, Tx, params};
 
 use super::Touched;
 use super::WorkSet;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::record::Leg;
+
+const TRANSITIONS: &[&str] = &["entry_id", "version", "at_us", "state", "evidence", "actor"];
 
 impl WorkSet {
     /// Writes everything that changed; each entry conditional on the version read. Returns the entries as they are now.
@@ -17,7 +19,7 @@ impl WorkSet {
         tx: &mut Tx,
         actor: &str,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
-        let Self { lanes, mut entries, legs, released, log, decisions, now_us } = self;
+        let Self { lanes, mut entries, legs, released, log, decisions, now_us, .. } = self;
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
@@ -28,6 +30,7 @@ impl WorkSet {
             .set("contradicted")
             .set("reason")
             .set("core_id")
+            .set("reserved_day")
             .set("updated_us");
         for Touched { now, read } in entries.values_mut() {
             if now != read {
@@ -41,6 +44,7 @@ impl WorkSet {
                     now.contradicted,
                     now.reason.clone(),
                     now.core_id.clone(),
+                    now.reserved_day,
                     now_us
                 ]);
             }
@@ -55,19 +59,11 @@ impl WorkSet {
         }
         tx.batch_update(decided).await?;
         store_legs(tx, &entries, &legs, released).await?;
-        if !log.is_empty() {
-            let sql = format!(
-                "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) VALUES {}",
-                rows(log.len(), 6)
-            );
-            let values = log
-                .into_iter()
-                .flat_map(|(id, version, state, evidence)| {
-                    params![id.as_str(), version, now_us, state.as_str(), evidence, actor]
-                })
-                .collect();
-            tx.exec(&sql, values).await?;
+        let mut history = Insert::new("transitions", TRANSITIONS);
+        for (id, version, state, evidence) in log {
+            history.push(params![id.as_str(), version, now_us, state.as_str(), evidence, actor]);
         }
+        tx.insert(history).await?;
         Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
     }
 }
@@ -89,6 +85,7 @@ async fn store_legs(
             }
             if let Some((before, after)) = opened
                 && before != after
+                && now.in_order
             {
                 open.push(params![id.as_str(), now.leg, after]);
             }
