@@ -70,12 +70,20 @@ pub struct HealthPolicy {
     pub flap_window_ms: u64,
     /// Bound of that doubling.
     pub clean_probes_max: u32,
+    /// A core that is there is heard at least so often: the time between two probes and the longest that one may take.
+    pub heard_every_ms: u64,
 }
 
 impl Default for HealthPolicy {
-    /// Away after 3 failures; back after 3 clean probes, doubling up to 96 while falls come within 10 minutes.
+    /// Away after 3 failures; back after 3 clean probes, doubling up to 96 while falls come within 10 minutes. Heard every 1.25 s.
     fn default() -> Self {
-        Self { failures_max: 3, clean_probes_min: 3, flap_window_ms: 600_000, clean_probes_max: 96 }
+        Self {
+            failures_max: 3,
+            clean_probes_min: 3,
+            flap_window_ms: 600_000,
+            clean_probes_max: 96,
+            heard_every_ms: 1_250,
+        }
     }
 }
 
@@ -88,12 +96,14 @@ pub struct CoreHealth {
     clean: u32,
     clean_wanted: u32,
     fell_at_ms: Option<u64>,
+    heard_at_ms: Option<u64>,
 }
 
 impl CoreHealth {
     /// Starts as recovering: the first clean probes decide, so a gateway that starts during an outage stands in at once.
     pub fn new(policy: HealthPolicy) -> Self {
-        Self { policy, health: Health::Recovering, failures: 0, clean: 0, clean_wanted: 1, fell_at_ms: None }
+        let health = Health::Recovering;
+        Self { policy, health, failures: 0, clean: 0, clean_wanted: 1, fell_at_ms: None, heard_at_ms: None }
     }
 
     /// What is believed now.
@@ -101,9 +111,18 @@ impl CoreHealth {
         self.health
     }
 
+    /// Has the core said nothing for `waited_ms`, or for longer than one that is there can be silent?
+    pub fn is_silent(&self, waited_ms: u64, now_ms: u64) -> bool {
+        let silent_ms = self.heard_at_ms.map(|at| now_ms.saturating_sub(at));
+        silent_ms.is_none_or(|silent_ms| silent_ms >= waited_ms.min(self.policy.heard_every_ms))
+    }
+
     /// Takes in a signal at `now_ms` of a monotonic clock; `true` when the health changed.
     pub fn step(&mut self, signal: Signal, now_ms: u64) -> bool {
         let before = self.health;
+        if matches!(signal, Signal::Answered | Signal::ProbeUp) {
+            self.heard_at_ms = Some(now_ms);
+        }
         match (self.health, signal) {
             (Health::Available | Health::Suspect, Signal::Answered | Signal::ProbeUp) => {
                 self.failures = 0;
@@ -227,6 +246,20 @@ mod tests {
         assert_eq!(health.health(), Health::Recovering);
         health.step(ProbeUp, 7);
         assert_eq!(health.health(), Health::Available);
+    }
+
+    #[test]
+    fn a_core_is_silent_that_said_nothing_for_a_whole_wait_or_for_longer_than_its_probes_take() {
+        let mut health = CoreHealth::new(HealthPolicy::default());
+        assert!(health.is_silent(0, 0), "it was never heard");
+        health.step(ProbeUp, 1_000);
+        health.step(NoAnswer, 1_200);
+        assert!(!health.is_silent(500, 1_499));
+        assert!(health.is_silent(500, 1_500));
+        assert!(!health.is_silent(60_000, 2_249));
+        assert!(health.is_silent(60_000, 2_250));
+        health.step(Answered, 2_300);
+        assert!(!health.is_silent(500, 2_400));
     }
 
     #[test]

@@ -163,12 +163,13 @@ impl Submission {
 
     /// Waits for the entry's outcome, up to the deadline; then answers with what it is.
     async fn await_outcome(&mut self, entry: Entry, replayed: bool) {
-        let give_up = self.deadline - self.shared.options.journal_budget;
-        let latest = match timeout_at(give_up, self.shared.journal.outcome_of(&entry.id)).await {
+        let Options { write_deadline, journal_budget, .. } = self.shared.options;
+        let latest = match timeout_at(self.deadline - journal_budget, self.shared.journal.outcome_of(&entry.id)).await {
             Ok(entry) => Ok(entry),
             // Before "accepted" is said, the entry must have its place in the order of its lanes.
             Err(_) => {
-                let belief = self.shared.watch.view().belief();
+                let waited = write_deadline.saturating_sub(self.deadline.saturating_duration_since(Instant::now()));
+                let belief = self.shared.watch.belief_after(waited);
                 self.shared.journal.promise(&self.shared.instance.to_string(), &entry.id, belief).await
             }
         };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use standin::admission::CoreBelief;
 use standin::journal::ModeOrder;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,6 +39,14 @@ impl Watch {
         *self.view.borrow()
     }
 
+    /// What a promise may rest on after a wait: a core that said nothing all the while counts as away, even if nobody has noticed yet.
+    pub fn belief_after(&self, waited: Duration) -> CoreBelief {
+        let view = self.view();
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = health.is_silent(millis(waited), millis(self.started.elapsed()));
+        if silent && view.order == ModeOrder::Auto { CoreBelief::Away } else { view.belief() }
+    }
+
     /// This host's clock beside the SQL server's.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
@@ -50,7 +59,7 @@ impl Watch {
 
     /// Takes in what somebody saw of the core.
     pub fn signal(&self, signal: Signal) {
-        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = millis(self.started.elapsed());
         let mut guard = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if !guard.step(signal, now_ms) {
             return;
@@ -71,4 +80,8 @@ impl Watch {
             changed
         });
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

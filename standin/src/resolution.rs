@@ -13,7 +13,7 @@ pub struct UnknownOutcome {
     /// When the first attempt was recorded.
     pub first_attempt_ms: i64,
     /// From when the core's longest lifetime of a request counts: the core answered something that was begun after the last attempt was known
-    /// to have ended. A process that is stopped reads nothing, so until it is heard a request may wait before its door. `None` also while
+    /// to have ended. A process that is stopped reads nothing, so until it is heard a request may wait unread. `None` also while
     /// any attempt may still be under way; a lease that ran out proves nothing.
     pub lifetime_from_ms: Option<i64>,
     /// When the last enquiry that found nothing was asked.
@@ -51,7 +51,7 @@ pub struct Patience {
 /// The next step for an unknown outcome at `now_ms`.
 pub fn resolve(core: &Capabilities, entry: &UnknownOutcome, patience: &Patience, now_ms: i64) -> Step {
     let lifetime_ms = if flawed(Flaw::AbsentAtOnce) { 0 } else { core.request_lifetime_ms_max };
-    let absent_from = entry.lifetime_from_ms.map(|ended| ended.saturating_add_unsigned(lifetime_ms));
+    let absent_from = entry.lifetime_from_ms.map(|from| from.saturating_add_unsigned(lifetime_ms));
     let park_at = entry.since_ms.saturating_add_unsigned(patience.park_after_ms);
     if core.enquiry && entry.not_found_asked_ms.is_some_and(|asked| absent_from.is_some_and(|from| asked >= from)) {
         return Step::Requeue;
@@ -91,9 +91,9 @@ pub fn remembered_until(core: &Capabilities, first_attempt_ms: i64, patience: &P
 }
 
 impl UnknownOutcome {
-    /// Can no attempt that was known at `at_ms` take effect any more? Then all have ended, and the longest lifetime is over.
+    /// Can no attempt that was known at `at_ms` take effect any more? Then all have ended, the core was heard, and the longest lifetime is over.
     pub fn is_quiet(&self, core: &Capabilities, at_ms: i64) -> bool {
-        self.lifetime_from_ms.is_some_and(|ended| ended.saturating_add_unsigned(core.request_lifetime_ms_max) <= at_ms)
+        self.lifetime_from_ms.is_some_and(|from| from.saturating_add_unsigned(core.request_lifetime_ms_max) <= at_ms)
     }
 }
 

@@ -14,6 +14,7 @@ use sql::{BoxFuture, ClockShift, Db, Tx};
 use standin::admission::{AccountFacts, AccountStatus, CoreBelief};
 use standin::journal::{Admissions, EntryId, Facts, Journal, KnownAccount, KnownAccounts, Transfer, Write};
 use standin::rules::{Limits, Reason};
+use tokio::task::JoinHandle;
 
 use crate::doubles::Core;
 use crate::health::Signal;
@@ -106,21 +107,56 @@ fn beyond_the_funds() -> Write {
     Write { command: Transfer { amount_minor: 100_001, ..write.command.clone() }, ..write }
 }
 
-#[tokio::test]
-async fn what_a_core_that_is_there_did_not_do_is_promised_to_nobody_and_declined_once_the_core_is_away() {
-    let (gateway, _monitor) = gateway_with(database().await, Core::NotDone, Duration::from_millis(300)).await;
-    let watch = gateway.watch();
+/// A gateway whose channels wait for 300 ms, in front of a core that does nothing that it is asked for, and whose probes come back.
+async fn in_vain() -> (Gateway, JoinHandle<()>) {
+    let write_deadline = Options::default().journal_budget + Duration::from_millis(300);
+    let (gateway, _monitor) = gateway_with(database().await, Core::NotDone, write_deadline).await;
+    let watch = gateway.watch().clone();
     watch.signal(Signal::ProbeUp);
-    let write = beyond_the_funds();
+    let probes = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            watch.signal(Signal::ProbeUp);
+        }
+    });
+    (gateway, probes)
+}
+
+/// Submits twice while the core is there: nothing is promised, and nothing declined.
+async fn wait_for_the_core(gateway: &Gateway, write: &Write) {
     for _ in 0..2 {
-        submit_in_vain(&gateway, write.clone()).await;
+        submit_in_vain(gateway, write.clone()).await;
         let entry = gateway.journal().get(&write.id).await.unwrap().unwrap();
         assert_eq!((entry.state, entry.ordered), (EntryState::Queued, false));
     }
-    watch.signal(Signal::Refused);
-    let (entry, replayed) = gateway.submit(Write { belief: watch.view().belief(), ..write }).await.unwrap();
+}
+
+/// Submits again: it reads that stand-in has declined.
+async fn read_a_decline(gateway: &Gateway, write: Write) {
+    let (entry, replayed) = gateway.submit(write).await.unwrap();
     assert_eq!((entry.state, replayed), (EntryState::Declined, true));
     assert_eq!(entry.reason.as_deref(), Some(Reason::InsufficientFunds.code()));
+}
+
+#[tokio::test]
+async fn what_a_core_that_is_there_did_not_do_is_promised_to_nobody_and_declined_once_the_core_is_away() {
+    let (gateway, probes) = in_vain().await;
+    let write = beyond_the_funds();
+    wait_for_the_core(&gateway, &write).await;
+    probes.abort();
+    gateway.watch().signal(Signal::Refused);
+    read_a_decline(&gateway, Write { belief: gateway.watch().view().belief(), ..write }).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_core_that_said_nothing_all_the_while_is_declined_though_nobody_has_noticed_yet() {
+    let (gateway, probes) = in_vain().await;
+    let write = beyond_the_funds();
+    wait_for_the_core(&gateway, &write).await;
+    probes.abort();
+    assert_eq!(gateway.watch().view().belief(), CoreBelief::Available);
+    read_a_decline(&gateway, write).await;
 }
 
 #[tokio::test]
