@@ -213,6 +213,15 @@ pub fn acceptance_unknown(err: impl std::fmt::Display) -> Problem {
         .retry_after_s(2)
 }
 
+/// It waits for the core, which is there and has not decided yet, and stand-in would decline it.
+pub fn decision_pending() -> Problem {
+    Problem::new(503, "decision-pending", "The core has not decided the transfer yet")
+        .detail("It waits for its turn. Ask again with the same key; a new key could transfer twice.")
+        .retryable(true)
+        .safe_to_use_new_key(false)
+        .retry_after_s(2)
+}
+
 /// The journal could not take the write; whether it did is said exactly.
 pub fn journal_problem(err: &JournalError) -> Problem {
     if err.is_commit_unknown() {

@@ -176,7 +176,7 @@ impl Submission {
         match latest {
             // Stand-in would decline it: nothing is promised while the core decides.
             Ok(latest) if !is_promised(latest.state, latest.ordered) => {
-                self.tell(Err(answer::acceptance_unknown("the core has not answered, and stand-in would decline")));
+                self.tell(Err(answer::decision_pending()));
             }
             Ok(latest) => self.tell(Ok((latest, replayed))),
             // Its place was durable before.

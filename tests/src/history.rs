@@ -191,6 +191,13 @@ impl History {
         self.slow.iter().any(|slow| slow.from <= ended && sent <= slow.until)
     }
 
+    /// Was anybody answered by the core itself between these two?
+    pub fn core_decided(&self, sent: Nanos, ended: Nanos) -> bool {
+        let by_core = |answer: &Answer| answer.status == 201 && answer.text("accepted_by") == Some("core");
+        let between = |exchange: &&Exchange| (sent..=ended).contains(&exchange.ended);
+        self.exchanges.iter().filter(between).filter_map(Exchange::answer).any(by_core)
+    }
+
     /// The requests of each key, by the time they were sent.
     pub fn by_key(&self) -> BTreeMap<&str, Vec<&Exchange>> {
         let mut keys: BTreeMap<&str, Vec<&Exchange>> = BTreeMap::new();

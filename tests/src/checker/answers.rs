@@ -75,14 +75,18 @@ fn hear<'a>(known: &Known<'_>, found: &mut Vec<Violation>, exchange: &'a Exchang
 }
 
 /// While the store kept everybody waiting it may be called away, if no new key is called safe: an earlier request may have
-/// been kept.
+/// been kept. While the core decided others, one may still wait for its decision.
 fn is_excused(known: &Known<'_>, exchange: &Exchange, answer: &Answer) -> bool {
-    let code = answer.text("code").unwrap_or("");
+    let (history, code) = (&known.evidence.history, answer.text("code").unwrap_or(""));
+    let occasion = match code {
+        "journal-unavailable" | "acceptance-unknown" => history.store_was_slow(exchange.sent, exchange.ended),
+        "decision-pending" => history.core_decided(exchange.sent, exchange.ended),
+        _ => false,
+    };
     let safe = answer.body["safe_to_use_new_key"].as_bool();
-    ["journal-unavailable", "acceptance-unknown"].contains(&code)
-        && known.evidence.history.store_was_slow(exchange.sent, exchange.ended)
+    occasion
         && answer.body["retryable"] == true
-        && (safe == Some(false) || (safe.is_none() && code != "acceptance-unknown"))
+        && (safe == Some(false) || (safe.is_none() && code == "journal-unavailable"))
 }
 
 fn reason(answer: &Answer) -> Option<&str> {

@@ -313,6 +313,25 @@ fn a_store_is_called_away_only_while_it_keeps_everybody_waiting_and_never_with_a
 }
 
 #[test]
+fn a_decision_is_pending_only_while_the_core_decides_others() {
+    let (k1, k2) = (transfer("A", "B", 10_00), transfer("A", "C", 20_00));
+    let pending = |safe: bool| json!({"code": "decision-pending", "retryable": true, "safe_to_use_new_key": safe});
+    let direct = |by: &str| {
+        let mut view = view("k2", &k2, "COMPLETED");
+        view["accepted_by"] = json!(by);
+        answered(201, view)
+    };
+    for (safe, by, expected) in
+        [(false, "core", vec![]), (true, "core", vec![Rule::ServerError]), (false, "stand-in", vec![Rule::ServerError])]
+    {
+        let mut scene = clean();
+        say(&mut scene, "k1", &k1, 4, answered(503, pending(safe)));
+        say(&mut scene, "k2", &k2, 4, direct(by));
+        assert_eq!(rules(&scene), expected, "safe {safe}, by {by}");
+    }
+}
+
+#[test]
 fn answers_outside_the_vocabulary_are_wrong() {
     let k1 = transfer("A", "B", 10_00);
     let processing = view("k1", &k1, "PROCESSING");
