@@ -65,8 +65,14 @@ const POSITION_BUDGET: Duration = Duration::from_millis(250);
 /// write. An answer without it is still true, so a journal that went away costs only the header.
 async fn positioned(gateway: &Gateway, entry: &Entry, mut response: Response) -> Response {
     let account = &entry.command.from_account;
-    let version = timeout(POSITION_BUDGET, gateway.journal().lane_version(account)).await;
-    if let Ok(Ok(Some(version))) = version {
+    let version = match entry.lane_version {
+        Some(version) => Some(version),
+        None => {
+            let read = timeout(POSITION_BUDGET, gateway.journal().lane_version(account)).await;
+            read.ok().and_then(Result::ok).flatten()
+        }
+    };
+    if let Some(version) = version {
         let position = DataPosition { lanes: [(account.clone(), version)].into(), ..DataPosition::default() };
         if let Ok(value) = HeaderValue::from_str(&position.to_string()) {
             response.headers_mut().insert("data-position", value);

@@ -162,6 +162,7 @@ mod tests {
             state: EntryState::OutcomeUnknown,
             ordered: true,
             reserved_day: None,
+            lane_version: None,
             contradicted: false,
             reason: None,
             core_id: None,

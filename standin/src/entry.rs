@@ -104,6 +104,8 @@ pub struct Entry {
     pub business_day: i64,
     /// Last transition, microseconds since 1970.
     pub updated_us: i64,
+    /// Of the debited account's lane, as the transaction left it that this comes from; `None` where the entry was merely read.
+    pub lane_version: Option<i64>,
 }
 
 /// Never prints the command: accounts and remittance are personal.

@@ -122,6 +122,11 @@ impl Batch<'_> {
             admitted.push(outcome);
         }
         inserts.write(self.tx, &self.core, &self.instance).await?;
+        for outcome in &mut admitted {
+            if let Admitted::Fresh(entry) = outcome {
+                entry.lane_version = lanes.version_after(&entry.command.from_account);
+            }
+        }
         lanes.store(self.tx).await?;
         self.owners.learn(&accounts, &facts);
         Ok(admitted)
@@ -246,5 +251,6 @@ fn entry_of(
         accepted_us: now_us,
         business_day,
         updated_us: now_us,
+        lane_version: None,
     }
 }

@@ -91,6 +91,11 @@ impl LockedLanes {
         Ok(())
     }
 
+    /// The lane's version once this is stored; `None`: it is not locked.
+    pub(super) fn version_after(&self, account: &str) -> Option<i64> {
+        self.lanes.get(account).map(|Locked { now, read }| read.version + i64::from(now != read))
+    }
+
     /// Writes what changed, each lane conditional on the version read.
     pub(super) async fn store(self, tx: &mut Tx) -> Result<(), JournalError> {
         let mut update = BatchUpdate::new("lanes")

@@ -45,6 +45,7 @@ impl Entry {
             accepted_us: row.get("accepted_us")?,
             business_day: row.get("business_day")?,
             updated_us: row.get("updated_us")?,
+            lane_version: None,
         })
     }
 }

@@ -111,9 +111,9 @@ on_every_engine! {
         bank.account("c", 10).await;
         let mut entries = Vec::new();
         for _ in 0..5 {
-            entries.push(bank.queued("a", "b", 1).await);
+            entries.push(kept(&bank.queued("a", "b", 1).await));
         }
-        let other = bank.queued("c", "b", 1).await;
+        let other = kept(&bank.queued("c", "b", 1).await);
         let list = async |filter: Filter| bank.journal.operators().list(&filter).await.unwrap();
         let of_a = Filter { account: Some("a".into()), limit: 2, ..Filter::default() };
         let page = list(of_a.clone()).await;

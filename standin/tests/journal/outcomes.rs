@@ -15,6 +15,17 @@ async fn taken(bank: &Bank, entry: &Entry) -> i64 {
 }
 
 on_every_engine! {
+    async fn what_a_transaction_says_of_an_entry_carries_the_version_that_the_lane_has_after_it(bank) {
+        bank.two_accounts().await;
+        let of_lane = async || Some(bank.number("SELECT version AS n FROM lanes WHERE account = 'a'").await);
+        let entry = bank.direct("a", "b", 1).await;
+        assert_eq!(entry.lane_version, of_lane().await);
+        let moved = bank.first_attempt(&entry, Evidence::NoAnswer).await;
+        assert_eq!(moved.entry.lane_version, of_lane().await);
+        assert!(moved.entry.lane_version > entry.lane_version, "it is in the order of its lane now");
+        assert_eq!(bank.now(&entry).await.lane_version, None, "a plain read has locked no lane");
+    }
+
     async fn a_direct_write_that_was_not_sent_is_admitted_anew_and_queued(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 100_000).await;

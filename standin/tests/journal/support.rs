@@ -26,6 +26,11 @@ use crate::checker::assert_consistent;
 use crate::ledger::{self, Books};
 
 pub const CORE: &str = "core";
+/// An entry as it is kept, without what only its own transaction could say.
+pub fn kept(entry: &Entry) -> Entry {
+    Entry { lane_version: None, ..entry.clone() }
+}
+
 /// Room for one entry.
 pub const ONE: Room = Room { runs: 1, longest: 1 };
 pub const DAY_MS: i64 = 86_400_000;

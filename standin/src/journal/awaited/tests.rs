@@ -60,6 +60,7 @@ fn entry(id: &EntryId, version: i64, state: EntryState) -> Entry {
         reason: None,
         core_id: None,
         reserved_day: None,
+        lane_version: None,
         accepted_us: 0,
         business_day: 0,
         updated_us: 0,

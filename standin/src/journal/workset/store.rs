@@ -20,6 +20,8 @@ impl WorkSet {
         actor: &str,
     ) -> Result<BTreeMap<EntryId, Entry>, JournalError> {
         let Self { lanes, mut entries, legs, released, log, decisions, now_us, .. } = self;
+        let version = |entry: &Entry| lanes.version_after(&entry.command.from_account);
+        let versions: Vec<Option<i64>> = entries.values().map(|touched| version(&touched.now)).collect();
         lanes.store(tx).await?;
         let mut update = BatchUpdate::new("entries")
             .key("id")
@@ -64,7 +66,8 @@ impl WorkSet {
             history.push(params![id.as_str(), version, now_us, state.as_str(), evidence, actor]);
         }
         tx.insert(history).await?;
-        Ok(entries.into_iter().map(|(id, touched)| (id, touched.now)).collect())
+        let stored = entries.into_iter().zip(versions);
+        Ok(stored.map(|((id, touched), lane_version)| (id, Entry { lane_version, ..touched.now })).collect())
     }
 }
 
