@@ -235,10 +235,7 @@ impl Replayer {
         if !next.is_empty() {
             self.in_hand.extend(next.iter().cloned());
             self.claiming = next.len();
-            // Behind what the core may decline again nothing is claimed in vain.
-            let doubtful = next.iter().any(|id| self.queue.was_declined(id));
-            let longest = if doubtful { 1 } else { self.runs.room(1).longest };
-            self.errands.claim(fence.clone(), next, longest);
+            self.errands.claim(fence.clone(), next, self.runs.room(1).longest);
         }
     }
 

@@ -36,7 +36,7 @@ pub struct Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resend {
     /// It is ours to send.
-    Begun(Box<Claimed>),
+    Begun(Claimed),
     /// Another open entry is before it in one of its lanes.
     Waits,
     /// Its outcome is known by now.
@@ -176,7 +176,7 @@ impl ReplayJournal {
                     let by = Beginner { instance: &instance, token: Some(fence.token) };
                     attempts.store(tx, work.now_us(), Some(by)).await?;
                     let attempt = begun.into_iter().next().ok_or(JournalError::NoSuchEntry)?;
-                    Ok(Resend::Begun(Box::new(Claimed { entry, attempt, behind: None })))
+                    Ok(Resend::Begun(Claimed { entry, attempt, behind: None }))
                 })
             })
             .await

@@ -298,7 +298,7 @@ impl Bank {
     /// Another attempt of an entry that is first in its lanes and whose outcome is unknown.
     pub async fn resend(&self, fence: &Fence, entry: &Entry, alone_after: i64) -> Claimed {
         match self.journal.replay().begin_resend(fence, &self.instance, &entry.id, alone_after).await.unwrap() {
-            Resend::Begun(claimed) => *claimed,
+            Resend::Begun(claimed) => claimed,
             waits => panic!("{waits:?}"),
         }
     }
