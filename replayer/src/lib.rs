@@ -13,7 +13,6 @@ pub mod pace;
 mod presence;
 mod queue;
 mod resolver;
-mod runs;
 mod sender;
 mod service;
 

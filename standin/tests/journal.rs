@@ -48,8 +48,6 @@ mod proxy;
 mod references;
 #[path = "journal/refusals.rs"]
 mod refusals;
-#[path = "journal/runs.rs"]
-mod runs;
 #[path = "journal/statements.rs"]
 mod statements;
 #[path = "journal/time.rs"]
