@@ -11,7 +11,6 @@ use sql::{Row, Tx, Value, placeholders};
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::ReplayJournal;
-use crate::journal::record::legs_of;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
@@ -109,28 +108,6 @@ pub(super) async fn first_places(
     }
     places.sort_by_key(|place| place.seq);
     Ok(places)
-}
-
-/// The entries that are next in the lanes of `followed`, once all that is `ended` is out of the way. A hint, read without a lock.
-pub(super) async fn next_behind(
-    tx: &mut Tx,
-    ended: &BTreeSet<EntryId>,
-    followed: &BTreeSet<EntryId>,
-) -> Result<BTreeSet<EntryId>, JournalError> {
-    let ids: Vec<EntryId> = ended.iter().cloned().collect();
-    let mut legs = legs_of(tx, &ids).await?;
-    legs.retain(|leg| leg.in_order);
-    let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
-    legs.iter().for_each(|leg| *lanes.entry(&leg.account).or_default() += 1);
-    let each = 1 + lanes.values().copied().max().unwrap_or(0);
-    let wanted = legs.iter().filter(|leg| followed.contains(&leg.entry_id)).map(|leg| leg.account.as_str()).collect();
-    let mut next: HashMap<String, EntryId> = HashMap::new();
-    for place in first_places(tx, &wanted, each).await? {
-        if !ended.contains(&place.id) {
-            next.entry(place.account).or_insert(place.id);
-        }
-    }
-    Ok(next.into_values().collect())
 }
 
 fn id_of(row: &Row) -> Result<EntryId, JournalError> {

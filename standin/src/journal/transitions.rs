@@ -7,8 +7,8 @@ use schemas::entry::{Evidence, Verdict};
 use sql::Tx;
 
 use super::attempts::{Attempts, Beginner, Heard, hear};
-use super::claim::{Claimed, Taken};
-use super::ready::next_behind;
+use super::claim::Claimed;
+use super::runs::{Candidates, Room, Taken};
 use super::workset::WorkSet;
 use crate::admission::CoreBelief;
 use crate::change::Change;
@@ -47,8 +47,7 @@ pub(super) struct Follow {
     pub(super) instance: Instance,
     /// Beside those next behind the recorded entries.
     pub(super) offered: Vec<EntryId>,
-    /// Entries, at most.
-    pub(super) most: usize,
+    pub(super) room: Room,
 }
 
 /// What became of an outcome.
@@ -103,16 +102,16 @@ impl ReplayJournal {
 }
 
 impl ReplayJournal {
-    /// As [`Self::record`], under the fence. The same commit claims `most` entries at most: what is next in the lanes of the recorded
+    /// As [`Self::record`], under the fence. The same commit claims as much as there is `room` for: what is next in the lanes of the recorded
     /// entries, and what is `offered`. If it fails, the changes are recorded alone, and nothing is claimed.
     pub async fn record_and_claim(
         &self,
         fence: &Fence,
         instance: &Instance,
         changes: Vec<Change>,
-        (offered, most): (Vec<EntryId>, usize),
+        (offered, room): (Vec<EntryId>, Room),
     ) -> Result<Recorded, JournalError> {
-        let follow = (most > 0).then(|| Follow { instance: instance.clone(), offered, most });
+        let follow = (room.runs > 0).then(|| Follow { instance: instance.clone(), offered, room });
         self.0.settle(Outcome { actor: fence.owner.clone(), fence: Some(fence.clone()), changes, follow }).await
     }
 }
@@ -158,18 +157,20 @@ pub(super) async fn settle_in(
     };
     let followed = of(&mut outcomes.iter().filter(|outcome| outcome.follow.is_some()));
     let mut ids = of(&mut outcomes.iter());
-    let mut next = if followed.is_empty() { BTreeSet::new() } else { next_behind(tx, &ids, &followed).await? };
-    let offered = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).flat_map(|follow| &follow.offered);
-    next.extend(offered.cloned());
-    let next: Vec<EntryId> = next.into_iter().filter(|id| !ids.contains(id)).collect();
-    ids.extend(next.iter().cloned());
+    let follows = || outcomes.iter().filter_map(|outcome| outcome.follow.as_ref());
+    let offered = follows().flat_map(|follow| &follow.offered).cloned().collect();
+    let room = Room {
+        runs: follows().map(|follow| follow.room.runs).sum(),
+        longest: follows().map(|follow| follow.room.longest).max().unwrap_or(1),
+    };
+    let next = Candidates::read(tx, &ids, &followed, &offered, room.longest).await?;
+    ids.extend(next.all.iter().cloned());
     let ids: Vec<EntryId> = ids.into_iter().collect();
     let mut work = WorkSet::lock(tx, &ids).await?;
     let mut attempts = Attempts::lock(tx, &ids).await?;
     let verdicts = weigh_all(tx, facts, &mut work, &mut attempts, outcomes).await?;
     work.release_by(tx, facts).await?;
-    let most = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).map(|follow| follow.most).sum();
-    let taken = Taken::take(tx, &mut work, &mut attempts, &next, most).await?;
+    let taken = Taken::take(tx, &mut work, &mut attempts, &next.all, room).await?;
     if let Ok(mut claiming) = claiming.lock() {
         claiming.extend(taken.ids().cloned());
     }
@@ -180,7 +181,7 @@ pub(super) async fn settle_in(
     for fence in fences {
         check_fence(tx, fence).await?;
     }
-    let left: Vec<EntryId> = next.into_iter().filter(|id| !taken.ids().any(|taken| taken == id)).collect();
+    let left = next.heads.into_iter().filter(|id| !taken.ids().any(|taken| taken == id)).collect();
     share(outcomes, (verdicts, left), &entries, taken.with(&entries)?)
 }
 
@@ -192,26 +193,25 @@ fn beginner(outcomes: &[Outcome]) -> Option<Beginner<'_>> {
     })
 }
 
-/// Gives each outcome what came of its changes, and of the claimed entries as many as it asked for. The first that asked for any is told
-/// what is left.
+/// Gives each outcome what came of its changes. The first that asked for any is told what was claimed, and what is left.
 fn share(
     outcomes: &[Outcome],
     (verdicts, mut left): (Vec<Verdict>, Vec<EntryId>),
     entries: &BTreeMap<EntryId, Entry>,
-    claimed: Vec<Claimed>,
+    mut claimed: Vec<Claimed>,
 ) -> Result<Vec<Recorded>, JournalError> {
-    let (mut verdicts, mut claimed) = (verdicts.into_iter(), claimed.into_iter());
+    let mut verdicts = verdicts.into_iter();
     let mut recorded = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         let moved = outcome.changes.iter().zip(verdicts.by_ref()).map(|(change, verdict)| {
             let entry = entries.get(&change.id).cloned().ok_or(JournalError::NoSuchEntry)?;
             Ok(Moved { entry, verdict })
         });
-        let moved = moved.collect::<Result<_, JournalError>>()?;
-        let most = outcome.follow.as_ref().map_or(0, |follow| follow.most);
-        let next = if most > 0 { std::mem::take(&mut left) } else { Vec::new() };
-        let claimed = claimed.by_ref().take(most).collect();
-        recorded.push(Recorded { claimed, next, ..Recorded::only(moved) });
+        let only = Recorded::only(moved.collect::<Result<_, JournalError>>()?);
+        recorded.push(match outcome.follow {
+            Some(_) => Recorded { claimed: std::mem::take(&mut claimed), next: std::mem::take(&mut left), ..only },
+            None => only,
+        });
     }
     Ok(recorded)
 }

@@ -62,7 +62,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        bank.resend(&fence, &entry, 0).await;
         bank.record(posted(&entry, &[])).await;
         bank.journal.register_instance("gateway-1").await.unwrap();
         assert_eq!(bank.state(&entry).await, Posted);
