@@ -4,9 +4,10 @@
 //! the tables were empty read the whole queue for every row.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::repeat_n;
 
 use schemas::entry::EntryState;
-use sql::{Row, Tx, Value, placeholders};
+use sql::{Row, Tx, Value, filled, placeholders};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
@@ -90,18 +91,17 @@ pub(super) async fn first_places(
     accounts: &BTreeSet<&str>,
     each: usize,
 ) -> Result<Vec<Place>, JournalError> {
-    let of_one = format!(
-        "SELECT * FROM (SELECT account, seq, entry_id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT {}) f",
-        each.next_power_of_two()
-    );
+    let of_one =
+        "SELECT * FROM (SELECT account, seq, entry_id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT ?) f";
+    let each = i64::try_from(each).unwrap_or(i64::MAX);
     let accounts: Vec<&str> = accounts.iter().copied().collect();
     let mut places = Vec::new();
     for accounts in accounts.chunks(HEADS_PER_STATEMENT) {
-        // Padded by an account that no lane has, so that there are few texts to prepare.
-        let lanes = accounts.len().next_power_of_two();
-        let sql = vec![of_one.as_str(); lanes].join(" UNION ALL ");
-        let padding = std::iter::repeat_n("", lanes - accounts.len());
-        for row in tx.query(&sql, accounts.iter().copied().chain(padding).map(Value::from).collect()).await? {
+        // Filled up by an account that no lane has: a lane that stands twice would be read twice.
+        let lanes = filled(accounts.len());
+        let sql = vec![of_one; lanes].join(" UNION ALL ");
+        let accounts = accounts.iter().copied().chain(repeat_n("", lanes - accounts.len()));
+        for row in tx.query(&sql, accounts.flat_map(|account| [account.into(), each.into()]).collect()).await? {
             let id = EntryId::stored(row.get("entry_id")?);
             places.push(Place { account: row.get("account")?, seq: row.get("seq")?, id });
         }
