@@ -27,7 +27,7 @@ fn number(name: &str, default: usize) -> usize {
 fn per_second(engine: Engine) -> usize {
     match engine {
         Engine::MariaDb => 150,
-        Engine::OceanBase => 40,
+        Engine::OceanBase => 30,
     }
 }
 
