@@ -42,7 +42,7 @@ pub use admit::Admitted;
 pub use audit::AuditRecord;
 pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Claims, OpenAttempt, Resend, Unresolved};
-pub use confirm::Confirmed;
+pub use confirm::{Confirmed, ToLock};
 pub use controls::ModeOrder;
 pub use error::JournalError;
 pub use facts::{Facts, KnownAccount, KnownAccounts};
