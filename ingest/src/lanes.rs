@@ -14,7 +14,7 @@ use crate::prepared::Prepared;
 pub const LANES_MAX: usize = 200;
 
 /// Entries that an apply of several records confirms at most: however few its lanes are, they are locked while all of these are written.
-pub const ENTRIES_MAX: usize = 100;
+pub const ENTRIES_MAX: usize = 64;
 
 /// Fails where the batch must be cut.
 pub(crate) async fn bounded(tx: &mut Tx, confirm: &dyn Confirm, prepared: &Prepared) -> Result<(), ApplyError> {
