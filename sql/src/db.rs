@@ -315,7 +315,8 @@ impl Tx {
 
     /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
     pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
-        let statements = update.statements(self.dialect())?;
+        let by_case = matches!(&self.session, Session::MySql(session) if session.server().updates_by_case());
+        let statements = update.statements(self.dialect(), by_case)?;
         self.run(statements).await
     }
 
