@@ -29,6 +29,10 @@ flaws! {
     AttemptNotRecorded => "attempt-not-recorded",
     /// A claim does not look at lower places of its lanes.
     ClaimIgnoresOrder => "claim-ignores-order",
+    /// The next of a run is sent whatever became of the one before it.
+    RunGoesOn => "run-goes-on",
+    /// What is unknown is sent again although others are before it in its lanes.
+    ResendPastLower => "resend-past-lower",
     /// Not found at once proves absence, without the core's longest lifetime of a request.
     AbsentAtOnce => "absent-at-once",
     /// A reference is sent again although the core may have forgotten it.

@@ -8,7 +8,7 @@ use edge::Problem;
 use failpoints::{Flaw, flawed};
 use failpoints::{RECORD_AFTER_COMMIT, SEND_AFTER, SEND_BEFORE, reached};
 use schemas::core::{Outcome, Unsent};
-use schemas::entry::{EntryState, Evidence};
+use schemas::entry::EntryState;
 use standin::admission::CoreBelief;
 use standin::journal::{Admissions, Admitted, Change, Entry, GatewayJournal, Instance, Write};
 use standin::lane::is_promised;
@@ -141,7 +141,7 @@ impl Submission {
                     tracing::error!(entry = %entry.id, error = %err, "an outcome cannot be recorded yet; trying again");
                     refused += u32::from(err.is_refused());
                     if Instant::now() + pause >= self.deadline {
-                        self.tell(match is_posted(&changes) {
+                        self.tell(match settle::is_posted(&changes) {
                             true => Ok((Entry { ordered: true, ..entry.clone() }, false)),
                             false => Err(answer::acceptance_unknown(&err)),
                         });
@@ -194,12 +194,6 @@ impl Submission {
             let _ = told.send(answer);
         }
     }
-}
-
-/// Did the core say that it posted? A posting cannot be overtaken any more, so 201 or 202 is safe. A refusal that is not recorded
-/// may be sent again and post later: it is answered `acceptance-unknown`.
-fn is_posted(changes: &[Change]) -> bool {
-    changes.iter().any(|change| change.evidence == Evidence::CorePosted)
 }
 
 fn no_such_account() -> Problem {

@@ -31,7 +31,7 @@ pub(crate) enum ApplyOutcome<T> {
     Fenced,
     /// Failed, and may succeed in parts. Nothing was kept.
     TooMuch,
-    /// It would have locked too many lanes, so nothing was tried. A part of it will lock fewer.
+    /// It would have locked too many lanes or entries, so nothing was tried. A part of it will lock fewer.
     Crowded,
     /// A single record was refused again and again; why.
     Refused(String),
@@ -102,7 +102,7 @@ impl Applier {
                 Ok(committed) => return ApplyOutcome::Committed(committed),
                 Err(error) => error,
             };
-            if let ApplyError::TooManyLanes = error {
+            if let ApplyError::LocksTooMuch = error {
                 return ApplyOutcome::Crowded;
             }
             if let ApplyError::Write(WriteError::Fenced { .. }) = error {

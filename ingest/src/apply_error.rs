@@ -11,8 +11,8 @@ pub(crate) enum ApplyError {
     Write(#[from] WriteError),
     #[error("confirmation failed")]
     Confirm(#[source] ConfirmError),
-    #[error("the batch would lock too many lanes at once")]
-    TooManyLanes,
+    #[error("the batch would lock too many lanes or entries at once")]
+    LocksTooMuch,
 }
 
 impl ApplyError {

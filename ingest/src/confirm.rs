@@ -16,6 +16,15 @@ pub enum ConfirmError {
     Other(String),
 }
 
+/// How much a confirmation locks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// Lanes, which admissions wait for.
+    pub lanes: usize,
+    /// Entries, which are written while the lanes are locked.
+    pub entries: usize,
+}
+
 /// Confirms entries and releases holds, after the read-model rows are written and before the offsets are.
 ///
 /// Lock order: read-model rows → lanes → entries → offset row. Called again with the same batch after a rollback, and never
@@ -45,14 +54,14 @@ pub trait Confirm: Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// How many lanes [`Confirm::confirm`] would lock with these. Asked before any row is written; locks nothing.
-    fn lanes<'t>(
+    /// How much [`Confirm::confirm`] would lock with these. Asked before any row is written; locks nothing.
+    fn locks<'t>(
         &'t self,
         _tx: &'t mut Tx,
         _evidence: &'t [LegEvidence],
         _accounts: &'t [String],
-    ) -> BoxFuture<'t, Result<usize, ConfirmError>> {
-        Box::pin(async { Ok(0) })
+    ) -> BoxFuture<'t, Result<Locks, ConfirmError>> {
+        Box::pin(async { Ok(Locks::default()) })
     }
 
     /// Which of these accounts have a debit of ours that was sent and whose posting number is not known yet. Asked before the

@@ -1,4 +1,4 @@
-//! How many lanes a batch locks: an admission that needs one of them waits until the batch is committed.
+//! How much a batch locks: an admission that needs one of its lanes waits until the batch is committed.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,15 @@ use schemas::model::Entity;
 use sql::Tx;
 
 use crate::apply_error::ApplyError;
-use crate::confirm::Confirm;
+use crate::confirm::{Confirm, Locks};
 use crate::prepared::Prepared;
 
 /// Lanes that an apply of several records locks at most; one that would lock more is cut before it has locked any. A single
 /// record is applied in any case: it concerns few accounts.
 pub const LANES_MAX: usize = 200;
+
+/// Entries that an apply of several records confirms at most: however few its lanes are, they are locked while all of these are written.
+pub const ENTRIES_MAX: usize = 64;
 
 /// Fails where the batch must be cut.
 pub(crate) async fn bounded(tx: &mut Tx, confirm: &dyn Confirm, prepared: &Prepared) -> Result<(), ApplyError> {
@@ -23,10 +26,11 @@ pub(crate) async fn bounded(tx: &mut Tx, confirm: &dyn Confirm, prepared: &Prepa
     accounts.extend(of_accounts.map(|change| change.key.clone()));
     let references: BTreeSet<&str> = prepared.evidence.iter().map(|evidence| evidence.core_ref.as_str()).collect();
     // Each reference brings one more account at most: that of its other leg.
-    if accounts.len() + references.len() <= LANES_MAX {
+    if accounts.len() + references.len() <= LANES_MAX && references.len() <= ENTRIES_MAX {
         return Ok(());
     }
     let accounts: Vec<String> = accounts.into_iter().collect();
-    let lanes = confirm.lanes(tx, &prepared.evidence, &accounts).await.map_err(ApplyError::Confirm)?;
-    if lanes > LANES_MAX { Err(ApplyError::TooManyLanes) } else { Ok(()) }
+    let Locks { lanes, entries } =
+        confirm.locks(tx, &prepared.evidence, &accounts).await.map_err(ApplyError::Confirm)?;
+    if lanes > LANES_MAX || entries > ENTRIES_MAX { Err(ApplyError::LocksTooMuch) } else { Ok(()) }
 }

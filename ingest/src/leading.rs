@@ -361,7 +361,7 @@ enum Piece {
     Done,
     /// Nothing was kept; a smaller one may succeed.
     TooMuch,
-    /// Nothing was tried: it would have locked too many lanes.
+    /// Nothing was tried: it would have locked too much.
     Crowded,
 }
 

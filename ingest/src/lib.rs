@@ -40,12 +40,12 @@ mod waiting;
 
 pub use attest::{Attestation, LATE_MS, Proven, Signs};
 pub use change_log::{CHANGE_LOG_TOPIC, HttpChangeLog};
-pub use confirm::{Confirm, ConfirmError, NoJournal};
+pub use confirm::{Confirm, ConfirmError, Locks, NoJournal};
 pub use feed::{Batch, BatchBounds, Ends, Feed, FeedError, Polled, RawRecord};
 pub use halt::{Halt, Way, needs_rebuild};
 pub use kafka::KafkaFeed;
 pub use kafka_options::KafkaOptions;
-pub use lanes::LANES_MAX;
+pub use lanes::{ENTRIES_MAX, LANES_MAX};
 pub use options::{FeedFactory, FeedOptions, Options};
 pub use prepare::{PARKED_IN_A_ROW_MAX, Preparer};
 pub use prepared::{Prepared, SnapshotSeen, Times};

@@ -3,7 +3,7 @@
 //! A batch that fails is tried again in halves. So a batch that is too much for the store, or for the locks of others, is
 //! not tried whole for ever, and a single record that the store refuses is found. While the lanes of accounts are held,
 //! admission waits for them. So a batch that holds them for long makes the next one smaller, and one that would lock too
-//! many is cut.
+//! much is cut.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const SLOW_MIN: usize = 50;
 pub(crate) struct Pace {
     records: usize,
     max: usize,
-    /// Up to where batches grow: slowly, after one that would have locked too many lanes.
+    /// Up to where batches grow: slowly, after one that would have locked too much.
     ceiling: usize,
 }
 
@@ -40,7 +40,7 @@ impl Pace {
         self.records = (records / 2).max(1);
     }
 
-    /// A batch of so many records would have locked too many lanes.
+    /// A batch of so many records would have locked too much.
     pub(crate) fn crowded(&mut self, records: usize) {
         self.failed(records);
         self.ceiling = self.records;

@@ -1,40 +1,42 @@
-//! How many accounts' lanes one apply takes from admission.
+//! How many accounts' lanes one apply takes from admission, and for how many entries.
 
 mod support;
 
 use std::sync::{Arc, Mutex};
 
-use ingest::{Confirm, ConfirmError, LANES_MAX};
+use ingest::{Confirm, ConfirmError, ENTRIES_MAX, LANES_MAX, Locks};
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
 
 use support::*;
 
-/// Every account has a hold, so its lane is locked; and so many more for each batch.
+/// Every account has a hold, so its lane is locked; and so many more for each batch. Every row of evidence is of an entry of its own.
 #[derive(Default)]
 struct Held {
     more: usize,
     locked: Mutex<Vec<usize>>,
+    entries: Mutex<Vec<usize>>,
 }
 
 impl Confirm for Held {
     fn confirm<'t>(
         &'t self,
         _tx: &'t mut Tx,
-        _evidence: &'t [LegEvidence],
+        evidence: &'t [LegEvidence],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        self.entries.lock().unwrap().push(evidence.len());
         self.locked.lock().unwrap().push(accounts.len());
         Box::pin(async { Ok(()) })
     }
 
-    fn lanes<'t>(
+    fn locks<'t>(
         &'t self,
         _tx: &'t mut Tx,
-        _evidence: &'t [LegEvidence],
+        evidence: &'t [LegEvidence],
         accounts: &'t [String],
-    ) -> BoxFuture<'t, Result<usize, ConfirmError>> {
-        Box::pin(async { Ok(accounts.len() + self.more) })
+    ) -> BoxFuture<'t, Result<Locks, ConfirmError>> {
+        Box::pin(async { Ok(Locks { lanes: accounts.len() + self.more, entries: evidence.len() }) })
     }
 }
 
@@ -74,4 +76,26 @@ async fn few_accounts_are_not_counted_and_a_single_record_is_never_cut() {
     }
     running.stop().await;
     assert!(held.locked.lock().unwrap().iter().all(|lanes| *lanes <= LANES_MAX));
+}
+
+#[tokio::test]
+async fn a_batch_that_would_confirm_too_many_entries_is_cut_however_few_their_accounts_are() {
+    let site = Site::open().await;
+    let postings = 3 * ENTRIES_MAX;
+    site.core.log.lock().unwrap().batch = 5_000;
+    site.core.account("A1", 0, 0);
+    (1..=postings).for_each(|n| site.core.posting("A1", n as i64, "D", 1, &format!("REF{n}")));
+    site.core.account("A1", 7, postings as i64);
+    let held = Arc::new(Held::default());
+    let running = site.start_with("one", held.clone());
+    site.until_booked("A1", 7).await;
+    wait_for("every posting is confirmed", async || {
+        let confirmed = held.entries.lock().unwrap().iter().sum::<usize>();
+        (confirmed == postings, confirmed)
+    })
+    .await;
+    running.stop().await;
+    let entries = held.entries.lock().unwrap();
+    assert!(entries.iter().all(|entries| *entries <= ENTRIES_MAX), "{entries:?}");
+    assert!(entries.iter().any(|entries| *entries > ENTRIES_MAX / 4), "not one by one: {entries:?}");
 }

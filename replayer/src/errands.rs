@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use connectors::{CoreConnector, Probe};
 use failpoints::{CLAIM_AFTER_COMMIT, reached};
+use schemas::entry::Evidence;
 use standin::journal::{
-    Change, Claimed, Claims, EntryId, Fence, Instance, JournalError, OpenAttempt, Recorded, ReplayJournal, Unresolved,
+    Change, Claimed, Claims, EntryId, Fence, Instance, JournalError, OpenAttempt, Recorded, ReplayJournal, Room,
+    Unresolved,
 };
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -62,7 +64,7 @@ pub(crate) enum Report {
     /// What a step about an unknown outcome came to.
     Resolved { id: EntryId, came: Came },
     /// An attempt that no task carried was ended.
-    Ended { id: EntryId, attempt: i64, ended: Result<(), JournalError> },
+    Ended { id: EntryId, attempt: i64, evidence: Evidence, ended: Result<(), JournalError> },
 }
 
 impl Report {
@@ -180,11 +182,12 @@ impl Errands {
         self.questions.spawn(async move { Report::Probed(core.probe(PROBE_TIMEOUT).await == Probe::Up) });
     }
 
-    pub(crate) fn claim(&mut self, fence: Fence, asked: Vec<EntryId>) {
+    /// Claims these entries, each with a run of up to `longest` behind it.
+    pub(crate) fn claim(&mut self, fence: Fence, asked: Vec<EntryId>, longest: usize) {
         self.under_way.insert(Errand::Claim);
         let (journal, instance) = (self.journal.clone(), self.instance.clone());
         self.binding.spawn(async move {
-            let claimed = journal.claim_free(&fence, &instance, asked.clone()).await;
+            let claimed = journal.claim_free(&fence, &instance, asked.clone(), longest).await;
             claimed.iter().flat_map(|claims| &claims.claimed).for_each(|_| reached(CLAIM_AFTER_COMMIT));
             Report::Claimed { asked, claimed }
         });
@@ -194,15 +197,16 @@ impl Errands {
         self.binding.spawn(async move { Report::Answered(sender.carry(claimed, last_try).await) });
     }
 
-    /// Records what the core answered. With `offered`, the same commit claims one entry: what is next in its lanes, or one of these.
-    pub(crate) fn record(&mut self, answered: Answered, offered: Option<Vec<EntryId>>) {
+    /// Records what the core answered. The same commit claims what there is room for: what is next in its lanes, or offered.
+    pub(crate) fn record(&mut self, answered: Answered, claim: Option<(Vec<EntryId>, Room)>) {
         let instance = self.instance.clone();
         self.binding.spawn(async move {
             let Answered { sender, id, attempt, changes, .. } = answered;
-            let claim = offered.clone().map(|offered| (&instance, offered));
+            let offered = claim.as_ref().map_or(Vec::new(), |(offered, _)| offered.clone());
+            let claim = claim.map(|claim| (&instance, claim));
             let recorded = sender.record((&id, attempt), changes, claim).await;
             recorded.iter().flat_map(|recorded| &recorded.claimed).for_each(|_| reached(CLAIM_AFTER_COMMIT));
-            Report::Recorded { id, attempt, offered: offered.unwrap_or_default(), recorded }
+            Report::Recorded { id, attempt, offered, recorded }
         });
     }
 
@@ -216,9 +220,10 @@ impl Errands {
 
     pub(crate) fn end(&mut self, change: Change, attempt: i64) {
         let (journal, actor, id) = (self.journal.clone(), self.instance.to_string(), change.id.clone());
+        let evidence = change.evidence;
         self.binding.spawn(async move {
             let ended = journal.record(&actor, None, vec![change]).await.map(drop);
-            Report::Ended { id, attempt, ended }
+            Report::Ended { id, attempt, evidence, ended }
         });
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemas::core::Enquiry;
 use schemas::entry::Evidence;
-use standin::journal::{Change, Entry, EntryId, Instance, JournalError, Unresolved};
+use standin::journal::{Change, Entry, EntryId, Instance, JournalError, Resend, Unresolved};
 use standin::resolution::{Patience, UnknownOutcome, remembered_until};
 use standin::settle::{self, UNRESOLVED};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ pub(crate) enum Work {
 pub(crate) enum Came {
     /// The journal has it, or something else settled the entry meanwhile.
     Settled,
+    /// Another open entry is before it in one of its lanes, and nothing was sent.
+    Waits,
     /// The core was asked at `asked_ms` and had nothing.
     NotFound {
         /// On the observer's clock.
@@ -143,8 +145,9 @@ impl Inquiry {
         let alone_after = self.quiet_up_to(unresolved, known, asked_ms);
         let Sender { journal, fence, .. } = &self.sender;
         let claimed = match journal.begin_resend(fence, &self.instance, &entry.id, alone_after).await {
-            Ok(Some(claimed)) => claimed,
-            Ok(None) => return Ok(Came::Settled),
+            Ok(Resend::Begun(claimed)) => claimed,
+            Ok(Resend::Waits) => return Ok(Came::Waits),
+            Ok(Resend::Resolved) => return Ok(Came::Settled),
             Err(err) if err.is_commit_unknown() => return Ok(Came::Lost(err)),
             Err(err) => return Err(err),
         };

@@ -13,6 +13,7 @@ pub mod pace;
 mod presence;
 mod queue;
 mod resolver;
+mod runs;
 mod sender;
 mod service;
 

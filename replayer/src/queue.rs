@@ -92,6 +92,11 @@ impl Queue {
         taken
     }
 
+    /// Has the core declined to take this entry, and not taken it since?
+    pub(crate) fn was_declined(&self, id: &EntryId) -> bool {
+        self.declined.in_vain(id).is_some()
+    }
+
     /// Is the next try of this entry the last one before a person is called?
     pub(crate) fn is_last_try(&self, id: &EntryId, now: Instant) -> bool {
         let Some((tries, since)) = self.declined.in_vain(id) else { return false };

@@ -22,6 +22,9 @@ pub(crate) const PAGE: usize = 256;
 /// After an answer that settles nothing, or none.
 const IN_VAIN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
 
+/// Between two tries to send what has others before it in its lanes.
+const BEHIND: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_millis(250) };
+
 /// What this replayer knows of unknown outcomes.
 pub(crate) struct Resolver {
     core: Capabilities,
@@ -32,6 +35,8 @@ pub(crate) struct Resolver {
     waits: Waits,
     /// The journal did not take what it gave.
     blocked: Waits,
+    /// Others are before it in its lanes.
+    behind: Waits,
     page: VecDeque<Unresolved>,
     /// When the page was asked for.
     read_from_ms: i64,
@@ -55,6 +60,7 @@ impl Resolver {
             seen,
             waits: Waits::new(IN_VAIN),
             blocked: Waits::new(IN_VAIN),
+            behind: Waits::new(BEHIND),
             page: VecDeque::new(),
             read_from_ms: open_since_ms,
             after: None,
@@ -96,6 +102,7 @@ impl Resolver {
             self.seen.keep(|id| met.contains(id));
             self.waits.keep(|id| met.contains(id));
             self.blocked.keep(|id| met.contains(id));
+            self.behind.keep(|id| met.contains(id));
             self.after = None;
         }
     }
@@ -118,6 +125,7 @@ impl Resolver {
             let waits = self.waits.is_waiting(&unresolved.entry.id, now);
             let work = match step {
                 Step::Enquire | Step::Resend if waits => continue,
+                Step::Resend if self.behind.is_waiting(&unresolved.entry.id, now) => continue,
                 Step::WaitUntil(_) => continue,
                 Step::Enquire => Work::Enquire(unresolved, known),
                 Step::Resend => Work::Resend(unresolved, known),
@@ -145,7 +153,9 @@ impl Resolver {
             Came::Settled => {
                 self.waits.forget(id);
                 self.blocked.forget(id);
+                self.behind.forget(id);
             }
+            Came::Waits => self.behind.failed(id, 0, now),
             Came::NotFound { asked_ms } => {
                 self.waits.forget(id);
                 self.seen.not_found(id, *asked_ms);
@@ -172,6 +182,7 @@ impl Resolver {
         self.met.clear();
         self.page.clear();
         self.blocked.clear();
+        self.behind.clear();
         self.after = None;
         self.opened();
     }

@@ -7,7 +7,7 @@ use connectors::CoreConnector;
 use failpoints::{REPLAY_AFTER_RECORD, REPLAY_AFTER_SEND, reached};
 use schemas::core::{Enquiry, Outcome, Unsent};
 use schemas::entry::Evidence;
-use standin::journal::{Change, Claimed, Entry, EntryId, Fence, Instance, JournalError, Recorded, ReplayJournal};
+use standin::journal::{Change, Claimed, Entry, EntryId, Fence, Instance, JournalError, Recorded, ReplayJournal, Room};
 use standin::settle;
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ pub(crate) enum Fate {
 impl Sender {
     /// Carries one claimed entry to the core. After the `last_try` a person is called if the core declines it again.
     pub(crate) async fn carry(self, claimed: Claimed, last_try: bool) -> Answered {
-        let Claimed { entry, attempt } = claimed;
+        let Claimed { entry, attempt, .. } = claimed;
         let begun = Instant::now();
         let (outcome, mut changes) = self.post(&entry, attempt, self.timeout).await;
         let took = begun.elapsed();
@@ -119,15 +119,13 @@ impl Sender {
         &self,
         (id, attempt): (&EntryId, i64),
         changes: Vec<Change>,
-        claim: Option<(&Instance, Vec<EntryId>)>,
+        claim: Option<(&Instance, (Vec<EntryId>, Room))>,
     ) -> Result<Recorded, JournalError> {
         let (fence, mut claim) = (&self.fence, claim);
         let mut failed = JournalError::Overloaded;
         for _ in 0..RECORD_TRIES {
             let recorded = match claim.take() {
-                Some((instance, offered)) => {
-                    self.journal.record_and_claim(fence, instance, changes.clone(), (offered, 1)).await
-                }
+                Some((instance, claim)) => self.journal.record_and_claim(fence, instance, changes.clone(), claim).await,
                 None => {
                     self.journal.record(&fence.owner, Some(fence.clone()), changes.clone()).await.map(Recorded::only)
                 }

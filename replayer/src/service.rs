@@ -10,7 +10,7 @@ use std::time::Duration;
 use connectors::CoreConnector;
 use failpoints::{Flaw, flawed};
 use schemas::entry::Evidence;
-use standin::journal::{Change, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal};
+use standin::journal::{Change, Claimed, EntryId, Fence, Instance, JournalError, OpenAttempt, ReplayJournal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::errands::{Errand, Errands, READY_MAX};
@@ -22,6 +22,7 @@ use crate::pace::Pace;
 use crate::presence::Presence;
 use crate::queue::Queue;
 use crate::resolver::Resolver;
+use crate::runs::Runs;
 use crate::sender::Sender;
 
 /// Between two looks for attempts of ours that no task carries.
@@ -39,16 +40,19 @@ pub struct Replayer {
     queue: Queue,
     resolver: Resolver,
     pace: Pace,
+    runs: Runs,
     presence: Presence,
     fence: Option<Fence>,
     /// By an operator, as far as we know.
     paused: bool,
     /// Entries that a task of ours is at work on: nothing else is done about them meanwhile.
     in_hand: HashSet<EntryId>,
-    /// Entries claimed and not yet recorded.
+    /// Entries sent and not yet recorded. One that is followed by the next of its run counts only until it is answered.
     sending: usize,
-    /// Those of them that the core has.
+    /// Those that the core has.
     at_core: usize,
+    /// Entries answered and not yet recorded whose place the next of their run has.
+    passed_on: HashSet<EntryId>,
     /// Entries that a claim under way asks for.
     claiming: usize,
     resolving: usize,
@@ -68,17 +72,20 @@ pub struct Replayer {
 impl Replayer {
     /// A replayer of this instance.
     pub fn new(journal: ReplayJournal, core: Arc<dyn CoreConnector>, instance: Instance, options: Options) -> Self {
+        let capabilities = core.capabilities();
         Self {
             errands: Errands::new(journal.clone(), core.clone(), instance.clone(), &options),
             queue: Queue::new(Duration::from_millis(options.patience.park_after_ms), READY_MAX),
-            resolver: Resolver::new(core.capabilities(), options.patience, options.abandoned_after / 2),
+            resolver: Resolver::new(capabilities, options.patience, options.abandoned_after / 2),
             pace: Pace::new(options.concurrency_max),
+            runs: Runs::new(capabilities.enquiry || capabilities.reference_memory_ms.is_some()),
             presence: Presence::Unclear,
             fence: None,
             paused: true,
             in_hand: HashSet::new(),
             sending: 0,
             at_core: 0,
+            passed_on: HashSet::new(),
             claiming: 0,
             resolving: 0,
             looked: None,
@@ -122,6 +129,8 @@ impl Replayer {
         self.errands.break_off_questions().await;
         // What a claim brings now goes back to the queue, unsent.
         self.fence = None;
+        let free = self.runs.break_off_free();
+        self.give_back(free);
         while let Some(report) = self.errands.next_binding().await {
             self.hear(report);
         }
@@ -140,6 +149,8 @@ impl Replayer {
         if self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP_EVERY) {
             self.due.insert(Errand::Sweep);
         }
+        let overdue = self.runs.break_off_overdue(now);
+        self.give_back(overdue);
         let gauge = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         metrics::gauge!(IN_FLIGHT).set(gauge(self.sending));
         metrics::gauge!(RESOLVING).set(gauge(self.resolving));
@@ -165,6 +176,10 @@ impl Replayer {
         if self.is_due(Errand::Sweep) {
             self.swept = Some(now);
             self.errands.look_for_open_attempts(now);
+        }
+        if !self.may_work() {
+            let free = self.runs.break_off_free();
+            self.give_back(free);
         }
         let Some(fence) = self.fence.clone() else { return };
         if self.presence.wants_probe() && self.is_due(Errand::Probe) {
@@ -197,8 +212,17 @@ impl Replayer {
         }
     }
 
-    /// Fills what the commits of outcomes leave free. A claim's transaction is shared by all that may go when it begins.
+    /// What a run has begun goes first. Claims fill what the commits of outcomes leave free; the transaction of a claim is shared by all
+    /// that may go when it begins.
     fn start_sending(&mut self, fence: &Fence, now: Instant) {
+        while self.sending + self.claiming < self.pace.limit()
+            && let Some(next) = self.runs.next(fence, now)
+        {
+            match next {
+                Ok(claimed) => self.send(fence, claimed, now),
+                Err(rest) => self.give_back(rest),
+            }
+        }
         let room = self.pace.limit().saturating_sub(self.sending + self.claiming);
         if self.queue.wants_look(room) && self.may_look(now) && self.is_due(Errand::Ready) {
             self.looked = Some((now, Duration::ZERO));
@@ -211,13 +235,30 @@ impl Replayer {
         if !next.is_empty() {
             self.in_hand.extend(next.iter().cloned());
             self.claiming = next.len();
-            self.errands.claim(fence.clone(), next);
+            // Behind what the core may decline again nothing is claimed in vain.
+            let doubtful = next.iter().any(|id| self.queue.was_declined(id));
+            let longest = if doubtful { 1 } else { self.runs.room(1).longest };
+            self.errands.claim(fence.clone(), next, longest);
         }
     }
 
     /// Looks take at most a third of the time, however long one takes.
     fn may_look(&self, now: Instant) -> bool {
         self.looked.is_none_or(|(ended, took)| now.saturating_duration_since(ended) >= took * 2)
+    }
+
+    fn send(&mut self, fence: &Fence, claimed: Claimed, now: Instant) {
+        self.sending += 1;
+        self.at_core += 1;
+        let last_try = self.queue.is_last_try(&claimed.entry.id, now);
+        self.errands.send(self.sender(fence), claimed, last_try);
+    }
+
+    /// What was claimed and not sent goes back to the queue.
+    fn give_back(&mut self, unsent: Vec<Claimed>) {
+        for claimed in unsent {
+            self.end(claimed.entry.id, claimed.attempt, Evidence::NotSent);
+        }
     }
 
     fn sender(&self, fence: &Fence) -> Sender {

@@ -86,6 +86,17 @@ async fn strangers(bank: &Bank, name: &str, count: usize) -> Vec<Entry> {
     entries
 }
 
+/// Queued debits of one account.
+async fn lane(bank: &Bank, count: usize) -> Vec<Entry> {
+    bank.account("lane", 1_000).await;
+    bank.account("lane-to", 0).await;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        entries.push(bank.queued("lane", "lane-to", 1).await);
+    }
+    entries
+}
+
 /// A direct write between accounts of its own whose sender heard nothing.
 async fn unknown(bank: &Bank, name: &str) -> Entry {
     let to = format!("{name}-to");
@@ -166,6 +177,35 @@ on_every_engine! {
         let replayer = Running::start(&bank, &core, Options { patience, ..options() });
         until(&bank, &entry, Parked).await;
         assert!(core.times("post", &entry) <= 4, "{}", core.times("post", &entry));
+        replayer.end().await;
+    }
+
+    async fn what_is_claimed_behind_an_entry_that_hangs_goes_back_unsent_and_keeps_its_order(bank) {
+        let core = Core::asked();
+        let lane = lane(&bank, 20).await;
+        core.posts_of(&lane[10], Does::Hang);
+        let replayer = Running::start(&bank, &core, options());
+        core.asked_about("post", &lane[10]).await;
+        let unsent = "SELECT COUNT(*) AS n FROM attempts WHERE result = 'not_sent'";
+        while bank.number(unsent).await == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!((bank.state(&lane[10]).await, core.times("post", &lane[11])), (Submitting, 0));
+        core.release();
+        until(&bank, &lane[19], Posted).await;
+        assert_eq!(core.posted(), lane.iter().map(|entry| entry.core_ref.clone()).collect::<Vec<_>>());
+        replayer.end().await;
+    }
+
+    async fn a_run_goes_on_behind_what_the_core_refused_once_that_is_recorded(bank) {
+        let core = Core::asked();
+        let lane = lane(&bank, 20).await;
+        core.posts_of(&lane[10], Does::Refuses);
+        let replayer = Running::start(&bank, &core, options());
+        until(&bank, &lane[19], Posted).await;
+        assert_eq!((bank.state(&lane[10]).await, core.times("post", &lane[10])), (Refused, 1));
+        let posted = lane.iter().filter(|entry| entry.id != lane[10].id).map(|entry| entry.core_ref.clone());
+        assert_eq!(core.posted(), posted.collect::<Vec<_>>());
         replayer.end().await;
     }
 

@@ -13,12 +13,13 @@ const CATCHES: &[(Flaw, u64)] = &[
     (Flaw::RefusalAlwaysSettles, 432),
     (Flaw::ResendIsAlone, 432),
     (Flaw::AbsentAtOnce, 16),
+    (Flaw::ResendPastLower, 33),
     (Flaw::MemoryIsForEver, 165),
     (Flaw::AcceptedWithoutPlace, 24),
-    (Flaw::PromiseBroken, 43),
-    (Flaw::KnownIsFresh, 10),
-    (Flaw::OutcomeDropped, 11),
-    (Flaw::WorkersAreOrphans, 137),
+    (Flaw::PromiseBroken, 28),
+    (Flaw::KnownIsFresh, 11),
+    (Flaw::OutcomeDropped, 69),
+    (Flaw::WorkersAreOrphans, 263),
     (Flaw::UnrecordedIsUnsent, 156),
 ];
 

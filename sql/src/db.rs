@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::simulation;
 use crate::sqlite::{self, Sqlite};
 use crate::tally::Tally;
+use crate::turns::{Held, Turns};
 use crate::upsert::{BatchUpdate, Statement, Upsert};
 use crate::value::{Row, Value};
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ pub struct Db {
     clock: ClockShift,
     host: Host,
     tally: Option<Tally>,
+    turns: Arc<Turns>,
 }
 
 #[derive(Clone)]
@@ -50,7 +52,7 @@ impl Db {
                 return Err(Error::Configuration("url must start with mysql:// or sqlite:".into()));
             }
         };
-        Ok(Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally })
+        Ok(Db::of(engine, options))
     }
 
     /// The way of one simulated process to a simulated server; the script decides what becomes of each step.
@@ -58,7 +60,12 @@ impl Db {
     pub fn simulated(server: Arc<simulation::Server>, script: Arc<dyn simulation::Script>, options: Options) -> Db {
         let handle = simulation::Handle { server, script, lock_wait: options.lock_wait };
         let engine = Engine::Simulated(Arc::new(handle));
-        Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally }
+        Db::of(engine, options)
+    }
+
+    fn of(engine: Engine, options: Options) -> Db {
+        let turns = Arc::new(Turns::new(options.lock_wait));
+        Db { engine, clock: options.clock_shift, host: options.host, tally: options.tally, turns }
     }
 
     /// The host on which this handle is used.
@@ -176,6 +183,9 @@ pub struct Tx {
     clock: ClockShift,
     host: Host,
     tally: Option<Tally>,
+    turns: Arc<Turns>,
+    /// Ends after the session does.
+    held: Held,
 }
 
 enum Session {
@@ -186,14 +196,14 @@ enum Session {
 }
 
 impl Tx {
-    async fn begin(Db { engine, clock, host, tally }: Db) -> Result<Tx, Error> {
+    async fn begin(Db { engine, clock, host, tally, turns }: Db) -> Result<Tx, Error> {
         let session = match &engine {
             Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
             Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
             #[cfg(feature = "simulation")]
             Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
         };
-        Ok(Tx { session, clock, host, tally })
+        Ok(Tx { session, clock, host, tally, turns, held: Held::default() })
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -237,6 +247,19 @@ impl Tx {
             Session::Sqlite(_) => Dialect::Sqlite.render_with(sql, &self.clock.applied_to(Dialect::Sqlite.now_ms())),
             #[cfg(feature = "simulation")]
             Session::Simulated(session) => Dialect::Sqlite.render_with(sql, &session.handle().now_ms()),
+        }
+    }
+
+    /// Waits for those transactions of this process that have taken one of these names, in order of arrival and for no longer than for a
+    /// row lock. They are this transaction's until it ends. For rows that are locked under these names next; other processes wait
+    /// at the rows.
+    pub async fn take_turns(&mut self, names: impl Iterator<Item = &str>) -> Result<(), Error> {
+        match self.session {
+            Session::MySql(_) => self.turns.take(&mut self.held, names).await,
+            // It is the only writer.
+            Session::Sqlite(_) => Ok(()),
+            #[cfg(feature = "simulation")]
+            Session::Simulated(_) => Ok(()),
         }
     }
 
@@ -292,7 +315,8 @@ impl Tx {
 
     /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
     pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
-        let statements = update.statements(self.dialect())?;
+        let by_case = matches!(&self.session, Session::MySql(session) if session.server().updates_by_case());
+        let statements = update.statements(self.dialect(), by_case)?;
         self.run(statements).await
     }
 

@@ -58,7 +58,7 @@ impl Error {
 }
 
 /// Lock wait timeout; OceanBase: exclusive and shared lock conflict.
-const LOCK_TIMEOUT: [i32; 3] = [1205, 6003, 6004];
+pub(crate) const LOCK_TIMEOUT: [i32; 3] = [1205, 6003, 6004];
 
 /// Longest part of a statement that an error repeats, in characters.
 const STATEMENT_CHARS_MAX: usize = 300;

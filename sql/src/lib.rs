@@ -32,6 +32,7 @@ mod record;
 pub mod simulation;
 mod sqlite;
 mod tally;
+mod turns;
 mod upsert;
 mod value;
 

@@ -277,21 +277,65 @@ impl BatchUpdate {
     }
 
     fn key_values(&self, row: &[Value]) -> Vec<Value> {
-        let keys = self.columns.iter().zip(row).filter(|((role, _), _)| *role == Role::Key);
-        keys.map(|(_, value)| value.clone()).collect()
+        self.values_of(row, |role| role == Role::Key)
     }
 
-    pub(crate) fn statements(mut self, dialect: Dialect) -> Result<Vec<Statement>, Error> {
+    fn values_of(&self, row: &[Value], wanted: impl Fn(Role) -> bool) -> Vec<Value> {
+        let wanted = self.columns.iter().zip(row).filter(|((role, _), _)| wanted(*role));
+        wanted.map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The same as [`Self::statement`] without a derived table: each column becomes what a `CASE` over the keys says.
+    fn statement_by_case(&self, mut rows: Vec<Vec<Value>>, count: usize) -> Statement {
+        rows.resize(count, nulls(self.columns.len()));
+        let table = self.table;
+        let equal: Vec<_> = self.with(Role::Key).map(|key| format!("{table}.{key} = ?")).collect();
+        let whens = format!(" WHEN {} THEN ?", equal.join(" AND ")).repeat(count);
+        let (mut assignments, mut params) = (Vec::new(), Vec::new());
+        for (n, (role, name)) in self.columns.iter().enumerate() {
+            assignments.push(match role {
+                Role::Key | Role::Guard => continue,
+                Role::Set => format!("{name} = CASE{whens} END"),
+                Role::Add => format!("{name} = {table}.{name} + CASE{whens} END"),
+            });
+            for row in &rows {
+                params.extend(self.key_values(row));
+                params.extend(row.get(n).cloned());
+            }
+        }
+        params.extend(rows.iter().flat_map(|row| self.key_values(row)));
+        let mut listed = self.listed_keys(count);
+        let guards: Vec<_> = self.with(Role::Guard).map(|guard| format!("{table}.{guard} = ?")).collect();
+        if !guards.is_empty() {
+            let each = format!("({} AND {})", equal.join(" AND "), guards.join(" AND "));
+            listed = format!("{listed} AND ({})", vec![each; count].join(" OR "));
+            for row in &rows {
+                params.extend(self.key_values(row));
+                params.extend(self.values_of(row, |role| role == Role::Guard));
+            }
+        }
+        Statement { sql: format!("UPDATE {table} SET {} WHERE {listed}", assignments.join(", ")), params }
+    }
+
+    /// Values that [`Self::statement_by_case`] binds for a row.
+    fn width_by_case(&self) -> usize {
+        let count = |wanted: Role| self.with(wanted).count();
+        let keys = count(Role::Key);
+        (count(Role::Set) + count(Role::Add)) * (keys + 1) + 2 * keys + count(Role::Guard)
+    }
+
+    /// `by_case`: see `Server::updates_by_case`.
+    pub(crate) fn statements(mut self, dialect: Dialect, by_case: bool) -> Result<Vec<Statement>, Error> {
         check_width(&self.rows, self.columns.len(), self.table)?;
         if self.with(Role::Key).next().is_none() {
             return Err(Error::Configuration(format!("a batch update of {} without a key", self.table)));
         }
         let rows = std::mem::take(&mut self.rows);
         // Keys are bound twice on servers.
-        let (chunks, most) = chunks(rows, self.columns.len() * 2);
+        let (chunks, most) = chunks(rows, if by_case { self.width_by_case() } else { self.columns.len() * 2 });
         let statement = |values: Vec<Vec<Value>>| {
             let count = filled(values.len()).min(most);
-            self.statement(dialect, values, count)
+            if by_case { self.statement_by_case(values, count) } else { self.statement(dialect, values, count) }
         };
         Ok(chunks.into_iter().map(statement).collect())
     }

@@ -121,6 +121,12 @@ pub fn after_duplicate(entry: &Entry, n: i64, found: &Enquiry, reason: impl Fn(&
     std::iter::once(unknown).chain(after_enquiry(entry, found, 0, reason)).collect()
 }
 
+/// Did the core say that it posted? Nothing takes a posting back, so what follows from it need not wait for the record. A refusal that is not
+/// recorded may be sent again and post later.
+pub fn is_posted(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.evidence == Evidence::CorePosted)
+}
+
 fn legs(entry: &Entry) -> Vec<CoreLeg> {
     let amount = entry.command.amount_minor;
     let signed = |kind| if kind == LegKind::Debit { -amount } else { amount };

@@ -48,6 +48,8 @@ mod proxy;
 mod references;
 #[path = "journal/refusals.rs"]
 mod refusals;
+#[path = "journal/runs.rs"]
+mod runs;
 #[path = "journal/statements.rs"]
 mod statements;
 #[path = "journal/time.rs"]

@@ -20,7 +20,8 @@
 //!
 //! **Not modelled**: rules and limits (`proptest`), commutative accounts, the global lane, sagas, reversals, generations of the log, parked
 //! rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
-//! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry.
+//! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry. A run is
+//! claimed entry by entry, which allows more than the one commit that claims it.
 //!
 //! **Production has and the model has not**: `despite_booked_leg` (`journal/workset.rs`), by which an entry with a leg in the core's books
 //! is neither sent nor taken back. Stand-in's rules say yes or no as the composition likes.
@@ -41,7 +42,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use model::compositions::{
-    NO_FAULTS, abandoned, balance_first, credit_apart, one_write, retries, row_by_row, takeover, three_writes, turns,
+    NO_FAULTS, abandoned, balance_first, chained_runs, credit_apart, one_write, retries, row_by_row, runs, takeover,
+    three_writes, turns,
 };
 use model::properties::{AGREE, DAY, KEPT, M2, ONWARD, R1, R2, TURN, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
@@ -201,6 +203,27 @@ fn a_replayer_that_lost_its_lease_harms_nothing() {
             holds("takeover, full", takeover(class, Budget { takeovers: 1, losses: 1, refusals: 1, ..CRASH }));
         }
     }
+}
+
+#[test]
+fn what_is_claimed_behind_another_entry_stays_in_order() {
+    for class in classes() {
+        holds("runs, a loss and a refusal", runs(class, Budget { refusals: 1, ..LOSS }));
+        holds("runs, a crash", runs(class, Budget { refusals: 1, ..CRASH }));
+        holds("runs, a takeover", runs(class, Budget { takeovers: 1, ..LOSS }));
+        holds("chained runs", chained_runs(class, LOSS));
+        if full() {
+            holds("runs, full", runs(class, Budget { takeovers: 1, losses: 1, refusals: 1, ..CRASH }));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_past_what_is_not_decided_is_out_of_order() {
+    caught(Variant::RunGoesOn, runs(Memory, NO_FAULTS), &[R1]);
+    caught(Variant::ResendPastLower, runs(Memory, CRASH), &[R1]);
+    // The core refuses, the sender dies before that is recorded, and the entry is sent once more.
+    caught(Variant::RunPassesRefusals, runs(Memory, Budget { refusals: 1, ..CRASH }), &[R1]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the replayer makes of its tasks' reports.
 
-use schemas::entry::Evidence;
-use standin::journal::{Claimed, EntryId, JournalError, Recorded};
+use failpoints::{Flaw, flawed};
+use schemas::entry::{EntryState, Evidence};
+use standin::journal::{Claimed, EntryId, JournalError, Moved, Recorded};
+use standin::settle::is_posted;
 use tokio::time::Instant;
 
 use super::Replayer;
@@ -45,10 +47,12 @@ impl Replayer {
             Report::Recorded { id, attempt, offered, recorded } => {
                 self.in_hand.remove(&id);
                 self.let_go(&offered);
-                self.sending -= 1;
+                self.sending -= usize::from(!self.passed_on.remove(&id));
                 match recorded {
-                    Ok(recorded) => self.hear_recorded(recorded, now),
+                    Ok(recorded) => self.hear_recorded(&id, recorded, now),
                     Err(err) => {
+                        let rest = self.runs.break_off(&id);
+                        self.give_back(rest);
                         self.complain(&format!("what entry {id} came to was not recorded; it will be found out"), &err);
                         self.unrecorded.insert(id, (attempt, now));
                         self.lose(&offered);
@@ -56,14 +60,19 @@ impl Replayer {
                 }
             }
             Report::Resolved { id, came } => self.hear_resolved(&id, came, now),
-            Report::Ended { id, attempt, ended } => {
+            Report::Ended { id, attempt, evidence, ended } => {
                 self.in_hand.remove(&id);
                 match ended {
                     Ok(()) => {
                         self.unrecorded.remove(&id);
                         self.lost.remove(&id);
                     }
-                    Err(err) => self.complain(&format!("attempt {attempt} of {id} could not be ended"), &err),
+                    Err(err) => {
+                        self.complain(&format!("attempt {attempt} of {id} could not be ended"), &err);
+                        if evidence == Evidence::NotSent {
+                            self.lose(std::slice::from_ref(&id));
+                        }
+                    }
                 }
             }
         }
@@ -105,7 +114,10 @@ impl Replayer {
             Fate::CoreAway | Fate::NotTried => self.queue.passed_over(id, now),
         }
         match fate {
-            Fate::Taken => self.pace.answered(*took, self.at_core + 1, now),
+            Fate::Taken => {
+                self.pace.answered(*took, self.at_core + 1, now);
+                self.runs.answered(*took);
+            }
             Fate::Unanswered => self.pace.silent(),
             Fate::Declined { .. } | Fate::CoreAway | Fate::NotTried => {}
         }
@@ -115,6 +127,10 @@ impl Replayer {
             Fate::Taken | Fate::NotTried => {}
         }
         self.due.insert(Errand::Probe);
+        if self.runs.is_followed(id) {
+            self.pass_on(answered);
+            return;
+        }
         // It leaves a place, which the commit of its record gives to another entry.
         let goes_on = *fate == Fate::Taken
             && self.may_work()
@@ -122,30 +138,52 @@ impl Replayer {
             && self.sending + self.claiming <= self.pace.limit();
         let offered = goes_on.then(|| self.queue.take(1, now, |id| self.in_hand.contains(id)));
         self.in_hand.extend(offered.iter().flatten().cloned());
-        self.errands.record(answered, offered);
+        let claim = offered.map(|offered| (offered, self.runs.room(1)));
+        self.errands.record(answered, claim);
     }
 
-    fn hear_recorded(&mut self, recorded: Recorded, now: Instant) {
+    /// Its place goes to the next of its run: at once if it is posted, and once that is recorded if it is refused. Else the run ends here.
+    fn pass_on(&mut self, answered: Answered) {
+        let id = &answered.id;
+        let posted = is_posted(&answered.changes) || flawed(Flaw::RunGoesOn);
+        if posted && self.may_work() {
+            self.sending -= 1;
+            self.passed_on.insert(id.clone());
+            self.runs.goes_on(id);
+        } else if posted || answered.fate != Fate::Taken {
+            let rest = self.runs.break_off(id);
+            self.give_back(rest);
+        }
+        self.errands.record(answered, None);
+    }
+
+    fn hear_recorded(&mut self, id: &EntryId, recorded: Recorded, now: Instant) {
+        if self.runs.is_followed(id) {
+            let refused = |moved: &Moved| moved.entry.id == *id && moved.entry.state == EntryState::Refused;
+            match recorded.moved.iter().any(refused) && self.may_work() {
+                true => self.runs.goes_on(id),
+                false => {
+                    let rest = self.runs.break_off(id);
+                    self.give_back(rest);
+                }
+            }
+        }
         self.lose(&recorded.lost);
         recorded.passed_over.iter().for_each(|id| self.queue.passed_over(id, now));
         self.queue.follow(recorded.next);
         self.send_or_return(recorded.claimed, now);
     }
 
-    /// Sends what was claimed. If things have changed since, it goes back to the queue, unsent.
+    /// Sends what was claimed, or lets it wait for the one before it. If things have changed since, it goes back to the queue, unsent.
     fn send_or_return(&mut self, claimed: Vec<Claimed>, now: Instant) {
         let fence = self.fence.clone().filter(|_| self.may_work());
-        let Some(fence) = fence else {
-            let ours = claimed.into_iter();
-            return ours.for_each(|ours| self.end(ours.entry.id, ours.attempt, Evidence::NotSent));
-        };
+        let Some(fence) = fence else { return self.give_back(claimed) };
         for claimed in claimed {
             self.lost.remove(&claimed.entry.id);
             self.in_hand.insert(claimed.entry.id.clone());
-            self.sending += 1;
-            self.at_core += 1;
-            let last_try = self.queue.is_last_try(&claimed.entry.id, now);
-            self.errands.send(self.sender(&fence), claimed, last_try);
+            if let Some(claimed) = self.runs.wait(claimed, &fence, now) {
+                self.send(&fence, claimed, now);
+            }
         }
     }
 
@@ -165,7 +203,7 @@ impl Replayer {
             }
             Came::Unrecorded { attempt } => drop(self.unrecorded.insert(id.clone(), (attempt, now))),
             Came::Failed(err) => self.complain(&format!("a step about entry {id} failed"), &err),
-            Came::Settled | Came::NotFound { .. } | Came::InVain { silent: false, .. } => {}
+            Came::Settled | Came::Waits | Came::NotFound { .. } | Came::InVain { silent: false, .. } => {}
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Does {
     Well,
     /// Declares that it did nothing.
     NotDone,
+    /// Refuses for good.
+    Refuses,
     /// Knows the reference, and says no more.
     Duplicate,
     /// Takes the request and never answers, until [`Core::release`] or the caller's time-out.
@@ -29,6 +31,7 @@ pub enum Does {
 #[derive(Default)]
 struct Books {
     posts: HashMap<String, Does>,
+    posts_of: HashMap<String, Does>,
     enquiries: HashMap<String, Does>,
     /// References in the order in which they were posted.
     posted: Vec<String>,
@@ -65,6 +68,11 @@ impl Core {
     /// How posts of this account end from now on.
     pub fn posts(&self, account: &str, does: Does) {
         self.books.lock().unwrap().posts.insert(account.to_owned(), does);
+    }
+
+    /// How posts of this entry end from now on, whatever its account.
+    pub fn posts_of(&self, entry: &Entry, does: Does) {
+        self.books.lock().unwrap().posts_of.insert(entry.core_ref.clone(), does);
     }
 
     /// How enquiries about this entry end from now on.
@@ -145,12 +153,17 @@ impl CoreConnector for Core {
     async fn post(&self, request: &PostRequest, longest: Duration) -> Outcome {
         self.note("post", &request.core_ref);
         let Some(Field::Text(account)) = request.field("from_account") else { panic!("no account to debit") };
-        let does = self.books.lock().unwrap().posts.get(account).copied().unwrap_or(Does::Well);
+        let does = {
+            let books = self.books.lock().unwrap();
+            let of_entry = books.posts_of.get(&request.core_ref);
+            of_entry.or_else(|| books.posts.get(account)).copied().unwrap_or(Does::Well)
+        };
         let reason = String::from("as the test says");
         match does {
             _ if *self.away.borrow() => Outcome::NotSent { why: Unsent::CoreAway, reason },
             Does::Well => self.book(&request.core_ref),
             Does::NotDone => Outcome::NotSent { why: Unsent::NotDone, reason },
+            Does::Refuses => Outcome::Refused { code: "no".into() },
             Does::Duplicate => Outcome::Duplicate,
             Does::Silent => Outcome::Unknown { reason },
             Does::Hang => {

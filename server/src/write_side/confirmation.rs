@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ingest::{Confirm, ConfirmError};
+use ingest::{Confirm, ConfirmError, Locks};
 use schemas::model::{LegEvidence, LegVerdict};
 use sql::{BoxFuture, Tx};
-use standin::journal::{Confirmations, JournalError, LegSeen};
+use standin::journal::{Confirmations, JournalError, LegSeen, ToLock};
 
 /// The journal as ingest sees it.
 pub struct Confirmation(pub Confirmations);
@@ -37,15 +37,16 @@ impl Confirm for Confirmation {
         })
     }
 
-    fn lanes<'t>(
+    fn locks<'t>(
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
         accounts: &'t [String],
-    ) -> BoxFuture<'t, Result<usize, ConfirmError>> {
+    ) -> BoxFuture<'t, Result<Locks, ConfirmError>> {
         Box::pin(async move {
             let seen: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
-            self.0.lanes_to_confirm(tx, &seen, accounts).await.map_err(told)
+            let ToLock { lanes, entries } = self.0.to_lock(tx, &seen, accounts).await.map_err(told)?;
+            Ok(Locks { lanes, entries })
         })
     }
 

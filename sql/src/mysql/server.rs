@@ -63,6 +63,12 @@ impl Server {
         self == Server::TiDb
     }
 
+    /// True where an update of many rows is a `CASE` for each column. OceanBase plans one that joins a derived table anew each time: 36 to 90 ms
+    /// for 64 rows of eleven columns, where a `CASE` took 6 ms once it was planned.
+    pub(crate) fn updates_by_case(self) -> bool {
+        self == Server::OceanBase
+    }
+
     /// True where another node may not know yet of a table, a column or an index that was just created.
     pub(crate) fn has_nodes_with_late_schema(self) -> bool {
         self == Server::TiDb

@@ -1,16 +1,16 @@
 //! The replayer's claims, in lane order: an attempt is recorded before bytes leave.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use failpoints::{Flaw, flawed};
-use schemas::entry::{EntryState, Evidence, Verdict};
+use schemas::entry::EntryState;
 use sql::{Tx, params};
 
 use super::attempts::{self, Alone, Attempts, Beginner, HARMLESS};
-use super::ready::first_places;
-use super::record::{COLUMNS, Leg};
+use super::record::COLUMNS;
+use super::runs::{Candidates, Room, Taken, is_first};
 use super::workset::WorkSet;
 use crate::clock::Ages;
 use crate::entry::{Entry, EntryId};
@@ -20,7 +20,6 @@ use crate::journal::fence::{Fence, check_fence};
 use crate::journal::handles::{GatewayJournal, ReplayJournal};
 use crate::journal::shared::Shared;
 use crate::journal::stamps::{age_ms, ages};
-use crate::lane::{LanePlace, may_replay};
 
 /// A queued entry that is now this replayer's to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +28,19 @@ pub struct Claimed {
     pub entry: Entry,
     /// Number of the attempt recorded for it.
     pub attempt: i64,
+    /// The entry before it in its run. This one may be sent once the core has posted that one, or has refused it for good.
+    pub behind: Option<EntryId>,
+}
+
+/// What became of the wish to send an entry again whose outcome is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resend {
+    /// It is ours to send.
+    Begun(Box<Claimed>),
+    /// Another open entry is before it in one of its lanes.
+    Waits,
+    /// Its outcome is known by now.
+    Resolved,
 }
 
 /// What became of a claim of several entries.
@@ -84,22 +96,35 @@ impl ReplayJournal {
         instance: &Instance,
         ids: Vec<EntryId>,
     ) -> Result<Vec<Claimed>, JournalError> {
-        let (fence, instance, ids) = (fence.clone(), instance.clone(), Arc::new(ids));
-        // Not run again: a claim cannot find its own trace. The sweep of own attempts returns such entries to the queue.
-        self.0.db.transaction(move |tx| Box::pin(async move { claim_in(tx, &fence, &instance, &ids).await })).await
+        let claiming = Claiming { fence: fence.clone(), instance: instance.clone(), longest: 1, begun: Arc::default() };
+        self.claim_runs(&claiming, ids).await
     }
 
-    /// Claims those of `ids` that may be sent now. If a lane is locked or an entry cannot be read, the entries are claimed
-    /// one by one, so that only entries of that lane, or that one entry, stay behind.
+    async fn claim_runs(&self, claiming: &Claiming, ids: Vec<EntryId>) -> Result<Vec<Claimed>, JournalError> {
+        let (claiming, ids) = (claiming.clone(), Arc::new(BTreeSet::from_iter(ids)));
+        // Not run again: a claim cannot find its own trace. The sweep of own attempts returns such entries to the queue.
+        self.0.db.transaction(move |tx| Box::pin(async move { claiming.claim_in(tx, &ids).await })).await
+    }
+
+    /// Claims those of `ids` that may be sent now, each with a run of up to `longest` entries behind it. If a lane is locked or an entry
+    /// cannot be read, the entries are claimed one by one, so that only entries of that lane, or that one entry, stay behind.
     pub async fn claim_free(
         &self,
         fence: &Fence,
         instance: &Instance,
         ids: Vec<EntryId>,
+        longest: usize,
     ) -> Result<Claims, JournalError> {
-        match self.claim(fence, instance, ids.clone()).await {
+        let begun = Arc::default();
+        let claiming = Claiming { fence: fence.clone(), instance: instance.clone(), longest, begun };
+        match self.claim_runs(&claiming, ids.clone()).await {
+            Ok(claimed) => return Ok(Claims { claimed, ..Claims::default() }),
             Err(err) if keeps_back(&err) => tracing::warn!(error = %err, "entries are claimed one by one"),
-            outcome => return outcome.map(|claimed| Claims { claimed, ..Claims::default() }),
+            Err(err) if err.is_commit_unknown() => {
+                tracing::warn!(error = %err, "the answer to a claim was lost");
+                return Ok(Claims { lost: claiming.take_begun(), ..Claims::default() });
+            }
+            Err(err) => return Err(err),
         }
         let mut claims = Claims::default();
         for id in ids {
@@ -120,7 +145,8 @@ impl ReplayJournal {
         Ok(claims)
     }
 
-    /// Records another attempt of an entry whose outcome is unknown; its state stays. `None`: it is resolved by now.
+    /// Records another attempt of an entry whose outcome is unknown; its state stays. It waits for what is before it in its lanes: of a run
+    /// whose sender died, it may be one that was never sent.
     ///
     /// `alone_after`: attempts up to this number can take no effect any more, as the caller has seen on its own clock; 0 =
     /// unknown. If there were no others, a refusal of the new attempt ends the entry.
@@ -130,7 +156,7 @@ impl ReplayJournal {
         instance: &Instance,
         id: &EntryId,
         alone_after: i64,
-    ) -> Result<Option<Claimed>, JournalError> {
+    ) -> Result<Resend, JournalError> {
         let (fence, instance, id) = (fence.clone(), instance.clone(), id.clone());
         self.0
             .db
@@ -140,13 +166,17 @@ impl ReplayJournal {
                     check_fence(tx, &fence).await?;
                     let entry = work.entry(&id)?.clone();
                     if entry.state != EntryState::OutcomeUnknown {
-                        return Ok(None);
+                        return Ok(Resend::Resolved);
+                    }
+                    if !is_first(tx, &work, &id).await? && !flawed(Flaw::ResendPastLower) {
+                        return Ok(Resend::Waits);
                     }
                     let mut attempts = Attempts::lock(tx, std::slice::from_ref(&id)).await?;
                     let begun = attempts.begin(tx, std::slice::from_ref(&id), Alone::After(alone_after)).await?;
                     let by = Beginner { instance: &instance, token: Some(fence.token) };
                     attempts.store(tx, work.now_us(), Some(by)).await?;
-                    Ok(begun.into_iter().next().map(|attempt| Claimed { entry, attempt }))
+                    let attempt = begun.into_iter().next().ok_or(JournalError::NoSuchEntry)?;
+                    Ok(Resend::Begun(Box::new(Claimed { entry, attempt, behind: None })))
                 })
             })
             .await
@@ -262,78 +292,35 @@ fn keeps_back(err: &JournalError) -> bool {
     err.is_retryable() || matches!(err, JournalError::Corrupt(_) | JournalError::NoSuchEntry)
 }
 
-async fn claim_in(
-    tx: &mut Tx,
-    fence: &Fence,
-    instance: &Instance,
-    ids: &[EntryId],
-) -> Result<Vec<Claimed>, JournalError> {
-    let mut work = WorkSet::lock(tx, ids).await?;
-    let mut attempts = Attempts::lock(tx, ids).await?;
-    let claimed = Taken::take(tx, &mut work, &mut attempts, ids, ids.len()).await?;
-    let now_us = work.now_us();
-    let entries = work.store(tx, &fence.owner).await?;
-    attempts.store(tx, now_us, Some(Beginner { instance, token: Some(fence.token) })).await?;
-    check_fence(tx, fence).await?;
-    claimed.with(&entries)
+/// Who claims, and how.
+#[derive(Clone)]
+struct Claiming {
+    fence: Fence,
+    instance: Instance,
+    longest: usize,
+    /// What the transaction begins, for the case that its COMMIT is not answered.
+    begun: Arc<Mutex<Vec<EntryId>>>,
 }
 
-/// Entries that the open transaction claims, with the numbers of their attempts.
-#[derive(Default)]
-pub(super) struct Taken(Vec<(EntryId, i64)>);
-
-impl Taken {
-    /// Takes those of `ids` that may be sent now, at most `most`, with all their lanes locked.
-    pub(super) async fn take(
-        tx: &mut Tx,
-        work: &mut WorkSet,
-        attempts: &mut Attempts,
-        ids: &[EntryId],
-        most: usize,
-    ) -> Result<Self, JournalError> {
-        let heads = heads_of(tx, work, ids).await?;
-        let mut taken = Vec::new();
-        for id in ids {
-            // Of two entries of one lane only the first may go, even when both were offered.
-            let is_behind = |leg: &Leg| leg.in_order && heads.get(&leg.account).is_some_and(|head| *head < leg.seq);
-            let lower = work.legs(id).filter(|leg| is_behind(leg)).map(|_| LanePlace::Ordered);
-            if taken.len() == most
-                || !(may_replay(lower, work.any_lane_stopped(id)?) || flawed(Flaw::ClaimIgnoresOrder))
-            {
-                continue;
-            }
-            if work.weigh_in(id, Evidence::ReplayAttempt)? == Verdict::Moves(EntryState::Submitting) {
-                taken.push(id.clone());
-            }
-        }
-        let numbers = attempts.begin(tx, &taken, Alone::Queued).await?;
-        Ok(Self(taken.into_iter().zip(numbers).collect()))
+impl Claiming {
+    async fn claim_in(&self, tx: &mut Tx, heads: &BTreeSet<EntryId>) -> Result<Vec<Claimed>, JournalError> {
+        let room = Room { runs: heads.len(), longest: self.longest };
+        let nothing = BTreeSet::new();
+        let candidates = Candidates::read(tx, &nothing, &nothing, heads, self.longest).await?.all;
+        let ids: Vec<EntryId> = candidates.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut work = WorkSet::lock(tx, &ids).await?;
+        let mut attempts = Attempts::lock(tx, &ids).await?;
+        let claimed = Taken::take(tx, &mut work, &mut attempts, &candidates, room).await?;
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = claimed.ids().cloned().collect();
+        let now_us = work.now_us();
+        let entries = work.store(tx, &self.fence.owner).await?;
+        let by = Beginner { instance: &self.instance, token: Some(self.fence.token) };
+        attempts.store(tx, now_us, Some(by)).await?;
+        check_fence(tx, &self.fence).await?;
+        claimed.with(&entries)
     }
 
-    /// Which.
-    pub(super) fn ids(&self) -> impl Iterator<Item = &EntryId> {
-        self.0.iter().map(|(id, _)| id)
+    fn take_begun(&self) -> Vec<EntryId> {
+        std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    /// With the entries as they were stored.
-    pub(super) fn with(self, entries: &BTreeMap<EntryId, Entry>) -> Result<Vec<Claimed>, JournalError> {
-        let claimed = |(id, attempt): (EntryId, i64)| {
-            let entry = entries.get(&id).cloned().ok_or(JournalError::NoSuchEntry)?;
-            Ok(Claimed { entry, attempt })
-        };
-        self.0.into_iter().map(claimed).collect()
-    }
-}
-
-/// The lowest open place in each lane of `ids`, read with those lanes locked. What this transaction has ended and not yet
-/// written is passed over.
-async fn heads_of(tx: &mut Tx, work: &WorkSet, ids: &[EntryId]) -> Result<HashMap<String, i64>, JournalError> {
-    let accounts: BTreeSet<&str> = ids.iter().flat_map(|id| work.legs(id)).map(|leg| leg.account.as_str()).collect();
-    let mut heads = HashMap::new();
-    for place in first_places(tx, &accounts, 1 + work.most_gone_in_a_lane()).await? {
-        if work.place_of(&place.id) != Some(LanePlace::Gone) {
-            heads.entry(place.account).or_insert(place.seq);
-        }
-    }
-    Ok(heads)
 }

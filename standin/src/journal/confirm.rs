@@ -1,6 +1,6 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
-mod locked;
+mod to_lock;
 mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ use crate::journal::error::JournalError;
 use crate::journal::facts::KnownAccounts;
 use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
+
+pub use to_lock::ToLock;
 
 /// What one batch of change events did to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,6 +10,7 @@ use super::attempts::AttemptKey;
 use super::attempts::Attempts;
 use super::attempts::attempts_of_gone;
 use super::attempts::predecessors_attempts;
+use super::outcomes::TOGETHER_MAX;
 use super::workset::WorkSet;
 use crate::entry::EntryId;
 use crate::instance::Instance;
@@ -65,26 +66,40 @@ impl Shared {
         self.end_each(abandoned.await?, &actor, "sender_gone").await
     }
 
-    /// Ends abandoned attempts together; where an entry cannot be read, one by one, so that it keeps no other one back. Its own attempt
-    /// merely ends.
+    /// Ends abandoned attempts, [`TOGETHER_MAX`] in one transaction.
     async fn end_each(
         &self,
         abandoned: Vec<AttemptKey>,
         actor: &str,
         result: &'static str,
     ) -> Result<Vec<EntryId>, JournalError> {
-        match self.end_together(abandoned.clone(), actor, result).await {
-            Err(err) if err.is_permanent() => tracing::error!(error = %err, "abandoned attempts are ended one by one"),
-            outcome => return outcome,
-        }
         let mut ended = Vec::new();
-        for attempt in abandoned {
-            let (id, n) = attempt.clone();
-            match self.end_together(vec![attempt], actor, result).await {
+        for abandoned in abandoned.chunks(TOGETHER_MAX) {
+            ended.extend(match self.end_together(abandoned.to_vec(), actor, result).await {
+                Err(err) if err.is_permanent() => {
+                    tracing::error!(error = %err, "abandoned attempts are ended one by one");
+                    self.end_one_by_one(abandoned, actor, result).await?
+                }
+                outcome => outcome?,
+            });
+        }
+        Ok(ended)
+    }
+
+    /// An entry that cannot be read keeps no other one back. Its own attempt merely ends.
+    async fn end_one_by_one(
+        &self,
+        abandoned: &[AttemptKey],
+        actor: &str,
+        result: &'static str,
+    ) -> Result<Vec<EntryId>, JournalError> {
+        let mut ended = Vec::new();
+        for (id, n) in abandoned {
+            match self.end_together(vec![(id.clone(), *n)], actor, result).await {
                 Ok(entries) => ended.extend(entries),
                 Err(err) if err.is_permanent() => {
                     tracing::error!(entry = %id, error = %err, "an abandoned attempt merely ends; its entry cannot be moved");
-                    self.end_own_attempt(&id, n, result).await?;
+                    self.end_own_attempt(id, *n, result).await?;
                 }
                 Err(err) => return Err(err),
             }

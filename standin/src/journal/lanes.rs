@@ -38,6 +38,7 @@ impl LockedLanes {
     /// A lane that is only read is locked like one that is written: what was decided on it must hold until the commit.
     pub(super) async fn lock(tx: &mut Tx, accounts: impl IntoIterator<Item = String>) -> Result<Self, JournalError> {
         let wanted: BTreeSet<String> = accounts.into_iter().collect();
+        tx.take_turns(wanted.iter().map(String::as_str)).await?;
         let mut locked = Self { lanes: BTreeMap::new() };
         locked.lock_existing(tx, wanted.iter()).await?;
         let missing: Vec<&String> = wanted.iter().filter(|account| !locked.lanes.contains_key(*account)).collect();

@@ -17,7 +17,7 @@ use crate::journal::error::JournalError;
 use crate::journal::shared::Shared;
 
 /// Most outcomes of one transaction: beyond this its locks would be held for too long.
-const TOGETHER_MAX: usize = 64;
+pub(super) const TOGETHER_MAX: usize = 64;
 /// Transactions under way while all goes well: one fills its statements while the other's commit reaches the disk.
 const LEADERS: usize = 2;
 /// Transactions under way while others wait for a lock.

@@ -4,14 +4,14 @@
 //! the tables were empty read the whole queue for every row.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::repeat_n;
 
 use schemas::entry::EntryState;
-use sql::{Row, Tx, Value, placeholders};
+use sql::{Row, Tx, Value, filled, placeholders};
 
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::ReplayJournal;
-use crate::journal::record::legs_of;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
@@ -91,46 +91,23 @@ pub(super) async fn first_places(
     accounts: &BTreeSet<&str>,
     each: usize,
 ) -> Result<Vec<Place>, JournalError> {
-    let of_one = format!(
-        "SELECT * FROM (SELECT account, seq, entry_id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT {}) f",
-        each.next_power_of_two()
-    );
+    let of_one =
+        "SELECT * FROM (SELECT account, seq, entry_id FROM legs WHERE open = 1 AND account = ? ORDER BY seq LIMIT ?) f";
+    let each = i64::try_from(each).unwrap_or(i64::MAX);
     let accounts: Vec<&str> = accounts.iter().copied().collect();
     let mut places = Vec::new();
     for accounts in accounts.chunks(HEADS_PER_STATEMENT) {
-        // Padded by an account that no lane has, so that there are few texts to prepare.
-        let lanes = accounts.len().next_power_of_two();
-        let sql = vec![of_one.as_str(); lanes].join(" UNION ALL ");
-        let padding = std::iter::repeat_n("", lanes - accounts.len());
-        for row in tx.query(&sql, accounts.iter().copied().chain(padding).map(Value::from).collect()).await? {
+        // Filled up by an account that no lane has: a lane that stands twice would be read twice.
+        let lanes = filled(accounts.len());
+        let sql = vec![of_one; lanes].join(" UNION ALL ");
+        let accounts = accounts.iter().copied().chain(repeat_n("", lanes - accounts.len()));
+        for row in tx.query(&sql, accounts.flat_map(|account| [account.into(), each.into()]).collect()).await? {
             let id = EntryId::stored(row.get("entry_id")?);
             places.push(Place { account: row.get("account")?, seq: row.get("seq")?, id });
         }
     }
     places.sort_by_key(|place| place.seq);
     Ok(places)
-}
-
-/// The entries that are next in the lanes of `followed`, once all that is `ended` is out of the way. A hint, read without a lock.
-pub(super) async fn next_behind(
-    tx: &mut Tx,
-    ended: &BTreeSet<EntryId>,
-    followed: &BTreeSet<EntryId>,
-) -> Result<BTreeSet<EntryId>, JournalError> {
-    let ids: Vec<EntryId> = ended.iter().cloned().collect();
-    let mut legs = legs_of(tx, &ids).await?;
-    legs.retain(|leg| leg.in_order);
-    let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
-    legs.iter().for_each(|leg| *lanes.entry(&leg.account).or_default() += 1);
-    let each = 1 + lanes.values().copied().max().unwrap_or(0);
-    let wanted = legs.iter().filter(|leg| followed.contains(&leg.entry_id)).map(|leg| leg.account.as_str()).collect();
-    let mut next: HashMap<String, EntryId> = HashMap::new();
-    for place in first_places(tx, &wanted, each).await? {
-        if !ended.contains(&place.id) {
-            next.entry(place.account).or_insert(place.id);
-        }
-    }
-    Ok(next.into_values().collect())
 }
 
 fn id_of(row: &Row) -> Result<EntryId, JournalError> {

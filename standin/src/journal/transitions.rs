@@ -7,18 +7,19 @@ use schemas::entry::{Evidence, Verdict};
 use sql::Tx;
 
 use super::attempts::{Attempts, Beginner, Heard, hear};
-use super::claim::{Claimed, Taken};
-use super::ready::next_behind;
+use super::claim::Claimed;
+use super::runs::{Candidates, Room, Taken};
 use super::workset::WorkSet;
 use crate::admission::CoreBelief;
 use crate::change::Change;
 use crate::entry::{Entry, EntryId};
 use crate::instance::Instance;
 use crate::journal::error::JournalError;
-use crate::journal::facts::Facts;
+use crate::journal::facts::{Facts, KnownAccounts};
 use crate::journal::fence::{Fence, check_fence};
 use crate::journal::handles::{GatewayJournal, ReplayJournal};
 use crate::journal::shared::Shared;
+use crate::rules::Rulebook;
 
 /// What a change came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,21 @@ pub(super) struct Outcome {
     /// Recorded only while its token is current.
     pub(super) fence: Option<Fence>,
     pub(super) changes: Vec<Change>,
+    /// An entry that is to be promised; see [`GatewayJournal::promise`].
+    pub(super) promise: Option<(EntryId, CoreBelief)>,
     /// Claims in the same commit, under the fence.
     pub(super) follow: Option<Follow>,
+}
+
+impl Outcome {
+    fn promised(&self) -> Option<&EntryId> {
+        self.promise.as_ref().map(|(id, _)| id)
+    }
+
+    /// The entries that it is about.
+    fn ids(&self) -> impl Iterator<Item = &EntryId> {
+        self.changes.iter().map(|change| &change.id).chain(self.promised())
+    }
 }
 
 /// What may be claimed by the commit that records an outcome.
@@ -47,14 +61,13 @@ pub(super) struct Follow {
     pub(super) instance: Instance,
     /// Beside those next behind the recorded entries.
     pub(super) offered: Vec<EntryId>,
-    /// Entries, at most.
-    pub(super) most: usize,
+    pub(super) room: Room,
 }
 
 /// What became of an outcome.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// What each change came to.
+    /// What each change came to, and then the entry that was to be promised.
     pub moved: Vec<Moved>,
     /// What is ours to send now.
     pub claimed: Vec<Claimed>,
@@ -81,7 +94,7 @@ impl Shared {
         fence: Option<Fence>,
         changes: Vec<Change>,
     ) -> Result<Vec<Moved>, JournalError> {
-        let outcome = Outcome { actor: actor.to_owned(), fence, changes, follow: None };
+        let outcome = Outcome { actor: actor.to_owned(), fence, changes, promise: None, follow: None };
         Ok(self.settle(outcome).await?.moved)
     }
 }
@@ -103,17 +116,18 @@ impl ReplayJournal {
 }
 
 impl ReplayJournal {
-    /// As [`Self::record`], under the fence. The same commit claims `most` entries at most: what is next in the lanes of the recorded
+    /// As [`Self::record`], under the fence. The same commit claims as much as there is `room` for: what is next in the lanes of the recorded
     /// entries, and what is `offered`. If it fails, the changes are recorded alone, and nothing is claimed.
     pub async fn record_and_claim(
         &self,
         fence: &Fence,
         instance: &Instance,
         changes: Vec<Change>,
-        (offered, most): (Vec<EntryId>, usize),
+        (offered, room): (Vec<EntryId>, Room),
     ) -> Result<Recorded, JournalError> {
-        let follow = (most > 0).then(|| Follow { instance: instance.clone(), offered, most });
-        self.0.settle(Outcome { actor: fence.owner.clone(), fence: Some(fence.clone()), changes, follow }).await
+        let follow = (room.runs > 0).then(|| Follow { instance: instance.clone(), offered, room });
+        let (actor, fence) = (fence.owner.clone(), Some(fence.clone()));
+        self.0.settle(Outcome { actor, fence, changes, promise: None, follow }).await
     }
 }
 
@@ -124,19 +138,10 @@ impl GatewayJournal {
     ///
     /// [`is_promised`]: crate::lane::is_promised
     pub async fn promise(&self, actor: &str, id: &EntryId, belief: CoreBelief) -> Result<Entry, JournalError> {
-        let (facts, actor, id) = (self.0.facts.clone(), actor.to_owned(), id.clone());
-        self.0
-            .run_outcome(move |tx| {
-                let (facts, actor, id) = (facts.clone(), actor.clone(), id.clone());
-                Box::pin(async move {
-                    let mut work = WorkSet::lock(tx, std::slice::from_ref(&id)).await?;
-                    let (sheet, book) = work.facts_for(tx, &*facts, std::slice::from_ref(&id)).await?;
-                    work.promise(&id, &sheet, &book, belief)?;
-                    let mut entries = work.store(tx, &actor).await?;
-                    entries.remove(&id).ok_or(JournalError::NoSuchEntry)
-                })
-            })
-            .await
+        let promise = Some((id.clone(), belief));
+        let outcome = Outcome { actor: actor.to_owned(), fence: None, changes: Vec::new(), promise, follow: None };
+        let promised = self.0.settle(outcome).await?.moved.pop();
+        promised.map(|moved| moved.entry).ok_or(JournalError::NoSuchEntry)
     }
 
     /// Records changes of entries that this gateway sent; see [`ReplayJournal::record`].
@@ -154,22 +159,24 @@ pub(super) async fn settle_in(
     claiming: &Mutex<Vec<EntryId>>,
 ) -> Result<Vec<Recorded>, JournalError> {
     let of = |outcomes: &mut dyn Iterator<Item = &Outcome>| -> BTreeSet<EntryId> {
-        outcomes.flat_map(|outcome| &outcome.changes).map(|change| change.id.clone()).collect()
+        outcomes.flat_map(Outcome::ids).cloned().collect()
     };
     let followed = of(&mut outcomes.iter().filter(|outcome| outcome.follow.is_some()));
     let mut ids = of(&mut outcomes.iter());
-    let mut next = if followed.is_empty() { BTreeSet::new() } else { next_behind(tx, &ids, &followed).await? };
-    let offered = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).flat_map(|follow| &follow.offered);
-    next.extend(offered.cloned());
-    let next: Vec<EntryId> = next.into_iter().filter(|id| !ids.contains(id)).collect();
-    ids.extend(next.iter().cloned());
+    let follows = || outcomes.iter().filter_map(|outcome| outcome.follow.as_ref());
+    let offered = follows().flat_map(|follow| &follow.offered).cloned().collect();
+    let room = Room {
+        runs: follows().map(|follow| follow.room.runs).sum(),
+        longest: follows().map(|follow| follow.room.longest).max().unwrap_or(1),
+    };
+    let next = Candidates::read(tx, &ids, &followed, &offered, room.longest).await?;
+    ids.extend(next.all.iter().cloned());
     let ids: Vec<EntryId> = ids.into_iter().collect();
     let mut work = WorkSet::lock(tx, &ids).await?;
     let mut attempts = Attempts::lock(tx, &ids).await?;
     let verdicts = weigh_all(tx, facts, &mut work, &mut attempts, outcomes).await?;
     work.release_by(tx, facts).await?;
-    let most = outcomes.iter().filter_map(|outcome| outcome.follow.as_ref()).map(|follow| follow.most).sum();
-    let taken = Taken::take(tx, &mut work, &mut attempts, &next, most).await?;
+    let taken = Taken::take(tx, &mut work, &mut attempts, &next.all, room).await?;
     if let Ok(mut claiming) = claiming.lock() {
         claiming.extend(taken.ids().cloned());
     }
@@ -180,7 +187,7 @@ pub(super) async fn settle_in(
     for fence in fences {
         check_fence(tx, fence).await?;
     }
-    let left: Vec<EntryId> = next.into_iter().filter(|id| !taken.ids().any(|taken| taken == id)).collect();
+    let left = next.heads.into_iter().filter(|id| !taken.ids().any(|taken| taken == id)).collect();
     share(outcomes, (verdicts, left), &entries, taken.with(&entries)?)
 }
 
@@ -192,26 +199,29 @@ fn beginner(outcomes: &[Outcome]) -> Option<Beginner<'_>> {
     })
 }
 
-/// Gives each outcome what came of its changes, and of the claimed entries as many as it asked for. The first that asked for any is told
-/// what is left.
+/// Gives each outcome what came of its changes. The first that asked for any is told what was claimed, and what is left.
 fn share(
     outcomes: &[Outcome],
     (verdicts, mut left): (Vec<Verdict>, Vec<EntryId>),
     entries: &BTreeMap<EntryId, Entry>,
-    claimed: Vec<Claimed>,
+    mut claimed: Vec<Claimed>,
 ) -> Result<Vec<Recorded>, JournalError> {
-    let (mut verdicts, mut claimed) = (verdicts.into_iter(), claimed.into_iter());
+    let mut verdicts = verdicts.into_iter();
     let mut recorded = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         let moved = outcome.changes.iter().zip(verdicts.by_ref()).map(|(change, verdict)| {
             let entry = entries.get(&change.id).cloned().ok_or(JournalError::NoSuchEntry)?;
             Ok(Moved { entry, verdict })
         });
-        let moved = moved.collect::<Result<_, JournalError>>()?;
-        let most = outcome.follow.as_ref().map_or(0, |follow| follow.most);
-        let next = if most > 0 { std::mem::take(&mut left) } else { Vec::new() };
-        let claimed = claimed.by_ref().take(most).collect();
-        recorded.push(Recorded { claimed, next, ..Recorded::only(moved) });
+        let mut only = Recorded::only(moved.collect::<Result<_, JournalError>>()?);
+        if let Some(id) = outcome.promised() {
+            let entry = entries.get(id).cloned().ok_or(JournalError::NoSuchEntry)?;
+            only.moved.push(Moved { entry, verdict: Verdict::Nothing });
+        }
+        recorded.push(match outcome.follow {
+            Some(_) => Recorded { claimed: std::mem::take(&mut claimed), next: std::mem::take(&mut left), ..only },
+            None => only,
+        });
     }
     Ok(recorded)
 }
@@ -223,33 +233,45 @@ async fn weigh_all(
     attempts: &mut Attempts,
     outcomes: &[Outcome],
 ) -> Result<Vec<Verdict>, JournalError> {
-    let changes: Vec<&Change> = outcomes.iter().flat_map(|outcome| &outcome.changes).collect();
-    let unsent: Vec<EntryId> =
-        changes.iter().filter(|c| c.evidence == Evidence::NotSent).map(|c| c.id.clone()).collect();
-    let sheet = if unsent.is_empty() { None } else { Some(work.facts_for(tx, facts, &unsent).await?) };
-    let mut verdicts = Vec::with_capacity(changes.len());
-    for change in changes {
-        let heard = match hear(attempts, change) {
-            Heard::Evidence(evidence) => evidence,
-            Heard::Verdict(verdict) => {
-                verdicts.push(verdict);
-                continue;
-            }
-        };
-        let (evidence, reason) = match (&sheet, heard) {
-            (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, change.belief)?,
-            // A refusal that does not settle the entry gives it no reason.
-            (_, evidence) if evidence != change.evidence => (evidence, None),
-            (_, evidence) => (evidence, change.reason.clone()),
-        };
-        let verdict = work.weigh_in(&change.id, evidence)?;
-        if matches!(verdict, Verdict::Moves(_)) && reason.is_some() {
-            work.set_reason(&change.id, reason)?;
+    let changes = outcomes.iter().flat_map(|outcome| &outcome.changes);
+    let unsent = changes.filter(|change| change.evidence == Evidence::NotSent).map(|change| &change.id);
+    let decided: Vec<EntryId> = unsent.chain(outcomes.iter().filter_map(Outcome::promised)).cloned().collect();
+    let sheet = if decided.is_empty() { None } else { Some(work.facts_for(tx, facts, &decided).await?) };
+    let mut verdicts = Vec::new();
+    for outcome in outcomes {
+        for change in &outcome.changes {
+            verdicts.push(weigh_one(work, attempts, sheet.as_ref(), change)?);
         }
-        if let (Some(posting), Verdict::Moves(_) | Verdict::Nothing) = (&change.posting, verdict) {
-            work.set_posting(&change.id, posting)?;
+        if let (Some((id, belief)), Some((sheet, book))) = (&outcome.promise, &sheet) {
+            work.promise(id, sheet, book, *belief)?;
         }
-        verdicts.push(verdict);
     }
     Ok(verdicts)
+}
+
+/// `sheet`: what stand-in decides by, where it has to.
+fn weigh_one(
+    work: &mut WorkSet,
+    attempts: &mut Attempts,
+    sheet: Option<&(KnownAccounts, Rulebook)>,
+    change: &Change,
+) -> Result<Verdict, JournalError> {
+    let heard = match hear(attempts, change) {
+        Heard::Evidence(evidence) => evidence,
+        Heard::Verdict(verdict) => return Ok(verdict),
+    };
+    let (evidence, reason) = match (sheet, heard) {
+        (Some((sheet, book)), Evidence::NotSent) => work.after_not_sent(&change.id, sheet, book, change.belief)?,
+        // A refusal that does not settle the entry gives it no reason.
+        (_, evidence) if evidence != change.evidence => (evidence, None),
+        (_, evidence) => (evidence, change.reason.clone()),
+    };
+    let verdict = work.weigh_in(&change.id, evidence)?;
+    if matches!(verdict, Verdict::Moves(_)) && reason.is_some() {
+        work.set_reason(&change.id, reason)?;
+    }
+    if let (Some(posting), Verdict::Moves(_) | Verdict::Nothing) = (&change.posting, verdict) {
+        work.set_posting(&change.id, posting)?;
+    }
+    Ok(verdict)
 }

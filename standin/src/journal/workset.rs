@@ -67,13 +67,10 @@ impl WorkSet {
         self.entries.get(id).map(|touched| lane_place(touched.now.state, touched.now.ordered))
     }
 
-    /// The entries of this work set that are gone from one and the same lane: at most so many.
-    pub(super) fn most_gone_in_a_lane(&self) -> usize {
-        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
-        for id in self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone)) {
-            self.legs(id).filter(|leg| leg.in_order).for_each(|leg| *gone.entry(&leg.account).or_default() += 1);
-        }
-        gone.into_values().max().unwrap_or(0)
+    /// The legs, with a place in an order, of those entries that are gone from it.
+    pub(super) fn legs_of_gone(&self) -> impl Iterator<Item = &Leg> {
+        let gone = self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone));
+        gone.flat_map(|id| self.legs(id)).filter(|leg| leg.in_order)
     }
 
     /// Locks the lanes of these entries and of these further accounts in one order, then the entries.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use sql::params;
-use standin::journal::{Act, Change, Claimed, Entry, EntryId, Fence, Grounds, Instance, JournalError};
+use standin::journal::{Act, Change, Claimed, Entry, EntryId, Fence, Grounds, Instance, JournalError, Resend};
 
 use crate::support::*;
 
@@ -153,7 +153,7 @@ on_every_engine! {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         let fence = bank.fence().await;
-        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None, "still Submitting");
+        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), Resend::Resolved, "still Submitting");
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer)).await;
         let look = async || bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().pop().unwrap();
         assert!(!look().await.ended, "nobody ended attempt 1");
@@ -163,7 +163,7 @@ on_every_engine! {
         assert_eq!((&unresolved.entry.id, unresolved.attempts), (&entry.id, 1));
         assert!(unresolved.first_attempt_age_ms < 60_000, "by the server's clock, whatever the sender's says");
 
-        let claimed = bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        let claimed = bank.resend(&fence, &entry, 0).await;
         assert_eq!((claimed.attempt, claimed.entry.state), (2, OutcomeUnknown));
         assert!(!look().await.ended);
         let forbidden = bank.record(Change::new(entry.id.clone(), Evidence::Absent)).await;
@@ -174,7 +174,7 @@ on_every_engine! {
         assert!(look().await.ended);
         bank.record(posted(&entry, &[])).await;
         assert!(bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap().is_empty());
-        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), None);
+        assert_eq!(bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap(), Resend::Resolved);
     }
 
     async fn a_locked_lane_keeps_back_its_own_entries_and_no_others_of_the_same_claim(bank) {
@@ -206,12 +206,12 @@ on_every_engine! {
         });
         holding.await.unwrap();
         let all = ids(&[&locked, &others[0], &others[1]]);
-        let claims = hurried.journal.replay().claim_free(&fence, &hurried.instance, all.clone()).await.unwrap();
+        let claims = hurried.journal.replay().claim_free(&fence, &hurried.instance, all.clone(), 1).await.unwrap();
         let claimed: Vec<EntryId> = claims.claimed.iter().map(|claimed| claimed.entry.id.clone()).collect();
         assert_eq!((claimed, claims.locked), (all[1..].to_vec(), vec![locked.id.clone()]));
         go_on.send(()).unwrap();
         holder.await.unwrap().unwrap();
-        let again = hurried.journal.replay().claim_free(&fence, &hurried.instance, all).await.unwrap();
+        let again = hurried.journal.replay().claim_free(&fence, &hurried.instance, all, 1).await.unwrap();
         assert_eq!((again.claimed.len(), again.claimed[0].entry.id == locked.id, again.locked.len()), (1, true, 0));
     }
 
@@ -300,7 +300,7 @@ on_every_engine! {
         bank.claim(&fence, &[&first]).await;
         let replay = bank.journal.replay();
         let change = posted(&first, &[]).ending(1);
-        let recorded = replay.record_and_claim(&fence, &bank.instance, vec![change], (ids(&[&broken]), 1)).await.unwrap();
+        let recorded = replay.record_and_claim(&fence, &bank.instance, vec![change], (ids(&[&broken]), ONE)).await.unwrap();
         assert_eq!((recorded.claimed.len(), recorded.passed_over), (0, ids(&[&broken])));
         assert_eq!(bank.state(&first).await, Posted);
         // As it was, so that the tables agree again.
@@ -325,7 +325,7 @@ on_every_engine! {
             assert!(!claimed.is_empty());
             posted_so_far += claimed.len();
             let mut recording = tokio::task::JoinSet::new();
-            for Claimed { entry, attempt } in claimed {
+            for Claimed { entry, attempt, .. } in claimed {
                 let (replay, fence) = (bank.journal.replay(), fence.clone());
                 let change = posted(&entry, &[]).ending(attempt);
                 recording.spawn(async move { replay.record(&fence.owner, Some(fence.clone()), vec![change]).await });
@@ -347,7 +347,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        let resend = bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        let resend = bank.resend(&fence, &entry, 0).await;
         bank.record(Change::new(entry.id.clone(), Evidence::NoAnswer).ending(resend.attempt)).await;
         let absent = |attempts| Change::new(entry.id.clone(), Evidence::Absent).of_attempts(attempts);
         assert_eq!(bank.record(absent(1)).await.entry.state, OutcomeUnknown, "the second one may have posted");
@@ -365,7 +365,7 @@ on_every_engine! {
         };
         command(b"{".to_vec()).await;
         let fence = bank.fence().await;
-        let claims = bank.journal.replay().claim_free(&fence, &bank.instance, ids(&[&broken, &good])).await.unwrap();
+        let claims = bank.journal.replay().claim_free(&fence, &bank.instance, ids(&[&broken, &good]), 1).await.unwrap();
         assert_eq!((claims.claimed[0].entry.id.clone(), claims.locked), (good.id.clone(), ids(&[&broken])));
         bank.db.exec("UPDATE entries SET state = 'outcome_unknown'", vec![]).await.unwrap();
         let unresolved = bank.journal.replay().unresolved(Duration::MAX, None, 10).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Queued, Submitting};
 use schemas::entry::Evidence;
-use standin::journal::{Confirmed, LegSeen};
+use standin::journal::{Confirmed, LegSeen, ToLock};
 
 use tokio::sync::oneshot;
 
@@ -209,22 +209,23 @@ on_every_engine! {
         assert_eq!(bank.available("a").await, 99_500, "the debit is in the balance and must not be held as well");
     }
 
-    async fn how_many_lanes_a_confirmation_locks_is_known_before_it_locks_any(bank) {
+    async fn how_much_a_confirmation_locks_is_known_before_it_locks_any(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
         let count = async |rows: Vec<LegSeen>, accounts: &[&str]| {
             let accounts: Vec<String> = accounts.iter().map(|account| (*account).to_owned()).collect();
             let journal = bank.journal.clone();
             let count = bank.db.transaction(move |tx| {
-                Box::pin(async move { journal.confirmations().lanes_to_confirm(tx, &rows, &accounts).await })
+                Box::pin(async move { journal.confirmations().to_lock(tx, &rows, &accounts).await })
             });
-            count.await.unwrap()
+            let ToLock { lanes, entries } = count.await.unwrap();
+            (lanes, entries)
         };
-        assert_eq!(count(vec![], &["a", "b", "c"]).await, 1, "of changed accounts those with a hold");
-        assert_eq!(count(vec![credit_row(&entry, 1)], &["b"]).await, 2, "of a booked entry both");
-        assert_eq!(count(vec![credit_row(&entry, 1), debit_row(&entry, 1)], &["a", "b"]).await, 2, "each once");
+        assert_eq!(count(vec![], &["a", "b", "c"]).await, (1, 0), "of changed accounts those with a hold");
+        assert_eq!(count(vec![credit_row(&entry, 1)], &["b"]).await, (2, 1), "of a booked entry both");
+        assert_eq!(count(vec![credit_row(&entry, 1), debit_row(&entry, 1)], &["a", "b"]).await, (2, 1), "each once");
         let strange = LegSeen { core_ref: "of-another-system".into(), ..credit_row(&entry, 1) };
-        assert_eq!(count(vec![strange], &["b"]).await, 0);
+        assert_eq!(count(vec![strange], &["b"]).await, (0, 0));
         bank.apply(&[("a", 99_500, 1)], &[debit_row(&entry, 1), credit_row(&entry, 1)]).await;
     }
 

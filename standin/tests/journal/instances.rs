@@ -34,6 +34,19 @@ on_every_engine! {
         assert!(bank.journal.gateway().end_predecessors(&next).await.unwrap().is_empty());
     }
 
+    async fn all_that_a_predecessor_sent_ends_however_much_it_is(bank) {
+        let mut entries = Vec::new();
+        for n in 0..70 {
+            bank.account(&format!("from-{n}"), 1).await;
+            bank.account(&format!("to-{n}"), 0).await;
+            entries.push(bank.direct(&format!("from-{n}"), &format!("to-{n}"), 1).await);
+        }
+        bank.journal.register_instance("gateway-1").await.unwrap();
+        for entry in &entries {
+            assert_eq!(bank.state(entry).await, OutcomeUnknown);
+        }
+    }
+
     async fn an_entry_that_cannot_be_read_keeps_no_successor_from_starting_and_no_other_entry_back(bank) {
         bank.two_accounts().await;
         let (broken, good) = (bank.direct("a", "b", 1).await, bank.direct("a", "b", 2).await);
@@ -62,7 +75,7 @@ on_every_engine! {
         let entry = bank.direct("a", "b", 500).await;
         bank.first_attempt(&entry, Evidence::NoAnswer).await;
         let fence = bank.fence().await;
-        bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, 0).await.unwrap().unwrap();
+        bank.resend(&fence, &entry, 0).await;
         bank.record(posted(&entry, &[])).await;
         bank.journal.register_instance("gateway-1").await.unwrap();
         assert_eq!(bank.state(&entry).await, Posted);

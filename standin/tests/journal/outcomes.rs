@@ -2,6 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
+use sql::Tally;
 use standin::admission::CoreBelief;
 use standin::journal::{Act, Change, Entry, Grounds, JournalError};
 use standin::rules::Reason;
@@ -137,6 +138,46 @@ on_every_engine! {
         bank.journal.replay().record("test", None, changes.into()).await.unwrap();
         // Both hold when the first is decided; its decline frees the second.
         assert_eq!((bank.state(&one).await, bank.state(&two).await), (Declined, Queued));
+    }
+
+    async fn two_that_are_promised_at_once_are_decided_one_after_the_other(bank) {
+        bank.two_accounts().await;
+        let (one, two) = (bank.direct("a", "b", 60_000).await, bank.direct("a", "b", 60_000).await);
+        for entry in [&one, &two] {
+            bank.first_attempt(entry, Evidence::NotSent).await;
+        }
+        tokio::join!(bank.promise(&one, CoreBelief::Away), bank.promise(&two, CoreBelief::Away));
+        // Both hold when the first is decided; its decline frees the second.
+        let states = [bank.state(&one).await, bank.state(&two).await];
+        assert!(states == [Declined, Queued] || states == [Queued, Declined], "{states:?}");
+    }
+
+    async fn what_is_promised_at_once_is_promised_in_few_transactions(bank) {
+        let tally = Tally::default();
+        let counted = bank.with("gateway-2", sql::Options { tally: Some(tally.clone()), ..options() }).await;
+        let mut entries = Vec::new();
+        for n in 0..33 {
+            bank.account(&format!("from-{n}"), 1).await;
+            bank.account(&format!("to-{n}"), 0).await;
+            entries.push(bank.direct(&format!("from-{n}"), &format!("to-{n}"), 1).await);
+        }
+        let before = tally.statements();
+        counted.promise(&entries.pop().unwrap(), CoreBelief::Available).await;
+        let one = tally.statements() - before;
+        let mut promises: Vec<_> = entries.iter().map(|entry| Box::pin(counted.promise(entry, CoreBelief::Available))).collect();
+        for promise in &mut promises {
+            // Polled once, it waits for a transaction.
+            tokio::select! {
+                biased;
+                early = promise => panic!("promised by nobody: {early:?}"),
+                () = std::future::ready(()) => {}
+            }
+        }
+        for promise in promises {
+            assert!(promise.await.ordered);
+        }
+        let all = tally.statements() - before - one;
+        assert!(all <= 4 * one, "{all} statements for 32 promises, {one} for one");
     }
 
     async fn no_answer_makes_the_outcome_unknown_and_keeps_the_place_in_the_lane(bank) {

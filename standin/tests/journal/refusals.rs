@@ -20,7 +20,7 @@ async fn sent_again(bank: &Bank, alone_after: i64) -> Entry {
 
 async fn resend(bank: &Bank, entry: &Entry, alone_after: i64) -> i64 {
     let fence = bank.fence().await;
-    bank.journal.replay().begin_resend(&fence, &bank.instance, &entry.id, alone_after).await.unwrap().unwrap().attempt
+    bank.resend(&fence, entry, alone_after).await.attempt
 }
 
 fn refused(entry: &Entry, n: i64) -> Change {

@@ -17,7 +17,7 @@ use sql::{ClockShift, Db, params};
 use standin::admission::CoreBelief;
 use standin::journal::{
     Act, Admissions, Admitted, Change, Claimed, Confirmed, Done, Entry, EntryId, Fence, Grounds, Instance, Journal,
-    JournalError, LegSeen, Moved, Order, Transfer, Write,
+    JournalError, LegSeen, Moved, Order, Resend, Room, Transfer, Write,
 };
 
 use standin::rules::{Limits, OperationRules, Rules};
@@ -30,6 +30,9 @@ pub const CORE: &str = "core";
 pub fn kept(entry: &Entry) -> Entry {
     Entry { lane_version: None, ..entry.clone() }
 }
+
+/// Room for one entry.
+pub const ONE: Room = Room { runs: 1, longest: 1 };
 pub const DAY_MS: i64 = 86_400_000;
 
 /// Each test is a sentence and runs on every engine at hand.
@@ -282,7 +285,7 @@ impl Bank {
         let offered = offered.iter().map(|entry| entry.id.clone()).collect();
         let change = Change::new(entry.id.clone(), Evidence::CorePosted).ending(1);
         let replay = self.journal.replay();
-        let recorded = replay.record_and_claim(fence, &self.instance, vec![change], (offered, 1)).await.unwrap();
+        let recorded = replay.record_and_claim(fence, &self.instance, vec![change], (offered, ONE)).await.unwrap();
         assert_eq!(recorded.moved[0].entry.state, EntryState::Posted);
         (recorded.claimed.into_iter().map(|claimed| claimed.entry.id).collect(), recorded.next)
     }
@@ -290,6 +293,14 @@ impl Bank {
     pub async fn claim(&self, fence: &Fence, entries: &[&Entry]) -> Vec<Claimed> {
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
         self.journal.replay().claim(fence, &self.instance, ids).await.unwrap()
+    }
+
+    /// Another attempt of an entry that is first in its lanes and whose outcome is unknown.
+    pub async fn resend(&self, fence: &Fence, entry: &Entry, alone_after: i64) -> Claimed {
+        match self.journal.replay().begin_resend(fence, &self.instance, &entry.id, alone_after).await.unwrap() {
+            Resend::Begun(claimed) => *claimed,
+            waits => panic!("{waits:?}"),
+        }
     }
 
     pub async fn ready(&self) -> Vec<EntryId> {

@@ -47,6 +47,12 @@ pub enum Action {
     TakeLease { instance: u8 },
     /// A replayer claims a queued entry.
     Claim { slot: u8 },
+    /// It claims one behind those that it is about to send.
+    ClaimBehind { slot: u8 },
+    /// What is before it in its run is posted, or recorded: it may go.
+    Follow { slot: u8 },
+    /// Its run has ended before it: it goes back to the queue.
+    GiveBack { slot: u8 },
     /// A replayer takes the next step on an unknown outcome.
     Resolve { slot: u8, patient: bool },
     /// A replayer gives a submission up for abandoned. Its sender may be alive.
@@ -217,6 +223,12 @@ impl Locum {
                     actions.push(Action::DieRecording { slot: id });
                 }
             }
+            Task::Behind => {
+                actions.push(Action::GiveBack { slot: id });
+                if state.may_follow(self, slot) {
+                    actions.push(Action::Follow { slot: id });
+                }
+            }
             Task::Sent(Reply::Pending) => {
                 actions.push(Action::Take { slot: id, refuse: false });
                 if state.budget.refusals > 0 {
@@ -242,6 +254,8 @@ impl Locum {
         }
         if state.sendable(self, usize::from(def.write)) {
             actions.push(Action::Claim { slot: slot as u8 });
+        } else if self.runs && state.claimable_behind(self, slot) {
+            actions.push(Action::ClaimBehind { slot: slot as u8 });
         }
         if entry.state == EntryState::OutcomeUnknown {
             actions.push(Action::Resolve { slot: slot as u8, patient: true });
@@ -259,8 +273,9 @@ impl Locum {
         }
         let Some(entry) = &state.journal[write] else { return };
         let unsettled = matches!(entry.state, EntryState::OutcomeUnknown | EntryState::Parked);
-        let at_work =
-            self.about(write).any(|s| matches!(state.tasks[s], Task::ToSend { .. } | Task::Sent(Reply::Pending)));
+        let at_work = self
+            .about(write)
+            .any(|s| matches!(state.tasks[s], Task::ToSend { .. } | Task::Behind | Task::Sent(Reply::Pending)));
         let all_ended = self.about(write).all(|s| state.attempts[s] == Attempt::None);
         let lifetime_matters = self.class.answers() || self.budget.refusals > 0 || entry.state == EntryState::Parked;
         if unsettled && all_ended && !entry.quiet && lifetime_matters {
@@ -295,7 +310,7 @@ impl Locum {
         let at_work = self.of(instance).any(|s| {
             matches!(
                 state.tasks[s],
-                Task::Unsure | Task::Disowned | Task::ToSend { .. } | Task::Sent(_) | Task::Heard(_)
+                Task::Unsure | Task::Disowned | Task::ToSend { .. } | Task::Behind | Task::Sent(_) | Task::Heard(_)
             )
         });
         if alive && at_work && state.budget.crashes > 0 {
@@ -356,12 +371,10 @@ impl Locum {
             Action::Record { slot } => self.record(state, slot.into()),
             Action::TimeOut { slot } => self.time_out(state, slot.into()),
             Action::TakeLease { instance } => self.take_lease(state, instance),
-            Action::Claim { slot } => {
-                let slot = usize::from(slot);
-                state.evidence(self, self.slots[slot].write.into(), Evidence::ReplayAttempt);
-                state.attempt(self, slot, Attempt::Open);
-                state.tasks[slot] = Task::ToSend { within_memory: false };
-            }
+            Action::Claim { slot } => self.claim(state, slot.into(), Task::ToSend { within_memory: false }),
+            Action::ClaimBehind { slot } => self.claim(state, slot.into(), Task::Behind),
+            Action::Follow { slot } => state.tasks[usize::from(slot)] = Task::ToSend { within_memory: false },
+            Action::GiveBack { slot } => self.settle(state, slot.into(), Evidence::NotSent, false),
             Action::Resolve { slot, patient } => self.resolve(state, slot.into(), patient),
             Action::RecordNotFound { slot } => self.record_not_found(state, slot.into()),
             Action::DieRecording { slot } => {

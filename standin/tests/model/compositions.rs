@@ -9,6 +9,7 @@
 //! | [`three_writes`] | 2 gateways, 1 replayer, 3 writes over two accounts, one key sent to both gateways | order through a transfer that joins two lanes |
 //! | [`credit_apart`] | the same, with credits that take no place | lanes that count debits alone |
 //! | [`takeover`] | 1 gateway, 2 replayers, 2 writes on one account | order and absence across a lost lease |
+//! | [`runs`], [`chained_runs`] | as `takeover`, and as `three_writes`, replayers that claim runs | what is claimed behind an entry that is not sent yet |
 //! | [`row_by_row`], [`balance_first`] | as `retries`, core rows applied and delivered again one at a time | holds |
 
 use super::state::Budget;
@@ -71,6 +72,16 @@ pub fn credit_apart(class: Class, budget: Budget) -> Locum {
 /// Two replayers, two writes of one account.
 pub fn takeover(class: Class, budget: Budget) -> Locum {
     Locum::new(class, &[TRANSFER, FROM_FIRST], 1, &[(0, 0), (0, 1)], 2).with(budget)
+}
+
+/// The same with runs: the second is claimed behind the first.
+pub fn runs(class: Class, budget: Budget) -> Locum {
+    Locum { runs: true, ..takeover(class, budget) }
+}
+
+/// Runs through two lanes.
+pub fn chained_runs(class: Class, budget: Budget) -> Locum {
+    Locum { runs: true, ..three_writes(class, budget) }
 }
 
 /// Balance rows apart from posting rows, each delivered again at any later time.

@@ -9,7 +9,7 @@ use locum_standin::resolution::{
 };
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
 
-use super::state::{ACCOUNTS, Asked, Attempt, Charge, Entry, INSTANCES, State, Task};
+use super::state::{ACCOUNTS, Asked, Attempt, Charge, Entry, INSTANCES, Reply, State, Task};
 use super::variants::{LIFETIME_MS, Locum, MARGIN_MS, Variant};
 
 /// A moment well within the core's memory.
@@ -213,16 +213,55 @@ impl State {
 
     /// May a replayer send this entry now?
     pub fn sendable(&self, locum: &Locum, write: usize) -> bool {
-        let entry = self.entry(write);
-        let lower = (0..locum.writes.len()).filter_map(|other| self.journal[other].as_ref()).filter(|other| {
-            (0..ACCOUNTS).any(|a| entry.seq[a] >= 0 && other.seq[a] >= 0 && other.seq[a] < entry.seq[a])
-        });
+        self.may_replay(locum, write, |_| false)
+    }
+
+    /// May a replayer claim this entry, if it sends it behind those of its own that are still unsent?
+    pub fn claimable_behind(&self, locum: &Locum, slot: usize) -> bool {
+        let unsent = |task| matches!(task, Task::ToSend { within_memory: false } | Task::Behind);
+        let of_run = |other| self.of_replayer(locum, slot, other).is_some_and(unsent);
+        self.may_replay(locum, locum.slots[slot].write.into(), of_run)
+    }
+
+    fn may_replay(&self, locum: &Locum, write: usize, of_run: impl Fn(usize) -> bool) -> bool {
+        let lower = self.lower(locum, write).filter(|(other, _)| !of_run(*other)).map(|(_, other)| other);
         let lower = lower.map(Entry::lane_place).map(|place| match place {
             LanePlace::Direct if locum.breaks(Variant::ReplayIgnoresDirect) => LanePlace::Gone,
             place => place,
         });
         let stopped = locum.legs(write).any(|(account, _)| self.lanes[account].stopped);
-        entry.state == EntryState::Queued && may_replay(lower, stopped)
+        self.entry(write).state == EntryState::Queued && may_replay(lower, stopped)
+    }
+
+    /// Is nothing open before this write in its lanes?
+    pub fn is_first(&self, locum: &Locum, write: usize) -> bool {
+        self.lower(locum, write).all(|(_, entry)| entry.lane_place() == LanePlace::Gone)
+    }
+
+    /// What has a lower number in a lane of this write.
+    fn lower(&self, locum: &Locum, write: usize) -> impl Iterator<Item = (usize, &Entry)> {
+        let seq = self.entry(write).seq;
+        let entries = (0..locum.writes.len()).filter_map(|other| Some((other, self.journal[other].as_ref()?)));
+        entries
+            .filter(move |(_, other)| (0..ACCOUNTS).any(|a| seq[a] >= 0 && other.seq[a] >= 0 && other.seq[a] < seq[a]))
+    }
+
+    /// What the replayer of this task is doing about another write.
+    fn of_replayer(&self, locum: &Locum, slot: usize, write: usize) -> Option<Task> {
+        let of_it = |s: &usize| locum.slots[*s].replayer && locum.slots[*s].instance == locum.slots[slot].instance;
+        locum.about(write).find(of_it).map(|slot| self.tasks[slot])
+    }
+
+    /// Does its sender know that all before it in its run has been decided for good? A posting counts when it is heard, anything else when
+    /// it is recorded.
+    pub fn may_follow(&self, locum: &Locum, slot: usize) -> bool {
+        let decided = |other, entry: &Entry| match self.of_replayer(locum, slot, other) {
+            Some(Task::Sent(Reply::Posted)) => true,
+            Some(Task::Sent(Reply::Refused)) => locum.breaks(Variant::RunPassesRefusals),
+            _ => entry.lane_place() == LanePlace::Gone,
+        };
+        let write = locum.slots[slot].write.into();
+        locum.breaks(Variant::RunGoesOn) || self.lower(locum, write).all(|(other, entry)| decided(other, entry))
     }
 
     /// What the real function says of an unknown outcome. The model's marks become moments on one scale.

@@ -134,6 +134,15 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
             s.attempts.contains(&Attempt::Orphaned) && s.budget.commits == 0 && s.told.waiting == 0
         }));
     }
+    if locum.runs {
+        some.push(sometimes("an entry is under way before the one before it is recorded", |locum, s| {
+            let of =
+                |instance, task: &dyn Fn(Task) -> bool| locum.of(instance).filter(|slot| task(s.tasks[*slot])).count();
+            let under_way = |task| matches!(task, Task::Sent(_));
+            let heard = |task| task == Task::Sent(Reply::Posted);
+            locum.replayers.clone().any(|instance| of(instance, &under_way) > 1 && of(instance, &heard) > 0)
+        }));
+    }
     if locum.class != Class::Memory {
         some.push(sometimes("an outcome is parked", parked));
     }
@@ -225,7 +234,9 @@ fn failed(state: EntryState) -> bool {
 fn answered_for(locum: &Locum, state: &State) -> bool {
     let owned = |slot: usize| match state.attempts[slot] {
         Attempt::None => true,
-        Attempt::Open => matches!(state.tasks[slot], Task::ToSend { .. } | Task::Sent(_) | Task::Disowned),
+        Attempt::Open => {
+            matches!(state.tasks[slot], Task::ToSend { .. } | Task::Behind | Task::Sent(_) | Task::Disowned)
+        }
         Attempt::Orphaned => {
             let dead = state.alive & (1 << locum.slots[slot].instance) == 0;
             dead || !locum.breaks(Variant::ProofOnce)

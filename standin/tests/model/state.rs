@@ -154,6 +154,8 @@ pub enum Task {
         /// No byte may leave once the declared memory is over: of a resend, and of an attempt whose time-out ended before that.
         within_memory: bool,
     },
+    /// The attempt is recorded; the entry before it in its run comes first.
+    Behind,
     /// Bytes left.
     Sent(Reply),
     /// The core was asked and had nothing; not recorded yet.

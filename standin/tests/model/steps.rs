@@ -36,6 +36,12 @@ impl Locum {
         };
     }
 
+    pub(super) fn claim(&self, state: &mut State, slot: usize, task: Task) {
+        state.evidence(self, self.slots[slot].write.into(), Evidence::ReplayAttempt);
+        state.attempt(self, slot, Attempt::Open);
+        state.tasks[slot] = task;
+    }
+
     pub(super) fn send(&self, state: &mut State, slot: usize) {
         let write = usize::from(self.slots[slot].write);
         if matches!(state.tasks[slot], Task::ToSend { within_memory: true }) && !state.remembered(self, write) {
@@ -151,6 +157,7 @@ impl Locum {
         let write = usize::from(self.slots[slot].write);
         match state.step(self, self.slots[slot].instance, write, patient) {
             Step::Enquire => self.enquire(state, slot, write),
+            Step::Resend if !state.is_first(self, write) && !self.breaks(Variant::ResendPastLower) => {}
             Step::Resend => {
                 state.attempt(self, slot, Attempt::Open);
                 state.tasks[slot] = Task::ToSend { within_memory: true };
@@ -230,8 +237,8 @@ impl Locum {
     pub(super) fn memory_over(&self, state: &mut State, write: usize) {
         state.journal[write].as_mut().expect("journalled").memory_over = true;
         for slot in self.about(write) {
-            if let Task::ToSend { within_memory } = &mut state.tasks[slot] {
-                *within_memory = true;
+            if let task @ (Task::ToSend { .. } | Task::Behind) = &mut state.tasks[slot] {
+                *task = Task::ToSend { within_memory: true };
             }
         }
     }

@@ -100,6 +100,12 @@ pub enum Variant {
     RecordByStateOnly,
     /// A balance is served although it includes postings whose rows were not applied.
     BalanceRunsAhead,
+    /// The next entry of a run is sent whatever became of the one before it.
+    RunGoesOn,
+    /// What is unknown is sent again although others are before it in its lanes.
+    ResendPastLower,
+    /// The next entry of a run is sent once the core has refused the one before it, before that is recorded.
+    RunPassesRefusals,
     /// Replay does not wait for direct entries before it.
     ReplayIgnoresDirect,
     /// What only waits for its turn, with the core there, is promised and charged at once.
@@ -153,6 +159,8 @@ pub struct Locum {
     pub days: bool,
     /// Credits take a place in the order of their account.
     pub credits_in_order: bool,
+    /// A replayer claims entries behind the one that it is about to send.
+    pub runs: bool,
     /// How far each host's clock is ahead, in request lifetimes.
     pub clocks: [i8; INSTANCES],
     /// Faults.
@@ -180,6 +188,7 @@ impl Locum {
             balance_first: false,
             days: false,
             credits_in_order: false,
+            runs: false,
             clocks: [0; INSTANCES],
             budget,
         }
