@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Longest wait for a start, a load or a drain. Two cores are shared by all parts.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// Longest wait for a start, a load or a drain: two cores, on a machine of half the usual speed, are shared by all parts.
+pub const PATIENCE: Duration = Duration::from_secs(420);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
