@@ -24,6 +24,7 @@ use schemas::entry::{EntryState, Evidence};
 use sql::params;
 use standin::journal::{Entry, Instance};
 use standin::resolution::Patience;
+use standin::rules::{OperationRules, Order};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -206,6 +207,29 @@ on_every_engine! {
         assert_eq!((bank.state(&lane[10]).await, core.times("post", &lane[10])), (Refused, 1));
         let posted = lane.iter().filter(|entry| entry.id != lane[10].id).map(|entry| entry.core_ref.clone());
         assert_eq!(core.posted(), posted.collect::<Vec<_>>());
+        replayer.end().await;
+    }
+
+    async fn with_one_order_of_all_accounts_nothing_overtakes_what_is_refused_or_declined_before_it(bank) {
+        bank.rule(OperationRules { order: Order::Global, ..OperationRules::default() }).await;
+        let core = Core::asked();
+        let queued = strangers(&bank, "s", 12).await;
+        core.posts_of(&queued[3], Does::Refuses);
+        core.posts_of(&queued[6], Does::NotDone);
+        let replayer = Running::start(&bank, &core, options());
+        until(&bank, &queued[3], Refused).await;
+        core.asked_about("post", &queued[6]).await;
+        let again = async {
+            while core.times("post", &queued[6]) < 2 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENT, again).await.expect("it was tried once only");
+        let before = |n: usize| queued[..n].iter().filter(|entry| entry.id != queued[3].id);
+        assert_eq!(core.posted(), before(6).map(|entry| entry.core_ref.clone()).collect::<Vec<_>>());
+        core.posts_of(&queued[6], Does::Well);
+        until(&bank, &queued[11], Posted).await;
+        assert_eq!(core.posted(), before(12).map(|entry| entry.core_ref.clone()).collect::<Vec<_>>());
         replayer.end().await;
     }
 

@@ -214,7 +214,10 @@ impl Bank {
 
     /// Whether credits take places in the order of their accounts, from now on.
     pub async fn order_credits(&self, credits_in_order: bool) {
-        let rules = OperationRules { credits_in_order, ..OperationRules::default() };
+        self.rule(OperationRules { credits_in_order, ..OperationRules::default() }).await;
+    }
+
+    pub async fn rule(&self, rules: OperationRules) {
         self.journal.seed_rules(&Rules::from_iter([("transfer".to_owned(), rules)])).await.unwrap();
     }
 
