@@ -49,7 +49,10 @@ impl ReplayJournal {
                 break;
             }
         }
-        Ok(ready.into_iter().take(limit).collect())
+        let mut ready: Vec<EntryId> = ready.into_iter().collect();
+        ready.sort_by(|one, other| one.by_time().cmp(&other.by_time()));
+        ready.truncate(limit);
+        Ok(ready)
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {

@@ -68,7 +68,8 @@ impl Candidates {
         let mut standing: Vec<Vec<EntryId>> = standing.into_values().collect();
         standing.iter_mut().for_each(|lane| lane.truncate(depth));
         standing.extend(beside.into_iter().map(|id| vec![id]));
-        standing.sort();
+        let begins = |lane: &Vec<EntryId>| lane.first().map(|id| id.time().to_owned());
+        standing.sort_by_cached_key(begins);
         let mut candidates = Self::default();
         let (mut heads, mut known) = (BTreeSet::new(), BTreeSet::new());
         for lane in standing {

@@ -428,7 +428,7 @@ pub fn now_us() -> i64 {
 
 /// A transfer under a key of its own, the core believed there.
 pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
-    let id = EntryId::generate();
+    let id = EntryId::generate_for(from);
     Write {
         idempotency_key: format!("key-{id}"),
         id,
