@@ -13,17 +13,19 @@ use crate::report::Better::Higher;
 use crate::report::Row;
 use crate::rounds::Pairs;
 
-/// How many accounts the queue is about.
-const ACCOUNTS: [u64; 3] = [4, 200, 5_000];
+/// How many accounts the queue is about, and what its transfers wait for.
+const QUEUES: [(u64, &str); 4] = [(4, "account"), (200, "account"), (5_000, "account"), (200, "global")];
 /// Clients with which the core is asked for its best rate.
 const CLIENTS: [usize; 4] = [1, 4, 16, 32];
 
 /// Measures everything about this engine.
 pub async fn measure(engine: Engine, rounds: usize, entries: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for accounts in ACCOUNTS {
-        let mut world = World::start(Plan { engine, accounts, opening_balance: "5000.00", ..Plan::default() }).await;
-        let name = format!("replay {engine:?}, {accounts} accounts").to_lowercase();
+    for (accounts, order) in QUEUES {
+        let plan = Plan { engine, accounts, order, opening_balance: "5000.00", ..Plan::default() };
+        let mut world = World::start(plan).await;
+        let strict = if order == "global" { ", in one order" } else { "" };
+        let name = format!("replay {engine:?}, {accounts} accounts{strict}").to_lowercase();
         let mut pairs = Pairs::default();
         for round in 0..rounds {
             let (took, longest_lane) = replayed(&mut world, entries).await?;
@@ -63,6 +65,7 @@ async fn replayed(world: &mut World, entries: usize) -> anyhow::Result<(Duration
     }
 }
 
+/// The most entries of one lane; with one order of all, that is the lane of all.
 async fn longest_lane(world: &World) -> anyhow::Result<usize> {
     use mysql_async::prelude::Queryable;
     let mut connection = locum_tests::stack::connect(&world.journal_url()).await?;

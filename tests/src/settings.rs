@@ -32,6 +32,8 @@ pub(crate) struct Settings<'w> {
     pub(crate) class: Class,
     /// Orders that want a second person.
     pub(crate) four_eyes: &'static [&'static str],
+    /// What queued transfers wait for.
+    pub(crate) order: &'static str,
     /// Address of the database of journal and read model.
     pub(crate) journal: String,
     /// Of topics, connector and keys in Redis.
@@ -59,6 +61,7 @@ impl Settings<'_> {
                 "per_day_count": 1_000_000,
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
+            "rules": {"transfer": {"order": self.order}},
             "operators": {"four_eyes": self.four_eyes},
             "replay": {"park_after_ms": if self.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });

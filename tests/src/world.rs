@@ -319,6 +319,7 @@ impl World {
             core: core.address(),
             class: plan.class,
             four_eyes: plan.four_eyes,
+            order: plan.order,
             journal: journal.url(),
             name,
             mapping: mapping(folder),
