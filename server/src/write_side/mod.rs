@@ -39,7 +39,7 @@ pub struct WriteSide {
 /// Takes the lock of this instance and its place among the others, and ends the attempts of its earlier holders.
 pub async fn enter(config: &Config, journal: &Journal) -> anyhow::Result<Instance> {
     let (held, former) = hold_for_life(&config.state_dir)?;
-    let instance = place::take(journal, &held, config.instances_max).await?;
+    let instance = place::take(journal, &held, config.instances_max, place::Waiting::default()).await?;
     tracing::info!(%instance, "this instance holds its lock");
     if let Some(former) = former {
         moved(journal, &former).await.context("looking for what the former instance left open")?;

@@ -7,25 +7,40 @@ use anyhow::Context;
 use standin::journal::{Instance, Journal, Registration, SignOfLife};
 use tokio::time::{Instant, sleep};
 
-/// An instance that gave no sign of life for so long has no place any more: three were missed.
-const SILENT_AFTER: Duration = Duration::from_secs(15);
-/// Longest wait for a place: time enough to see which signs of life stand still.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long one waits for a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// An instance that gave no sign of life for so long has no place any more.
+    silent_after: Duration,
+    /// Longest wait: time enough to see which signs of life stand still.
+    wait_max: Duration,
+    look_every: Duration,
+}
+
+impl Default for Waiting {
+    /// 15 s, three signs of life; waits for 30 s, looks every second.
+    fn default() -> Self {
+        Self {
+            silent_after: Duration::from_secs(15),
+            wait_max: Duration::from_secs(30),
+            look_every: Duration::from_secs(1),
+        }
+    }
+}
 
 /// Registers the next holder of `id` once it has a place among `places`.
-pub(super) async fn take(journal: &Journal, id: &str, places: usize) -> anyhow::Result<Instance> {
+pub(super) async fn take(journal: &Journal, id: &str, places: usize, waiting: Waiting) -> anyhow::Result<Instance> {
     let (began, mut seen) = (Instant::now(), Seen::default());
-    let silent_ms = i64::try_from(SILENT_AFTER.as_millis()).unwrap_or(i64::MAX);
+    let silent_ms = i64::try_from(waiting.silent_after.as_millis()).unwrap_or(i64::MAX);
     loop {
-        let dead = seen.silent(Instant::now());
+        let dead = seen.silent(Instant::now(), waiting.silent_after);
         let registration = journal.register_among(id, places, silent_ms, dead).await;
         let others = match registration.context("registering this instance")? {
             Registration::Registered(instance) => return Ok(instance),
             Registration::NoPlace(others) => others,
         };
         let names: Vec<&str> = others.iter().map(|sign| sign.id.as_str()).collect();
-        if began.elapsed() >= WAIT_MAX {
+        if began.elapsed() >= waiting.wait_max {
             anyhow::bail!(
                 "instances_max: is {places}, and {} other instances are alive, with all the connections to the core: {}. Stop one of them \
                  first. Or raise instances_max: restart every instance with the new value before another one is added",
@@ -37,7 +52,7 @@ pub(super) async fn take(journal: &Journal, id: &str, places: usize) -> anyhow::
             tracing::warn!(instances_max = places, alive = ?names, "as many instances as may run are alive; waiting for a place");
         }
         seen.note(others, Instant::now());
-        sleep(LOOK_EVERY).await;
+        sleep(waiting.look_every).await;
     }
 }
 
@@ -60,8 +75,8 @@ impl Seen {
     }
 
     /// Signs that have stood still for long enough.
-    fn silent(&self, now: Instant) -> Vec<SignOfLife> {
-        let silent = self.0.values().filter(|(_, since)| now.saturating_duration_since(*since) >= SILENT_AFTER);
+    fn silent(&self, now: Instant, after: Duration) -> Vec<SignOfLife> {
+        let silent = self.0.values().filter(|(_, since)| now.saturating_duration_since(*since) >= after);
         silent.map(|(sign, _)| sign.clone()).collect()
     }
 }
@@ -75,6 +90,12 @@ mod tests {
     use super::*;
     use crate::write_side::ReadModelFacts;
 
+    const SHORT: Waiting = Waiting {
+        silent_after: Duration::from_secs(1),
+        wait_max: Duration::from_secs(2),
+        look_every: Duration::from_millis(20),
+    };
+
     async fn journal() -> (Db, Journal) {
         let db = Db::open("sqlite::memory:", sql::Options::default()).await.unwrap();
         let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), "core").await.unwrap();
@@ -84,23 +105,24 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_killed_leaves_its_place_to_its_next_holder_at_once() {
         let (_db, journal) = journal().await;
-        let first = take(&journal, "one", 2).await.unwrap();
-        take(&journal, "two", 2).await.unwrap();
+        let first = take(&journal, "one", 2, Waiting::default()).await.unwrap();
+        take(&journal, "two", 2, Waiting::default()).await.unwrap();
         // Nobody waits here: the holder of the lock knows that its predecessor is dead.
-        assert_eq!(take(&journal, "one", 2).await.unwrap().boot, first.boot + 1);
+        assert_eq!(take(&journal, "one", 2, Waiting::default()).await.unwrap().boot, first.boot + 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_too_many_is_refused_while_the_others_live() {
         let (_db, journal) = journal().await;
-        let (one, two) = (take(&journal, "one", 2).await.unwrap(), take(&journal, "two", 2).await.unwrap());
-        let starting = take(&journal, "three", 2);
+        let one = take(&journal, "one", 2, SHORT).await.unwrap();
+        let two = take(&journal, "two", 2, SHORT).await.unwrap();
+        let starting = take(&journal, "three", 2, SHORT);
         let living = async {
             loop {
                 for instance in [&one, &two] {
                     journal.beat(instance).await.unwrap();
                 }
-                sleep(Duration::from_secs(5)).await;
+                sleep(SHORT.look_every).await;
             }
         };
         let refused = tokio::select! {
@@ -113,14 +135,15 @@ mod tests {
         assert_eq!(journal.operators().instance("three").await.unwrap(), None, "it left no trace");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_sign_of_life_that_stands_still_gives_its_place_up_whatever_the_sql_servers_clock_says() {
         let (db, journal) = journal().await;
-        take(&journal, "dead", 1).await.unwrap();
+        take(&journal, "dead", 1, SHORT).await.unwrap();
         // The server's clock was set back by a day since.
         db.exec("UPDATE instances SET seen_us = seen_us + 86400000000", Vec::new()).await.unwrap();
         let began = Instant::now();
-        take(&journal, "next", 1).await.unwrap();
-        assert!(began.elapsed() >= SILENT_AFTER && began.elapsed() < WAIT_MAX);
+        let next = take(&journal, "next", 1, Waiting { wait_max: Duration::from_secs(60), ..SHORT }).await;
+        assert_eq!(next.unwrap().boot, 1);
+        assert!(began.elapsed() >= SHORT.silent_after);
     }
 }
