@@ -21,7 +21,7 @@ use locum_replayer::{KEEPS_DECLINING, Options, Replayer};
 use schemas::core::Capabilities;
 use schemas::entry::EntryState::*;
 use schemas::entry::{EntryState, Evidence};
-use sql::params;
+use sql::{Tally, params};
 use standin::journal::{Entry, Instance};
 use standin::resolution::Patience;
 use standin::rules::{OperationRules, Order};
@@ -349,6 +349,38 @@ on_every_engine! {
         assert_eq!(bank.state(&behind).await, Queued);
         bank.journal.operators().pause_replay("op", false, "test").await.unwrap();
         until(&bank, &behind, Posted).await;
+        replayer.end().await;
+    }
+
+    async fn who_waits_for_the_fence_asks_for_no_orders_and_heeds_one_that_was_given_before_it_took_over(bank) {
+        let core = Core::asked();
+        let (other, fence) = (Instance { id: "other".into(), boot: 1 }, "replay");
+        let tally = Tally::default();
+        let waiting = bank.with("gateway-2", sql::Options { tally: Some(tally.clone()), ..sql::Options::default() }).await;
+        // All holders of one name hold it for the same time.
+        let ttl_ms = i64::try_from(options().fence_ttl.as_millis()).unwrap();
+        let hold = async || bank.journal.replay().hold_fence(fence, &other, ttl_ms).await.unwrap().expect("the fence");
+        let held = hold().await;
+        let orders = || tally.texts().iter().any(|text| text.contains("FROM controls"));
+        assert!(!orders());
+        let replayer = Running::start(&waiting, &core, options());
+        // It asks for the fence in every round of the keeper, and looks at its own attempts: it is at work.
+        let begun = tally.statements();
+        while tally.statements() < begun + 12 {
+            sleep(Duration::from_millis(50)).await;
+            assert_eq!(hold().await, held, "nobody took it meanwhile");
+        }
+        assert!(!orders(), "{:?}", tally.texts());
+        bank.journal.operators().pause_replay("op", true, "test").await.unwrap();
+        let queued = strangers(&bank, "queued", 1).await.remove(0);
+        bank.journal.replay().release_fence(&held).await.unwrap();
+        while !orders() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        goes_round(&waiting, &core, "paused").await;
+        assert_eq!((bank.state(&queued).await, core.times("post", &queued)), (Queued, 0));
+        bank.journal.operators().pause_replay("op", false, "test").await.unwrap();
+        until(&bank, &queued, Posted).await;
         replayer.end().await;
     }
 
