@@ -69,7 +69,8 @@ pub enum Decision {
 /// The path of a write: with the core there direct if nothing is queued before it in the lanes whose order it joins, else in its turn.
 pub fn path(proposal: &Proposal<'_>, belief: CoreBelief, rules: &OperationRules) -> Path {
     let legs = proposal.legs.iter().map(|leg| (leg.lane, rules.in_order(leg.kind)));
-    let is_first_of_all = rules.order != Order::Global || proposal.global.is_some_and(|lane| may_go_direct([(lane, true)]));
+    let is_first_of_all =
+        rules.order != Order::Global || proposal.global.is_some_and(|lane| may_go_direct([(lane, true)]));
     match belief {
         CoreBelief::Available if is_first_of_all && may_go_direct(legs) => Path::Direct,
         CoreBelief::Available => Path::InTurn,
