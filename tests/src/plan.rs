@@ -38,6 +38,8 @@ pub struct Plan {
     pub connected: bool,
     /// Orders that want a second person.
     pub four_eyes: &'static [&'static str],
+    /// Entries that the replayer sends at once, at most; `None` = its own default.
+    pub replay_concurrency_max: Option<usize>,
 }
 
 impl Default for Plan {
@@ -50,6 +52,7 @@ impl Default for Plan {
             opening_balance: "1000.00",
             connected: true,
             four_eyes: &[],
+            replay_concurrency_max: None,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Settings<'w> {
     pub(crate) class: Class,
     /// Orders that want a second person.
     pub(crate) four_eyes: &'static [&'static str],
+    /// Entries that the replayer sends at once, at most.
+    pub(crate) replay_concurrency_max: Option<usize>,
     /// Address of the database of journal and read model.
     pub(crate) journal: String,
     /// Of topics, connector and keys in Redis.
@@ -43,7 +45,7 @@ pub(crate) struct Settings<'w> {
 impl Settings<'_> {
     /// Writes the files of one instance into this folder.
     pub(crate) fn locum(&self, index: usize, folder: &Path) -> Locum {
-        let config = json!({
+        let mut config = json!({
             "sql": {"url": self.journal, "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},
             "redis": {"url": self.stack.address("REDIS_URL"), "prefix": self.name},
             "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
@@ -62,6 +64,9 @@ impl Settings<'_> {
             "operators": {"four_eyes": self.four_eyes},
             "replay": {"park_after_ms": if self.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });
+        if let Some(concurrency_max) = self.replay_concurrency_max {
+            config["replay"]["concurrency_max"] = json!(concurrency_max);
+        }
         files_of(index, folder, config)
     }
 
