@@ -12,6 +12,7 @@ mod open;
 mod outcome;
 mod peer;
 mod proxy;
+mod recovery;
 mod replay;
 mod report;
 mod rounds;
@@ -57,6 +58,9 @@ enum Command {
         /// Minutes of a failover's run without a fault.
         #[arg(long, default_value_t = calm::MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
         calm_minutes: u64,
+        /// Seconds that the core is away in a recovery.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        away: u64,
         /// Writes the same rows into this file.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -74,6 +78,8 @@ enum Arm {
     Failover,
     /// The queue after an outage.
     Replay,
+    /// The core dies and comes back under a steady load of transfers.
+    Recovery,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -95,7 +101,7 @@ impl EngineName {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Peer(peer) => peer.serve().await,
-        Command::Run { arms, rounds, seconds, engines, entries, rate, calm_minutes, json } => {
+        Command::Run { arms, rounds, seconds, engines, entries, rate, calm_minutes, away, json } => {
             let mut rows = Vec::new();
             for engine in engines.into_iter().map(EngineName::engine) {
                 for arm in &arms {
@@ -105,6 +111,7 @@ async fn main() -> anyhow::Result<()> {
                             failover::measure(engine, Extent { rounds, seconds, rate, calm_minutes }).await?
                         }
                         Arm::Replay => replay::measure(engine, rounds, entries).await?,
+                        Arm::Recovery => recovery::measure(engine, rounds, away).await?,
                     });
                 }
             }
