@@ -42,8 +42,8 @@ const LANES: &str = "UPDATE lanes n JOIN bench_lanes b ON b.account = n.account 
 /// Templates whose reference is not made as those of the copies are, or whose places are not one behind the other.
 const UNLIKE: &str = "SELECT COUNT(*) FROM bench_templates t JOIN entries e ON e.id = t.id \
      WHERE e.core_ref <> CONCAT('LC', UPPER(e.id)) OR e.version <> 1 OR e.ordered <> 1";
-const GAPS: &str = "SELECT COUNT(*) FROM (SELECT l.account AS account, MIN(l.seq) AS first, COUNT(*) AS places FROM bench_templates t \
-     JOIN legs l ON l.entry_id = t.id GROUP BY l.account) b JOIN lanes n ON n.account = b.account WHERE b.first + b.places <> n.next_seq";
+const GAPS: &str = "SELECT COUNT(*) FROM (SELECT l.account AS account, MIN(l.seq) AS lowest, COUNT(*) AS places FROM bench_templates t \
+     JOIN legs l ON l.entry_id = t.id GROUP BY l.account) b JOIN lanes n ON n.account = b.account WHERE b.lowest + b.places <> n.next_seq";
 const QUEUED: &str = "SELECT COUNT(*) FROM entries WHERE state = 'queued'";
 
 /// Multiplies the queue, which is of `templates` entries, by adding so many copies of it. One transaction a copy; the lanes in the end.
