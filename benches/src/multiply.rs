@@ -6,8 +6,8 @@
 use anyhow::Context;
 use locum_tests::stack::connect;
 use locum_tests::world::{Engine, World};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, params};
 
 /// The copies' ids, which are ordered by time, are so many milliseconds apart: longer than the templates took to come in.
 const APART_MS: usize = 60_000;
@@ -66,7 +66,7 @@ pub async fn multiply(world: &World, engine: Engine, templates: usize, copies: u
             println!("{} entries are queued", (copy + 1) * templates);
         }
     }
-    let values = mysql_async::params! { "copies" => copies };
+    let values = params! { "copies" => copies };
     sql.exec_drop(LANES, values).await.context("the lanes of the copies")?;
     expect(&mut sql, QUEUED, templates * (copies + 1)).await?;
     sql.disconnect().await?;
