@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Queued, Submitting};
 use schemas::entry::Evidence;
-use standin::journal::{Confirmed, EntryId, LegSeen, ToLock};
+use standin::journal::{Confirmed, EntryId, LegSeen, ToLock, Write};
 
 use tokio::sync::oneshot;
 
