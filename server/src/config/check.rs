@@ -37,6 +37,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
         rules(config, &mut faults);
     }
     operators(config, &mut faults);
+    config.retention.check(&mut faults);
     tokens(config, &mut faults);
     cursor_key(config, &mut faults);
     faults

@@ -14,6 +14,7 @@ use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
 
 use super::principals::Principals;
+use super::retention::Retention;
 use crate::roles::Role;
 
 /// The whole configuration, with absolute paths.
@@ -57,6 +58,8 @@ pub struct Config {
     pub replay: Replay,
     /// What the operators' orders want.
     pub operators: Operators,
+    /// How long the journal keeps what.
+    pub retention: Retention,
     /// What this process runs.
     pub roles: Vec<Role>,
 }

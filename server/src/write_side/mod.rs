@@ -2,6 +2,7 @@
 //!
 //! Here the siblings meet: the journal learns about accounts from the read model, ingest tells the journal what the core booked.
 
+mod archive;
 mod confirmation;
 mod facts;
 mod life;
@@ -54,6 +55,11 @@ pub async fn start(
     }
     let (beating, alive) = (journal.clone(), instance.clone());
     services.run_to_the_last("life", move || life::keep(beating.clone(), alive.clone()));
+    if let Some(retention) = config.retention.options() {
+        let (journal, archivist) = (journal.archive(), instance.clone());
+        services
+            .run_until_drained("archive", move || archive::keep(journal.clone(), archivist.clone(), retention.clone()));
+    }
     let core = core(config)?;
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
