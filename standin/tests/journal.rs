@@ -14,6 +14,8 @@ mod accounts;
 mod admission;
 #[path = "journal/approvals.rs"]
 mod approvals;
+#[path = "journal/archive.rs"]
+mod archive;
 #[path = "journal/awaited.rs"]
 mod awaited;
 #[path = "journal/checker.rs"]
