@@ -29,12 +29,12 @@ on_every_engine! {
         one_order(&bank).await;
         let (first, second) = (bank.queued("c", "d", 1).await, bank.queued("a", "b", 1).await);
         let fence = bank.fence().await;
-        assert_eq!(bank.ready().await, [first.id.clone()]);
+        assert_eq!(bank.ready().await, std::slice::from_ref(&first.id));
         assert_eq!(bank.claim(&fence, &[&second]).await.len(), 0, "what came first is not decided yet");
         let claimed = bank.claim(&fence, &[&first]).await.remove(0);
         assert_eq!(bank.claim(&fence, &[&second]).await.len(), 0);
         bank.record(posted(&claimed.entry, &[]).ending(claimed.attempt)).await;
-        assert_eq!(bank.ready().await, [second.id.clone()]);
+        assert_eq!(bank.ready().await, std::slice::from_ref(&second.id));
         assert_eq!(places_of_all(&bank).await, (1, 0));
     }
 
@@ -104,10 +104,10 @@ on_every_engine! {
         let fence = bank.fence().await;
         assert_eq!(bank.claim(&fence, &[&behind]).await.len(), 0, "the first one of its account is not sent yet");
         assert_eq!(bank.claim(&fence, &[&elsewhere]).await.len(), 0, "it is behind that one in the order of all");
-        assert_eq!(bank.ready().await, [before.id.clone()]);
+        assert_eq!(bank.ready().await, std::slice::from_ref(&before.id));
         let claimed = bank.claim(&fence, &[&before]).await.remove(0);
         bank.record(posted(&claimed.entry, &[]).ending(claimed.attempt)).await;
-        assert_eq!(bank.ready().await, [behind.id.clone()]);
+        assert_eq!(bank.ready().await, std::slice::from_ref(&behind.id));
         order(&bank, Order::Account).await;
         let last = bank.queued("d", "c", 1).await;
         assert!(bank.ready().await.contains(&last.id), "it joined no order of all");
