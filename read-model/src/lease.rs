@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemas::position::Version;
 use sql::{Db, Policy, Tx, Upsert, params};
 
+use crate::datasets::number_served;
 use crate::writer::WriteError;
 
 /// A held lease.
@@ -64,6 +65,7 @@ pub async fn take(db: &Db, source: &str, owner: &str, length: Duration) -> Resul
             }
             let row = tx.query_one("SELECT token FROM source_leases WHERE source = ?", params![&source]).await?;
             let token: i64 = row.get("token")?;
+            number_served(tx, &source).await?;
             tx.exec("UPDATE sources SET token = ? WHERE source = ?", params![token, &source]).await?;
             tx.exec("UPDATE offsets SET token = ? WHERE source = ?", params![token, &source]).await?;
             Ok(Some(Lease { source, owner, token }))

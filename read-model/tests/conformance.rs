@@ -318,8 +318,9 @@ async fn sweeping(world: &mut World) {
     }
     let mut sweep = Sweep::due(&world.db, "bank", 0).await.unwrap().unwrap();
     while sweep.step(&world.db).await.unwrap() {}
-    for table in ["customers", "accounts", "balances", "transactions", "parked", "parked_marks"] {
-        let sql = format!("SELECT COUNT(*) AS n, MIN(generation) AS low FROM {table}");
+    for table in ["customer_rows", "account_rows", "balance_rows", "transaction_rows", "parked", "parked_marks"] {
+        let of_dataset = if table.ends_with("_rows") { " r JOIN datasets d ON d.dataset = r.dataset" } else { "" };
+        let sql = format!("SELECT COUNT(*) AS n, MIN(generation) AS low FROM {table}{of_dataset}");
         let row = world.db.query(&sql, vec![]).await.unwrap().remove(0);
         assert_eq!((row.get::<i64>("n").unwrap(), row.get::<i64>("low").unwrap()), (1, 3), "{table}");
     }
