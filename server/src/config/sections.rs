@@ -96,7 +96,7 @@ impl Operators {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Replay {
-    /// Entries sent at once, at most; 1 replays strictly one by one. Default half of this instance's connections to the core.
+    /// Entries sent at once, at most; 1 replays one by one. Default 16, or half of this instance's connections to the core where that is less.
     pub concurrency_max: Option<usize>,
     /// Longest wait for the core's answer. Default 5 000.
     pub core_timeout_ms: u64,
@@ -124,7 +124,7 @@ impl Replay {
     /// As the replayer takes them, with this instance's share of the core.
     pub fn options(&self, share: CoreShare) -> replayer::Options {
         replayer::Options {
-            concurrency_max: self.concurrency_max.unwrap_or_else(|| share.replay_max()),
+            concurrency_max: self.concurrency_max.unwrap_or_else(|| share.replay_default()),
             core_timeout: Duration::from_millis(self.core_timeout_ms),
             abandoned_after: Duration::from_millis(self.abandoned_after_ms),
             patience: Patience { park_after_ms: self.park_after_ms, memory_margin_ms: self.memory_margin_ms },

@@ -14,6 +14,9 @@ const PROBES: usize = 2;
 /// Postings and enquiries that an instance must be able to have under way: one of live traffic, one of the replay.
 const EXCHANGES_MIN: usize = 2;
 
+/// Entries that the replay sends at once without being told how many, at most.
+const REPLAY_DEFAULT_MAX: usize = 16;
+
 /// The connections to the core that one instance may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoreShare {
@@ -46,6 +49,12 @@ impl CoreShare {
     /// For postings and enquiries; the rest is for probes.
     pub fn exchanges(self) -> usize {
         self.each().saturating_sub(PROBES)
+    }
+
+    /// What the replay has unless told otherwise. Each entry sent at once is one more in the journal's transactions, which lock its lanes:
+    /// with 31, two processes kept each other waiting on OceanBase until locks timed out; with 16 they did not.
+    pub fn replay_default(self) -> usize {
+        self.replay_max().min(REPLAY_DEFAULT_MAX)
     }
 
     /// One replayer is active at a time, so at most half of its instance's share is the replay's.

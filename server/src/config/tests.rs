@@ -271,14 +271,14 @@ fn instances_that_share_too_few_connections_to_the_core_are_told() {
 }
 
 #[test]
-fn the_replay_takes_half_of_its_instances_share_unless_told_otherwise() {
+fn the_replay_takes_sixteen_or_half_of_its_instances_share_unless_told_otherwise() {
     let of = |instances: &str, rest: &str| {
         let environment = [("LOCUM__INSTANCES_MAX".to_owned(), instances.to_owned())];
         let config = Config::parse(&gateway(&format!("{LIMITS}{rest}")), &folder(), environment).unwrap();
         config.replay.options(config.core_share().unwrap()).concurrency_max
     };
-    assert_eq!([of("1", ""), of("4", ""), of("16", "")], [31, 7, 1]);
-    assert_eq!(of("4", "replay: {concurrency_max: 2}\n"), 2);
+    assert_eq!([of("1", ""), of("4", ""), of("16", "")], [16, 7, 1]);
+    assert_eq!([of("1", "replay: {concurrency_max: 31}\n"), of("4", "replay: {concurrency_max: 2}\n")], [31, 2]);
 }
 
 #[test]
