@@ -33,7 +33,7 @@ impl Turns {
         Self { turns: (0..TURNS).map(|_| Arc::default()).collect(), hasher: RandomState::new(), longest }
     }
 
-    /// Waits until all these names are this transaction's. All processes take them in one order, so nobody waits in a ring.
+    /// Waits until all these names are this transaction's. All transactions of the process take them in one order, so none wait in a ring.
     ///
     /// A transaction that asks a second time may meet one that waits for it. Then, and after the longest wait, the error is that
     /// of a row lock's time-out.
