@@ -8,7 +8,7 @@ use locum_tests::world::World;
 
 use crate::failover::Extent;
 use crate::load::{Accounts, Skew};
-use crate::open::{self, Schedule, Target};
+use crate::open::{self, MOSTLY_READS, Schedule, Target};
 use crate::outcome::carried;
 use crate::report::Row;
 use crate::rounds::Pairs;
@@ -21,7 +21,7 @@ const CHANGES: &str = "locum_gateway_health_changes_total";
 /// Runs the load beside one busy loop for each CPU, and counts how often Locum took the core for away.
 pub async fn measure(world: &World, side: &Target, name: &str, extent: Extent) -> anyhow::Result<Row> {
     let Extent { rate, calm_minutes, .. } = extent;
-    let schedule = Schedule { rate, lasts: Duration::from_secs(calm_minutes * 60) };
+    let schedule = Schedule { rate, lasts: Duration::from_secs(calm_minutes * 60), write_every: MOSTLY_READS };
     let accounts = Accounts::new(&world.accounts(), Skew::Uniform);
     let before = falls(&world.locums[0].metrics().await);
     let burning = Burning::start();

@@ -1,4 +1,4 @@
-//! CPU time of processes, from /proc.
+//! CPU time and memory of processes, from /proc.
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +18,16 @@ pub fn used(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1_000 / TICKS_PER_SECOND))
 }
 
+/// The most memory that was resident in a process so far, in megabytes.
+pub fn resident_peak_mb(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    peak_kb(&status).map(|kb| kb as f64 / 1_024.0).with_context(|| format!("process {pid}: no VmHWM in its status"))
+}
+
+fn peak_kb(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// The process of a part of dev/stack.
 pub fn part(stack_dir: &str, part: &str) -> anyhow::Result<u32> {
     let file = Path::new(stack_dir).join(part).join("pid");
@@ -28,6 +38,12 @@ pub fn part(stack_dir: &str, part: &str) -> anyhow::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peak_is_read_from_its_own_line() {
+        assert_eq!(peak_kb("VmPeak:\t  900 kB\nVmHWM:\t  123456 kB\nVmRSS:\t 7 kB\n"), Some(123_456));
+        assert_eq!(peak_kb("VmPeak:\t  900 kB\n"), None);
+    }
 
     #[test]
     fn work_shows() {

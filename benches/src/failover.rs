@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::calm;
 use crate::load::{Accounts, Skew};
-use crate::open::{self, Schedule, Target};
+use crate::open::{self, MOSTLY_READS, Schedule, Target};
 use crate::outcome::Outcome;
 use crate::proxy::Proxy;
 use crate::report::Row;
@@ -102,7 +102,7 @@ async fn faults(world: &mut World, side: &Target, extent: Extent) -> anyhow::Res
 async fn under_load(world: &mut World, side: &Target, fault: Fault, extent: Extent) -> anyhow::Result<Window> {
     direct(world, side).await;
     let away = Duration::from_secs(extent.seconds);
-    let schedule = Schedule { rate: extent.rate, lasts: WARM_UP + AROUND + away + AROUND };
+    let schedule = Schedule { rate: extent.rate, lasts: WARM_UP + AROUND + away + AROUND, write_every: MOSTLY_READS };
     let accounts = Accounts::new(&world.accounts(), Skew::Uniform);
     // A task of its own: what is done to the core must not keep the sender waiting.
     let load = tokio::spawn(open::run(schedule, side.clone(), accounts));

@@ -7,11 +7,15 @@
 mod calm;
 mod cpu;
 mod failover;
+mod flat;
 mod load;
+mod million;
+mod multiply;
 mod open;
 mod outcome;
 mod peer;
 mod proxy;
+mod recovery;
 mod replay;
 mod report;
 mod rounds;
@@ -19,11 +23,13 @@ mod window;
 mod writes;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use locum_tests::world::Engine;
 
 use crate::failover::Extent;
+use crate::million::Length;
 
 /// Locum beside its peers. Start it by dev/bench, which brings the parts up.
 #[derive(Parser)]
@@ -57,6 +63,18 @@ enum Command {
         /// Minutes of a failover's run without a fault.
         #[arg(long, default_value_t = calm::MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
         calm_minutes: u64,
+        /// Seconds that the core is away in a recovery.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        away: u64,
+        /// Queued entries of the arm million.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
+        queue: u64,
+        /// Seconds for which the arm million measures its rate.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
+        window: u64,
+        /// The arm million goes on until the queue's end.
+        #[arg(long, conflicts_with = "window")]
+        whole: bool,
         /// Writes the same rows into this file.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -74,6 +92,10 @@ enum Arm {
     Failover,
     /// The queue after an outage.
     Replay,
+    /// The core dies and comes back under a steady load of transfers.
+    Recovery,
+    /// A queue of a million entries.
+    Million,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -95,7 +117,22 @@ impl EngineName {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Peer(peer) => peer.serve().await,
-        Command::Run { arms, rounds, seconds, engines, entries, rate, calm_minutes, json } => {
+        Command::Run {
+            arms,
+            rounds,
+            seconds,
+            engines,
+            entries,
+            rate,
+            calm_minutes,
+            away,
+            queue,
+            window,
+            whole,
+            json,
+        } => {
+            let window = (!whole).then_some(Duration::from_secs(window));
+            let length = Length { queue: usize::try_from(queue)?, window };
             let mut rows = Vec::new();
             for engine in engines.into_iter().map(EngineName::engine) {
                 for arm in &arms {
@@ -105,6 +142,8 @@ async fn main() -> anyhow::Result<()> {
                             failover::measure(engine, Extent { rounds, seconds, rate, calm_minutes }).await?
                         }
                         Arm::Replay => replay::measure(engine, rounds, entries).await?,
+                        Arm::Recovery => recovery::measure(engine, rounds, away).await?,
+                        Arm::Million => million::measure(engine, length).await?,
                     });
                 }
             }

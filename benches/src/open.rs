@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{Method, StatusCode};
 use locum_tests::client::{Http, http};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -16,8 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::load::Accounts;
 use crate::window::{Kind, Sample, Window};
 
-/// One request in so many is a write: 100 a second of 4,000, about half of what the simulated core can post.
-const WRITE_EVERY: usize = 40;
+/// Of a load that mostly reads, one request in so many is a write: 100 a second of 4,000, about half of what the simulated core can post.
+pub const MOSTLY_READS: usize = 40;
+/// Of a load of writes alone.
+pub const ONLY_WRITES: usize = 1;
 /// The sender looks this often for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Requests under way at once. One that is due beyond them is not sent, and counts as an error.
@@ -30,6 +32,8 @@ pub struct Schedule {
     pub rate: u32,
     /// How long it goes on.
     pub lasts: Duration,
+    /// One request in so many is a write.
+    pub write_every: usize,
 }
 
 impl Schedule {
@@ -45,7 +49,7 @@ impl Schedule {
 
     /// What request `n` is.
     pub fn kind(&self, n: usize) -> Kind {
-        if n % WRITE_EVERY == WRITE_EVERY / 2 { Kind::Write } else { Kind::Read }
+        if n % self.write_every == self.write_every / 2 { Kind::Write } else { Kind::Read }
     }
 }
 
@@ -87,14 +91,18 @@ pub async fn run(schedule: Schedule, target: Target, accounts: Accounts) -> anyh
                 continue;
             }
             if under_way.len() >= UNDER_WAY_MAX {
-                window.add(Sample { due, kind, took: Duration::ZERO, well: false }, Some("not sent: too many wait"));
+                window.add(
+                    Sample { due, kind, took: Duration::ZERO, well: false, direct: false },
+                    Some("not sent: too many wait"),
+                );
                 continue;
             }
             let (ask, idle) = (ask(kind, &idle.target, &accounts, &mut rng), idle.clone());
             under_way.spawn(async move {
                 let answer = idle.send(ask).await;
                 let took = begun.elapsed().saturating_sub(due);
-                (Sample { due, kind, took, well: answer.is_ok() }, answer.err())
+                let direct = answer.as_ref().is_ok_and(|status| *status == StatusCode::CREATED);
+                (Sample { due, kind, took, well: answer.is_ok(), direct }, answer.err())
             });
         }
         while let Some(ended) = under_way.try_join_next() {
@@ -126,8 +134,8 @@ struct Idle {
 }
 
 impl Idle {
-    /// Sends it once. A read must be answered 200, a write 201 or 202.
-    async fn send(&self, ask: Ask) -> Result<(), String> {
+    /// Sends it once, answers the status. A read must be answered 200, a write 201 or 202.
+    async fn send(&self, ask: Ask) -> Result<StatusCode, String> {
         let idle = self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut http = idle.unwrap_or_else(|| http(&*self.target.address, self.target.token));
         let (answer, well): (_, &[u16]) = match ask {
@@ -141,7 +149,7 @@ impl Idle {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(http);
         let answer = answer?;
         let well = well.contains(&answer.status.as_u16());
-        if well { Ok(()) } else { Err(format!("{} {}", answer.status, answer.body["code"])) }
+        if well { Ok(answer.status) } else { Err(format!("{} {}", answer.status, answer.body["code"])) }
     }
 }
 
@@ -151,9 +159,15 @@ mod tests {
 
     #[test]
     fn requests_are_spread_evenly_over_the_time_and_a_fortieth_are_writes() {
-        let schedule = Schedule { rate: 4_000, lasts: Duration::from_secs(3) };
+        let schedule = Schedule { rate: 4_000, lasts: Duration::from_secs(3), write_every: MOSTLY_READS };
         assert_eq!(schedule.len(), 12_000);
         assert_eq!([0, 1, 4_000].map(|n| schedule.due(n)), [0, 250, 1_000_000].map(Duration::from_micros));
         assert_eq!((0..schedule.len()).filter(|n| schedule.kind(*n) == Kind::Write).count(), 300);
+    }
+
+    #[test]
+    fn a_load_of_writes_alone_has_no_read() {
+        let schedule = Schedule { rate: 140, lasts: Duration::from_secs(2), write_every: ONLY_WRITES };
+        assert!((0..schedule.len()).all(|n| schedule.kind(n) == Kind::Write));
     }
 }

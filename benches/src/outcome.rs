@@ -103,7 +103,10 @@ mod tests {
     fn window(read_ms: u64, write_ms: u64) -> Window {
         let mut window = Window::of(Duration::from_secs(9));
         for (kind, took_ms) in [(Kind::Read, read_ms), (Kind::Write, write_ms)] {
-            window.add(Sample { due: WARM_UP, kind, took: Duration::from_millis(took_ms), well: true }, None);
+            window.add(
+                Sample { due: WARM_UP, kind, took: Duration::from_millis(took_ms), well: true, direct: false },
+                None,
+            );
         }
         window
     }
@@ -134,7 +137,10 @@ mod tests {
     #[test]
     fn one_error_is_too_many() {
         let mut killed = window(1, 1);
-        killed.add(Sample { due: WARM_UP, kind: Kind::Read, took: Duration::ZERO, well: false }, Some("torn"));
+        killed.add(
+            Sample { due: WARM_UP, kind: Kind::Read, took: Duration::ZERO, well: false, direct: false },
+            Some("torn"),
+        );
         let rows = rows([window(1, 1), killed, window(1, 1)], [window(1, 1), window(1, 1), window(1, 1)]);
         assert_eq!((rows[0].locum, rows[0].met, rows[0].goal.as_str()), (1.0, false, "= 0"));
     }

@@ -129,7 +129,8 @@ async fn pool(database: &str) -> anyhow::Result<Pool> {
 
 /// Numbers of postings are the core's own; here one counter serves all accounts.
 fn core_routes() -> Router {
-    static NUMBER: AtomicI64 = AtomicI64::new(1_000_000);
+    const FIRST: i64 = 1_000_000;
+    static NUMBER: AtomicI64 = AtomicI64::new(FIRST);
     let booked = |Json(body): Json<serde_json::Value>| async move {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let leg = |account: &str, direction: &str| serde_json::json!({"account": body[account], "number": number, "amount": body["amount"], "direction": direction});
@@ -140,7 +141,9 @@ fn core_routes() -> Router {
         (StatusCode::CREATED, Json(answer))
     };
     let up = || async { Json(serde_json::json!({"status": "UP"})) };
-    Router::new().route("/api/postings", post(booked)).route("/health", get(up))
+    // How many it has posted so far; no part of the contract.
+    let posted = || async { Json(serde_json::json!({"posted": NUMBER.load(Ordering::Relaxed) - FIRST})) };
+    Router::new().route("/api/postings", post(booked)).route("/health", get(up)).route("/posted", get(posted))
 }
 
 async fn ready() -> &'static str {

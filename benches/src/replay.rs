@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use http::Method;
 use locum_tests::client::http;
 use locum_tests::world::{Engine, PATIENCE, Plan, World};
@@ -11,10 +12,12 @@ use tokio::task::JoinSet;
 use crate::load::{Accounts, Skew, Until, transfers};
 use crate::report::Better::Higher;
 use crate::report::Row;
-use crate::rounds::Pairs;
+use crate::rounds::{Pairs, locum_first};
 
 /// How many accounts the queue is about.
-const ACCOUNTS: [u64; 3] = [4, 200, 5_000];
+const ACCOUNTS: [u64; 3] = [4, 200, 100_000];
+/// How many of them where all transfers stand in one order.
+const STRICT_ACCOUNTS: u64 = 200;
 /// Clients with which the core is asked for its best rate.
 const CLIENTS: [usize; 4] = [1, 4, 16, 32];
 
@@ -26,8 +29,9 @@ pub async fn measure(engine: Engine, rounds: usize, entries: usize) -> anyhow::R
         let name = format!("replay {engine:?}, {accounts} accounts").to_lowercase();
         let mut pairs = Pairs::default();
         for round in 0..rounds {
-            let (took, longest_lane) = replayed(&mut world, entries).await?;
-            let (alone, best) = plain(&world, entries).await?;
+            let replayed = replayed(&mut world, entries).await;
+            let (took, longest_lane) = replayed.with_context(|| format!("{name}: the replay"))?;
+            let (alone, best) = plain(&world, entries).await.with_context(|| name.clone())?;
             // Nobody posts a lane faster than one after the other.
             let least = (entries as f64 / best).max(longest_lane as f64 / alone);
             println!(
@@ -39,7 +43,31 @@ pub async fn measure(engine: Engine, rounds: usize, entries: usize) -> anyhow::R
         rows.push(Row::new(name, "entries a second", "core's best rate or longest lane", &pairs, (Higher, 0.95)));
         world.end().await;
     }
+    rows.push(strict(engine, rounds, entries).await?);
     Ok(rows)
+}
+
+/// One order of all transfers, so one entry after the other, beside a bare loop of as many postings over one connection to the same core.
+async fn strict(engine: Engine, rounds: usize, entries: usize) -> anyhow::Result<Row> {
+    let plan = Plan { engine, accounts: STRICT_ACCOUNTS, opening_balance: "5000.00", ..Plan::default() };
+    let mut world = World::start(Plan { order: "global", ..plan }).await;
+    let name = format!("replay {engine:?} strict, {STRICT_ACCOUNTS} accounts").to_lowercase();
+    let mut pairs = Pairs::default();
+    for round in 0..rounds {
+        let (mut ours, mut bare) = (f64::NAN, f64::NAN);
+        for locum in [locum_first(round), !locum_first(round)] {
+            if locum {
+                let (took, _) = replayed(&mut world, entries).await.with_context(|| format!("{name}: the replay"))?;
+                ours = entries as f64 / took.as_secs_f64();
+            } else {
+                bare = rate_of(&world, 1, entries).await.with_context(|| format!("{name}: the bare loop"))?;
+            }
+        }
+        println!("{name}, round {round}: {ours:.0}/s beside {bare:.0}/s");
+        pairs.push(ours, bare);
+    }
+    world.end().await;
+    Ok(Row::new(name, "entries a second", "a bare sequential loop", &pairs, (Higher, 0.95)))
 }
 
 /// Queues entries while the core is away, and measures from its return until none is open. Answers the longest lane, too.
@@ -71,21 +99,27 @@ async fn longest_lane(world: &World) -> anyhow::Result<usize> {
 }
 
 /// The rate of one client alone, and the best rate of several, posting to the same core.
-async fn plain(world: &World, entries: usize) -> anyhow::Result<(f64, f64)> {
+pub async fn plain(world: &World, entries: usize) -> anyhow::Result<(f64, f64)> {
     let mut rates = Vec::new();
     for clients in CLIENTS {
-        let each = (entries / 4).div_ceil(clients);
-        let begun = Instant::now();
-        let mut posting = JoinSet::new();
-        for client in 0..clients {
-            posting.spawn(post(world.core.address(), world.accounts(), client, each));
-        }
-        while let Some(done) = posting.join_next().await {
-            done??;
-        }
-        rates.push((clients * each) as f64 / begun.elapsed().as_secs_f64());
+        let rate = rate_of(world, clients, entries / 4).await;
+        rates.push(rate.with_context(|| format!("{clients} plain clients of the core"))?);
     }
     Ok((rates[0], rates.iter().copied().fold(0.0, f64::max)))
+}
+
+/// Postings a second that so many plain clients reach together.
+async fn rate_of(world: &World, clients: usize, postings: usize) -> anyhow::Result<f64> {
+    let each = postings.div_ceil(clients);
+    let begun = Instant::now();
+    let mut posting = JoinSet::new();
+    for client in 0..clients {
+        posting.spawn(post(world.core.address(), world.accounts(), client, each));
+    }
+    while let Some(done) = posting.join_next().await {
+        done??;
+    }
+    Ok((clients * each) as f64 / begun.elapsed().as_secs_f64())
 }
 
 async fn post(core: String, numbers: Vec<String>, client: usize, times: usize) -> anyhow::Result<()> {

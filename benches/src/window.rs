@@ -27,6 +27,8 @@ pub struct Sample {
     pub took: Duration,
     /// Whether it was answered as it should be.
     pub well: bool,
+    /// Whether it is a write that the core answered, not one that was queued.
+    pub direct: bool,
 }
 
 /// All requests of one run.
@@ -76,6 +78,20 @@ impl Window {
         took.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 
+    /// The share of the writes due from the end of the warm-up to `until` that the core answered.
+    pub fn share_direct(&self, until: Duration) -> f64 {
+        let writes = || self.warm().filter(|sample| sample.kind == Kind::Write && sample.due < until);
+        writes().filter(|sample| sample.direct).count() as f64 / writes().count() as f64
+    }
+
+    /// From when on the core answered every write: when the last one was due that it did not answer. `None`: there are writes that it did
+    /// not answer within `settled` of the end, so that nobody knows whether it is over.
+    pub fn direct_from(&self, settled: Duration) -> Option<Duration> {
+        let writes = self.samples.iter().filter(|sample| sample.kind == Kind::Write && !sample.direct);
+        let last = writes.map(|sample| sample.due).max().unwrap_or_default();
+        (last + settled <= self.lasts).then_some(last)
+    }
+
     fn warm(&self) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(|sample| sample.due >= WARM_UP)
     }
@@ -94,7 +110,7 @@ mod tests {
         let mut window = Window::of(Duration::from_secs(11));
         for (n, ms) in took_ms.enumerate() {
             let due = WARM_UP + Duration::from_millis(n as u64);
-            let sample = Sample { due, kind: Kind::Read, took: Duration::from_millis(ms), well: true };
+            let sample = Sample { due, kind: Kind::Read, took: Duration::from_millis(ms), well: true, direct: false };
             window.add(sample, None);
         }
         window
@@ -111,7 +127,8 @@ mod tests {
     #[test]
     fn times_of_the_warm_up_do_not_count_and_its_errors_do() {
         let mut window = window([2, 3].into_iter());
-        let cold = Sample { due: Duration::ZERO, kind: Kind::Read, took: Duration::from_secs(9), well: false };
+        let cold =
+            Sample { due: Duration::ZERO, kind: Kind::Read, took: Duration::from_secs(9), well: false, direct: false };
         window.add(cold, Some("torn"));
         assert_eq!((window.worst(Kind::Read), window.errors()), (Duration::from_millis(3), 1));
         assert_eq!((window.worst(Kind::Write), window.why.as_deref()), (Duration::ZERO, Some("torn")));
@@ -123,5 +140,22 @@ mod tests {
         // Each waits a little longer than the one before it.
         let share = window((0..10_000).map(|n| n / 5)).share_done();
         assert!((0.8..0.9).contains(&share) && !held(share), "{share}");
+    }
+
+    #[test]
+    fn writes_are_direct_from_the_last_one_on_that_was_queued() {
+        let mut window = Window::of(Duration::from_secs(20));
+        for second in 1..20 {
+            let due = Duration::from_secs(second);
+            let direct = !(5..=9).contains(&second);
+            window.add(Sample { due, kind: Kind::Write, took: Duration::ZERO, well: true, direct }, None);
+        }
+        let settled = Duration::from_secs(2);
+        assert_eq!(window.direct_from(settled), Some(Duration::from_secs(9)));
+        assert_eq!([5, 9].map(|until| window.share_direct(Duration::from_secs(until))), [1.0, 0.5]);
+        let late =
+            Sample { due: Duration::from_secs(19), kind: Kind::Write, took: Duration::ZERO, well: true, direct: false };
+        window.add(late, None);
+        assert_eq!(window.direct_from(settled), None);
     }
 }

@@ -102,7 +102,8 @@ async fn start_peer(database: &str, work: &str, core: &str) -> (Process, Side) {
     (process, Side { address, pid })
 }
 
-fn peer_process(arguments: &[&str]) -> Process {
+/// A peer in a process of its own.
+pub fn peer_process(arguments: &[&str]) -> Process {
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|err| panic!("where am I? {err}")));
     command.arg("peer").args(arguments);
     Process::start("peer", command, &std::env::temp_dir().join("locum-bench-peer.log"))

@@ -79,13 +79,6 @@ impl Gateway {
         &self.silences
     }
 
-    /// Ends the attempts of instances that people declared gone, and confirms what was keyed by hand. Both are rare, so
-    /// this is done seldom.
-    pub(crate) async fn follow_up_orders(&self) -> Result<(), JournalError> {
-        self.shared.journal.end_attempts_of_gone(&self.shared.instance).await?;
-        self.shared.journal.confirm_linked().await.map(drop)
-    }
-
     pub(crate) fn watch(&self) -> &Watch {
         &self.shared.watch
     }

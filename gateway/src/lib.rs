@@ -4,8 +4,8 @@
 //! **Mode is advice.** Order and limits come from the lanes in the journal, so a gateway that believes wrongly costs time, not money.
 
 mod answer;
+mod chores;
 mod clocks;
-mod counts;
 #[cfg(test)]
 mod doubles;
 mod four_eyes;

@@ -7,7 +7,7 @@ use connectors::{CoreConnector, Probe};
 use standin::journal::{GatewayJournal, JournalError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::counts::Counts;
+use crate::chores::Chores;
 use crate::gateway::Gateway;
 use crate::health::{HealthPolicy, Signal};
 use crate::metrics::STANDS_IN;
@@ -25,7 +25,7 @@ pub struct MonitorOptions {
     pub probe_timeout: Duration,
     /// Between two looks at orders, queue and orphans.
     pub look_every: Duration,
-    /// Between two counts of what waits.
+    /// Between two rounds of what one process does for all: counts of what waits, orders to be followed up.
     pub count_every: Duration,
     /// A clock that is further than this from the SQL server's takes no writes.
     pub clock_difference_max: Duration,
@@ -118,21 +118,19 @@ impl Monitor {
     async fn count(&self, gateway: &Gateway) {
         let MonitorOptions { count_every, confirmed_within, .. } = self.options;
         let instance = gateway.instance().clone();
-        let mut counts = Counts::new(self.journal.clone(), instance, count_every, confirmed_within);
+        let mut chores = Chores::new(self.journal.clone(), instance, count_every, confirmed_within);
         let mut ticks = ticks(count_every);
         loop {
             ticks.tick().await;
             let stands_in = self.watch.view().mode() == Mode::StandIn;
             metrics::gauge!(STANDS_IN).set(if stands_in { 1 } else { 0 });
-            if let Err(err) = counts.count().await {
-                tracing::warn!(error = %err, "the journal's backlog cannot be counted");
-            }
-            if let Err(err) = gateway.follow_up_orders().await {
-                tracing::warn!(error = %err, "what people ordered cannot be followed up");
+            if let Err(err) = chores.round().await {
+                tracing::warn!(error = %err, "it cannot be told which process counts and follows up orders");
             }
         }
     }
 
+    /// Every process looks for itself: each of its requests goes by order and queue, and only it knows which attempts its tasks carry.
     async fn look_once(&self, gateway: &Gateway) -> Result<(), JournalError> {
         let order = self.journal.mode_order().await?;
         let any_ordered = self.journal.any_ordered().await?;

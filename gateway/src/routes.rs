@@ -38,7 +38,7 @@ pub(crate) async fn submit(
     let key = idempotency_key(request.headers())?;
     let command = edge::json::read_json::<TransferBody>(request).await?.parse()?;
     let write = Write {
-        id: EntryId::generate(),
+        id: EntryId::generate_for(&command.from_account),
         principal: caller.id.clone(),
         operation: TRANSFER.to_owned(),
         idempotency_key: key,

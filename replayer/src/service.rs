@@ -43,8 +43,10 @@ pub struct Replayer {
     runs: Runs,
     presence: Presence,
     fence: Option<Fence>,
-    /// By an operator, as far as we know.
+    /// By an operator, as far as we know; until we have asked under this fence, yes.
     paused: bool,
+    /// The answer under way was asked for under another fence, or none.
+    orders_outdated: bool,
     /// Entries that a task of ours is at work on: nothing else is done about them meanwhile.
     in_hand: HashSet<EntryId>,
     /// Entries sent and not yet recorded. One that is followed by the next of its run counts only until it is answered.
@@ -82,6 +84,7 @@ impl Replayer {
             presence: Presence::Unclear,
             fence: None,
             paused: true,
+            orders_outdated: false,
             in_hand: HashSet::new(),
             sending: 0,
             at_core: 0,
@@ -159,6 +162,10 @@ impl Replayer {
 
     fn has_fence(&mut self, fence: Option<Fence>) {
         self.fence = fence;
+        // Who does not schedule does not ask, so an order may have been given since.
+        self.paused = true;
+        self.orders_outdated = self.errands.is_under_way(Errand::Orders);
+        self.due.insert(Errand::Orders);
         // Another replayer may have worked in between: what we knew of queue and outcomes is out of date.
         self.queue.clear();
         self.resolver.clear();
@@ -170,9 +177,7 @@ impl Replayer {
 
     fn start_what_is_due(&mut self) {
         let now = Instant::now();
-        if self.is_due(Errand::Orders) {
-            self.errands.ask_orders();
-        }
+        // Attempts of this process are its own to end, with or without the fence.
         if self.is_due(Errand::Sweep) {
             self.swept = Some(now);
             self.errands.look_for_open_attempts(now);
@@ -182,6 +187,9 @@ impl Replayer {
             self.give_back(free);
         }
         let Some(fence) = self.fence.clone() else { return };
+        if self.is_due(Errand::Orders) {
+            self.errands.ask_orders();
+        }
         if self.presence.wants_probe() && self.is_due(Errand::Probe) {
             self.errands.probe();
         }

@@ -178,7 +178,7 @@ impl Client {
 
     fn write(&self, belief: standin::admission::CoreBelief) -> Write {
         Write {
-            id: next_id(&self.world),
+            id: next_id(&self.world, &self.command.from_account),
             principal: CUSTOMER.into(),
             operation: gateway::TRANSFER.into(),
             idempotency_key: self.key.clone(),
@@ -194,9 +194,10 @@ impl Client {
     }
 }
 
-/// An id as production makes them: ordered by time.
-pub fn next_id(world: &World) -> EntryId {
+/// An id as production makes them: ordered by time behind the shard of the account.
+pub fn next_id(world: &World, account: &str) -> EntryId {
     let ms = world.now_us() / 1_000;
     let (high, low) = world.draw(|chance| (chance.draw() & 0xFFFF, chance.draw()));
-    EntryId::parse(&format!("{ms:012x}{high:04x}{low:016x}")).expect("32 hexadecimal digits")
+    let id = EntryId::parse(&format!("{ms:012x}{high:04x}{low:016x}")).expect("32 hexadecimal digits");
+    id.in_shard_of(account)
 }

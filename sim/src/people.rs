@@ -117,7 +117,7 @@ impl People {
     async fn give(&self, act: Act, grounds: Grounds) -> bool {
         let (kind, subject) = (act.kind(), act.subject().to_owned());
         let done =
-            self.journal.operators().give(&next_id(&self.world), WHO, &Order { act, grounds }, LIFETIME_MS).await;
+            self.journal.operators().give(&next_id(&self.world, WHO), WHO, &Order { act, grounds }, LIFETIME_MS).await;
         let what = done.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
         self.world.note(WHO, &format!("orders {kind:?} of {}: {what}", short(&subject)));
         done.is_ok()

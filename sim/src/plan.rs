@@ -94,6 +94,8 @@ pub struct Plan {
     pub set_back: SetBack,
     /// Do credits take a place in the order of their accounts?
     pub credits_in_order: bool,
+    /// Do all transfers stand in one order?
+    pub global_order: bool,
 }
 
 impl Plan {
@@ -115,6 +117,7 @@ impl Plan {
             tells_numbers: chance.one_in(2),
             credits_in_order: chance.one_in(3),
             set_back: if chance.one_in(2) { SetBack::Sql } else { SetBack::Hosts },
+            global_order: chance.one_in(5),
         }
     }
 

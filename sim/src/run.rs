@@ -9,7 +9,7 @@ use failpoints::Flaw;
 use sql::simulation::{Fate, Script, Server, Step};
 use sql::{BoxFuture, Db};
 use standin::journal::Journal;
-use standin::rules::{Limits, OperationRules, Rules};
+use standin::rules::{Limits, OperationRules, Order, Rules};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::books::{Books, ingest, prepare};
@@ -93,7 +93,8 @@ async fn history(world: &Arc<World>) -> Result<Verdict, Box<dyn std::error::Erro
     let accounts: Vec<String> = (0..plan.accounts).map(|n| format!("a{n}")).collect();
     prepare(&watcher, &accounts, world.now_us()).await?;
     let books = Journal::open(watcher.clone(), Arc::new(Books), CORE).await?;
-    let rules = OperationRules { credits_in_order: plan.credits_in_order, ..OperationRules::default() };
+    let order = if plan.global_order { Order::Global } else { Order::Account };
+    let rules = OperationRules { credits_in_order: plan.credits_in_order, order, ..OperationRules::default() };
     books.seed_rules(&Rules::from_iter([(gateway::TRANSFER.to_owned(), rules)])).await?;
     books.seed_limits(&Limits::default().with(eur(), 1_000_000, 1_000_000), None).await?;
 

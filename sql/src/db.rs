@@ -166,6 +166,16 @@ impl Db {
         }
     }
 
+    /// What the server allows all its clients together, as far as it can be read.
+    pub async fn capacity(&self) -> Result<Capacity, Error> {
+        match &self.engine {
+            Engine::MySql(pool) => pool.capacity().await,
+            Engine::Sqlite(_) => Ok(Capacity::default()),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => Ok(Capacity::default()),
+        }
+    }
+
     /// Refuses new work, waits for running transactions up to the acquire timeout and closes the idle connections.
     pub async fn close(self) {
         match &self.engine {
@@ -175,6 +185,17 @@ impl Db {
             Engine::Simulated(_) => {}
         }
     }
+}
+
+/// What a server allows all its clients together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Its `max_connections`; `None`: it has no such bound, or does not tell it.
+    pub connections_max: Option<u64>,
+    /// Its `max_prepared_stmt_count`, likewise.
+    pub prepared_statements_max: Option<u64>,
+    /// Prepared statements that each connection of ours may keep there.
+    pub statements_cached: usize,
 }
 
 /// An open transaction, lent to the work of [`Db::transaction`]. READ COMMITTED on servers; on SQLite it is the only writer.

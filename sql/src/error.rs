@@ -40,6 +40,19 @@ pub enum Error {
         /// The kind of value found.
         found: &'static str,
     },
+    /// A newer release has migrated these tables: this one does not know what it would misread.
+    #[error(
+        "the tables of {component} are at version {found}, and this locum knows versions up to {known}: start a locum of at least the \
+         release that made them, or restore a backup from before that release was started"
+    )]
+    NewerSchema {
+        /// Whose tables.
+        component: String,
+        /// The version in the database.
+        found: u32,
+        /// The last version known here.
+        known: u32,
+    },
     /// A URL or a migration this crate cannot work with.
     #[error("sql configuration: {0}")]
     Configuration(String),

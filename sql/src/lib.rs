@@ -38,7 +38,7 @@ mod value;
 
 pub use again::Again;
 pub use clock::ClockShift;
-pub use db::{BoxFuture, Db, Tx};
+pub use db::{BoxFuture, Capacity, Db, Tx};
 pub use dialect::{Dialect, placeholders, rows};
 pub use error::Error;
 pub use host::{Host, Surroundings};

@@ -41,6 +41,19 @@ fn check(migrations: &[Migration]) -> Result<(), Error> {
     if counted { Ok(()) } else { Err(Error::Configuration("migrations must count up from 1".into())) }
 }
 
+/// Which of these are still to run where those up to `done` ran. Tables of a newer release are refused before anything changes.
+pub(crate) fn outstanding<'m>(
+    component: &str,
+    migrations: &'m [Migration],
+    done: u32,
+) -> Result<impl Iterator<Item = &'m Migration> + use<'m>, Error> {
+    let known = migrations.last().map_or(0, |last| last.version);
+    if done > known {
+        return Err(Error::NewerSchema { component: component.to_owned(), found: done, known });
+    }
+    Ok(migrations.iter().filter(move |migration| migration.version > done))
+}
+
 pub(crate) async fn on_sqlite(file: &Sqlite, component: &str, migrations: &[Migration]) -> Result<(), Error> {
     check(migrations)?;
     let render = |sql: &str| Dialect::Sqlite.render(sql).map(|sql| sql.into_owned());
@@ -48,7 +61,7 @@ pub(crate) async fn on_sqlite(file: &Sqlite, component: &str, migrations: &[Migr
     session.exec(render(CREATE_VERSIONS)?, Vec::new()).await?;
     let rows = session.query(READ_VERSION.into(), crate::params![component]).await?;
     let done = rows.first().map_or(Ok(0), |row| row.get::<u32>("version"))?;
-    for migration in migrations.iter().filter(|m| m.version > done) {
+    for migration in outstanding(component, migrations, done)? {
         for sql in migration.statements.iter().filter(|sql| !sql.contains(" MODIFY COLUMN ")) {
             session.exec(render(sql)?, Vec::new()).await?;
         }
@@ -95,7 +108,7 @@ async fn apply(pool: &MySql, conn: &mut Conn, component: &str, migrations: &[Mig
     patient(conn).await;
     define(pool, conn, CREATE_VERSIONS).await?;
     let done = version(pool, conn, component).await?;
-    for migration in migrations.iter().filter(|m| m.version > done) {
+    for migration in outstanding(component, migrations, done)? {
         for sql in migration.statements {
             define(pool, conn, sql).await?;
         }

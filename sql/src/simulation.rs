@@ -1,7 +1,7 @@
 //! A SQL server inside a simulation. Statements run at once, on the thread of the caller. A script is asked before each of them
 //! what shall happen, so that the same script gives the same history.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::db::BoxFuture;
 use crate::dialect::Dialect;
 use crate::error::{Error, from_sqlite};
-use crate::migrate::Migration;
+use crate::migrate::{self, Migration};
 use crate::sqlite::{batch, commit, exec, query};
 use crate::value::{Row, Value};
 
@@ -66,7 +66,8 @@ pub struct Server {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     turn: Arc<Semaphore>,
-    migrated: Mutex<BTreeSet<(String, u32)>>,
+    /// The version of each component's tables.
+    migrated: Mutex<BTreeMap<String, u32>>,
     /// Removed with the server.
     folder: PathBuf,
 }
@@ -92,13 +93,12 @@ impl Server {
 
     fn migrate(&self, component: &str, migrations: &[Migration]) -> Result<(), Error> {
         let mut migrated = self.migrated.lock().unwrap_or_else(PoisonError::into_inner);
-        for migration in migrations {
-            if !migrated.insert((component.to_owned(), migration.version)) {
-                continue;
-            }
+        let done = migrated.get(component).copied().unwrap_or(0);
+        for migration in migrate::outstanding(component, migrations, done)? {
             for sql in migration.statements.iter().filter(|sql| !sql.contains(" MODIFY COLUMN ")) {
                 batch(&mut locked(&self.writer), &Dialect::Sqlite.render(sql)?)?;
             }
+            migrated.insert(component.to_owned(), migration.version);
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ on_every_engine! {
     text_and_bytes_come_back_as_they_were => round_trip;
     a_wrong_kind_names_its_column => wrong_kind;
     migrations_run_once => migrations::once;
+    tables_of_a_newer_release_are_refused_and_left_alone => migrations::newer;
     migrations_of_concurrent_starters_do_not_collide => migrations::concurrently;
     replace_overwrites_and_keep_does_not => replace_and_keep;
     a_batch_update_sets_adds_and_guards => batch_update;

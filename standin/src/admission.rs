@@ -8,6 +8,7 @@ use schemas::money::Currency;
 
 pub use crate::account::{AccountFacts, AccountStatus};
 use crate::lane::{Lane, may_go_direct};
+use crate::rules::Order;
 pub use crate::rules::Path;
 pub use record::{BalancePlace, record};
 
@@ -44,6 +45,8 @@ pub struct Proposal<'a> {
     pub currency: Currency,
     /// Every leg.
     pub legs: Vec<ProposedLeg<'a>>,
+    /// The locked lane of all accounts; `None`: it was not locked, because no write needed it.
+    pub global: Option<&'a Lane>,
     /// The core's business date, days since 1970-01-01.
     pub business_day: i64,
     /// Age of the data decided on, in seconds; `None`: unknown, and so too old for stand-in.
@@ -66,8 +69,10 @@ pub enum Decision {
 /// The path of a write: with the core there direct if nothing is queued before it in the lanes whose order it joins, else in its turn.
 pub fn path(proposal: &Proposal<'_>, belief: CoreBelief, rules: &OperationRules) -> Path {
     let legs = proposal.legs.iter().map(|leg| (leg.lane, rules.in_order(leg.kind)));
+    let is_first_of_all =
+        rules.order != Order::Global || proposal.global.is_some_and(|lane| may_go_direct([(lane, true)]));
     match belief {
-        CoreBelief::Available if may_go_direct(legs) => Path::Direct,
+        CoreBelief::Available if is_first_of_all && may_go_direct(legs) => Path::Direct,
         CoreBelief::Available => Path::InTurn,
         CoreBelief::Away => Path::StandIn,
     }

@@ -1,11 +1,15 @@
 //! An entry: one write, as the journal knows it.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use schemas::entry::{EntryState, LegKind};
 use schemas::money::Currency;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// Places that new ids are spread over: one for each value of the first digit.
+const SHARDS: u64 = 16;
 
 /// Identity of an entry, made before the first transaction so that a repeated one finds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,9 +17,51 @@ use uuid::Uuid;
 pub struct EntryId(String);
 
 impl EntryId {
-    /// A new id; time-ordered.
+    /// A new id, of a person's act or a break; ordered by time.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().simple().to_string())
+    }
+
+    /// A new id of an entry that debits this account.
+    pub fn generate_for(account: &str) -> Self {
+        Self::generate().in_shard_of(account)
+    }
+
+    /// With the shard of this account as its first digit. Behind it the digits stay ordered by time.
+    ///
+    /// A store that is split by ranges of keys would else take every new row in one place. The digit was always 0: it is the highest
+    /// one of the milliseconds since 1970, until the year 2527.
+    #[must_use]
+    pub fn in_shard_of(self, account: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(account.as_bytes());
+        Self(format!("{:x}{}", hasher.finish() % SHARDS, self.time()))
+    }
+
+    /// The digits behind the shard: by them entries are in order of time, whatever their shards.
+    pub(crate) fn time(&self) -> &str {
+        self.0.get(1..).unwrap_or_default()
+    }
+
+    /// What entries are sorted by to have the oldest first.
+    pub(crate) fn by_time(&self) -> (&str, &str) {
+        (self.time(), &self.0)
+    }
+
+    /// For each shard, the range in which the ids that come after this one in order of time lie: from the first text, up to the second
+    /// one without it. Without an id: all of them.
+    pub(crate) fn ranges_after(after: Option<&Self>) -> Vec<(String, String)> {
+        let digit = |shard: u64| format!("{shard:x}");
+        let range = |shard: u64| {
+            let from = match after {
+                // The same time in this shard comes after it if the shard does.
+                Some(id) if digit(shard).as_str() > id.0.get(..1).unwrap_or_default() => digit(shard) + id.time(),
+                Some(id) => digit(shard) + id.time() + "0",
+                None => digit(shard),
+            };
+            (from, digit(shard) + "g")
+        };
+        (0..SHARDS).map(range).collect()
     }
 
     /// Reads 32 lower-case hexadecimal digits.
@@ -112,5 +158,47 @@ pub struct Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> EntryId {
+        EntryId::parse(&format!("{text:0<32}")).unwrap()
+    }
+
+    #[test]
+    fn new_ids_are_spread_by_account_and_ordered_by_time_behind_their_shard() {
+        let accounts: Vec<String> = (0..200).map(|n| format!("1000000{n:05}")).collect();
+        let ids: Vec<EntryId> = accounts.iter().map(|account| EntryId::generate_for(account)).collect();
+        let shards: std::collections::BTreeSet<&str> = ids.iter().map(|id| &id.as_str()[..1]).collect();
+        assert_eq!(shards.len(), 16);
+        assert!(ids.iter().all(|id| EntryId::parse(id.as_str()).is_some()));
+        assert!(ids.is_sorted_by_key(|id| id.by_time()));
+        let again = EntryId::generate_for(&accounts[7]);
+        assert_eq!(again.as_str()[..1], ids[7].as_str()[..1], "an account keeps its shard");
+        assert!(again.by_time() > ids[199].by_time());
+        // Those of older versions are in shard 0.
+        assert!(EntryId::generate().as_str().starts_with('0'));
+    }
+
+    #[test]
+    fn the_ranges_after_an_id_hold_what_is_later_and_nothing_else() {
+        let after = id("7019a2");
+        let (earlier, same, later) = (["0019a1", "f019a1", "70199f"], ["3019a2", "7019a2", "8019a2"], ["0019a3", "f1"]);
+        let ranges = EntryId::ranges_after(Some(&after));
+        let lies_in = |text: &str| {
+            let id = id(text);
+            ranges.iter().filter(|(from, to)| from.as_str() <= id.as_str() && id.as_str() < to.as_str()).count()
+        };
+        assert_eq!(earlier.map(lies_in), [0, 0, 0]);
+        assert_eq!(same.map(lies_in), [0, 0, 1], "of one time, the shard decides");
+        assert_eq!(later.map(lies_in), [1, 1]);
+        let all = EntryId::ranges_after(None);
+        for text in ["00", "9fff", "ffff"] {
+            assert_eq!(all.iter().filter(|(from, to)| *from <= id(text).0 && id(text).0 < *to).count(), 1, "{text}");
+        }
     }
 }

@@ -5,6 +5,10 @@
 use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence, LegKind};
 
+/// The lane of all accounts together. A write of an operation with [`Order::Global`](crate::rules::Order::Global) takes a place in it, too.
+/// No account has this name, and it sorts before the accounts, so it is locked first.
+pub const GLOBAL_LANE: &str = "*";
+
 /// The place of an entry in the order of its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LanePlace {
@@ -119,6 +123,11 @@ pub struct PlacedLeg {
     pub in_order: bool,
     /// Its hold has ended.
     pub absorbed: bool,
+}
+
+impl PlacedLeg {
+    /// A place in an order that holds no money: that in the [`GLOBAL_LANE`].
+    pub const PLACE_ONLY: Self = Self { kind: LegKind::Credit, amount_minor: 0, in_order: true, absorbed: true };
 }
 
 /// What a change of an entry does to one of its lanes: add these to the lane's columns.

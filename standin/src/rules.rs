@@ -5,7 +5,7 @@ mod operations;
 mod reason;
 
 pub use limits::{AgeBand, CurrencyLimits, Limits};
-pub use operations::{OperationRules, Path, PayeeReasons, Rules, StateRules};
+pub use operations::{OperationRules, Order, Path, PayeeReasons, Rules, StateRules};
 pub use reason::Reason;
 
 /// What an admission is decided by, as read in its transaction.

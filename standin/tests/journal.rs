@@ -32,6 +32,8 @@ mod credits;
 mod faults;
 #[path = "journal/funds.rs"]
 mod funds;
+#[path = "journal/global_order.rs"]
+mod global_order;
 #[path = "journal/instances.rs"]
 mod instances;
 #[path = "journal/ledger.rs"]

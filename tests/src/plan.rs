@@ -38,6 +38,8 @@ pub struct Plan {
     pub connected: bool,
     /// Orders that want a second person.
     pub four_eyes: &'static [&'static str],
+    /// `rules.transfer.order`.
+    pub order: &'static str,
 }
 
 impl Default for Plan {
@@ -50,6 +52,7 @@ impl Default for Plan {
             opening_balance: "1000.00",
             connected: true,
             four_eyes: &[],
+            order: "account",
         }
     }
 }

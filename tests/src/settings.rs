@@ -22,6 +22,10 @@ const PARKED_SOON_MS: u64 = 11_000;
 const PARKED_LATE_MS: u64 = 600_000;
 /// Told to end, an instance serves on for so long.
 const DRAIN_NOTICE_MS: u64 = 500;
+/// More than a world runs.
+const INSTANCES_MAX: usize = 4;
+/// Connections to the core that each of them has.
+const CONNECTIONS_EACH: usize = 64;
 const OPERATORS: [&str; 2] = [OPERATOR, SECOND_OPERATOR];
 
 /// What the instances of one world have in common.
@@ -32,6 +36,8 @@ pub(crate) struct Settings<'w> {
     pub(crate) class: Class,
     /// Orders that want a second person.
     pub(crate) four_eyes: &'static [&'static str],
+    /// What queued transfers wait for.
+    pub(crate) order: &'static str,
     /// Address of the database of journal and read model.
     pub(crate) journal: String,
     /// Of topics, connector and keys in Redis.
@@ -44,6 +50,7 @@ impl Settings<'_> {
     /// Writes the files of one instance into this folder.
     pub(crate) fn locum(&self, index: usize, folder: &Path) -> Locum {
         let config = json!({
+            "instances_max": INSTANCES_MAX,
             "sql": {"url": self.journal, "record_statements_to": std::env::var("LOCUM_TEST_RECORD_TO").ok()},
             "redis": {"url": self.stack.address("REDIS_URL"), "prefix": self.name},
             "kafka": {"bootstrap": self.stack.address("KAFKA_BOOTSTRAP")},
@@ -59,6 +66,7 @@ impl Settings<'_> {
                 "per_day_count": 1_000_000,
                 "age_bands": [{"age_s_max": 3_600, "percent": 100}],
             },
+            "rules": {"transfer": {"order": self.order}},
             "operators": {"four_eyes": self.four_eyes},
             "replay": {"park_after_ms": if self.class == Class::Neither { PARKED_SOON_MS } else { PARKED_LATE_MS }},
         });
@@ -71,6 +79,7 @@ impl Settings<'_> {
         let text = fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
         let mut config: Json = serde_saphyr::from_str(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
         config["base-url"] = json!(format!("http://{}", self.core));
+        config["limits"]["connections-max"] = json!(INSTANCES_MAX * CONNECTIONS_EACH);
         let capabilities = &mut config["capabilities"];
         capabilities["request-lifetime-ms-max"] = json!(REQUEST_LIFETIME_DECLARED_MS);
         capabilities["enquiry"] = json!(self.class != Class::Neither);

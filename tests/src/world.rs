@@ -212,14 +212,16 @@ impl World {
         let accounts = self.accounts();
         for locum in &self.locums {
             let mut http = locum.channel(CHANNEL);
+            // One that was served once stays served: of many accounts, each look goes on where the last one ended.
+            let mut served = 0;
             wait_for("the core's data are loaded", PATIENCE, async || {
                 let status = http.get("/v1/service-status").await?;
                 if status.body["loaded"] != true {
                     return Err(status.body.to_string());
                 }
-                for account in &accounts {
+                while let Some(account) = accounts.get(served) {
                     match http.get(&format!("/v1/accounts/{account}/balances")).await {
-                        Ok(answer) if answer.status == 200 => {}
+                        Ok(answer) if answer.status == 200 => served += 1,
                         Ok(answer) => return Err(format!("{account}: {} {}", answer.status, answer.body)),
                         Err(err) => return Err(err),
                     }
@@ -319,6 +321,7 @@ impl World {
             core: core.address(),
             class: plan.class,
             four_eyes: plan.four_eyes,
+            order: plan.order,
             journal: journal.url(),
             name,
             mapping: mapping(folder),

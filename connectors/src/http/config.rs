@@ -37,7 +37,8 @@ pub struct HttpCoreConfig {
 pub struct TransportLimits {
     /// Name look-up and connection together. Default 1000.
     pub connect_ms_max: u64,
-    /// Connections in use and idle together, probes aside; more than the replay sends at once. Default 64.
+    /// Connections in use and idle together, probes aside. In a file: those of all instances, probes included, of which the server gives
+    /// each its share. Default 64.
     pub connections_max: usize,
     /// An idle connection older than this is not used again; below the core's own idle time-out. Default 10 000.
     pub idle_ms_max: u64,

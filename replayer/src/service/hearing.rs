@@ -79,6 +79,10 @@ impl Replayer {
     }
 
     fn hear_orders(&mut self, paused: Result<bool, JournalError>) {
+        if std::mem::take(&mut self.orders_outdated) {
+            self.due.insert(Errand::Orders);
+            return;
+        }
         match paused {
             Ok(paused) => {
                 if std::mem::replace(&mut self.paused, paused) && !paused {

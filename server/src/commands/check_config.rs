@@ -18,5 +18,11 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         config.sources.len(),
         roles.join(", ")
     ));
+    // Only where this process talks to a core. What the SQL server allows is asked at the start.
+    if let Some(share) = config.writes().then(|| config.core_share().ok()).flatten() {
+        let replay_max = config.replay.options(share).concurrency_max;
+        table::line(format_args!("core: {share}; the replay has at most {replay_max} under way"));
+    }
+    table::line(format_args!("sql: {}", config.sql_demand()));
     Ok(())
 }

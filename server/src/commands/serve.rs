@@ -87,6 +87,15 @@ pub async fn serve(
     services.run_until_drained("tokens", move || follow_tokens(tokens.clone()));
     services.run_until_drained("metrics", move || telemetry::keep_up(upkept.clone()));
 
+    // Before anything is led or served: one that has no place among the others ends here.
+    let entered = match config.writes() {
+        true => Some(tokio::select! {
+            entered = write_side::enter(&config, &shared.journal) => entered?,
+            () = drain.clone().begun() => anyhow::bail!("told to end before it had a place among the instances"),
+        }),
+        false => None,
+    };
+
     // ── Roles: each adds its routes for channels and operators, and spawns its services ──
     let (mut channels, mut steering) = (Router::new(), Router::new());
     let runs = |role| config.roles.contains(&role);
@@ -107,8 +116,8 @@ pub async fn serve(
     }
     let mut mode: Arc<dyn ModeView> = Arc::new(Mode::Normal);
     let mut watch = None;
-    if runs(Role::Gateway) || runs(Role::Replayer) {
-        let started = write_side::start(&config, &shared.journal, &drain, &mut services).await?;
+    if let Some(entered) = entered {
+        let started = write_side::start(&config, &shared.journal, entered, &drain, &mut services).await?;
         mode = Arc::new(WatchedMode(started.watch.clone()));
         watch = Some(started.watch);
         if runs(Role::Gateway) {
@@ -197,6 +206,7 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir: cannot create {}", config.state_dir.display()))?;
     let db = sql::Db::open(&config.sql.url, config.sql.options()).await.context("sql.url: cannot open the store")?;
+    warn_of_excess(config, &db).await;
     read_model::migrate(&db).await.context("sql.url: cannot bring the read model's tables up to date")?;
     let redis = config.redis.as_ref().map(|redis| RedisTier::new(&redis.url, &redis.prefix)).transpose();
     let redis = redis.context("redis.url: not an address")?.map(Arc::new);
@@ -209,6 +219,19 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let journal = journal.context("sql.url: cannot open the journal")?.with_references(references);
     let journal = journal.with_calendar(config.business_day.clone());
     Ok(Shared { tokens: Arc::new(tokens), db, tiers, reader, journal })
+}
+
+/// Says what all processes together could ask of the SQL server beyond what it allows. It may never come to that, and an account may not be
+/// allowed to look: neither keeps this process from starting.
+async fn warn_of_excess(config: &Config, db: &Db) {
+    match db.capacity().await {
+        Ok(allowed) => {
+            for excess in config.sql_demand().excesses(allowed) {
+                tracing::warn!("sql: {excess}");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "what the SQL server allows cannot be read"),
+    }
 }
 
 /// The ingester of one source, confirming entries in its apply transactions.

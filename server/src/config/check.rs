@@ -9,7 +9,7 @@ use edge::tokens::Tokens;
 use schemas::mapping::Mapping;
 
 use super::sections::{Config, Core, Source};
-use super::{Fault, times};
+use super::{Fault, shares, times};
 use crate::roles::Role;
 
 /// Bounds of the write deadline, in milliseconds: half a second of it is the journal's, and the core needs as much.
@@ -33,9 +33,10 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer | Role::Ingest)) {
         core(config, &mut faults);
     }
-    if config.roles.iter().any(|role| matches!(role, Role::Gateway | Role::Replayer)) {
+    if config.writes() {
         rules(config, &mut faults);
     }
+    shares::check(config, &mut faults);
     operators(config, &mut faults);
     tokens(config, &mut faults);
     cursor_key(config, &mut faults);
@@ -100,6 +101,9 @@ fn stores(config: &Config, faults: &mut Vec<Fault>) {
     if config.sql.connections_max == Some(0) {
         faults.push(Fault::new("sql.connections_max", "must be more than 0"));
     }
+    if config.sql.processes_max == Some(0) {
+        faults.push(Fault::new("sql.processes_max", "must be more than 0"));
+    }
     if config.redis.as_ref().is_some_and(|redis| !redis.url.starts_with("redis://")) {
         faults.push(Fault::new("redis.url", "must begin with redis://"));
     }
@@ -156,14 +160,6 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
         Ok(core) => core,
     };
     times::relate(config, &core.capabilities, faults);
-    let connections_max = core.limits.connections_max;
-    if config.replay.concurrency_max.saturating_mul(2) > connections_max {
-        let text = format!(
-            "would leave live traffic less than half of the {connections_max} connections to the core; lower it, or raise \
-             limits.connections-max of the core's connector"
-        );
-        faults.push(Fault::new("replay.concurrency_max", text));
-    }
     if let Err(errors) = HttpCore::build(core) {
         faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
     }

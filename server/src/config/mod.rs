@@ -5,6 +5,7 @@ mod environment;
 mod principals;
 mod reading;
 mod sections;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub(crate) use check::read_cursor_key;
 pub use environment::overrides;
 pub use sections::{Config, Source};
+pub use shares::CoreShare;
 
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -72,6 +72,7 @@ impl Reading<'_> {
             listen: self.take("listen").unwrap_or_default(),
             admin: self.take("admin").unwrap_or_default(),
             state_dir: self.take("state_dir").unwrap_or_else(|| "state".into()),
+            instances_max: self.take("instances_max").unwrap_or(1),
             sql: self.take("sql").unwrap_or_default(),
             redis: self.take("redis"),
             kafka: self.take("kafka").unwrap_or_default(),

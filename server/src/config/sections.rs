@@ -14,6 +14,7 @@ use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
 
 use super::principals::Principals;
+use super::shares::CoreShare;
 use crate::roles::Role;
 
 /// The whole configuration, with absolute paths.
@@ -25,6 +26,8 @@ pub struct Config {
     pub admin: Admin,
     /// Folder for what this instance keeps between runs: its identity, its cursor key.
     pub state_dir: PathBuf,
+    /// Instances that run a gateway or a replayer, at most at once: they share the connections to the core.
+    pub instances_max: usize,
     /// The one transactional store.
     pub sql: Sql,
     /// The shared tier; none = memory and SQL only.
@@ -90,8 +93,8 @@ impl Operators {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Replay {
-    /// Entries sent at once, at most; 1 replays strictly one by one. Default 16.
-    pub concurrency_max: usize,
+    /// Entries sent at once, at most; 1 replays one by one. Default 16, or half of this instance's connections to the core where that is less.
+    pub concurrency_max: Option<usize>,
     /// Longest wait for the core's answer. Default 5 000.
     pub core_timeout_ms: u64,
     /// Submitting for longer than this means that its sender will not record an outcome any more. Default 30 000.
@@ -105,7 +108,7 @@ pub struct Replay {
 impl Default for Replay {
     fn default() -> Self {
         Self {
-            concurrency_max: 16,
+            concurrency_max: None,
             core_timeout_ms: 5_000,
             abandoned_after_ms: 30_000,
             park_after_ms: 600_000,
@@ -115,10 +118,10 @@ impl Default for Replay {
 }
 
 impl Replay {
-    /// As the replayer takes them.
-    pub fn options(&self) -> replayer::Options {
+    /// As the replayer takes them, with this instance's share of the core.
+    pub fn options(&self, share: CoreShare) -> replayer::Options {
         replayer::Options {
-            concurrency_max: self.concurrency_max,
+            concurrency_max: self.concurrency_max.unwrap_or_else(|| share.replay_default()),
             core_timeout: Duration::from_millis(self.core_timeout_ms),
             abandoned_after: Duration::from_millis(self.abandoned_after_ms),
             patience: Patience { park_after_ms: self.park_after_ms, memory_margin_ms: self.memory_margin_ms },
@@ -159,6 +162,8 @@ pub struct Sql {
     pub url: String,
     /// Most connections for writing; reads have half as many of their own. Default 32.
     pub connections_max: Option<usize>,
+    /// Processes that use the store at once, at most, whatever their roles. Default `instances_max`.
+    pub processes_max: Option<usize>,
     /// Folder that receives each distinct statement sent, for checking them with another engine's parser. Default none.
     pub record_statements_to: Option<PathBuf>,
 }

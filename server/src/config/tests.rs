@@ -160,7 +160,7 @@ fn the_environment_overrides_the_file() {
 
 #[test]
 fn a_bound_that_lets_nothing_through_is_told() {
-    for key in ["listen.connections_max", "sql.connections_max"] {
+    for key in ["listen.connections_max", "sql.connections_max", "sql.processes_max"] {
         let variable = format!("LOCUM__{}", key.to_uppercase().replace('.', "__"));
         has(&faults(READS, &[(&variable, "0")]), &format!("{key}: must be more than 0"));
     }
@@ -245,7 +245,40 @@ fn what_the_command_line_runs_is_what_is_checked() {
 fn a_replay_that_takes_all_connections_is_told() {
     let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
     let yaml = format!("{READS}core: {{connector: '{}'}}\n", connector.display()).replace("[read-api]", "[replayer]");
-    has(&faults(&yaml, &[("LOCUM__REPLAY__CONCURRENCY_MAX", "33")]), "replay.concurrency_max: would leave");
+    for (wanted, told) in
+        [("31", None), ("32", Some("replay.concurrency_max: must be 1 to 31")), ("0", Some("must be 1"))]
+    {
+        let found = faults(&format!("{yaml}{LIMITS}"), &[("LOCUM__REPLAY__CONCURRENCY_MAX", wanted)]);
+        match told {
+            Some(told) => has(&found, told),
+            None => assert_eq!(found, [""; 0]),
+        }
+    }
+}
+
+#[test]
+fn instances_that_share_too_few_connections_to_the_core_are_told() {
+    let yaml = gateway(LIMITS);
+    assert_eq!(faults(&yaml, &[("LOCUM__INSTANCES_MAX", "16")]), [""; 0]);
+    let found = faults(&yaml, &[("LOCUM__INSTANCES_MAX", "20")]);
+    has(
+        &found,
+        "core.limits.connections-max: 64 connections to the core over instances_max 20 are 3 for each instance",
+    );
+    has(&faults(&yaml, &[("LOCUM__INSTANCES_MAX", "0")]), "instances_max: must be 1 to 1024");
+    // A process that only reads has no share, and knows no core.
+    assert_eq!(faults(READS, &[("LOCUM__INSTANCES_MAX", "20")]), [""; 0]);
+}
+
+#[test]
+fn the_replay_takes_sixteen_or_half_of_its_instances_share_unless_told_otherwise() {
+    let of = |instances: &str, rest: &str| {
+        let environment = [("LOCUM__INSTANCES_MAX".to_owned(), instances.to_owned())];
+        let config = Config::parse(&gateway(&format!("{LIMITS}{rest}")), &folder(), environment).unwrap();
+        config.replay.options(config.core_share().unwrap()).concurrency_max
+    };
+    assert_eq!([of("1", ""), of("4", ""), of("16", "")], [16, 7, 1]);
+    assert_eq!([of("1", "replay: {concurrency_max: 31}\n"), of("4", "replay: {concurrency_max: 2}\n")], [31, 2]);
 }
 
 #[test]

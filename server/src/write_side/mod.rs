@@ -5,6 +5,7 @@
 mod confirmation;
 mod facts;
 mod life;
+mod place;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +17,13 @@ use connectors::http::HttpCore;
 use gateway::{Gateway, Monitor, MonitorOptions, Watch};
 use replayer::Replayer;
 use standin::instance_lock::InstanceLock;
-use standin::journal::{Admissions, Journal, JournalError};
+use standin::journal::{Admissions, Instance, Journal, JournalError};
 use tokio::sync::Mutex;
 
 pub use confirmation::Confirmation;
 pub use facts::ReadModelFacts;
 
-use crate::config::Config;
+use crate::config::{Config, CoreShare};
 use crate::roles::Role;
 use crate::signals::Drain;
 use crate::supervisor::Supervisor;
@@ -35,26 +36,34 @@ pub struct WriteSide {
     pub watch: Watch,
 }
 
-/// Takes the lock of this instance, ends the attempts of its earlier holders, and starts the tasks of the write side's roles.
-pub async fn start(
-    config: &Config,
-    journal: &Journal,
-    drain: &Drain,
-    services: &mut Supervisor,
-) -> anyhow::Result<WriteSide> {
+/// Takes the lock of this instance and its place among the others, and ends the attempts of its earlier holders.
+pub async fn enter(config: &Config, journal: &Journal) -> anyhow::Result<Instance> {
     let (held, former) = hold_for_life(&config.state_dir)?;
-    journal.seed_rules(&config.rules).await.context("seeding the rules")?;
-    if !journal.seed_limits(&config.limits, config.supersede_limits).await.context("seeding the limits")? {
-        tracing::info!("operators have set the limits; those of the configuration are not used");
-    }
-    let instance = journal.register_instance(&held).await.context("registering this instance")?;
+    let instance = place::take(journal, &held, config.instances_max, place::Waiting::default()).await?;
     tracing::info!(%instance, "this instance holds its lock");
     if let Some(former) = former {
         moved(journal, &former).await.context("looking for what the former instance left open")?;
     }
+    Ok(instance)
+}
+
+/// Starts the tasks of the write side's roles, for the instance that entered.
+pub async fn start(
+    config: &Config,
+    journal: &Journal,
+    instance: Instance,
+    drain: &Drain,
+    services: &mut Supervisor,
+) -> anyhow::Result<WriteSide> {
     let (beating, alive) = (journal.clone(), instance.clone());
     services.run_to_the_last("life", move || life::keep(beating.clone(), alive.clone()));
-    let core = core(config)?;
+    journal.seed_rules(&config.rules).await.context("seeding the rules")?;
+    if !journal.seed_limits(&config.limits, config.supersede_limits).await.context("seeding the limits")? {
+        tracing::info!("operators have set the limits; those of the configuration are not used");
+    }
+    let share = config.core_share().map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    tracing::info!(%share, "this instance's share of the connections to the core");
+    let core = core(config, share)?;
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
     let admitting = Arc::new(Mutex::new(admitting));
@@ -80,7 +89,7 @@ pub async fn start(
         async move { monitor.run(gateway, drained.begun()).await }
     });
     if config.roles.contains(&Role::Replayer) {
-        let (journal, options, drained) = (journal.replay(), config.replay.options(), drain.clone());
+        let (journal, options, drained) = (journal.replay(), config.replay.options(share), drain.clone());
         services.run("replayer", move || {
             let replayer = Replayer::new(journal.clone(), core.clone(), instance.clone(), options.clone());
             replayer.run(drained.clone().begun())
@@ -115,8 +124,9 @@ fn hold_for_life(state_dir: &Path) -> anyhow::Result<(String, Option<String>)> {
     Ok(names)
 }
 
-fn core(config: &Config) -> anyhow::Result<Arc<dyn CoreConnector>> {
-    let settings = config.core.config().map_err(|fault| anyhow::anyhow!("{fault}"))?;
+fn core(config: &Config, share: CoreShare) -> anyhow::Result<Arc<dyn CoreConnector>> {
+    let mut settings = config.core.config().map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    settings.limits.connections_max = share.exchanges();
     let core = HttpCore::build(settings).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("core: {}", lines.join("\n"))

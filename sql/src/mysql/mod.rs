@@ -5,6 +5,7 @@ mod rows;
 mod server;
 mod session;
 
+use crate::db::Capacity;
 use crate::error::{Error, from_mysql};
 use crate::options::Options;
 use crate::record::Recorder;
@@ -106,6 +107,17 @@ impl MySql {
         self.server
     }
 
+    /// What the server allows all its clients together. A variable that it does not know bounds nothing; nor does one of 0 or less.
+    pub(crate) async fn capacity(&self) -> Result<Capacity, Error> {
+        let mut conn = self.connect().await?;
+        let bounds = within(self.statement_timeout, async {
+            Ok((bound(&mut conn, "max_connections").await?, bound(&mut conn, "max_prepared_stmt_count").await?))
+        });
+        let (connections_max, prepared_statements_max) = bounds.await?;
+        self.put(conn);
+        Ok(Capacity { connections_max, prepared_statements_max, statements_cached: self.server.statements_cached() })
+    }
+
     /// How long nodes may take to learn of a changed schema.
     pub(crate) fn schema_wait(&self) -> Duration {
         self.schema_wait
@@ -204,6 +216,15 @@ async fn set_known(conn: &mut Conn, settings: &str) -> mysql_async::Result<bool>
     match conn.query_drop(format!("SET {settings}")).await {
         Ok(()) => Ok(true),
         Err(mysql_async::Error::Server(err)) if NO_SUCH_VARIABLE.contains(&err.code) => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// A variable that bounds something.
+async fn bound(conn: &mut Conn, variable: &str) -> mysql_async::Result<Option<u64>> {
+    match conn.query_first::<i128, _>(format!("SELECT CAST(@@global.{variable} AS CHAR)")).await {
+        Ok(value) => Ok(value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)),
+        Err(mysql_async::Error::Server(err)) if NO_SUCH_VARIABLE.contains(&err.code) => Ok(None),
         Err(err) => Err(err),
     }
 }

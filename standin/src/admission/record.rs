@@ -8,6 +8,7 @@ use super::Decision;
 use super::Proposal;
 use super::ProposedLeg;
 use crate::account::AccountFacts;
+use crate::lane::Lane;
 use crate::rules::Path;
 
 /// Form of the record.
@@ -25,6 +26,9 @@ struct Record<'a> {
     data_age_s: Option<i64>,
     business_day: i64,
     legs: Vec<LegRecord<'a>>,
+    /// The lane of all accounts; absent where it was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    global: Option<LaneRecord>,
 }
 
 #[derive(Serialize)]
@@ -89,23 +93,27 @@ pub fn record(
         data_age_s: proposal.data_age_s,
         business_day: proposal.business_day,
         legs,
+        global: proposal.global.map(lane_record),
     })
 }
 
 fn leg_record<'a>(leg: &ProposedLeg<'a>, place: Option<BalancePlace>) -> LegRecord<'a> {
-    let lane = leg.lane;
     LegRecord {
         side: leg.kind.as_str(),
-        lane: LaneRecord {
-            version: lane.version,
-            ordered: lane.ordered,
-            direct: lane.direct,
-            held_minor: lane.held_minor,
-            stopped: lane.stopped,
-            used_minor: lane.usage.amount_minor,
-            used_count: lane.usage.count,
-        },
+        lane: lane_record(leg.lane),
         account: leg.account.zip(place).map(|(facts, balance)| account_record(facts, balance)),
+    }
+}
+
+fn lane_record(lane: &Lane) -> LaneRecord {
+    LaneRecord {
+        version: lane.version,
+        ordered: lane.ordered,
+        direct: lane.direct,
+        held_minor: lane.held_minor,
+        stopped: lane.stopped,
+        used_minor: lane.usage.amount_minor,
+        used_count: lane.usage.count,
     }
 }
 

@@ -33,6 +33,7 @@ fn decided(
             ProposedLeg { kind: LegKind::Debit, lane, account: from, visible: true },
             ProposedLeg { kind: LegKind::Credit, lane: &to_lane, account: to, visible: false },
         ],
+        global: None,
         business_day: 20_000,
         data_age_s: Some(1),
     };
@@ -85,6 +86,7 @@ fn states_are_touched_as_the_operation_declares_on_each_path() {
         amount_minor: 1,
         currency: eur(),
         legs: vec![leg(LegKind::Debit, &from, true), leg(LegKind::Credit, &frozen, false)],
+        global: None,
         business_day: 20_000,
         data_age_s: Some(1),
     };
@@ -107,6 +109,7 @@ fn a_currency_without_a_limit_is_refused_on_every_path() {
         amount_minor: 1,
         currency: rich.currency,
         legs: vec![leg(LegKind::Debit), leg(LegKind::Credit)],
+        global: None,
         business_day: 20_000,
         data_age_s: Some(1),
     };
@@ -156,6 +159,7 @@ fn a_decision_keeps_what_it_rested_on_and_names_no_account() {
         amount_minor: 50,
         currency: eur(),
         legs: vec![leg(LegKind::Debit, Some(&from), true), leg(LegKind::Credit, None, false)],
+        global: None,
         business_day: 20_000,
         data_age_s: Some(1),
     };
@@ -176,4 +180,27 @@ fn a_decision_keeps_what_it_rested_on_and_names_no_account() {
         ],
     });
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), expected);
+}
+
+#[test]
+fn with_one_order_of_all_a_write_is_direct_only_where_that_lane_is_known_and_nothing_is_queued_in_it() {
+    let (free, rich) = (Lane::default(), account(100));
+    let leg = |kind| ProposedLeg { kind, lane: &free, account: Some(&rich), visible: true };
+    let rules = OperationRules { order: Order::Global, ..OperationRules::default() };
+    let path_with = |global, rules: &OperationRules| {
+        let proposal = Proposal {
+            amount_minor: 1,
+            currency: eur(),
+            legs: vec![leg(LegKind::Debit), leg(LegKind::Credit)],
+            global,
+            business_day: 20_000,
+            data_age_s: Some(1),
+        };
+        path(&proposal, CoreBelief::Available, rules)
+    };
+    let (under_way, queued) = (Lane { direct: 1, ..Lane::default() }, Lane { ordered: 1, ..Lane::default() });
+    assert_eq!(path_with(Some(&under_way), &rules), Path::Direct);
+    assert_eq!(path_with(Some(&queued), &rules), Path::InTurn);
+    assert_eq!(path_with(None, &rules), Path::InTurn, "it was not locked, so nothing may be concluded");
+    assert_eq!(path_with(Some(&queued), &OperationRules::default()), Path::Direct);
 }

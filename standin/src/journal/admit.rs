@@ -28,8 +28,9 @@ use crate::instance::Instance;
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
 use crate::journal::shared::Shared;
+use crate::lane::GLOBAL_LANE;
 use crate::reference::reference;
-use crate::rules::{Path, Reason, Rulebook};
+use crate::rules::{Order, Path, Reason, Rulebook};
 use crate::write::Write;
 
 /// The read model's schema generation that new rows carry; swaps of generations come with re-snapshots.
@@ -101,7 +102,8 @@ impl Batch<'_> {
         let mut opening = Opening::read(self.tx, writes).await?;
         let undecided: Vec<&Write> = writes.iter().filter(|write| !opening.knows(write)).collect();
         let (accounts, unclear) = self.accounts_to_lock(&undecided).await?;
-        let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned()).await?;
+        let global = global_lane(&undecided, &opening.book).filter(|_| !accounts.is_empty());
+        let mut lanes = LockedLanes::lock(self.tx, accounts.iter().cloned().chain(global)).await?;
         // Read with the lanes locked. Whatever absorbs a hold needs these locks too, so balance and holds fit together.
         let mut facts = self.facts.read(self.tx, &accounts).await?;
         // What was unclear when the lanes were chosen stays so for this transaction.
@@ -145,6 +147,12 @@ impl Batch<'_> {
     }
 }
 
+/// The lane of all accounts, if one of these writes takes a place in it.
+fn global_lane(writes: &[&Write], book: &Rulebook) -> Option<String> {
+    let is_global = |write: &&Write| book.rules.of(&write.operation).order == Order::Global;
+    writes.iter().any(is_global).then(|| GLOBAL_LANE.to_owned())
+}
+
 /// The accounts that these writes touch, in binary order.
 fn accounts<'w>(writes: impl Iterator<Item = &'w Write>) -> Vec<String> {
     let accounts: BTreeSet<&str> = writes.flat_map(|write| write.command.legs().map(|(_, account)| account)).collect();
@@ -176,6 +184,9 @@ fn decide_one(
     if *amount_minor <= 0 || from_account == to_account {
         // A negative debit would be a gift. An entry with one lane twice would wait for itself for ever.
         return Err(JournalError::Malformed("a transfer moves a positive amount between two accounts"));
+    }
+    if [from_account, to_account].iter().any(|account| *account == GLOBAL_LANE) {
+        return Ok(Admitted::NoSuchAccount);
     }
     if facts.unclear.contains(from_account) {
         // Whose account it is must be known on every path.

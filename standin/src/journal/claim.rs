@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use failpoints::{Flaw, flawed};
 use schemas::entry::EntryState;
-use sql::{Tx, params};
+use sql::{Tx, listed, params};
 
 use super::attempts::{self, Alone, Attempts, Beginner, HARMLESS};
 use super::record::COLUMNS;
@@ -182,8 +182,8 @@ impl ReplayJournal {
             .await
     }
 
-    /// Entries whose outcome must be found out, a page of them in order of id: unknown ones, and Submitting ones whose last
-    /// attempt began at least `submitting_for` ago by the SQL server's clock, or in its future. An entry that cannot be
+    /// Entries whose outcome must be found out, a page of them in order of id: unknown ones, and Submitting ones that
+    /// became so at least `submitting_for` ago by the SQL server's clock, or in its future. An entry that cannot be
     /// read is logged and left out.
     ///
     /// That clock only leaves out what has just begun. The caller must observe whether a sender is abandoned.
@@ -193,6 +193,18 @@ impl ReplayJournal {
         after: Option<&EntryId>,
         limit: i64,
     ) -> Result<Vec<Unresolved>, JournalError> {
+        // Mostly there is none. The costly part is asked about those that there are.
+        let sql = "SELECT id FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
+             AND (state = 'outcome_unknown' OR updated_us <= {now_ms} * 1000 - ? OR updated_us >= {now_ms} * 1000 + ?) \
+             ORDER BY id LIMIT ?";
+        let submitting_us = i64::try_from(submitting_for.as_micros()).unwrap_or(i64::MAX).min(SUBMITTING_US_MAX);
+        let after = after.map_or("", EntryId::as_str);
+        let found = self.0.db.query(sql, params![after, submitting_us, submitting_us, limit]).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = found.iter().map(|row| row.get::<String>("id")).collect::<Result<Vec<_>, _>>()?;
+        let (list, ids) = listed(ids.iter().map(String::as_str));
         let sql = format!(
             "SELECT {COLUMNS}, {{now_ms}} AS now_ms, \
              (SELECT MIN(started_us) FROM attempts a WHERE a.entry_id = entries.id) AS sql_us, \
@@ -201,13 +213,9 @@ impl ReplayJournal {
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND (a.result IS NULL OR a.result NOT IN ({HARMLESS}))) \
              AS doubtful, \
              (SELECT COUNT(*) FROM attempts a WHERE a.entry_id = entries.id AND a.ended_us IS NULL) AS open_attempts \
-             FROM entries WHERE state IN ('outcome_unknown', 'submitting') AND id > ? \
-             AND (state = 'outcome_unknown' OR NOT EXISTS (SELECT n FROM attempts a WHERE a.entry_id = entries.id \
-             AND a.started_us > {{now_ms}} * 1000 - ? AND a.started_us < {{now_ms}} * 1000 + ?)) ORDER BY id LIMIT ?"
+             FROM entries WHERE id IN ({list}) AND state IN ('outcome_unknown', 'submitting') ORDER BY id"
         );
-        let submitting_us = i64::try_from(submitting_for.as_micros()).unwrap_or(i64::MAX).min(SUBMITTING_US_MAX);
-        let after = after.map_or("", EntryId::as_str);
-        let rows = self.0.db.query(&sql, params![after, submitting_us, submitting_us, limit]).await?;
+        let rows = self.0.db.query(&sql, ids).await?;
         let readable = rows.iter().filter_map(|row| Entry::read_or_complain(row).map(|entry| (row, entry)));
         readable
             .map(|(row, entry)| {

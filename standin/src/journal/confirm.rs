@@ -210,7 +210,7 @@ fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
 
 /// What is wrong with a row that is said to book one of these legs, if anything is.
 pub(super) fn difference<'a>(mut legs: impl Iterator<Item = &'a Leg>, row: &LegSeen) -> Option<&'static str> {
-    match legs.find(|leg| leg.kind == row.kind) {
+    match legs.find(|leg| leg.kind == Some(row.kind)) {
         None => Some("the entry has no such leg"),
         Some(leg) if leg.account != row.account => Some("booked on another account"),
         Some(leg) if leg.amount_minor != row.amount_minor => Some("booked with another amount"),

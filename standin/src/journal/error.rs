@@ -82,8 +82,8 @@ impl JournalError {
     /// The store refuses what it is asked: a fault of ours or of the schema. That seldom passes; it does where a server takes writes
     /// again.
     pub fn is_refused(&self) -> bool {
-        use sql::Error::{Column, Configuration, Statement};
-        matches!(self, JournalError::Sql(Statement { .. } | Column { .. } | Configuration(_)))
+        use sql::Error::{Column, Configuration, NewerSchema, Statement};
+        matches!(self, JournalError::Sql(Statement { .. } | Column { .. } | Configuration(_) | NewerSchema { .. }))
     }
 
     /// COMMIT was sent and its answer is lost.

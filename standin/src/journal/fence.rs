@@ -34,9 +34,7 @@ impl Shared {
         self.run(move |tx| {
             let (name, owner) = (name.clone(), owner.clone());
             Box::pin(async move {
-                if !is_locked(tx, &name).await? {
-                    create(tx, &name).await?;
-                }
+                one_at_a_time(tx, &name).await?;
                 // Only now, with the row locked: the wait for it may have been long, and its holder may have renewed it meanwhile.
                 let sql = "SELECT owner, token, until_ms, {now_ms} AS now_ms FROM fences WHERE name = ?";
                 let row = tx.query_one(sql, params![&name]).await?;
@@ -86,6 +84,11 @@ impl ReplayJournal {
     pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
         self.0.hold_fence(name, owner, ttl_ms).await
     }
+}
+
+/// Locks the row of this name, made if it is missing: what follows is done by one transaction at a time, in all processes.
+pub(super) async fn one_at_a_time(tx: &mut Tx, name: &str) -> Result<(), JournalError> {
+    if is_locked(tx, name).await? { Ok(()) } else { create(tx, name).await }
 }
 
 /// Locks the fence's row, if there is one.

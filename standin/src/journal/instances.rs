@@ -10,6 +10,7 @@ use super::attempts::AttemptKey;
 use super::attempts::Attempts;
 use super::attempts::attempts_of_gone;
 use super::attempts::predecessors_attempts;
+use super::fence::one_at_a_time;
 use super::outcomes::TOGETHER_MAX;
 use super::workset::WorkSet;
 use crate::entry::EntryId;
@@ -22,26 +23,43 @@ impl Journal {
     /// Registers the next holder of `id`. The caller holds the identity's lock, so every earlier holder is dead.
     pub async fn register_instance(&self, id: &str) -> Result<Instance, JournalError> {
         let id = id.to_owned();
-        let instance = self.0
-            .run(move |tx| {
-                let id = id.clone();
-                Box::pin(async move {
-                    if !is_locked(tx, &id).await? {
-                        create(tx, &id).await?;
-                    }
-                    let now_us = tx.host().now_us();
-                    tx.exec(
-                        "UPDATE instances SET boot = boot + 1, beats = beats + 1, started_us = ?, seen_us = {now_ms} * 1000 WHERE id = ?",
-                        params![now_us, &id],
-                    )
-                    .await?;
-                    let row = tx.query_one("SELECT boot FROM instances WHERE id = ?", params![&id]).await?;
-                    Ok(Instance { id, boot: row.get("boot")? })
-                })
-            })
-            .await?;
+        let instance = self.0.run(move |tx| {
+            let id = id.clone();
+            Box::pin(async move { register(tx, id).await })
+        });
+        let instance = instance.await?;
         self.0.end_predecessors(&instance).await?;
         Ok(instance)
+    }
+
+    /// The same, if with it no more than `places` instances are alive; otherwise nothing is done. Alive is who gave a sign of life
+    /// within `silent_ms` by the SQL server's clock, unless the caller has seen that it gives none: it names such a sign in `dead`.
+    /// Of several that start at once each counts those before it.
+    pub async fn register_among(
+        &self,
+        id: &str,
+        places: usize,
+        silent_ms: i64,
+        dead: Vec<SignOfLife>,
+    ) -> Result<Registration, JournalError> {
+        let id = id.to_owned();
+        let registration = self.0.run(move |tx| {
+            let (id, dead) = (id.clone(), dead.clone());
+            Box::pin(async move {
+                one_at_a_time(tx, PLACES).await?;
+                let mut others = others_alive(tx, &id, silent_ms).await?;
+                others.retain(|sign| !dead.contains(sign));
+                if others.len() >= places {
+                    return Ok(Registration::NoPlace(others));
+                }
+                register(tx, id).await.map(Registration::Registered)
+            })
+        });
+        let registration = registration.await?;
+        if let Registration::Registered(instance) = &registration {
+            self.0.end_predecessors(instance).await?;
+        }
+        Ok(registration)
     }
 
     /// Leaves a sign of life. It is refused if the instance was declared gone, or if another process holds its identity.
@@ -160,6 +178,33 @@ impl OperatorsJournal {
     }
 }
 
+/// The row of `fences` that those who look for a place lock, one after the other.
+const PLACES: &str = "places";
+
+async fn register(tx: &mut Tx, id: String) -> Result<Instance, JournalError> {
+    if !is_locked(tx, &id).await? {
+        create(tx, &id).await?;
+    }
+    let now_us = tx.host().now_us();
+    tx.exec(
+        "UPDATE instances SET boot = boot + 1, beats = beats + 1, started_us = ?, seen_us = {now_ms} * 1000 WHERE id = ?",
+        params![now_us, &id],
+    )
+    .await?;
+    let row = tx.query_one("SELECT boot FROM instances WHERE id = ?", params![&id]).await?;
+    Ok(Instance { id, boot: row.get("boot")? })
+}
+
+/// The newest signs of life of other instances. One from the future counts, too: the server's clock was set back since. Those that were
+/// declared gone are fenced off, or end with their next sign of life.
+async fn others_alive(tx: &mut Tx, id: &str, silent_ms: i64) -> Result<Vec<SignOfLife>, JournalError> {
+    let sql = "SELECT id, boot, beats FROM instances WHERE id <> ? AND gone_boot < boot AND seen_us > ({now_ms} - ?) * 1000 ORDER BY id";
+    let rows = tx.query(sql, params![id, silent_ms]).await?;
+    rows.iter()
+        .map(|row| Ok(SignOfLife { id: row.get("id")?, boot: row.get("boot")?, beats: row.get("beats")? }))
+        .collect()
+}
+
 /// Locks the identity's row, if there is one.
 async fn is_locked(tx: &mut Tx, id: &str) -> Result<bool, JournalError> {
     Ok(tx.query_opt("SELECT id FROM instances WHERE id = ? FOR UPDATE", params![id]).await?.is_some())
@@ -174,6 +219,26 @@ async fn create(tx: &mut Tx, id: &str) -> Result<(), JournalError> {
 
 /// How an attempt ended whose instance was declared gone.
 pub(super) const DECLARED_GONE: &str = "declared_gone";
+
+/// The newest sign of life of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignOfLife {
+    /// Whose.
+    pub id: String,
+    /// Its holder.
+    pub boot: i64,
+    /// Which sign.
+    pub beats: i64,
+}
+
+/// What became of a start among others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// It has a place.
+    Registered(Instance),
+    /// These have all the places.
+    NoPlace(Vec<SignOfLife>),
+}
 
 /// Whether a process still holds its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

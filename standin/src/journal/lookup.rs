@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use schemas::entry::EntryState;
 use serde::Serialize;
-use sql::{listed, params, placeholders};
+use sql::{Value, listed, params};
 
-use super::record::COLUMNS;
+use super::record::{COLUMNS, KEYS_PER_STATEMENT};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::handles::{GatewayJournal, HoldsView, OperatorsJournal};
@@ -28,7 +28,7 @@ pub struct Filter {
     pub states: Vec<EntryState>,
     /// Only with a leg on this account.
     pub account: Option<String>,
-    /// Only entries after this one, in order of id.
+    /// Only entries after this one, in order of time.
     pub after: Option<EntryId>,
     /// At most so many.
     pub limit: i64,
@@ -129,22 +129,70 @@ impl OperatorsJournal {
         Ok(Some(EntryDetail { entry, transitions, decision }))
     }
 
-    /// Entries in order of id, for operators.
+    /// Entries in order of time, for operators.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, JournalError> {
-        let mut sql = format!("SELECT {COLUMNS} FROM entries WHERE id > ?");
-        let mut values = params![filter.after.as_ref().map_or("", EntryId::as_str)];
-        if !filter.states.is_empty() {
-            sql.push_str(&format!(" AND state IN ({})", placeholders(filter.states.len())));
-            values.extend(filter.states.iter().map(|state| state.as_str().into()));
+        let mut found = match &filter.account {
+            Some(account) => self.of_account(account, filter).await?,
+            None => self.of_every_shard(filter).await?,
+        };
+        found.sort_by(|one, other| one.by_time().cmp(&other.by_time()));
+        found.truncate(usize::try_from(filter.limit).unwrap_or(0));
+        let mut entries = Vec::with_capacity(found.len());
+        for ids in found.chunks(KEYS_PER_STATEMENT) {
+            let (list, ids) = listed(ids.iter().map(EntryId::as_str));
+            let sql = format!("SELECT {COLUMNS} FROM entries WHERE id IN ({list})");
+            for row in self.0.db.query(&sql, ids).await? {
+                entries.push(Entry::read(&row)?);
+            }
         }
-        if let Some(account) = &filter.account {
-            sql.push_str(" AND id IN (SELECT entry_id FROM legs WHERE account = ?)");
-            values.push(account.into());
-        }
-        sql.push_str(" ORDER BY id LIMIT ?");
-        values.push(filter.limit.into());
-        self.0.db.query(&sql, values).await?.iter().map(Entry::read).collect()
+        entries.sort_by(|one, other| one.id.by_time().cmp(&other.id.by_time()));
+        Ok(entries)
     }
+
+    /// The first ids of each shard in each state: one short range of an index each.
+    async fn of_every_shard(&self, filter: &Filter) -> Result<Vec<EntryId>, JournalError> {
+        let in_state = if filter.states.is_empty() { "" } else { " AND state = ?" };
+        let of_one =
+            format!("SELECT * FROM (SELECT id FROM entries WHERE id >= ? AND id < ?{in_state} ORDER BY id LIMIT ?) s");
+        let states: Vec<Option<Value>> = match filter.states.as_slice() {
+            [] => vec![None],
+            states => states.iter().map(|state| Some(state.as_str().into())).collect(),
+        };
+        let (mut parts, mut values) = (Vec::new(), Vec::new());
+        for (from, to) in EntryId::ranges_after(filter.after.as_ref()) {
+            for state in &states {
+                parts.push(of_one.as_str());
+                values.extend(params![&from, &to].into_iter().chain(state.clone()).chain(params![filter.limit]));
+            }
+        }
+        self.ids(&parts.join(" UNION ALL "), values).await
+    }
+
+    /// The first ids among those of one account, all of which are read.
+    async fn of_account(&self, account: &str, filter: &Filter) -> Result<Vec<EntryId>, JournalError> {
+        let (in_states, states) = in_states(filter);
+        let after = filter.after.clone().unwrap_or_else(|| EntryId::stored(String::new()));
+        let sql = format!(
+            "SELECT id FROM entries WHERE id IN (SELECT entry_id FROM legs WHERE account = ?) \
+             AND (SUBSTR(id, 2) > ? OR (SUBSTR(id, 2) = ? AND id > ?)){in_states} ORDER BY SUBSTR(id, 2), id LIMIT ?"
+        );
+        let first = params![account, after.time(), after.time(), after.as_str()];
+        self.ids(&sql, first.into_iter().chain(states).chain(params![filter.limit]).collect()).await
+    }
+
+    async fn ids(&self, sql: &str, values: Vec<Value>) -> Result<Vec<EntryId>, JournalError> {
+        let rows = self.0.db.query(sql, values).await?;
+        rows.iter().map(|row| Ok(EntryId::stored(row.get("id")?))).collect()
+    }
+}
+
+/// A condition for the states that are asked for, and its values.
+fn in_states(filter: &Filter) -> (String, Vec<Value>) {
+    if filter.states.is_empty() {
+        return (String::new(), Vec::new());
+    }
+    let (list, states) = listed(filter.states.iter().map(|state| state.as_str()));
+    (format!(" AND state IN ({list})"), states)
 }
 
 impl HoldsView {

@@ -48,7 +48,7 @@ pub use error::JournalError;
 pub use facts::{Facts, KnownAccount, KnownAccounts};
 pub use fence::Fence;
 pub use handles::{Confirmations, GatewayJournal, HoldsView, Journal, OperatorsJournal, ReplayJournal};
-pub use instances::{InstanceRecord, Life};
+pub use instances::{InstanceRecord, Life, Registration, SignOfLife};
 pub use lookup::{EntryDetail, Filter, Hold, TransitionRecord};
 pub use objection::{ApprovalState, Objection};
 pub use orders::{Act, Approval, Done, Fenced, Grounds, Order, OrderKind};

@@ -51,19 +51,26 @@ const PAGE: i64 = 100;
 impl Shared {
     /// What has not ended. Costs what waits, whatever the journal's length.
     pub(in crate::journal) async fn backlog(&self) -> Result<Backlog, JournalError> {
-        // Ids are ordered by time, so the index alone tells the oldest. How old it is, its stamp says: ids are made by many hosts.
+        // Ids are ordered by time in each shard, so the index alone tells the oldest. How old it is, its stamp says: ids are made by many
+        // hosts.
         let sql = "SELECT state, COUNT(*) AS n, MIN(id) AS oldest FROM entries \
-             WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state";
+             WHERE state IN ('submitting', 'queued', 'outcome_unknown', 'parked', 'posted') GROUP BY state, SUBSTR(id, 1, 1)";
         let waiting = EntryState::ALL.into_iter().filter(|state| !state.is_terminal());
         let now_ms = self.server_now_ms().await?;
         let mut backlog = Backlog { by_state: waiting.map(|state| (state, 0)).collect(), ..Backlog::default() };
+        let mut oldest = None;
         for row in self.db.query(sql, Vec::new()).await? {
             let state = state_of(&row)?;
-            backlog.by_state.insert(state, row.get("n")?);
+            *backlog.by_state.entry(state).or_default() += row.get::<i64>("n")?;
             if state.is_open() {
-                let age = self.age_of(row.get("oldest")?, now_ms).await?;
-                backlog.oldest_open = backlog.oldest_open.max(age);
+                let id = EntryId::stored(row.get("oldest")?);
+                if oldest.as_ref().is_none_or(|oldest: &EntryId| id.by_time() < oldest.by_time()) {
+                    oldest = Some(id);
+                }
             }
+        }
+        if let Some(oldest) = oldest {
+            backlog.oldest_open = self.age_of(oldest.as_str(), now_ms).await?;
         }
         let count = async |sql: &str| -> Result<i64, JournalError> {
             Ok(self.db.query(sql, Vec::new()).await?.first().map_or(Ok(0), |row| row.get("n"))?)

@@ -12,9 +12,13 @@ use sql::{Row, Tx, Value, filled, placeholders};
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::ReplayJournal;
+use crate::lane::GLOBAL_LANE;
 
 /// Heads looked at in one statement.
 const HEADS_PER_STATEMENT: usize = 64;
+
+/// Statements of one look while there is a lane of all accounts. Nearly all heads wait there, and its own head is looked at first.
+const GLOBAL_STATEMENTS_MAX: usize = 8;
 
 /// The lowest open sequence number of a lane.
 type Head = (String, i64);
@@ -31,14 +35,24 @@ impl ReplayJournal {
             let begin = usize::try_from(self.0.db.host().now_us()).unwrap_or(0) % heads.len();
             heads.rotate_left(begin);
         }
+        let statements_max = match heads.iter().position(|(account, _)| account == GLOBAL_LANE) {
+            Some(global) => {
+                heads.swap(0, global);
+                GLOBAL_STATEMENTS_MAX
+            }
+            None => usize::MAX,
+        };
         let mut ready = BTreeSet::new();
-        for heads in heads.chunks(HEADS_PER_STATEMENT) {
+        for heads in heads.chunks(HEADS_PER_STATEMENT).take(statements_max) {
             ready.extend(self.ready_of(heads, &lowest).await?);
             if ready.len() >= limit {
                 break;
             }
         }
-        Ok(ready.into_iter().take(limit).collect())
+        let mut ready: Vec<EntryId> = ready.into_iter().collect();
+        ready.sort_by(|one, other| one.by_time().cmp(&other.by_time()));
+        ready.truncate(limit);
+        Ok(ready)
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {

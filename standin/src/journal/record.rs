@@ -50,14 +50,18 @@ impl Entry {
     }
 }
 
-/// One leg as the journal keeps it.
+/// What `legs.kind` says of a place in the lane of all accounts.
+pub(super) const PLACE_ONLY: &str = "place";
+
+/// One leg as the journal keeps it, or a place in the lane of all accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leg {
     pub entry_id: EntryId,
     pub leg: i64,
     pub account: String,
     pub seq: i64,
-    pub kind: LegKind,
+    /// `None`: it moves no money. It is the entry's place in the lane of all accounts.
+    pub kind: Option<LegKind>,
     /// It has a place in the order of its lane.
     pub in_order: bool,
     pub amount_minor: i64,
@@ -72,7 +76,7 @@ impl Leg {
     /// As its lane counts it.
     pub(super) fn placed(&self) -> PlacedLeg {
         let Self { kind, amount_minor, in_order, released, .. } = *self;
-        PlacedLeg { kind, amount_minor, in_order, absorbed: released }
+        kind.map_or(PlacedLeg::PLACE_ONLY, |kind| PlacedLeg { kind, amount_minor, in_order, absorbed: released })
     }
 
     pub(super) const COLUMNS: &str =
@@ -85,7 +89,10 @@ impl Leg {
             leg: row.get("leg")?,
             account: row.get("account")?,
             seq: row.get("seq")?,
-            kind: LegKind::parse(kind).ok_or(JournalError::Corrupt("leg kind"))?,
+            kind: match kind {
+                PLACE_ONLY => None,
+                kind => Some(LegKind::parse(kind).ok_or(JournalError::Corrupt("leg kind"))?),
+            },
             in_order: row.get("in_order")?,
             amount_minor: row.get("amount_minor")?,
             currency: row.get("currency")?,

@@ -15,7 +15,7 @@ use super::record::{Leg, legs_of};
 use super::workset::WorkSet;
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
-use crate::lane::{LanePlace, may_replay};
+use crate::lane::{GLOBAL_LANE, LanePlace, may_replay};
 
 /// Entries that one transaction looks at behind the heads of lanes, about: it locks them and all their lanes. OceanBase begins a statement
 /// that meets one locked row anew, without the rows that it had, so a claim of many lanes may find one of them locked each time.
@@ -56,7 +56,7 @@ impl Candidates {
         let mut legs = legs_of(tx, &ids).await?;
         legs.retain(|leg| leg.in_order);
         let wanted = |leg: &&Leg| followed.contains(&leg.entry_id) || (longest > 1 && offered.contains(&leg.entry_id));
-        let lanes: BTreeSet<&str> = legs.iter().filter(wanted).map(|leg| leg.account.as_str()).collect();
+        let lanes = lanes_to_follow(&legs.iter().filter(wanted).collect::<Vec<_>>());
         let gone = most_in_a_lane(legs.iter().filter(|leg| ended.contains(&leg.entry_id)));
         let depth = longest.min(CANDIDATES_MAX / lanes.len().max(1)).max(1);
         let mut standing: HashMap<String, Vec<EntryId>> = HashMap::new();
@@ -68,7 +68,8 @@ impl Candidates {
         let mut standing: Vec<Vec<EntryId>> = standing.into_values().collect();
         standing.iter_mut().for_each(|lane| lane.truncate(depth));
         standing.extend(beside.into_iter().map(|id| vec![id]));
-        standing.sort();
+        let begins = |lane: &Vec<EntryId>| lane.first().map(|id| id.time().to_owned());
+        standing.sort_by_cached_key(begins);
         let mut candidates = Self::default();
         let (mut heads, mut known) = (BTreeSet::new(), BTreeSet::new());
         for lane in standing {
@@ -77,6 +78,15 @@ impl Candidates {
         }
         Ok(candidates)
     }
+}
+
+/// The lanes in which what comes behind these places may be next. What has a place in the lane of all accounts waits there, so its
+/// accounts tell nothing.
+fn lanes_to_follow<'l>(places: &[&'l Leg]) -> BTreeSet<&'l str> {
+    let is_global = |place: &&&Leg| place.account == GLOBAL_LANE;
+    let global: BTreeSet<&EntryId> = places.iter().filter(is_global).map(|place| &place.entry_id).collect();
+    let told = places.iter().filter(|place| is_global(place) || !global.contains(&place.entry_id));
+    told.map(|place| place.account.as_str()).collect()
 }
 
 /// Entries that the open transaction claims.
@@ -107,7 +117,7 @@ impl Taken {
         let lanes = open_places(tx, work, ids).await?;
         let (mut runs, mut run_of, mut taken) = (Vec::<Run>::new(), HashMap::new(), Vec::new());
         for id in ids {
-            let before = Before::of(work.legs(id).filter(|leg| leg.in_order), &lanes, &run_of);
+            let before = Before::of(work.places(id), &lanes, &run_of);
             let lower = (before == Before::Others).then_some(LanePlace::Ordered);
             if !(may_replay(lower, work.any_lane_stopped(id)?) || flawed(Flaw::ClaimIgnoresOrder)) {
                 continue;
@@ -191,8 +201,7 @@ impl Before {
 /// Is nothing open before this entry in the lanes in whose order it stands?
 pub(super) async fn is_first(tx: &mut Tx, work: &WorkSet, id: &EntryId) -> Result<bool, JournalError> {
     let lanes = open_places(tx, work, std::slice::from_ref(id)).await?;
-    let legs = work.legs(id).filter(|leg| leg.in_order);
-    Ok(Before::of(legs, &lanes, &HashMap::new()) == Before::Nothing)
+    Ok(Before::of(work.places(id), &lanes, &HashMap::new()) == Before::Nothing)
 }
 
 /// The lowest open places in each lane of `ids`, as far as `ids` can reach, read with those lanes locked. What this transaction has ended
@@ -202,7 +211,7 @@ async fn open_places(
     work: &WorkSet,
     ids: &[EntryId],
 ) -> Result<HashMap<String, Vec<Place>>, JournalError> {
-    let legs: Vec<&Leg> = ids.iter().flat_map(|id| work.legs(id)).filter(|leg| leg.in_order).collect();
+    let legs: Vec<&Leg> = ids.iter().flat_map(|id| work.places(id)).collect();
     let accounts: BTreeSet<&str> = legs.iter().map(|leg| leg.account.as_str()).collect();
     let gone = most_in_a_lane(work.legs_of_gone());
     let mut lanes: HashMap<String, Vec<Place>> = HashMap::new();

@@ -71,7 +71,7 @@ impl OperatorsJournal {
         }
         let sql = format!(
             "SELECT l.account AS account, e.id AS id FROM entries e JOIN legs l ON l.entry_id = e.id \
-             WHERE e.contradicted = 1 AND l.account IN ({}) ORDER BY e.id",
+             WHERE e.contradicted = 1 AND l.account IN ({}) ORDER BY e.accepted_us, e.id",
             placeholders(lanes.len())
         );
         let accounts: Vec<Value> = lanes.iter().map(|lane| (&lane.account).into()).collect();

@@ -70,7 +70,7 @@ impl WorkSet {
     /// The legs, with a place in an order, of those entries that are gone from it.
     pub(super) fn legs_of_gone(&self) -> impl Iterator<Item = &Leg> {
         let gone = self.entries.keys().filter(|id| self.place_of(id) == Some(LanePlace::Gone));
-        gone.flat_map(|id| self.legs(id)).filter(|leg| leg.in_order)
+        gone.flat_map(|id| self.places(id))
     }
 
     /// Locks the lanes of these entries and of these further accounts in one order, then the entries.
@@ -156,7 +156,7 @@ impl WorkSet {
         let reserved = &mut self.entries.get_mut(id).ok_or(JournalError::NoSuchEntry)?.now.reserved_day;
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
             self.lanes.add(&leg.account, delta(Some(from), to, &leg.placed()))?;
-            if leg.kind == LegKind::Debit {
+            if leg.kind == Some(LegKind::Debit) {
                 let lane = self.lanes.get_mut(&leg.account)?;
                 if newly_promised {
                     use_up(lane, business_day, leg.amount_minor)?;
@@ -183,7 +183,8 @@ impl WorkSet {
             touched.now.version += 1;
             self.log.push((id.clone(), touched.now.version, touched.now.state, "contradicted"));
         }
-        for leg in self.legs.get(id).into_iter().flatten() {
+        // What contradicts is about these accounts. The lane of all accounts goes on.
+        for leg in self.legs.get(id).into_iter().flatten().filter(|leg| leg.now.kind.is_some()) {
             self.lanes.get_mut(&leg.now.account)?.stopped = true;
         }
         Ok(())
@@ -282,8 +283,14 @@ impl WorkSet {
         Ok(())
     }
 
+    /// The legs that move money.
     pub(super) fn legs(&self, id: &EntryId) -> impl Iterator<Item = &Leg> {
-        self.legs.get(id).into_iter().flatten().map(|touched| &touched.now)
+        self.legs.get(id).into_iter().flatten().map(|touched| &touched.now).filter(|leg| leg.kind.is_some())
+    }
+
+    /// The places that it takes in the orders of lanes.
+    pub(super) fn places(&self, id: &EntryId) -> impl Iterator<Item = &Leg> {
+        self.legs.get(id).into_iter().flatten().map(|touched| &touched.now).filter(|leg| leg.in_order)
     }
 
     /// Remembers the core's row that booked a leg.

@@ -58,12 +58,14 @@ pub struct OperationRules {
     pub payee_reasons: PayeeReasons,
     /// A credit takes a place in the order of its account, as a debit does.
     pub credits_in_order: bool,
+    /// What its writes wait for.
+    pub order: Order,
 }
 
 impl Default for OperationRules {
     fn default() -> Self {
         let (stand_in, direct) = (StateRules::only_active(), StateRules::all());
-        Self { stand_in, direct, payee_reasons: PayeeReasons::Neutral, credits_in_order: false }
+        Self { stand_in, direct, payee_reasons: PayeeReasons::Neutral, credits_in_order: false, order: Order::Account }
     }
 }
 
@@ -84,6 +86,17 @@ impl OperationRules {
             LegKind::Credit => states.credit.contains(&status),
         }
     }
+}
+
+/// What a queued write waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// What came before it on its accounts.
+    #[default]
+    Account,
+    /// Every write with this order that came before it, on whatever account.
+    Global,
 }
 
 /// States an account may have, by the side it is on.

@@ -21,7 +21,8 @@ struct Leg {
     account: String,
     seq: i64,
     open: bool,
-    kind: LegKind,
+    /// `None`: a place in the lane of all accounts.
+    kind: Option<LegKind>,
     in_order: bool,
     amount: i64,
     counts: bool,
@@ -42,12 +43,14 @@ fn check_legs(entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
     for leg in legs {
         let entry = &entries[&leg.entry_id];
         assert_eq!(leg.open, entry.state.is_open() && leg.in_order, "legs.open of a {} entry", entry.state);
-        assert!(leg.in_order || leg.kind == LegKind::Credit, "a debit without a place");
+        assert!(leg.in_order || leg.kind == Some(LegKind::Credit), "a debit without a place");
         if leg.counts {
-            assert_eq!(leg.kind, LegKind::Debit, "a credit holds");
+            assert_eq!(leg.kind, Some(LegKind::Debit), "a credit holds");
             assert!(entry.state.holds(), "a {} entry holds", entry.state);
         }
-        kinds.entry(&leg.entry_id).or_default().push((leg.kind, &leg.account, leg.amount));
+        if let Some(kind) = leg.kind {
+            kinds.entry(&leg.entry_id).or_default().push((kind, &leg.account, leg.amount));
+        }
     }
     for entry in entries.values() {
         let amount = entry.command["amount_minor"].as_i64().unwrap();
@@ -83,7 +86,7 @@ async fn check_lanes(db: &Db, entries: &BTreeMap<String, Entry>, legs: &[Leg]) {
             let entry = &entries[&leg.entry_id];
             let decided = matches!(entry.state, EntryState::Posted | EntryState::Confirmed | EntryState::Refused);
             let counts = entry.ordered && !(entry.reserved && decided);
-            leg.kind == LegKind::Debit && counts && entry.business_day == number("used_day")
+            leg.kind == Some(LegKind::Debit) && counts && entry.business_day == number("used_day")
         };
         let used: i64 = mine.iter().filter(promised).map(|leg| leg.amount).sum();
         assert!(number("used_minor") >= used, "usage of {account}: {} < {used}", number("used_minor"));
@@ -153,7 +156,7 @@ async fn legs(db: &Db) -> Vec<Leg> {
         account: row.get("account").unwrap(),
         seq: row.get("seq").unwrap(),
         open: row.get("open").unwrap(),
-        kind: LegKind::parse(row.get("kind").unwrap()).unwrap(),
+        kind: LegKind::parse(row.get("kind").unwrap()),
         in_order: row.get("in_order").unwrap(),
         amount: row.get("amount_minor").unwrap(),
         counts: row.get::<Option<Vec<u8>>>("released_at").unwrap().is_none(),

@@ -396,7 +396,7 @@ on_every_engine! {
         bank.direct("a", "b", 500).await;
         let hour = Duration::from_secs(3_600);
         assert!(bank.journal.replay().unresolved(hour, None, 10).await.unwrap().is_empty());
-        bank.db.exec("UPDATE attempts SET started_us = started_us + 7200000000", vec![]).await.unwrap();
+        bank.db.exec("UPDATE entries SET updated_us = updated_us + 7200000000", vec![]).await.unwrap();
         assert_eq!(bank.journal.replay().unresolved(hour, None, 10).await.unwrap().len(), 1);
     }
 

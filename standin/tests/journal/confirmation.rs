@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemas::entry::EntryState::{Confirmed as Confirmed_, OutcomeUnknown, Posted, Queued, Submitting};
 use schemas::entry::Evidence;
-use standin::journal::{Confirmed, LegSeen, ToLock};
+use standin::journal::{Confirmed, EntryId, LegSeen, ToLock, Write};
 
 use tokio::sync::oneshot;
 
@@ -47,7 +47,8 @@ on_every_engine! {
         bank.two_accounts().await;
         bank.db.exec("UPDATE books SET in_doubt = 1 WHERE account = 'doubtful'", vec![]).await.unwrap();
         for _ in 0..100 {
-            let entry = bank.direct("doubtful", "b", 1).await;
+            // In the first shard, so that they fill the first page.
+            let entry = bank.admit(Write { id: EntryId::generate(), ..transfer("doubtful", "b", 1) }).await;
             bank.record(posted(&entry, &[]).ending(1)).await;
         }
         let entry = bank.direct("a", "b", 500).await;

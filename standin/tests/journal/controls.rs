@@ -119,8 +119,15 @@ on_every_engine! {
         let page = list(of_a.clone()).await;
         assert_eq!(page, entries[..2]);
         assert_eq!(list(Filter { after: Some(page[1].id.clone()), limit: 9, ..of_a }).await, entries[2..]);
-        let queued = Filter { states: vec![Queued], limit: 9, ..Filter::default() };
-        assert_eq!(list(queued).await.len(), 6);
+        // The two accounts are of different shards, and the order is that of time.
+        assert_ne!(entries[0].id.as_str()[..1], other.id.as_str()[..1]);
+        for states in [vec![Queued], vec![Queued, Parked], vec![]] {
+            let queued = Filter { states, limit: 4, ..Filter::default() };
+            let page = list(queued.clone()).await;
+            assert_eq!(page, entries[..4]);
+            let rest = list(Filter { after: Some(page[3].id.clone()), ..queued }).await;
+            assert_eq!(rest, [entries[4].clone(), other.clone()]);
+        }
         let backlog = bank.journal.operators().backlog().await.unwrap();
         assert_eq!((backlog.by_state[&Queued], backlog.open(), backlog.breaks), (6, 6, 0));
         assert_eq!(bank.state(&other).await, Queued);

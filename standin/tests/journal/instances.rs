@@ -6,7 +6,7 @@ use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
 use standin::journal::{
     Act, Admitted, Change, Done, EntryId, Fenced, Grounds, Instance, InstanceRecord, JournalError, Life, Objection,
-    Order,
+    Order, Registration,
 };
 
 use crate::support::*;
@@ -176,5 +176,47 @@ on_every_engine! {
         let list = bank.journal.operators().instances("", 10).await.unwrap();
         let list: Vec<_> = list.iter().map(|i| (i.id.as_str(), i.is_gone(), i.open_attempts)).collect();
         assert_eq!(list, [("gateway-1", false, 0), ("gateway-2", true, 0)]);
+    }
+}
+
+/// Nothing stands still for so long in a test.
+const SILENT_MS: i64 = 600_000;
+
+on_every_engine! {
+    async fn of_two_that_start_at_once_one_gets_the_last_place(bank) {
+        let starts: Vec<_> = ["gateway-2", "gateway-3"].map(|id| {
+            let journal = bank.journal.clone();
+            tokio::spawn(async move { journal.register_among(id, 2, SILENT_MS, Vec::new()).await.unwrap() })
+        }).into();
+        let mut registered = 0;
+        for start in starts {
+            match start.await.unwrap() {
+                Registration::Registered(_) => registered += 1,
+                Registration::NoPlace(others) => assert_eq!(others.len(), 2, "{others:?}"),
+            }
+        }
+        assert_eq!(registered, 1);
+        assert_eq!(bank.number("SELECT COUNT(*) AS n FROM instances").await, 2, "who has no place leaves no trace");
+    }
+
+    async fn a_place_is_free_when_its_holder_starts_anew_falls_silent_or_was_declared_gone(bank) {
+        let journal = bank.journal.clone();
+        let start = async |id: &str, silent_ms, dead| journal.register_among(id, 1, silent_ms, dead).await.unwrap();
+        let Registration::NoPlace(others) = start("gateway-2", SILENT_MS, Vec::new()).await else { panic!("a second place") };
+        // A newer sign of life than the one that was seen to stand still.
+        assert_eq!(journal.beat(&bank.instance).await.unwrap(), Life::Current);
+        assert!(matches!(start("gateway-2", SILENT_MS, others).await, Registration::NoPlace(_)));
+        // Its own next life does not stand in its way.
+        let Registration::Registered(next) = start("gateway-1", SILENT_MS, Vec::new()).await else { panic!("no place") };
+        assert_eq!(next.boot, 2);
+        let Registration::NoPlace(others) = start("gateway-2", SILENT_MS, Vec::new()).await else { panic!("a second place") };
+        assert!(matches!(start("gateway-2", SILENT_MS, others).await, Registration::Registered(_)));
+        // By the server's clock both are silent now; one from the future is not.
+        bank.db.exec("UPDATE instances SET seen_us = seen_us - 60000000", vec![]).await.unwrap();
+        assert!(matches!(start("gateway-3", 30_000, Vec::new()).await, Registration::Registered(_)));
+        bank.db.exec("UPDATE instances SET seen_us = seen_us + 3600000000 WHERE id = 'gateway-3'", vec![]).await.unwrap();
+        assert!(matches!(start("gateway-4", 30_000, Vec::new()).await, Registration::NoPlace(_)));
+        bank.db.exec("UPDATE instances SET gone_boot = boot WHERE id = 'gateway-3'", vec![]).await.unwrap();
+        assert!(matches!(start("gateway-4", 30_000, Vec::new()).await, Registration::Registered(_)));
     }
 }

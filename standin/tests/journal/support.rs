@@ -214,7 +214,10 @@ impl Bank {
 
     /// Whether credits take places in the order of their accounts, from now on.
     pub async fn order_credits(&self, credits_in_order: bool) {
-        let rules = OperationRules { credits_in_order, ..OperationRules::default() };
+        self.rule(OperationRules { credits_in_order, ..OperationRules::default() }).await;
+    }
+
+    pub async fn rule(&self, rules: OperationRules) {
         self.journal.seed_rules(&Rules::from_iter([("transfer".to_owned(), rules)])).await.unwrap();
     }
 
@@ -425,7 +428,7 @@ pub fn now_us() -> i64 {
 
 /// A transfer under a key of its own, the core believed there.
 pub fn transfer(from: &str, to: &str, amount_minor: i64) -> Write {
-    let id = EntryId::generate();
+    let id = EntryId::generate_for(from);
     Write {
         idempotency_key: format!("key-{id}"),
         id,

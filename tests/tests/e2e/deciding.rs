@@ -31,6 +31,14 @@ fn per_second(engine: Engine) -> usize {
     }
 }
 
+/// As long as every calamity needs to be felt; `dev/soak` runs 10,000 on every engine.
+fn transfers(engine: Engine) -> usize {
+    match engine {
+        Engine::MariaDb => 10_000,
+        Engine::OceanBase => 6_000,
+    }
+}
+
 async fn decide(class: Class, engine: Engine) {
     let accounts = number("LOCUM_E2E_ACCOUNTS", 200) as u64;
     let plan = Plan { class, engine, locums: 2, accounts, opening_balance: "5000.00", ..Plan::default() };
@@ -39,7 +47,7 @@ async fn decide(class: Class, engine: Engine) {
         name: "run".to_owned(),
         seed: number("LOCUM_E2E_SEED", 20_260) as u64,
         clients: number("LOCUM_E2E_CLIENTS", 64),
-        transfers: number("LOCUM_E2E_TRANSFERS", 10_000),
+        transfers: number("LOCUM_E2E_TRANSFERS", transfers(engine)),
         per_second: number("LOCUM_E2E_PER_SECOND", per_second(engine)),
         accounts: world.accounts(),
         patience: Duration::from_secs(120),

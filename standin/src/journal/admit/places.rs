@@ -9,8 +9,9 @@ use crate::instance::Instance;
 use crate::journal::attempts::{self, Beginner, FIRST_ATTEMPT};
 use crate::journal::error::JournalError;
 use crate::journal::lanes::LockedLanes;
-use crate::lane::{Lane, PlacedLeg, delta};
-use crate::rules::OperationRules;
+use crate::journal::record::PLACE_ONLY;
+use crate::lane::{GLOBAL_LANE, Lane, PlacedLeg, delta};
+use crate::rules::{OperationRules, Order};
 use crate::write::Write;
 
 const ENTRIES: &[&str] = &[
@@ -36,6 +37,9 @@ const ENTRIES: &[&str] = &[
 const LEGS: &[&str] =
     &["entry_id", "leg", "account", "seq", "open", "in_order", "kind", "amount_minor", "currency", "released_at"];
 
+/// Number of the place in the lane of all accounts among the legs of an entry: behind its own.
+const GLOBAL_PLACE: i64 = 100;
+
 /// The rows of one batch.
 #[derive(Default)]
 pub(super) struct Inserts {
@@ -55,6 +59,9 @@ impl Inserts {
         lanes: &mut LockedLanes,
     ) -> Result<(), JournalError> {
         let amount_minor = write.command.amount_minor;
+        if rules.order == Order::Global {
+            self.take_global_place(write, state, lanes)?;
+        }
         for (n, (kind, account)) in (0_i64..).zip(write.command.legs()) {
             let lane = lanes.get_mut(account)?;
             let seq = lane.next_seq;
@@ -82,6 +89,23 @@ impl Inserts {
                 released
             ]);
         }
+        Ok(())
+    }
+
+    /// Takes a place in the lane of all accounts. It is stored like a leg that moves no money.
+    fn take_global_place(
+        &mut self,
+        write: &Write,
+        state: (EntryState, bool),
+        lanes: &mut LockedLanes,
+    ) -> Result<(), JournalError> {
+        let lane = lanes.get_mut(GLOBAL_LANE)?;
+        let seq = lane.next_seq;
+        lane.next_seq += 1;
+        lanes.add(GLOBAL_LANE, delta(None, state, &PlacedLeg::PLACE_ONLY))?;
+        let (n, released): (i64, Option<&[u8]>) = (GLOBAL_PLACE, Some(b""));
+        let (id, currency) = (write.id.as_str(), write.command.currency.code());
+        self.legs.push(params![id, n, GLOBAL_LANE, seq, true, true, PLACE_ONLY, 0, currency, released]);
         Ok(())
     }
 

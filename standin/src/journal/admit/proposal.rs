@@ -9,7 +9,7 @@ use crate::journal::error::JournalError;
 use crate::journal::facts::{KnownAccount, KnownAccounts};
 use crate::journal::lanes::LockedLanes;
 use crate::journal::moment::Moment;
-use crate::lane::Lane;
+use crate::lane::{GLOBAL_LANE, Lane};
 use crate::rules::{Path, Reason, Rulebook};
 use crate::write::Write;
 
@@ -37,6 +37,7 @@ pub(super) fn proposal<'a>(
         amount_minor: write.command.amount_minor,
         currency: write.command.currency,
         legs: legs.into(),
+        global: lanes.get(GLOBAL_LANE).ok(),
         business_day: moment.business_day,
         data_age_s: age_us.map(|us| us / 1_000_000),
     }

@@ -149,7 +149,7 @@ async fn adopt(
 /// The core's rows that are linked to its legs, as leg and key.
 fn booked_rows(work: &WorkSet, id: &EntryId) -> Vec<(String, String)> {
     let row = |kind: LegKind, key: &Option<String>| key.clone().map(|key| (kind.as_str().to_owned(), key));
-    work.legs(id).filter_map(|leg| row(leg.kind, &leg.row_key)).collect()
+    work.legs(id).filter_map(|leg| row(leg.kind?, &leg.row_key)).collect()
 }
 
 /// The rows in the books are not this entry's. They are kept as settled breaks, so that their change events say nothing

@@ -20,7 +20,7 @@ impl WorkSet {
 
     /// Remembers the core's row on the leg of its kind.
     pub(in crate::journal) fn see_row(&mut self, id: &EntryId, row: &LegSeen) {
-        let leg = self.legs(id).find(|leg| leg.kind == row.kind).map(|leg| leg.leg);
+        let leg = self.legs(id).find(|leg| leg.kind == Some(row.kind)).map(|leg| leg.leg);
         if let Some(leg) = leg {
             self.see_leg(id, leg, &row.row_key, row.posting_no);
         }
@@ -34,7 +34,7 @@ impl WorkSet {
                 continue;
             }
             leg.posting_no = None;
-            if holds && leg.released && leg.kind == LegKind::Debit {
+            if holds && leg.released && leg.kind == Some(LegKind::Debit) {
                 leg.released = false;
                 self.released.insert((id.clone(), leg.leg), None);
                 self.lanes.add(&leg.account, LaneDelta { held_minor: leg.amount_minor, ..LaneDelta::default() })?;
@@ -70,7 +70,7 @@ impl WorkSet {
     /// The debited account's number of the posting, as a person read it.
     pub(in crate::journal) fn number_debit(&mut self, id: &EntryId, posting_no: i64) {
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
-            if leg.kind == LegKind::Debit {
+            if leg.kind == Some(LegKind::Debit) {
                 leg.posting_no.get_or_insert(posting_no);
             }
         }

@@ -31,7 +31,7 @@ impl WorkSet {
                 if absorbed && state.is_some_and(EntryState::holds) {
                     leg.released = true;
                     self.released.insert((id.clone(), leg.leg), Some(sheet.balance_version.clone()));
-                    let held_minor = if leg.kind == LegKind::Debit { -leg.amount_minor } else { 0 };
+                    let held_minor = if leg.kind == Some(LegKind::Debit) { -leg.amount_minor } else { 0 };
                     self.lanes.add(&leg.account, LaneDelta { held_minor, ..LaneDelta::default() })?;
                 }
             }
