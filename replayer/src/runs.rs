@@ -3,7 +3,7 @@
 //! An entry of a run goes once the core has posted the one before it: nothing that comes later takes a posting back. After a refusal it
 //! goes once that refusal is recorded. After anything else the rest of the run goes back to the queue, unsent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use standin::journal::{Claimed, EntryId, Fence, Room};
@@ -112,7 +112,7 @@ impl Runs {
     pub(crate) fn break_off_overdue(&mut self, now: Instant) -> Vec<Claimed> {
         let overdue =
             self.behind.iter().filter(|(_, waiting)| waiting.is_overdue(now)).map(|(before, _)| before.clone());
-        let overdue: Vec<EntryId> = overdue.collect();
+        let overdue: BTreeSet<EntryId> = overdue.collect();
         overdue.iter().filter_map(|before| self.behind.remove(before)).map(|waiting| waiting.claimed).collect()
     }
 }

@@ -59,7 +59,7 @@ impl Candidates {
         let lanes = lanes_to_follow(&legs.iter().filter(wanted).collect::<Vec<_>>());
         let gone = most_in_a_lane(legs.iter().filter(|leg| ended.contains(&leg.entry_id)));
         let depth = longest.min(CANDIDATES_MAX / lanes.len().max(1)).max(1);
-        let mut standing: HashMap<String, Vec<EntryId>> = HashMap::new();
+        let mut standing: BTreeMap<String, Vec<EntryId>> = BTreeMap::new();
         for place in first_places(tx, &lanes, depth + gone).await? {
             if !ended.contains(&place.id) {
                 standing.entry(place.account).or_default().push(place.id);
