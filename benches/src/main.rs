@@ -4,6 +4,7 @@
 //! nothing. A goal that is missed is printed as missed.
 #![allow(clippy::float_arithmetic)]
 
+mod bytes;
 mod calm;
 mod cpu;
 mod failover;

@@ -10,7 +10,6 @@ use locum_tests::client::{Http, http};
 use locum_tests::process::Process;
 use locum_tests::world::{Engine, PATIENCE, Plan, World};
 
-use crate::cpu;
 use crate::flat::Counts;
 use crate::load::{Accounts, Skew, Until, transfers};
 use crate::multiply::multiply;
@@ -18,6 +17,7 @@ use crate::report::Better::{Higher, Lower};
 use crate::report::Row;
 use crate::rounds::Pairs;
 use crate::writes::peer_process;
+use crate::{bytes, cpu};
 
 /// Accounts of the bank.
 const ACCOUNTS: u64 = 2_000;
@@ -55,6 +55,7 @@ pub async fn measure(engine: Engine, length: Length) -> anyhow::Result<Vec<Row>>
     let done = long.counts.last();
     println!("{name}: first sent after {:.2} s, resident peak {:.0} MB, {done} sent", long.first_s, long.peak_mb);
     println!("{name}: sent a second in each tenth of the time: {}", tenths.map(|rate| format!("{rate:.0}")).join(" "));
+    println!("{name}: {}", bytes::of_a_write(&world).await.context("the size of its tables")?);
     world.end().await;
     let arm = format!("{name}, {done} of them replayed");
     let short_name = "the same with 5,000 queued";

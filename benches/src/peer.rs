@@ -237,8 +237,8 @@ async fn accept_once(pool: &Pool, key: &str, transfer: &Transfer) -> Result<Stri
         lanes = tx.exec(select, (accounts[0], accounts[1])).await?;
     }
     // The account's state and balance, from Locum's own tables.
-    let facts = "SELECT a.account_id, b.booked_minor FROM accounts a LEFT JOIN balances b ON b.account_id = a.account_id \
-        AND b.source = a.source AND b.generation = a.generation WHERE a.account_id IN (?, ?)";
+    let facts = "SELECT a.account_id, b.booked_minor FROM account_rows a LEFT JOIN balance_rows b ON b.account_id = a.account_id \
+        AND b.dataset = a.dataset WHERE a.account_id IN (?, ?)";
     let _: Vec<mysql_async::Row> = tx.exec(facts, (accounts[0], accounts[1])).await?;
     let id = uuid::Uuid::now_v7().simple().to_string();
     tx.exec_drop(

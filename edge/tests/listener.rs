@@ -1,5 +1,7 @@
 //! What a hostile or unlucky client meets at our listeners.
 
+#[path = "listener/allowances.rs"]
+mod allowances;
 mod support;
 
 use std::net::SocketAddr;

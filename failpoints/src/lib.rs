@@ -21,6 +21,11 @@ pub const ALL: &[&str] = &[
     REPLAY_AFTER_RECORD,
     APPLY_BEFORE_COMMIT,
     APPLY_AFTER_COMMIT,
+    ARCHIVE_WRITTEN,
+    ARCHIVE_PUBLISHED,
+    ARCHIVE_NOTED,
+    ARCHIVE_BEFORE_COMMIT,
+    ARCHIVE_AFTER_COMMIT,
 ];
 
 /// In the admission transaction, everything written, nothing committed.
@@ -45,6 +50,16 @@ pub const REPLAY_AFTER_RECORD: &str = "replay.recorded";
 pub const APPLY_BEFORE_COMMIT: &str = "apply.before_commit";
 /// Rows, confirmations and offsets are durable, no tier has heard of them.
 pub const APPLY_AFTER_COMMIT: &str = "apply.after_commit";
+/// A file of the archive is whole and durable, under a name of its own.
+pub const ARCHIVE_WRITTEN: &str = "archive.written";
+/// A file of the archive has its name, durably; the journal knows nothing of it.
+pub const ARCHIVE_PUBLISHED: &str = "archive.published";
+/// The journal has noted a file; its entries are in the tables, too.
+pub const ARCHIVE_NOTED: &str = "archive.noted";
+/// In the transaction in which entries leave the tables, nothing committed.
+pub const ARCHIVE_BEFORE_COMMIT: &str = "archive.before_commit";
+/// Some entries of a file have left the tables.
+pub const ARCHIVE_AFTER_COMMIT: &str = "archive.after_commit";
 
 #[cfg(not(feature = "armed"))]
 /// Nothing: this build cannot be made to die.

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use schemas::entry::{AcceptedBy, EntryState};
 use schemas::money::render_minor;
 use serde::Serialize;
-use standin::journal::{Entry, EntryId, JournalError};
+use standin::journal::{ArchivedEntry, Entry, EntryId, JournalError};
 use standin::rules::Reason;
 
 use crate::clocks::ClockFault;
@@ -74,10 +74,14 @@ struct TransferView<'a> {
 /// Who took the write: the core within the request, or stand-in; nobody did when our rules declined it, or while it waits for the core's
 /// decision.
 pub fn accepted_by(entry: &Entry) -> Option<AcceptedBy> {
-    match entry.state {
+    accepted(entry.state, entry.ordered)
+}
+
+fn accepted(state: EntryState, ordered: bool) -> Option<AcceptedBy> {
+    match state {
         EntryState::Declined => None,
-        EntryState::Queued if !entry.ordered => None,
-        _ if entry.ordered => Some(AcceptedBy::StandIn),
+        EntryState::Queued if !ordered => None,
+        _ if ordered => Some(AcceptedBy::StandIn),
         _ => Some(AcceptedBy::Core),
     }
 }
@@ -103,6 +107,39 @@ pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
         remittance: command.remittance.as_deref(),
     };
     serde_json::to_vec(&view).map_err(Problem::internal)
+}
+
+/// What a channel still sees of a transfer whose details are in the archive.
+#[derive(Serialize)]
+struct ArchivedView<'a> {
+    transfer_id: &'a str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_by: Option<AcceptedBy>,
+    core_reference: &'a str,
+    cancellable: bool,
+    created_at: String,
+    updated_at: String,
+    archived: bool,
+}
+
+/// The answer to a read of an archived transfer: what became of it, without accounts, amount and text.
+pub fn shown_archived(entry: &ArchivedEntry) -> Result<Response, Problem> {
+    let status = Status::of(entry.state);
+    let view = ArchivedView {
+        transfer_id: entry.id.as_str(),
+        status,
+        reason: entry.reason.as_deref().filter(|_| status == Status::Failed),
+        accepted_by: accepted(entry.state, entry.ordered),
+        core_reference: &entry.core_ref,
+        cancellable: false,
+        created_at: rfc3339(entry.accepted_us)?,
+        updated_at: rfc3339(entry.ended_us)?,
+        archived: true,
+    };
+    rendered(StatusCode::OK, serde_json::to_vec(&view).map_err(Problem::internal)?)
 }
 
 fn rfc3339(us: i64) -> Result<String, Problem> {
@@ -137,7 +174,10 @@ fn processing(entry: &Entry) -> Result<Response, Problem> {
 }
 
 fn json(status: StatusCode, entry: &Entry) -> Result<Response, Problem> {
-    let body = render(entry)?;
+    rendered(status, render(entry)?)
+}
+
+fn rendered(status: StatusCode, body: Vec<u8>) -> Result<Response, Problem> {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     Ok((status, headers, body).into_response())
 }
@@ -257,6 +297,25 @@ mod tests {
         let problem = key_reused(&id);
         assert_eq!(problem.transfer_id.as_deref(), Some(id.as_str()));
         assert_eq!((problem.status, problem.safe_to_use_new_key), (422, Some(false)));
+    }
+
+    #[test]
+    fn an_archived_transfer_tells_what_became_of_it_and_that_it_is_archived() {
+        let (accepted_us, ended_us) = (1_700_000_000_000_000, 1_700_000_001_000_000);
+        let entry = ArchivedEntry {
+            id: EntryId::generate(),
+            principal: "mobile".into(),
+            core_ref: "LC1".into(),
+            state: EntryState::Refused,
+            ordered: true,
+            reason: Some("account-closed".into()),
+            accepted_us,
+            ended_us,
+            file: "journal-2023-11-001.jsonl.gz".into(),
+        };
+        assert_eq!(shown_archived(&entry).unwrap().status(), StatusCode::OK);
+        assert_eq!(accepted(entry.state, entry.ordered), Some(AcceptedBy::StandIn));
+        assert_eq!(rfc3339(entry.accepted_us).unwrap(), "2023-11-14T22:13:20Z");
     }
 
     #[test]

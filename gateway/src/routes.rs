@@ -11,7 +11,7 @@ use http::HeaderValue;
 use schemas::data_position::DataPosition;
 use schemas::entry::{AcceptedBy, EntryState};
 use serde::Deserialize;
-use standin::journal::{Entry, EntryId, JournalError, Write};
+use standin::journal::{ArchivedEntry, Entry, EntryId, JournalError, Write};
 use tokio::time::timeout;
 
 use crate::answer::{self, Status, accepted_by, unavailable};
@@ -109,40 +109,61 @@ async fn by_key(
     let key = query.ok().and_then(|Query(ByKey { idempotency_key })| key_from(&idempotency_key));
     let key = key.ok_or_else(|| Problem::bad_request("Give exactly one parameter: idempotency_key."))?;
     let _turn = caller.turn(Work::Read).await?;
-    let found = gateway.journal().get_by_key(&caller.id, TRANSFER, &key).await;
-    answer::shown(&found.map_err(unavailable)?.ok_or_else(Problem::not_found)?)
+    let journal = gateway.journal();
+    if let Some(entry) = journal.get_by_key(&caller.id, TRANSFER, &key).await.map_err(unavailable)? {
+        return answer::shown(&entry);
+    }
+    let archived = journal.archived_by_key(&caller.id, TRANSFER, &key).await.map_err(unavailable)?;
+    answer::shown_archived(&archived.ok_or_else(Problem::not_found)?)
 }
 
 async fn by_id(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Result<Response, Problem> {
-    answer::shown(&own_entry(&gateway, &caller, &id).await?)
+    match own_entry(&gateway, &caller, &id).await? {
+        Own::Kept(entry) => answer::shown(&entry),
+        Own::Archived(entry) => answer::shown_archived(&entry),
+    }
 }
 
 async fn cancel(State(gateway): State<Gateway>, caller: Caller, Segment(id): Segment) -> Result<Response, Problem> {
     caller.require(Scope::Write)?;
-    let entry = own_entry(&gateway, &caller, &id).await?;
+    let entry = match own_entry(&gateway, &caller, &id).await? {
+        Own::Kept(entry) => *entry,
+        Own::Archived(entry) => return Err(not_cancellable(&entry.id, entry.state)),
+    };
     let (journal, actor, id) = (gateway.journal().clone(), caller.id.clone(), entry.id.clone());
     let cancelled = edge::request::spawn(async move { journal.cancel(&actor, &id).await }).await;
     match cancelled.map_err(Problem::internal)? {
         Ok(entry) => Ok(positioned(&gateway, &entry, answer::shown(&entry)?).await),
-        Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry, state)),
+        Err(JournalError::Forbidden(state)) => Err(not_cancellable(&entry.id, state)),
         Err(err) => Err(unavailable(err)),
     }
 }
 
-/// The caller's own entry; anybody else's does not exist.
-async fn own_entry(gateway: &Gateway, caller: &Caller, id: &str) -> Result<Entry, Problem> {
-    let id = EntryId::parse(id).ok_or_else(Problem::not_found)?;
-    let _turn = caller.turn(Work::Read).await?;
-    let found = gateway.journal().get(&id).await.map_err(unavailable)?;
-    found.filter(|entry| entry.principal == caller.id).ok_or_else(Problem::not_found)
+/// The caller's own entry, where it is.
+enum Own {
+    Kept(Box<Entry>),
+    Archived(ArchivedEntry),
 }
 
-fn not_cancellable(entry: &Entry, state: EntryState) -> Problem {
+/// The caller's own entry; anybody else's does not exist.
+async fn own_entry(gateway: &Gateway, caller: &Caller, id: &str) -> Result<Own, Problem> {
+    let id = EntryId::parse(id).ok_or_else(Problem::not_found)?;
+    let _turn = caller.turn(Work::Read).await?;
+    if let Some(entry) = gateway.journal().get(&id).await.map_err(unavailable)? {
+        let own = (entry.principal == caller.id).then(|| Own::Kept(Box::new(entry)));
+        return own.ok_or_else(Problem::not_found);
+    }
+    let archived = gateway.journal().archived(&id).await.map_err(unavailable)?;
+    let own = archived.filter(|entry| entry.principal == caller.id);
+    own.map(Own::Archived).ok_or_else(Problem::not_found)
+}
+
+fn not_cancellable(id: &EntryId, state: EntryState) -> Problem {
     Problem::new(409, "not-cancellable", "The transfer cannot be cancelled any more")
         .detail(match Status::of(state) {
             Status::Processing => "It is on its way to the core; ask for its outcome.",
             _ => "It has ended already.",
         })
-        .transfer_id(entry.id.as_str())
+        .transfer_id(id.as_str())
         .retryable(false)
 }

@@ -1,6 +1,16 @@
 //! The ingester against a core in memory.
 #![allow(missing_docs)]
 
+#[path = "ingest/change_log.rs"]
+mod change_log;
+#[path = "ingest/generations.rs"]
+mod generations;
+#[path = "ingest/known.rs"]
+mod known;
+#[path = "ingest/lanes.rs"]
+mod lanes;
+#[path = "ingest/parts.rs"]
+mod parts;
 mod support;
 
 use std::collections::{BTreeSet, HashMap};

@@ -7,6 +7,8 @@
 #[path = "../../sql/tests/support/given.rs"]
 mod given;
 mod support;
+#[path = "kafka/topics.rs"]
+mod topics;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,6 +1,8 @@
 //! What a channel is promised about its reads.
 
 mod bank;
+#[path = "contract/pressure.rs"]
+mod pressure;
 
 use bank::*;
 use schemas::data_position::DataPosition;

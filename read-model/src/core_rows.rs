@@ -13,16 +13,23 @@ use crate::writer::{WriteError, Writer};
 /// Rows per statement.
 const ROWS_PER_QUERY: usize = 500;
 
+/// Columns of their table; the first three are the key.
+pub(crate) const COLUMNS: &[&str] = &["dataset", "row_hash", "entity", "entity_key", "account_id", "version"];
+
+/// The guarded upsert, without rows yet.
+pub(crate) fn upsert() -> Upsert {
+    Upsert::new("core_row_keys", COLUMNS, &COLUMNS[..3], Policy::Newer("version"))
+}
+
 impl Writer {
     /// Keeps what these rows are stored under; of one row the newest.
     pub async fn keep_rows(&self, tx: &mut Tx, rows: impl IntoIterator<Item = &KeptRow>) -> Result<(), WriteError> {
-        const COLUMNS: &[&str] = &["source", "generation", "row_hash", "entity", "entity_key", "account_id", "version"];
-        let mut upsert = Upsert::new("core_rows", COLUMNS, &COLUMNS[..4], Policy::Newer("version"));
+        let dataset = self.dataset(tx).await?;
+        let mut upsert = upsert();
         for KeptRow { row, version, keys } in rows {
             for Touched { entity, key, account_id } in keys {
                 upsert.push(params![
-                    &*self.source,
-                    self.generation,
+                    dataset,
                     hash(row),
                     entity.as_str(),
                     key,
@@ -40,16 +47,20 @@ impl Writer {
         db: &Db,
         rows: &BTreeSet<RowId>,
     ) -> Result<HashMap<RowId, Vec<Touched>>, WriteError> {
+        if rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let dataset = self.dataset_by(db).await?;
         let by_hash: HashMap<[u8; 32], &RowId> = rows.iter().map(|row| (hash(row), row)).collect();
         let hashes: Vec<&[u8; 32]> = by_hash.keys().collect();
         let mut known: HashMap<RowId, Vec<Touched>> = HashMap::new();
         for hashes in hashes.chunks(ROWS_PER_QUERY) {
             let sql = format!(
-                "SELECT row_hash, entity, entity_key, account_id FROM core_rows \
-                 WHERE source = ? AND generation = ? AND row_hash IN ({})",
+                "SELECT row_hash, entity, entity_key, account_id FROM core_row_keys \
+                 WHERE dataset = ? AND row_hash IN ({})",
                 placeholders(hashes.len())
             );
-            let mut values = params![&*self.source, self.generation];
+            let mut values = params![dataset];
             values.extend(hashes.iter().map(|hash| Value::from(**hash)));
             for row in db.query(&sql, values).await? {
                 let hash: Vec<u8> = row.get("row_hash")?;

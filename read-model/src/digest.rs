@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sql::params;
 
-use crate::lookup::{documents_sql, found};
+use crate::lookup::{Found, documents_sql, found};
 use crate::reader::{ReadError, Reader, Tier};
 use crate::rows::AccountDocument;
 use crate::stored;
@@ -53,7 +53,7 @@ pub async fn compare(reader: &Reader, tier: Tier) -> Result<Comparison, ReadErro
         let sql = documents_sql("a.account_id > ? ORDER BY a.account_id LIMIT ?");
         let rows = reader.db.query(&sql, params![&last, ACCOUNTS_PER_QUERY]).await?;
         for row in &rows {
-            let (document, status, _) = found(row)?;
+            let Found { document, status, .. } = found(row)?;
             document.account_id().clone_into(&mut last);
             comparison.sql.add(&document);
             let kept = match tier {

@@ -29,8 +29,8 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<AccountRead>, R
     let (list, values) = listed(accounts.iter().copied());
     let sql = documents_sql(&format!("a.account_id IN ({list})"));
     let read = |row: &sql::Row| -> Result<AccountRead, ReadError> {
-        let (document, source, degraded): Found = found(row)?;
-        Ok(AccountRead { document, source, degraded })
+        let Found { document, status, degraded, .. } = found(row)?;
+        Ok(AccountRead { document, source: status, degraded })
     };
     let mut known = tx.query(&sql, values).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     known.retain(|facts| accounts.contains(&facts.document.account_id()));

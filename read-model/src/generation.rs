@@ -3,6 +3,7 @@
 use schemas::position::Version;
 use sql::{Db, Row, Tx, params};
 
+use crate::datasets::number;
 use crate::lease::Lease;
 use crate::rows::RowError;
 use crate::source::{SHADOW_COLUMNS, STATUS_COLUMNS, SourceStatus, shadow_status, status};
@@ -35,8 +36,8 @@ impl Filling {
 /// What the ingester of a source has to fill, if the source was ever registered.
 pub async fn filling(db: &Db, source: &str) -> Result<Option<Filling>, RowError> {
     let sql = format!(
-        "SELECT {STATUS_COLUMNS}, s.topic_prefix AS s_topic_prefix, s.snapshot_begun AS s_snapshot_begun, \
-           {SHADOW_COLUMNS}, h.topic_prefix AS h_topic_prefix, h.snapshot_begun AS h_snapshot_begun \
+        "SELECT {STATUS_COLUMNS}, s.topic_prefix AS s_topic_prefix, s.snapshot_seen AS s_snapshot_begun, \
+           {SHADOW_COLUMNS}, h.topic_prefix AS h_topic_prefix, h.snapshot_seen AS h_snapshot_begun \
          FROM sources s LEFT JOIN shadows h ON h.source = s.source AND h.generation = s.rebuilding WHERE s.source = ?"
     );
     db.query(&sql, params![source]).await?.first().map(read).transpose()
@@ -67,6 +68,7 @@ async fn open(tx: &mut Tx, source: &str, topic_prefix: Option<String>) -> Result
     let Some(row) = tx.query_opt(sql, params![source]).await? else { return Ok(None) };
     let (served, rebuilding): (u32, Option<u32>) = (row.get("generation")?, row.get("rebuilding")?);
     let next = rebuilding.unwrap_or(served) + 1;
+    number(tx, source, next).await?;
     let known: Option<String> = match tx
         .query_opt("SELECT topic_prefix FROM shadows WHERE source = ?", params![source])
         .await?
@@ -75,12 +77,9 @@ async fn open(tx: &mut Tx, source: &str, topic_prefix: Option<String>) -> Result
         Some(shadow) => shadow.get("topic_prefix")?,
         None => row.get("topic_prefix")?,
     };
-    tx.exec(
-        "UPDATE source_leases SET token = token + 1, owner = '', expires_at_ms = 0 WHERE source = ?",
-        params![source],
-    )
-    .await?;
-    let lease = tx.query_one("SELECT token FROM source_leases WHERE source = ?", params![source]).await?;
+    tx.exec("UPDATE leases SET token = token + 1, owner = '', expires_at_ms = 0 WHERE source = ?", params![source])
+        .await?;
+    let lease = tx.query_one("SELECT token FROM leases WHERE source = ?", params![source]).await?;
     tx.exec(
         "UPDATE sources SET rebuilding = ?, halted = NULL, token = ? WHERE source = ?",
         params![next, lease.get::<i64>("token")?, source],
@@ -90,7 +89,7 @@ async fn open(tx: &mut Tx, source: &str, topic_prefix: Option<String>) -> Result
     tx.exec("DELETE FROM shadows WHERE source = ?", params![source]).await?;
     tx.exec(
         "INSERT INTO shadows (source, generation, topic_prefix, opened_at_ms, loaded, watermark, events_applied, \
-           snapshot_begun) VALUES (?, ?, ?, {now_ms}, 0, ?, 0, 0)",
+           snapshot_seen) VALUES (?, ?, ?, {now_ms}, 0, ?, 0, 0)",
         params![source, next, topic_prefix.or(known), Version::floor(next).as_bytes()],
     )
     .await?;
@@ -101,18 +100,20 @@ impl Writer {
     /// Makes the shadow the served generation, in the swap's transaction and before everything else in it: what follows
     /// reads the new rows. Rows that only the old generation has are not served any more.
     pub async fn swap(&self, tx: &mut Tx, lease: &Lease, sequence: i64) -> Result<(), WriteError> {
-        let sql = "SELECT topic_prefix, loaded, as_of_ms, watermark, identity, events_applied, events_behind, snapshot_begun \
+        let sql = "SELECT topic_prefix, loaded, as_of_ms, watermark, identity, events_applied, events_behind, snapshot_seen \
              FROM shadows WHERE source = ? AND generation = ?";
         let shadow = tx.query_opt(sql, params![&*self.source, self.generation]).await?;
         let shadow = shadow.ok_or_else(|| self.fenced("shadow"))?;
+        let dataset = self.dataset(tx).await?;
         let swapped = tx
             .exec(
-                "UPDATE sources SET generation = ?, rebuilding = NULL, topic_prefix = ?, loaded = ?, as_of_ms = ?, \
-                   watermark = ?, identity = ?, events_applied = ?, events_behind = ?, snapshot_begun = ?, \
+                "UPDATE sources SET generation = ?, dataset = ?, rebuilding = NULL, topic_prefix = ?, loaded = ?, as_of_ms = ?, \
+                   watermark = ?, identity = ?, events_applied = ?, events_behind = ?, snapshot_seen = ?, \
                    applied_seq = ?, served_at_ms = {now_ms} \
                  WHERE source = ? AND token = ? AND applied_seq = ? AND rebuilding = ? AND halted IS NULL",
                 params![
                     self.generation,
+                    dataset,
                     shadow.get::<Option<String>>("topic_prefix")?,
                     shadow.get::<i64>("loaded")?,
                     shadow.get::<Option<i64>>("as_of_ms")?,
@@ -120,7 +121,7 @@ impl Writer {
                     shadow.get::<Option<String>>("identity")?,
                     shadow.get::<i64>("events_applied")?,
                     shadow.get::<Option<i64>>("events_behind")?,
-                    shadow.get::<i64>("snapshot_begun")?,
+                    shadow.get::<i64>("snapshot_seen")?,
                     sequence + 1,
                     &*self.source,
                     lease.token,

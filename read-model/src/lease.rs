@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemas::position::Version;
 use sql::{Db, Policy, Tx, Upsert, params};
 
+use crate::datasets::number_served;
 use crate::writer::WriteError;
 
 /// A held lease.
@@ -28,7 +29,7 @@ async fn register(tx: &mut Tx, source: &str) -> Result<(), sql::Error> {
     let sources = Upsert::new("sources", COLUMNS, &["source"], Policy::KeepExisting);
     tx.upsert(sources.row(params![source, 1, 0, floor.as_bytes(), 0, 0, 0])).await?;
     let leases =
-        Upsert::new("source_leases", &["source", "owner", "token", "expires_at_ms"], &["source"], Policy::KeepExisting);
+        Upsert::new("leases", &["source", "owner", "token", "expires_at_ms"], &["source"], Policy::KeepExisting);
     tx.upsert(leases.row(params![source, "", 0, 0])).await
 }
 
@@ -38,7 +39,7 @@ const UNEVEN_MS: i64 = 5_000;
 
 /// Locks the lease's row, if there is one.
 async fn is_locked(tx: &mut Tx, source: &str) -> Result<bool, sql::Error> {
-    let lock = "SELECT source FROM source_leases WHERE source = ? FOR UPDATE";
+    let lock = "SELECT source FROM leases WHERE source = ? FOR UPDATE";
     Ok(tx.query_opt(lock, params![source]).await?.is_some())
 }
 
@@ -54,7 +55,7 @@ pub async fn take(db: &Db, source: &str, owner: &str, length: Duration) -> Resul
             }
             let taken = tx
                 .exec(
-                    "UPDATE source_leases SET owner = ?, token = token + 1, expires_at_ms = {now_ms} + ? \
+                    "UPDATE leases SET owner = ?, token = token + 1, expires_at_ms = {now_ms} + ? \
                      WHERE source = ? AND (expires_at_ms < {now_ms} OR expires_at_ms > {now_ms} + ? OR owner = ?)",
                     params![&owner, length_ms, &source, length_ms.saturating_add(UNEVEN_MS), &owner],
                 )
@@ -62,8 +63,9 @@ pub async fn take(db: &Db, source: &str, owner: &str, length: Duration) -> Resul
             if taken == 0 {
                 return Ok(None);
             }
-            let row = tx.query_one("SELECT token FROM source_leases WHERE source = ?", params![&source]).await?;
+            let row = tx.query_one("SELECT token FROM leases WHERE source = ?", params![&source]).await?;
             let token: i64 = row.get("token")?;
+            number_served(tx, &source).await?;
             tx.exec("UPDATE sources SET token = ? WHERE source = ?", params![token, &source]).await?;
             tx.exec("UPDATE offsets SET token = ? WHERE source = ?", params![token, &source]).await?;
             Ok(Some(Lease { source, owner, token }))
@@ -76,7 +78,7 @@ pub async fn take(db: &Db, source: &str, owner: &str, length: Duration) -> Resul
 pub async fn renew(db: &Db, lease: &Lease, length: Duration) -> Result<bool, sql::Error> {
     let renewed = db
         .exec(
-            "UPDATE source_leases SET expires_at_ms = {now_ms} + ? WHERE source = ? AND owner = ? AND token = ?",
+            "UPDATE leases SET expires_at_ms = {now_ms} + ? WHERE source = ? AND owner = ? AND token = ?",
             params![millis(length), &lease.source, &lease.owner, lease.token],
         )
         .await?;
@@ -86,7 +88,7 @@ pub async fn renew(db: &Db, lease: &Lease, length: Duration) -> Result<bool, sql
 /// Gives it back, so that the next taker need not wait.
 pub async fn release(db: &Db, lease: &Lease) -> Result<(), sql::Error> {
     db.exec(
-        "UPDATE source_leases SET expires_at_ms = 0, owner = '' WHERE source = ? AND owner = ? AND token = ?",
+        "UPDATE leases SET expires_at_ms = 0, owner = '' WHERE source = ? AND owner = ? AND token = ?",
         params![&lease.source, &lease.owner, lease.token],
     )
     .await

@@ -8,6 +8,7 @@
 //! Redis and SQL serve. A read with a floor skips every tier below it. Documents that parked events touch are in no tier.
 
 mod core_rows;
+mod datasets;
 mod digest;
 mod facts;
 mod generation;
@@ -18,6 +19,7 @@ mod lookup;
 mod memory;
 pub mod metrics;
 mod migrations;
+mod moving;
 mod page;
 mod parked;
 mod postings;
@@ -65,8 +67,9 @@ pub use tiers::Tiers;
 pub use waiting::WaitingBalance;
 pub use writer::{Applied, WriteError, Writer};
 
-/// Brings the read model's tables to their newest version.
+/// Brings the read model's tables to their newest version. The rows of an earlier release are moved meanwhile, which may take long;
+/// that release goes on serving them.
 pub async fn migrate(db: &sql::Db) -> Result<(), WriteError> {
-    db.migrate(COMPONENT, MIGRATIONS).await?;
+    moving::migrate(db).await?;
     parked::adopt(db).await
 }

@@ -12,18 +12,31 @@ use crate::reader::{ACCOUNTS_PER_CUSTOMER_MAX, BATCH_KEYS_MAX, DEGRADED, Floor, 
 use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, Versioned, customer, document};
 use crate::source::{Position, Progress, STATUS_COLUMNS, SourceStatus, status, statuses};
 
-/// A document, its source, and whether parked events touch it.
-pub(crate) type Found = (Arc<AccountDocument>, Arc<SourceStatus>, bool);
-
-pub(crate) fn found(row: &Row) -> Result<Found, ReadError> {
-    Ok((Arc::new(document(row)?), Arc::new(status(row)?), row.get::<i64>("degraded")? > 0))
+/// A document with what its row tells beside it.
+pub(crate) struct Found {
+    pub(crate) document: Arc<AccountDocument>,
+    pub(crate) status: Arc<SourceStatus>,
+    /// Parked events touch it.
+    pub(crate) degraded: bool,
+    /// Its dataset: where further rows of the account are.
+    pub(crate) dataset: u32,
 }
 
-/// Documents with the state of their sources, by a condition on `accounts a`.
+pub(crate) fn found(row: &Row) -> Result<Found, ReadError> {
+    let status = status(row)?;
+    Ok(Found {
+        document: Arc::new(document(row, &status.source)?),
+        status: Arc::new(status),
+        degraded: row.get::<i64>("degraded")? > 0,
+        dataset: row.get("dataset")?,
+    })
+}
+
+/// Documents with the state of their sources, by a condition on `account_rows a`.
 pub(crate) fn documents_sql(condition: &str) -> String {
     format!(
-        "SELECT {DOCUMENT_COLUMNS}, {STATUS_COLUMNS}, {DEGRADED} FROM {DOCUMENT_JOIN} \
-         JOIN sources s ON s.source = a.source AND s.generation = a.generation \
+        "SELECT a.dataset AS dataset, {DOCUMENT_COLUMNS}, {STATUS_COLUMNS}, {DEGRADED} FROM {DOCUMENT_JOIN} \
+         JOIN sources s ON s.dataset = a.dataset \
          WHERE a.deleted = 0 AND {condition}"
     )
 }
@@ -32,8 +45,8 @@ pub(crate) fn documents_sql(condition: &str) -> String {
 /// marked. Existing rows are left out, so that a caller learns nothing about rows it may not see.
 pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
     let (table, key) = match entity {
-        Entity::Customer => ("customers", "customer_id"),
-        _ => ("accounts", "account_id"),
+        Entity::Customer => ("customer_rows", "customer_id"),
+        _ => ("account_rows", "account_id"),
     };
     let sql = format!(
         "SELECT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source AND d.entity = 'account' \
@@ -41,8 +54,8 @@ pub(crate) fn doubt(entity: Entity, keys: &[&str]) -> (String, Vec<Value>) {
          UNION \
          SELECT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source AND d.entity = ? \
            AND d.entity_key IN ({}) AND d.generation = s.generation \
-         WHERE NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.entity_key AND r.source = d.source \
-           AND r.generation = d.generation AND r.deleted = 0)",
+         WHERE NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.entity_key AND r.dataset = s.dataset \
+           AND r.deleted = 0)",
         placeholders(keys.len())
     );
     (sql, params![entity.as_str()].into_iter().chain(keys.iter().map(|key| Value::from(*key))).collect())
@@ -64,7 +77,7 @@ impl Reader {
         account_id: &str,
         floor: &Floor,
     ) -> Result<Read<Arc<AccountDocument>>, ReadError> {
-        let (document, status, degraded) = self.account_found(grant, account_id, floor).await?;
+        let Found { document, status, degraded, .. } = self.account_found(grant, account_id, floor).await?;
         Ok(self.answer(document, vec![(status, degraded)], Tier::Sql))
     }
 
@@ -84,12 +97,11 @@ impl Reader {
                 self.documents(grant, &[account_id]).await?.pop().ok_or(ReadError::NotFound)?
             }
         };
-        let (document, status, degraded) = found;
-        self.reached(floor, [&*status])?;
-        if !degraded {
-            self.fill(&document, &status);
+        self.reached(floor, [&*found.status])?;
+        if !found.degraded {
+            self.fill(&found.document, &found.status);
         }
-        Ok((document, status, degraded))
+        Ok(found)
     }
 
     fn fill(&self, document: &Arc<AccountDocument>, status: &Arc<SourceStatus>) {
@@ -108,7 +120,7 @@ impl Reader {
         let rows = self.db.query(&documents_sql(&condition), values).await?;
         let mut documents = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
         // Not every engine compares texts byte for byte, see `sql::Value::Text`.
-        documents.retain(|(document, ..)| {
+        documents.retain(|Found { document, .. }| {
             keys.contains(&document.account_id()) && grant.covers(&document.account.row.customer_id)
         });
         Ok(documents)
@@ -204,7 +216,7 @@ impl Reader {
         if documents.len() > ACCOUNTS_PER_CUSTOMER_MAX as usize {
             return Err(ReadError::TooMany { max: ACCOUNTS_PER_CUSTOMER_MAX });
         }
-        documents.retain(|(document, ..)| document.account.row.customer_id == customer_id);
+        documents.retain(|Found { document, .. }| document.account.row.customer_id == customer_id);
         let sources = sources.into_iter().map(|status| {
             let doubtful = doubtful.contains(&status.source);
             (Arc::new(status), doubtful)
@@ -216,8 +228,8 @@ impl Reader {
     async fn unplaced(&self) -> Result<Vec<String>, ReadError> {
         let sql = "SELECT DISTINCT d.source AS source FROM sources s JOIN parked_marks d ON d.source = s.source \
              AND d.entity = 'account' AND d.generation = s.generation \
-           WHERE NOT EXISTS (SELECT 1 FROM accounts r WHERE r.account_id = d.entity_key AND r.source = d.source \
-             AND r.generation = d.generation AND r.deleted = 0)";
+           WHERE NOT EXISTS (SELECT 1 FROM account_rows r WHERE r.account_id = d.entity_key AND r.dataset = s.dataset \
+             AND r.deleted = 0)";
         self.db.query(sql, Vec::new()).await?.iter().map(|row| Ok(row.get("source")?)).collect()
     }
 
@@ -228,9 +240,9 @@ impl Reader {
         sources: Vec<(Arc<SourceStatus>, bool)>,
         floor: &Floor,
     ) -> Result<Read<Vec<Arc<AccountDocument>>>, ReadError> {
-        self.reached(floor, found.iter().map(|(_, status, _)| &**status))?;
+        self.reached(floor, found.iter().map(|found| &*found.status))?;
         let (documents, mut from): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|(document, status, degraded)| (document, (status, degraded))).unzip();
+            found.into_iter().map(|found| (found.document, (found.status, found.degraded))).unzip();
         // These statuses were read before the rows, so they come last: of a source with rows here, the rows' own place
         // counts.
         from.extend(sources);
@@ -248,12 +260,12 @@ impl Reader {
             let (granted, grant_params) = condition(grant, "c.customer_id");
             let sql = format!(
                 "SELECT c.customer_id AS customer_id, c.version AS version, c.name AS name, {STATUS_COLUMNS}, \
-                   CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = c.source \
-                     AND d.generation = c.generation \
+                   CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = s.source \
+                     AND d.generation = s.generation \
                      AND (d.entity = 'customer' AND d.entity_key = c.customer_id OR d.entity = 'account' AND d.entity_key = '*')) \
                    THEN 1 ELSE 0 END AS degraded \
-                 FROM customers c JOIN sources s ON s.source = c.source AND s.generation = c.generation \
-                 WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY c.source"
+                 FROM customer_rows c JOIN sources s ON s.dataset = c.dataset \
+                 WHERE c.deleted = 0 AND c.customer_id = ? AND {granted} ORDER BY s.source"
             );
             let values = params![customer_id].into_iter().chain(grant_params).collect();
             let rows = self.db.query(&sql, values).await?;

@@ -1,4 +1,5 @@
-//! The read model's tables. Every row carries the source it came from, its generation and its version.
+//! The read model's tables. Every row carries its version, and the source it came from with its generation: rows of the core, of
+//! which there are billions, by the number of their dataset, all others by name.
 
 use sql::Migration;
 
@@ -7,14 +8,87 @@ pub const COMPONENT: &str = "read-model";
 
 /// In order; a published one is never edited.
 ///
-/// The key of a row is (its canonical key, source, generation), so that a new generation can be filled in the shadow of the
-/// one that is served. `sources.generation` names the one that is served.
+/// The key of a row is (its canonical key, dataset), so that a new generation can be filled in the shadow of the one that is served.
+/// `sources.generation` names the one that is served, and `sources.dataset` is its number. Rows are moved between
+/// the last three, see `moving.rs`.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: PARKED_QUEUES },
     Migration { version: 3, statements: GENERATIONS },
     Migration { version: 4, statements: MARKS_OF_PARTITIONS },
     Migration { version: 5, statements: CORE_ROWS },
+    Migration { version: 6, statements: DATASETS },
+    // Its version alone says that every source was halted.
+    Migration { version: 7, statements: &[] },
+    Migration { version: 8, statements: WRITE_FENCE },
+    Migration { version: 9, statements: NAMES_IN_VIEWS },
+];
+
+/// Rows of the core by dataset. `datasets` is only ever added to.
+const DATASETS: &[&str] = &[
+    "CREATE TABLE datasets (
+       dataset {int:4} NOT NULL, source {text:64} NOT NULL, generation {int} NOT NULL,
+       PRIMARY KEY (dataset))",
+    "CREATE UNIQUE INDEX datasets_by_generation ON datasets (source, generation)",
+    "CREATE TABLE leases (
+       source {text:64} NOT NULL, owner {text:128} NOT NULL, token {int} NOT NULL, expires_at_ms {int} NOT NULL,
+       PRIMARY KEY (source))",
+    "ALTER TABLE sources ADD COLUMN dataset {int:4}",
+    "ALTER TABLE sources ADD COLUMN snapshot_seen {int} NOT NULL DEFAULT 0",
+    "ALTER TABLE shadows ADD COLUMN snapshot_seen {int} NOT NULL DEFAULT 0",
+    "CREATE TABLE customer_rows (
+       customer_id {text:64} NOT NULL, dataset {int:4} NOT NULL, version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       name {text:512},
+       PRIMARY KEY (customer_id, dataset))",
+    "CREATE TABLE account_rows (
+       account_id {text:64} NOT NULL, dataset {int:4} NOT NULL, version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       customer_id {text:64} NOT NULL, currency {text:3} NOT NULL, state {text:16} NOT NULL, product {text:128},
+       PRIMARY KEY (account_id, dataset))",
+    "CREATE INDEX account_rows_by_customer ON account_rows (customer_id, account_id)",
+    "CREATE TABLE balance_rows (
+       account_id {text:64} NOT NULL, dataset {int:4} NOT NULL, version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       currency {text:3} NOT NULL, booked_minor {int} NOT NULL, overdraft_line_minor {int} NOT NULL,
+       core_holds_minor {int} NOT NULL, last_posting {int},
+       PRIMARY KEY (account_id, dataset))",
+    "CREATE TABLE transaction_rows (
+       transaction_id {text:128} NOT NULL, dataset {int:4} NOT NULL, version {bytes:26} NOT NULL, deleted {int} NOT NULL,
+       account_id {text:64} NOT NULL, booked_at_us {int} NOT NULL, posting_no {int}, amount_minor {int} NOT NULL,
+       currency {text:3} NOT NULL, value_day {int} NOT NULL, remittance {text:1024}, remittance_search {text:2048},
+       core_ref {text:64},
+       PRIMARY KEY (transaction_id, dataset))",
+    "CREATE INDEX transaction_rows_by_account
+       ON transaction_rows (account_id, dataset, booked_at_us, transaction_id)",
+    "CREATE TABLE core_row_keys (
+       dataset {int:4} NOT NULL, row_hash {bytes:32} NOT NULL, entity {text:16} NOT NULL, entity_key {text:128} NOT NULL,
+       account_id {text:64}, version {bytes:26} NOT NULL,
+       PRIMARY KEY (dataset, row_hash, entity))",
+];
+
+/// An ingester of an earlier release needs this column in whatever it commits, and this table to lead. Channels' reads and admission
+/// need neither: without them, that release still serves and can write no row any more.
+const WRITE_FENCE: &[&str] = &[
+    "ALTER TABLE sources DROP COLUMN snapshot_begun",
+    "ALTER TABLE shadows DROP COLUMN snapshot_begun",
+    "DROP TABLE IF EXISTS source_leases",
+];
+
+/// An earlier release reads the new rows under the old names, until its last process is replaced.
+const NAMES_IN_VIEWS: &[&str] = &[
+    "DROP TABLE IF EXISTS accounts",
+    "CREATE VIEW accounts AS SELECT r.account_id, d.source, d.generation, r.version, r.deleted, r.customer_id, \
+     r.currency, r.state, r.product FROM account_rows r JOIN datasets d ON d.dataset = r.dataset",
+    "DROP TABLE IF EXISTS balances",
+    "CREATE VIEW balances AS SELECT r.account_id, d.source, d.generation, r.version, r.deleted, r.currency, \
+     r.booked_minor, r.overdraft_line_minor, r.core_holds_minor, r.last_posting \
+     FROM balance_rows r JOIN datasets d ON d.dataset = r.dataset",
+    "DROP TABLE IF EXISTS customers",
+    "CREATE VIEW customers AS SELECT r.customer_id, d.source, d.generation, r.version, r.deleted, r.name \
+     FROM customer_rows r JOIN datasets d ON d.dataset = r.dataset",
+    "DROP TABLE IF EXISTS transactions",
+    "CREATE VIEW transactions AS SELECT r.transaction_id, d.source, d.generation, r.version, r.deleted, r.account_id, \
+     r.booked_at_us, r.posting_no, r.amount_minor, r.currency, r.value_day, r.remittance, r.remittance_search, r.core_ref \
+     FROM transaction_rows r JOIN datasets d ON d.dataset = r.dataset",
+    "DROP TABLE IF EXISTS core_rows",
 ];
 
 /// A source has at most one shadow, the generation `sources.rebuilding`. What the source's own row says is of the generation

@@ -7,7 +7,7 @@ use sql::{Value, params};
 use schemas::grant::Grant;
 
 use crate::grant::condition;
-use crate::lookup::loaded;
+use crate::lookup::{Found, loaded};
 use crate::reader::{Floor, Read, ReadError, Reader, Tier};
 use crate::rows::{Versioned, transaction};
 use crate::table::searchable;
@@ -100,7 +100,7 @@ impl Reader {
         filter: &TransactionFilter,
         floor: &Floor,
     ) -> Result<Read<Page>, ReadError> {
-        let (head, status, degraded) = self.account_found(grant, account_id, floor).await?;
+        let Found { status, degraded, dataset, .. } = self.account_found(grant, account_id, floor).await?;
         // A page that lacks what is not loaded yet would look whole.
         loaded(&status)?;
         let (granted, grant_params) = condition(grant, "a.customer_id");
@@ -110,15 +110,12 @@ impl Reader {
                t.posting_no AS posting_no, t.amount_minor AS amount_minor, t.currency AS currency, \
                t.booked_at_us AS booked_at_us, t.value_day AS value_day, t.remittance AS remittance, \
                t.core_ref AS core_ref \
-             FROM transactions t JOIN accounts a \
-               ON a.account_id = t.account_id AND a.source = t.source AND a.generation = t.generation \
-             WHERE t.account_id = ? AND t.source = ? AND t.generation = ? AND t.deleted = 0 AND a.deleted = 0 \
+             FROM transaction_rows t JOIN account_rows a ON a.account_id = t.account_id AND a.dataset = t.dataset \
+             WHERE t.account_id = ? AND t.dataset = ? AND t.deleted = 0 AND a.deleted = 0 \
                AND {granted}{filtered} ORDER BY t.booked_at_us DESC, t.transaction_id DESC LIMIT ?"
         );
-        let source = &head.source;
-        let generation = head.account.version.generation();
         let limit = filter.limit();
-        let mut values = params![account_id, source, generation];
+        let mut values = params![account_id, dataset];
         values.extend(grant_params.into_iter().chain(filter_params));
         values.push(Value::Int(limit as i64 + 1));
         let rows = self.db.query(&sql, values).await?;

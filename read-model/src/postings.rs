@@ -27,8 +27,8 @@ pub async fn postings(tx: &mut Tx, transaction_ids: &[String]) -> Result<Vec<Pos
     }
     let sql = format!(
         "SELECT t.transaction_id AS transaction_id, t.account_id AS account_id, t.amount_minor AS amount_minor, \
-         t.currency AS currency, t.posting_no AS posting_no, t.core_ref AS core_ref FROM transactions t \
-         JOIN sources s ON s.source = t.source AND s.generation = t.generation \
+         t.currency AS currency, t.posting_no AS posting_no, t.core_ref AS core_ref FROM transaction_rows t \
+         JOIN sources s ON s.dataset = t.dataset \
          WHERE t.deleted = 0 AND t.transaction_id IN ({})",
         placeholders(transaction_ids.len())
     );

@@ -221,7 +221,7 @@ impl Writer {
 /// What [`progress`] gives values for, alike in `sources` and `shadows`.
 const PROGRESS: &str = "watermark = ?, as_of_ms = COALESCE(?, as_of_ms), \
     loaded = CASE WHEN ? = 1 THEN 1 ELSE loaded END, identity = COALESCE(?, identity), \
-    snapshot_begun = CASE WHEN ? = 1 THEN 1 ELSE snapshot_begun END, \
+    snapshot_seen = CASE WHEN ? = 1 THEN 1 ELSE snapshot_seen END, \
     events_applied = events_applied + ?, events_behind = ?";
 
 fn progress(advance: &Advance) -> Vec<sql::Value> {

@@ -185,8 +185,8 @@ impl Drop for Asking {
 /// How long the statuses of the sources are believed.
 const SOURCES_BELIEVED: Duration = Duration::from_secs(1);
 
-pub(crate) const DEGRADED: &str = "CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = a.source \
-    AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) \
+pub(crate) const DEGRADED: &str = "CASE WHEN EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = s.source \
+    AND d.generation = s.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*')) \
     THEN 1 ELSE 0 END AS degraded";
 
 impl Reader {

@@ -53,18 +53,19 @@ fn currency(row: &Row, column: &'static str) -> Result<Currency, RowError> {
     Currency::parse(row.get(column)?).map_err(|_| RowError::Vocabulary(column))
 }
 
-/// The columns that [`document`] reads, of `accounts a LEFT JOIN balances b`.
-pub(crate) const DOCUMENT_COLUMNS: &str = "a.source AS source, a.account_id AS account_id, \
+/// The columns that [`document`] reads, of `account_rows a LEFT JOIN balance_rows b`.
+pub(crate) const DOCUMENT_COLUMNS: &str = "a.account_id AS account_id, \
     a.version AS account_version, a.customer_id AS customer_id, a.currency AS account_currency, a.state AS state, \
     a.product AS product, b.version AS balance_version, b.currency AS balance_currency, \
     b.booked_minor AS booked_minor, b.overdraft_line_minor AS overdraft_line_minor, \
     b.core_holds_minor AS core_holds_minor, b.last_posting AS last_posting";
 
 /// The join behind [`DOCUMENT_COLUMNS`]; a deleted balance counts as none.
-pub(crate) const DOCUMENT_JOIN: &str = "accounts a LEFT JOIN balances b ON b.account_id = a.account_id \
-    AND b.source = a.source AND b.generation = a.generation AND b.deleted = 0";
+pub(crate) const DOCUMENT_JOIN: &str = "account_rows a LEFT JOIN balance_rows b ON b.account_id = a.account_id \
+    AND b.dataset = a.dataset AND b.deleted = 0";
 
-pub(crate) fn document(row: &Row) -> Result<AccountDocument, RowError> {
+/// The row does not tell its source.
+pub(crate) fn document(row: &Row, source: &str) -> Result<AccountDocument, RowError> {
     let account_id: String = row.get("account_id")?;
     let account = Account {
         account_id: account_id.clone(),
@@ -88,7 +89,7 @@ pub(crate) fn document(row: &Row) -> Result<AccountDocument, RowError> {
         }),
     };
     let account = Versioned { row: account, version: version(row, "account_version")? };
-    Ok(AccountDocument { source: row.get("source")?, account, balance })
+    Ok(AccountDocument { source: source.to_owned(), account, balance })
 }
 
 pub(crate) fn customer(row: &Row) -> Result<Versioned<Customer>, RowError> {

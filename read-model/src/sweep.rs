@@ -1,7 +1,7 @@
 //! Deletes the rows of earlier generations in bounded steps, a while after the swap, so that a read that began on the old
 //! generation ends on it. Nothing is remembered between processes: an interrupted walk begins again.
 
-use sql::{Db, Row, Value, params, placeholders};
+use sql::{Db, Row, Value, listed, params, placeholders};
 
 /// How long the rows of an earlier generation stay after the swap, in milliseconds: longer than any read may take.
 pub const KEPT_AFTER_SWAP_MS: i64 = 60_000;
@@ -10,19 +10,16 @@ const KEYS_PER_STEP: usize = 1_000;
 
 /// Each table with the first column of its primary key.
 const TABLES: [(&str, &str); 4] = [
-    ("customers", "customer_id"),
-    ("accounts", "account_id"),
-    ("balances", "account_id"),
-    ("transactions", "transaction_id"),
+    ("customer_rows", "customer_id"),
+    ("account_rows", "account_id"),
+    ("balance_rows", "account_id"),
+    ("transaction_rows", "transaction_id"),
 ];
+/// The table with an index that begins with the dataset.
+const CORE_KEYS: &str = "core_row_keys";
 /// Tables with an index that begins with source and generation, and the column of it that follows.
-const BY_GENERATION: [(&str, &str); 5] = [
-    ("parked", "queue"),
-    ("parked_marks", "queue"),
-    (EVIDENCE, "core_ref"),
-    (WAITING, "account_id"),
-    ("core_rows", "row_hash"),
-];
+const BY_GENERATION: [(&str, &str); 4] =
+    [("parked", "queue"), ("parked_marks", "queue"), (EVIDENCE, "core_ref"), (WAITING, "account_id")];
 const WAITING: &str = "waiting_balances";
 const EVIDENCE: &str = "shadow_evidence";
 /// Keys of these deleted by one step.
@@ -34,6 +31,8 @@ pub struct Sweep {
     source: String,
     served: u32,
     served_at_ms: i64,
+    /// The datasets of its earlier generations.
+    old: Vec<u32>,
     table: usize,
     after: String,
 }
@@ -44,15 +43,20 @@ impl Sweep {
         let sql = "SELECT generation, served_at_ms FROM sources WHERE source = ? AND served_at_ms + ? <= {now_ms}";
         let rows = db.query(sql, params![source, kept_ms]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let (served, served_at_ms) = (row.get("generation")?, row.get("served_at_ms")?);
-        Ok(Some(Self { source: source.to_owned(), served, served_at_ms, table: 0, after: String::new() }))
+        let (served, served_at_ms): (u32, i64) = (row.get("generation")?, row.get("served_at_ms")?);
+        let sql = "SELECT dataset FROM datasets WHERE source = ? AND generation < ? ORDER BY dataset";
+        let rows = db.query(sql, params![source, served]).await?;
+        let old = rows.iter().map(|row| row.get("dataset")).collect::<Result<_, _>>()?;
+        Ok(Some(Self { source: source.to_owned(), served, served_at_ms, old, table: 0, after: String::new() }))
     }
 
     /// One step; false when it was the last.
     pub async fn step(&mut self, db: &Db) -> Result<bool, sql::Error> {
         if let Some((table, key)) = TABLES.get(self.table) {
             self.rows_of(db, table, key).await?;
-        } else if let Some((table, key)) = BY_GENERATION.get(self.table - TABLES.len()) {
+        } else if self.table == TABLES.len() {
+            self.core_keys(db).await?;
+        } else if let Some((table, key)) = BY_GENERATION.get(self.table - TABLES.len() - 1) {
             self.kept_in(db, table, key).await?;
         } else {
             let sql = "UPDATE sources SET served_at_ms = NULL WHERE source = ? AND served_at_ms = ?";
@@ -62,33 +66,49 @@ impl Sweep {
         Ok(true)
     }
 
-    /// Keys in their order, of every source and generation: each step reads a bounded piece of the primary key.
+    /// Keys in their order, of every dataset: each step reads a bounded piece of the primary key.
     async fn rows_of(&mut self, db: &Db, table: &str, key: &str) -> Result<(), sql::Error> {
-        let sql = format!("SELECT {key} AS k, source, generation FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?");
+        let sql = format!("SELECT {key} AS k, dataset FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?");
         let rows = db.query(&sql, params![&self.after, KEYS_PER_STEP as u32]).await?;
         let Some(last) = rows.last().map(|row| row.get::<String>("k")).transpose()? else {
             self.next_table();
             return Ok(());
         };
-        // The piece may end between the generations of its last key.
+        // The piece may end between the datasets of its last key.
         let mut old = vec![last.clone()];
         for row in &rows {
-            if row.get::<&str>("source")? == self.source && row.get::<u32>("generation")? < self.served {
+            if self.old.contains(&row.get("dataset")?) {
                 old.push(row.get("k")?);
             }
         }
         old.dedup();
-        let sql = format!(
-            "DELETE FROM {table} WHERE {key} IN ({}) AND source = ? AND generation < ?",
-            placeholders(old.len())
-        );
-        let values = old.iter().map(Value::from).chain(params![&self.source, self.served]).collect();
-        db.exec(&sql, values).await?;
+        let (keys, keys_given) = listed(&old);
+        let (datasets, datasets_given) = listed(self.old.iter().copied());
+        let sql = format!("DELETE FROM {table} WHERE {key} IN ({keys}) AND dataset IN ({datasets})");
+        db.exec(&sql, keys_given.into_iter().chain(datasets_given).collect()).await?;
         if rows.len() < KEYS_PER_STEP {
             self.next_table()
         } else {
             self.after = last
         }
+        Ok(())
+    }
+
+    async fn core_keys(&mut self, db: &Db) -> Result<(), sql::Error> {
+        let Some(dataset) = self.old.last().copied() else {
+            self.next_table();
+            return Ok(());
+        };
+        let sql = format!("SELECT DISTINCT row_hash FROM {CORE_KEYS} WHERE dataset = ? LIMIT ?");
+        let rows = db.query(&sql, params![dataset, KEYS_PER_DELETE as u32]).await?;
+        let hashes = rows.iter().map(|row| row.get::<Vec<u8>>("row_hash")).collect::<Result<Vec<_>, _>>()?;
+        if hashes.is_empty() {
+            self.old.pop();
+            return Ok(());
+        }
+        let (list, hashes) = listed(hashes);
+        let sql = format!("DELETE FROM {CORE_KEYS} WHERE dataset = ? AND row_hash IN ({list})");
+        db.exec(&sql, params![dataset].into_iter().chain(hashes).collect()).await?;
         Ok(())
     }
 

@@ -63,22 +63,20 @@ fn fits(column: &'static str, text: &str, max: usize) -> Result<(), Unfit> {
 pub(crate) fn upsert(entity: Entity) -> Upsert {
     let newer = Policy::Newer("version");
     match entity {
-        Entity::Customer => Upsert::new("customers", CUSTOMERS, &["customer_id", "source", "generation"], newer),
-        Entity::Account => Upsert::new("accounts", ACCOUNTS, &["account_id", "source", "generation"], newer),
-        Entity::Balance => Upsert::new("balances", BALANCES, &["account_id", "source", "generation"], newer),
-        Entity::Transaction => {
-            Upsert::new("transactions", TRANSACTIONS, &["transaction_id", "source", "generation"], newer)
-        }
+        Entity::Customer => Upsert::new("customer_rows", CUSTOMERS, &CUSTOMERS[..2], newer),
+        Entity::Account => Upsert::new("account_rows", ACCOUNTS, &ACCOUNTS[..2], newer),
+        Entity::Balance => Upsert::new("balance_rows", BALANCES, &BALANCES[..2], newer),
+        Entity::Transaction => Upsert::new("transaction_rows", TRANSACTIONS, &TRANSACTIONS[..2], newer),
     }
 }
 
-const CUSTOMERS: &[&str] = &["customer_id", "source", "generation", "version", "deleted", "name"];
-const ACCOUNTS: &[&str] =
-    &["account_id", "source", "generation", "version", "deleted", "customer_id", "currency", "state", "product"];
-const BALANCES: &[&str] = &[
+/// Columns of the tables of canonical rows; the first two are the key.
+pub(crate) const CUSTOMERS: &[&str] = &["customer_id", "dataset", "version", "deleted", "name"];
+pub(crate) const ACCOUNTS: &[&str] =
+    &["account_id", "dataset", "version", "deleted", "customer_id", "currency", "state", "product"];
+pub(crate) const BALANCES: &[&str] = &[
     "account_id",
-    "source",
-    "generation",
+    "dataset",
     "version",
     "deleted",
     "currency",
@@ -87,10 +85,9 @@ const BALANCES: &[&str] = &[
     "core_holds_minor",
     "last_posting",
 ];
-const TRANSACTIONS: &[&str] = &[
+pub(crate) const TRANSACTIONS: &[&str] = &[
     "transaction_id",
-    "source",
-    "generation",
+    "dataset",
     "version",
     "deleted",
     "account_id",
@@ -105,10 +102,9 @@ const TRANSACTIONS: &[&str] = &[
 ];
 
 /// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker.
-pub(crate) fn values(source: &str, change: &CanonicalChange) -> Vec<Value> {
+pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
     let deleted = matches!(change.row, RowChange::Delete);
-    let generation = change.version.generation();
-    let mut values = params![&change.key, source, generation, change.version.as_bytes(), deleted];
+    let mut values = params![&change.key, dataset, change.version.as_bytes(), deleted];
     values.extend(match &change.row {
         RowChange::Upsert(row) => row_values(row),
         RowChange::Delete => marker_values(change),

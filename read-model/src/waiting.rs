@@ -91,15 +91,16 @@ impl Writer {
         tx: &mut Tx,
         accounts: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, i64>, WriteError> {
+        let dataset = self.dataset(tx).await?;
         let accounts: Vec<&String> = accounts.iter().collect();
         let mut served = BTreeMap::new();
         for accounts in accounts.chunks(ACCOUNTS_PER_QUERY) {
             let sql = format!(
-                "SELECT account_id, last_posting FROM balances WHERE source = ? AND generation = ? AND deleted = 0 \
+                "SELECT account_id, last_posting FROM balance_rows WHERE dataset = ? AND deleted = 0 \
                  AND last_posting IS NOT NULL AND account_id IN ({})",
                 placeholders(accounts.len())
             );
-            let mut values = params![&*self.source, self.generation];
+            let mut values = params![dataset];
             values.extend(accounts.iter().map(|account| Value::from(*account)));
             for row in tx.query(&sql, values).await? {
                 served.insert(row.get("account_id")?, row.get("last_posting")?);
@@ -110,9 +111,10 @@ impl Writer {
 
     /// The numbers of an account's newest postings.
     pub async fn newest_posting_numbers(&self, tx: &mut Tx, account: &str) -> Result<BTreeSet<i64>, WriteError> {
-        let sql = "SELECT posting_no FROM transactions WHERE account_id = ? AND source = ? AND generation = ? \
+        let sql = "SELECT posting_no FROM transaction_rows WHERE account_id = ? AND dataset = ? \
              ORDER BY booked_at_us DESC, transaction_id DESC LIMIT ?";
-        let rows = tx.query(sql, params![account, &*self.source, self.generation, NEWEST_POSTINGS]).await?;
+        let dataset = self.dataset(tx).await?;
+        let rows = tx.query(sql, params![account, dataset, NEWEST_POSTINGS]).await?;
         let numbers = rows.iter().map(|row| row.get::<Option<i64>>("posting_no"));
         Ok(numbers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }

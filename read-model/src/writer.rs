@@ -1,7 +1,7 @@
 //! Applies canonical changes inside the ingester's transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemas::model::{CanonicalChange, Entity};
 use sql::{Tx, Upsert, Value, params, placeholders};
@@ -60,17 +60,19 @@ pub struct Writer {
     pub(crate) generation: u32,
     /// Nobody is served from what it writes yet.
     pub(crate) shadow: bool,
+    /// The number of source and generation, once it was read; it never changes.
+    pub(crate) dataset: Arc<OnceLock<u32>>,
 }
 
 impl Writer {
     /// A writer of `generation` of `source`, which is served.
     pub fn new(source: &str, generation: u32) -> Self {
-        Self { source: source.into(), generation, shadow: false }
+        Self { source: source.into(), generation, shadow: false, dataset: Arc::default() }
     }
 
     /// A writer of a generation that is filled in the shadow of the served one.
     pub fn shadow(source: &str, generation: u32) -> Self {
-        Self { source: source.into(), generation, shadow: true }
+        Self { source: source.into(), generation, shadow: true, dataset: Arc::default() }
     }
 
     /// True for a generation that is not served yet.
@@ -89,8 +91,9 @@ impl Writer {
     /// what is served now for the accounts touched, which is nothing of a shadow. Changes must have passed [`check`](crate::check).
     pub async fn apply(&self, tx: &mut Tx, changes: &[CanonicalChange]) -> Result<Applied, WriteError> {
         let mut applied = Applied::default();
+        let dataset = self.dataset(tx).await?;
         for entity in Entity::ALL {
-            let upsert = self.upsert(entity, changes);
+            let upsert = upsert(dataset, entity, changes);
             applied.rows += upsert.len();
             tx.upsert(upsert).await?;
         }
@@ -98,52 +101,54 @@ impl Writer {
             return Ok(applied);
         }
         let touched: BTreeSet<&str> = changes.iter().filter_map(document_key).collect();
-        applied.documents = self.documents(tx, &touched).await?;
+        applied.documents = self.documents(tx, dataset, &touched).await?;
         let served: BTreeSet<&str> = applied.documents.iter().map(|d| d.account_id()).collect();
         applied.gone = touched.difference(&served).map(|key| (*key).to_owned()).collect();
         applied.accounts = touched.into_iter().map(str::to_owned).collect();
         Ok(applied)
     }
 
-    /// The newest change of each key, in byte order of the keys.
-    ///
-    /// Transactions are a journal and are written one by one; only a repetition of the same version is dropped, because
-    /// one statement must not name a key twice on every engine.
-    fn upsert(&self, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
-        let mut newest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
-        for change in changes.iter().filter(|change| change.entity == entity) {
-            let kept = newest.entry(change.key.as_str()).or_insert(change);
-            if change.version > kept.version {
-                *kept = change;
-            }
-        }
-        let mut upsert = table::upsert(entity);
-        newest.values().for_each(|change| upsert.push(table::values(&self.source, change)));
-        upsert
-    }
-
-    async fn documents(&self, tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<Arc<AccountDocument>>, WriteError> {
+    async fn documents(
+        &self,
+        tx: &mut Tx,
+        dataset: u32,
+        keys: &BTreeSet<&str>,
+    ) -> Result<Vec<Arc<AccountDocument>>, WriteError> {
         let mut documents = Vec::with_capacity(keys.len());
         for keys in chunks(keys) {
             let sql = format!(
                 "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_JOIN} \
-                 WHERE a.source = ? AND a.generation = ? AND a.deleted = 0 AND a.account_id IN ({}) \
-                   AND NOT EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = a.source \
-                     AND d.generation = a.generation AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*'))",
+                 WHERE a.dataset = ? AND a.deleted = 0 AND a.account_id IN ({}) \
+                   AND NOT EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = ? \
+                     AND d.generation = ? AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*'))",
                 placeholders(keys.len())
             );
-            for row in tx.query(&sql, self.scoped(&keys)).await? {
-                documents.push(Arc::new(document(&row)?));
+            let mut values = params![dataset];
+            values.extend(keys.iter().map(|key| Value::from(*key)));
+            values.extend(params![&*self.source, self.generation]);
+            for row in tx.query(&sql, values).await? {
+                documents.push(Arc::new(document(&row, &self.source)?));
             }
         }
         Ok(documents)
     }
+}
 
-    fn scoped(&self, keys: &[&str]) -> Vec<Value> {
-        let mut values = params![&*self.source, self.generation];
-        values.extend(keys.iter().map(|key| Value::from(*key)));
-        values
+/// The newest change of each key, in byte order of the keys.
+///
+/// Transactions are a journal and are written one by one; only a repetition of the same version is dropped, because
+/// one statement must not name a key twice on every engine.
+fn upsert(dataset: u32, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
+    let mut newest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.entity == entity) {
+        let kept = newest.entry(change.key.as_str()).or_insert(change);
+        if change.version > kept.version {
+            *kept = change;
+        }
     }
+    let mut upsert = table::upsert(entity);
+    newest.values().for_each(|change| upsert.push(table::values(dataset, change)));
+    upsert
 }
 
 /// The account whose document a change may alter.

@@ -1,7 +1,13 @@
 //! What callers of the read model may rely on, on every engine.
 #![allow(missing_docs)]
 
+#[path = "conformance/convergence.rs"]
+mod convergence;
+#[path = "conformance/datasets.rs"]
+mod datasets;
 mod support;
+#[path = "conformance/tiers.rs"]
+mod tiers;
 
 use std::time::Duration;
 
@@ -83,7 +89,7 @@ async fn leases(world: &mut World) {
     let added = world.writer.add_partitions(&world.db, &world.lease, vec![(partition(), 0)]).await;
     assert!(matches!(added, Err(WriteError::Fenced { .. })));
     // The clock was set back by an hour since it was taken.
-    let set_back = "UPDATE source_leases SET expires_at_ms = expires_at_ms + 3600000";
+    let set_back = "UPDATE leases SET expires_at_ms = expires_at_ms + 3600000";
     world.db.exec(set_back, vec![]).await.unwrap();
     let taken = take(&world.db, "bank", "third", long).await.unwrap();
     assert!(taken.is_some(), "a lease that lies further ahead than it is held has expired");
@@ -318,8 +324,9 @@ async fn sweeping(world: &mut World) {
     }
     let mut sweep = Sweep::due(&world.db, "bank", 0).await.unwrap().unwrap();
     while sweep.step(&world.db).await.unwrap() {}
-    for table in ["customers", "accounts", "balances", "transactions", "parked", "parked_marks"] {
-        let sql = format!("SELECT COUNT(*) AS n, MIN(generation) AS low FROM {table}");
+    for table in ["customer_rows", "account_rows", "balance_rows", "transaction_rows", "parked", "parked_marks"] {
+        let of_dataset = if table.ends_with("_rows") { " r JOIN datasets d ON d.dataset = r.dataset" } else { "" };
+        let sql = format!("SELECT COUNT(*) AS n, MIN(generation) AS low FROM {table}{of_dataset}");
         let row = world.db.query(&sql, vec![]).await.unwrap().remove(0);
         assert_eq!((row.get::<i64>("n").unwrap(), row.get::<i64>("low").unwrap()), (1, 3), "{table}");
     }

@@ -17,6 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::inquiry::{Came, Inquiry, Work};
+use crate::metrics::RECORD_SECONDS;
 use crate::options::Options;
 use crate::resolver::PAGE;
 use crate::sender::{Answered, Sender};
@@ -204,7 +205,9 @@ impl Errands {
             let Answered { sender, id, attempt, changes, .. } = answered;
             let offered = claim.as_ref().map_or(Vec::new(), |(offered, _)| offered.clone());
             let claim = claim.map(|claim| (&instance, claim));
+            let begun = Instant::now();
             let recorded = sender.record((&id, attempt), changes, claim).await;
+            metrics::histogram!(RECORD_SECONDS).record(begun.elapsed());
             recorded.iter().flat_map(|recorded| &recorded.claimed).for_each(|_| reached(CLAIM_AFTER_COMMIT));
             Report::Recorded { id, attempt, offered, recorded }
         });

@@ -10,3 +10,9 @@ pub const RESOLVING: &str = "locum_replayer_resolving";
 pub const SET_ASIDE: &str = "locum_replayer_set_aside";
 /// Entries being sent at once.
 pub const IN_FLIGHT: &str = "locum_replayer_in_flight";
+/// How many entries may be under way at once, as the pace stands.
+pub const PACE: &str = "locum_replayer_pace";
+/// How long the core took for one entry.
+pub const CORE_SECONDS: &str = "locum_replayer_core_seconds";
+/// How long the journal took to record what the core said.
+pub const RECORD_SECONDS: &str = "locum_replayer_record_seconds";

@@ -11,7 +11,7 @@ use standin::journal::{Change, Claimed, Entry, EntryId, Fence, Instance, Journal
 use standin::settle;
 use tokio::time::Instant;
 
-use crate::metrics::REPLAYED_TOTAL;
+use crate::metrics::{CORE_SECONDS, REPLAYED_TOTAL};
 
 /// How often an outcome is tried to be recorded before its attempt is merely ended.
 const RECORD_TRIES: u32 = 5;
@@ -67,6 +67,7 @@ impl Sender {
         let begun = Instant::now();
         let (outcome, mut changes) = self.post(&entry, attempt, self.timeout).await;
         let took = begun.elapsed();
+        metrics::histogram!(CORE_SECONDS).record(took);
         reached(REPLAY_AFTER_SEND);
         metrics::counter!(REPLAYED_TOTAL, "outcome" => outcome.as_str()).increment(1);
         let sendable = self.is_sendable(&entry);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::errands::{Errand, Errands, READY_MAX};
 use crate::inquiry::Inquiry;
 use crate::keeper::Keeper;
-use crate::metrics::{IN_FLIGHT, RESOLVING, SET_ASIDE};
+use crate::metrics::{IN_FLIGHT, PACE, RESOLVING, SET_ASIDE};
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::presence::Presence;
@@ -156,6 +156,7 @@ impl Replayer {
         self.give_back(overdue);
         let gauge = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         metrics::gauge!(IN_FLIGHT).set(gauge(self.sending));
+        metrics::gauge!(PACE).set(gauge(self.pace.limit()));
         metrics::gauge!(RESOLVING).set(gauge(self.resolving));
         metrics::gauge!(SET_ASIDE).set(gauge(self.queue.aside(now)));
     }

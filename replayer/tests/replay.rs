@@ -188,9 +188,12 @@ on_every_engine! {
         let replayer = Running::start(&bank, &core, options());
         core.asked_about("post", &lane[10]).await;
         let unsent = "SELECT COUNT(*) AS n FROM attempts WHERE result = 'not_sent'";
-        while bank.number(unsent).await == 0 {
-            sleep(Duration::from_millis(10)).await;
-        }
+        let given_back = async {
+            while bank.number(unsent).await == 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENT, given_back).await.expect("nothing was given back");
         assert_eq!((bank.state(&lane[10]).await, core.times("post", &lane[11])), (Submitting, 0));
         core.release();
         until(&bank, &lane[19], Posted).await;

@@ -8,6 +8,7 @@
 //! | `{bytes:64}` | `VARBINARY(64)` | `BLOB` |
 //! | `{blob}` | `LONGBLOB` | `BLOB` |
 //! | `{int}` | `BIGINT` | `INTEGER` |
+//! | `{int:4}` | `INT` | `INTEGER` |
 //! | `{now_ms}` | the server's clock, ms since 1970, as an integer expression; TiDB: when the transaction began | the same |
 //! | trailing `FOR UPDATE` | kept | removed: the one writer holds the whole database |
 //!
@@ -77,10 +78,11 @@ impl Dialect {
             (Dialect::MySql, "bytes", Some(n)) => format!("VARBINARY({n})").into(),
             (Dialect::MySql, "blob", None) => "LONGBLOB".into(),
             (Dialect::MySql, "int", None) => "BIGINT".into(),
+            (Dialect::MySql, "int", Some(4)) => "INT".into(),
             (_, "now_ms", None) => now_ms.into(),
             (Dialect::Sqlite, "text", _) => "TEXT".into(),
             (Dialect::Sqlite, "bytes", Some(_)) | (Dialect::Sqlite, "blob", None) => "BLOB".into(),
-            (Dialect::Sqlite, "int", None) => "INTEGER".into(),
+            (Dialect::Sqlite, "int", None | Some(4)) => "INTEGER".into(),
             _ => return Err(unknown(name)),
         })
     }

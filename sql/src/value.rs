@@ -155,6 +155,13 @@ impl<'a> FromValue<'a> for Bytes {
         <&[u8]>::from_value(value).map(Bytes::copy_from_slice)
     }
 }
+/// As it came, to be bound again.
+impl FromValue<'_> for Value {
+    const EXPECTED: &'static str = "any value";
+    fn from_value(value: &Value) -> Option<Self> {
+        Some(value.clone())
+    }
+}
 impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     fn from_value(value: &'a Value) -> Option<Self> {

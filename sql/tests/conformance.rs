@@ -10,6 +10,9 @@ mod connections;
 mod locks;
 #[path = "conformance/migrations.rs"]
 mod migrations;
+mod peer;
+#[path = "conformance/scripted.rs"]
+mod scripted;
 mod support;
 
 use sql::{BatchUpdate, Db, Error, Insert, Options, Policy, Upsert, Value, params};

@@ -43,6 +43,18 @@ impl EntryId {
         self.0.get(1..).unwrap_or_default()
     }
 
+    /// When it was made, by its maker's clock, microseconds since 1970; one that tells no time was made at the beginning of all times.
+    pub(crate) fn made_us(&self) -> i64 {
+        let digits = self.0.get(1..12);
+        digits.and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0).saturating_mul(1_000)
+    }
+
+    /// For each shard, the range of the ids that were made before this: from the first text, up to the second one without it.
+    pub(crate) fn ranges_before(us: i64) -> Vec<(String, String)> {
+        let ms = (us / 1_000).max(0);
+        (0..SHARDS).map(|shard| (format!("{shard:x}"), format!("{shard:x}{ms:011x}"))).collect()
+    }
+
     /// What entries are sorted by to have the oldest first.
     pub(crate) fn by_time(&self) -> (&str, &str) {
         (self.time(), &self.0)
@@ -182,6 +194,18 @@ mod tests {
         assert!(again.by_time() > ids[199].by_time());
         // Those of older versions are in shard 0.
         assert!(EntryId::generate().as_str().starts_with('0'));
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made_and_the_ranges_before_a_time_hold_what_is_older() {
+        let made = EntryId::generate_for("a1");
+        let now_us = jiff::Timestamp::now().as_microsecond();
+        assert!((now_us - 1_000_000..=now_us).contains(&made.made_us()), "{made}");
+        let lies_before = |us: i64| {
+            let ranges = EntryId::ranges_before(us);
+            ranges.iter().filter(|(from, to)| *from <= made.0 && made.0 < *to).count()
+        };
+        assert_eq!((lies_before(made.made_us()), lies_before(made.made_us() + 1_000)), (0, 1));
     }
 
     #[test]

@@ -26,6 +26,18 @@ pub fn reference(format: &ReferenceFormat, id: &EntryId, met: u32) -> String {
     }
 }
 
+/// May the references of two entries meet? Not where the form holds the whole id, unless one was made anew.
+pub fn may_meet(format: &ReferenceFormat, met: u32) -> bool {
+    let whole = match format.alphabet {
+        Alphabet::UpperAlphanumeric | Alphabet::LowerHex => {
+            format.length().saturating_sub(format.prefix().len()) == ID_CHARS
+        }
+        Alphabet::Uuid => true,
+        _ => false,
+    };
+    met > 0 || !whole
+}
+
 fn hyphenated(digits: &str) -> String {
     let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")

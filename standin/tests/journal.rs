@@ -14,6 +14,10 @@ mod accounts;
 mod admission;
 #[path = "journal/approvals.rs"]
 mod approvals;
+#[path = "journal/archive.rs"]
+mod archive;
+#[path = "journal/archive_killed.rs"]
+mod archive_killed;
 #[path = "journal/awaited.rs"]
 mod awaited;
 #[path = "journal/checker.rs"]

@@ -1,6 +1,9 @@
 //! The shape of the workspace: who may depend on whom, and the few rules every source file follows.
 #![allow(missing_docs)]
 
+#[path = "structure/compose.rs"]
+mod compose;
+
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

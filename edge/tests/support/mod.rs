@@ -1,5 +1,4 @@
 //! A listener, and a client that says whatever a test wants.
-#![allow(dead_code)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use edge::{Caller, Problem, Scope, Segment};
 use schemas::entry::EntryState;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use standin::journal::{Act, Entry, EntryDetail, EntryId, Filter, Grounds, Order};
+use standin::journal::{Act, ArchivedEntry, Entry, EntryDetail, EntryId, Filter, Grounds, Order};
 
 use super::entry_view::{view, view_with_text};
 use super::{Answer, PAGE_MAX, order_from, orders, page_of, unavailable, understood};
@@ -58,13 +58,23 @@ pub(super) async fn show(State(gateway): State<Gateway>, caller: Caller, Segment
     caller.require(Scope::Operate)?;
     let id = EntryId::parse(&id).ok_or_else(Problem::not_found)?;
     let found = gateway.operators().detail(&id).await.map_err(unavailable)?;
-    let EntryDetail { entry, transitions, decision } = found.ok_or_else(Problem::not_found)?;
+    let Some(EntryDetail { entry, transitions, decision }) = found else {
+        let archived = gateway.operators().archived(&id).await.map_err(unavailable)?;
+        return Err(archived.map_or_else(Problem::not_found, |entry| archived_problem(&entry)));
+    };
     let orders = gateway.operators().audit_of(id.as_str(), PAGE_MAX).await.map_err(unavailable)?;
     let mut view = view(&entry);
     view["transitions"] = json!(transitions);
     view["decision"] = json!(decision);
     view["orders"] = json!(orders);
     Ok(Json(view).into_response())
+}
+
+/// Where a person finds an archived entry.
+fn archived_problem(ArchivedEntry { id, state, file, .. }: &ArchivedEntry) -> Problem {
+    Problem::new(404, "entry-archived", "The entry is archived")
+        .detail(format!("It ended {state} and is in the file {file}: `locum archive show {file} {id}`."))
+        .transfer_id(id.as_str())
 }
 
 /// What a person may order about one entry.

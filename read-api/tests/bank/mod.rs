@@ -1,5 +1,4 @@
 //! A small bank in SQLite in memory, with the read API over it and everything around it in the test's hand.
-#![allow(dead_code)]
 
 mod rows;
 

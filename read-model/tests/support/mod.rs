@@ -1,5 +1,4 @@
 //! A read model of its own per test, on every engine at hand: SQLite always, each server of `LOCUM_TEST_SQL_URLS`.
-#![allow(dead_code)]
 
 #[path = "../../../sql/tests/support/given.rs"]
 mod given;
@@ -43,6 +42,15 @@ pub const TOPIC: &str = "core.bank.accounts";
 
 impl World {
     pub async fn open(engine: &str) -> World {
+        let mut world = World::bare(engine).await;
+        migrate(&world.db).await.unwrap();
+        migrate(&world.db).await.unwrap();
+        world.new_source("bank").await;
+        world
+    }
+
+    /// A database without tables.
+    pub async fn bare(engine: &str) -> World {
         let name = format!("locum_rm_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(&name);
         let url = match engine {
@@ -58,9 +66,7 @@ impl World {
             ..sql::Options::default()
         };
         let db = Db::open(&url, options).await.unwrap();
-        migrate(&db).await.unwrap();
-        migrate(&db).await.unwrap();
-        let mut world = World {
+        World {
             db,
             source: String::new(),
             writer: Writer::new("", 1),
@@ -70,9 +76,7 @@ impl World {
             next: 0,
             url,
             folder,
-        };
-        world.new_source("bank").await;
-        world
+        }
     }
 
     /// A fresh source in the same database.

@@ -1,11 +1,13 @@
 //! The command line: what `--help` teaches.
 
+mod archive;
 mod people;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use archive::ArchiveCommand;
 pub use people::{ApprovalsCommand, ExportFormat, Grounds, InstanceCommand, LaneCommand, QueueCommand};
 
 use crate::roles::Role;
@@ -73,6 +75,12 @@ pub enum Command {
     CheckConfig {
         /// The configuration file.
         config: PathBuf,
+    },
+    /// Verify the files of the archive, and look into them. Needs no server.
+    Archive {
+        /// What.
+        #[command(subcommand)]
+        command: ArchiveCommand,
     },
     /// Look at the journal's entries, decide about those that need a person, export them.
     Queue {

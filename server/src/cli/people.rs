@@ -118,7 +118,7 @@ pub enum QueueCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Entries to standard output, all of them or of some states: one JSON object a line, or CSV.
+    /// Entries to standard output, all of them or of some states: one JSON object a line, or CSV. Archived ones are in their files.
     Export {
         /// One or more states, separated by commas.
         #[arg(long)]

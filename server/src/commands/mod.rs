@@ -1,6 +1,7 @@
 //! The commands, and how they fail.
 
 pub mod approvals;
+pub mod archive;
 pub mod check_config;
 mod client;
 mod entries;

@@ -38,6 +38,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     }
     shares::check(config, &mut faults);
     operators(config, &mut faults);
+    config.retention.check(&mut faults);
     tokens(config, &mut faults);
     cursor_key(config, &mut faults);
     faults

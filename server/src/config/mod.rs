@@ -4,6 +4,7 @@ mod check;
 mod environment;
 mod principals;
 mod reading;
+mod retention;
 mod sections;
 mod shares;
 #[cfg(test)]
@@ -93,6 +94,7 @@ impl Config {
         paths.extend(&mut self.tokens);
         paths.extend(&mut self.cursor_key);
         paths.extend(&mut self.core.connector);
+        paths.extend(&mut self.retention.directory);
         paths.extend(self.sources.iter_mut().map(|source| &mut source.mapping));
         for path in paths {
             *path = folder.join(&*path);

@@ -89,6 +89,7 @@ impl Reading<'_> {
             clock_difference_ms_max: self.take("clock_difference_ms_max").unwrap_or(CLOCK_DIFFERENCE_MS_MAX),
             replay: self.take("replay").unwrap_or_default(),
             operators: self.take("operators").unwrap_or_default(),
+            retention: self.take("retention").unwrap_or_default(),
             roles: self.take("roles").unwrap_or_else(|| Role::ALL.to_vec()),
         }
     }

@@ -14,6 +14,7 @@ use standin::resolution::Patience;
 use standin::rules::{Limits, Rules};
 
 use super::principals::Principals;
+use super::retention::Retention;
 use super::shares::CoreShare;
 use crate::roles::Role;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub replay: Replay,
     /// What the operators' orders want.
     pub operators: Operators,
+    /// How long the journal keeps what.
+    pub retention: Retention,
     /// What this process runs.
     pub roles: Vec<Role>,
 }

@@ -2,6 +2,7 @@
 //!
 //! Here the siblings meet: the journal learns about accounts from the read model, ingest tells the journal what the core booked.
 
+mod archive;
 mod confirmation;
 mod facts;
 mod life;
@@ -64,6 +65,11 @@ pub async fn start(
     let share = config.core_share().map_err(|fault| anyhow::anyhow!("{fault}"))?;
     tracing::info!(%share, "this instance's share of the connections to the core");
     let core = core(config, share)?;
+    if let Some(retention) = config.retention.options() {
+        let (journal, archivist) = (journal.archive(), instance.clone());
+        services
+            .run_until_drained("archive", move || archive::keep(journal.clone(), archivist.clone(), retention.clone()));
+    }
 
     let (admissions, admitting) = Admissions::new(journal.clone(), instance.clone());
     let admitting = Arc::new(Mutex::new(admitting));

@@ -29,7 +29,7 @@ use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
 use crate::journal::shared::Shared;
 use crate::lane::GLOBAL_LANE;
-use crate::reference::reference;
+use crate::reference::{may_meet, reference};
 use crate::rules::{Order, Path, Reason, Rulebook};
 use crate::write::Write;
 
@@ -74,9 +74,11 @@ impl Shared {
         self.db
             .transaction(move |tx| {
                 Box::pin(async move {
+                    let may_meet = may_meet(&references, met);
                     let reference = |id: &EntryId| reference(&references, id, met);
                     let (calendar, owners) = (&*calendar, &*owners);
-                    let mut batch = Batch { tx, facts, core, instance, calendar, owners, reference: &reference };
+                    let reference = (&reference as &(dyn Fn(&EntryId) -> String + Send + Sync), may_meet);
+                    let mut batch = Batch { tx, facts, core, instance, calendar, owners, reference };
                     let admitted = batch.admit(&writes).await;
                     reached(ADMIT_BEFORE_COMMIT);
                     admitted
@@ -94,7 +96,8 @@ struct Batch<'t> {
     instance: Instance,
     calendar: &'t Calendar,
     owners: &'t Owners,
-    reference: &'t (dyn Fn(&EntryId) -> String + Send + Sync),
+    /// What an entry is known by at the core, and whether two entries may meet in it.
+    reference: (&'t (dyn Fn(&EntryId) -> String + Send + Sync), bool),
 }
 
 impl Batch<'_> {
@@ -114,16 +117,19 @@ impl Batch<'_> {
         let mut inserts = Inserts::default();
         let mut admitted = Vec::with_capacity(writes.len());
         for write in writes {
-            let outcome = match opening.known.get(&key_of(write)) {
-                Some(entry) => recognise(write, entry),
-                None => decide_one(write, &facts, (&opening.book, moment), &mut lanes, &mut inserts, self.reference)?,
+            let book = (&opening.book, moment);
+            let outcome = match (opening.known.get(&key_of(write)), opening.archived(write)) {
+                (Some(entry), _) => recognise(write, entry),
+                (None, Some(kept)) if kept.is_of(write)? => Admitted::Known(Box::new(kept.entry(write)?)),
+                (None, Some(kept)) => Admitted::KeyReused(kept.id()?),
+                (None, None) => decide_one(write, &facts, book, &mut lanes, &mut inserts, self.reference.0)?,
             };
             if let Admitted::Fresh(entry) = &outcome {
                 opening.known.insert(key_of(write), (**entry).clone());
             }
             admitted.push(outcome);
         }
-        inserts.write(self.tx, &self.core, &self.instance).await?;
+        inserts.write(self.tx, &self.core, &self.instance, self.reference.1).await?;
         for outcome in &mut admitted {
             if let Admitted::Fresh(entry) = outcome {
                 entry.lane_version = lanes.version_after(&entry.command.from_account);

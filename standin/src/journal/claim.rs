@@ -1,7 +1,7 @@
 //! The replayer's claims, in lane order: an attempt is recorded before bytes leave.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use failpoints::{Flaw, flawed};
@@ -96,7 +96,8 @@ impl ReplayJournal {
         instance: &Instance,
         ids: Vec<EntryId>,
     ) -> Result<Vec<Claimed>, JournalError> {
-        let claiming = Claiming { fence: fence.clone(), instance: instance.clone(), longest: 1, begun: Arc::default() };
+        let claiming =
+            Claiming { fence: fence.clone(), instance: instance.clone(), longest: 1, trace: Trace::default() };
         self.claim_runs(&claiming, ids).await
     }
 
@@ -115,14 +116,14 @@ impl ReplayJournal {
         ids: Vec<EntryId>,
         longest: usize,
     ) -> Result<Claims, JournalError> {
-        let begun = Arc::default();
-        let claiming = Claiming { fence: fence.clone(), instance: instance.clone(), longest, begun };
+        let trace = Trace::default();
+        let claiming = Claiming { fence: fence.clone(), instance: instance.clone(), longest, trace };
         match self.claim_runs(&claiming, ids.clone()).await {
             Ok(claimed) => return Ok(Claims { claimed, ..Claims::default() }),
             Err(err) if keeps_back(&err) => tracing::warn!(error = %err, "entries are claimed one by one"),
             Err(err) if err.is_commit_unknown() => {
                 tracing::warn!(error = %err, "the answer to a claim was lost");
-                return Ok(Claims { lost: claiming.take_begun(), ..Claims::default() });
+                return Ok(Claims { lost: claiming.trace.take(), ..Claims::default() });
             }
             Err(err) => return Err(err),
         }
@@ -306,8 +307,27 @@ struct Claiming {
     fence: Fence,
     instance: Instance,
     longest: usize,
-    /// What the transaction begins, for the case that its COMMIT is not answered.
-    begun: Arc<Mutex<Vec<EntryId>>>,
+    trace: Trace,
+}
+
+/// What a transaction under way would claim, for the case that its COMMIT is not answered.
+#[derive(Clone, Default)]
+pub(super) struct Trace(Arc<Mutex<Vec<EntryId>>>);
+
+impl Trace {
+    /// These, by the newest try.
+    pub(super) fn leave<'i>(&self, ids: impl Iterator<Item = &'i EntryId>) {
+        *self.ids() = ids.cloned().collect();
+    }
+
+    /// What the newest try would have claimed.
+    pub(super) fn take(&self) -> Vec<EntryId> {
+        std::mem::take(&mut *self.ids())
+    }
+
+    fn ids(&self) -> MutexGuard<'_, Vec<EntryId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Claiming {
@@ -319,16 +339,12 @@ impl Claiming {
         let mut work = WorkSet::lock(tx, &ids).await?;
         let mut attempts = Attempts::lock(tx, &ids).await?;
         let claimed = Taken::take(tx, &mut work, &mut attempts, &candidates, room).await?;
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = claimed.ids().cloned().collect();
+        self.trace.leave(claimed.ids());
         let now_us = work.now_us();
         let entries = work.store(tx, &self.fence.owner).await?;
         let by = Beginner { instance: &self.instance, token: Some(self.fence.token) };
         attempts.store(tx, now_us, Some(by)).await?;
         check_fence(tx, &self.fence).await?;
         claimed.with(&entries)
-    }
-
-    fn take_begun(&self) -> Vec<EntryId> {
-        std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

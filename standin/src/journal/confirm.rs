@@ -6,8 +6,9 @@ mod unrecorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, Verdict, weigh};
-use sql::{Tx, Value, params, placeholders};
+use sql::{Tx, Value, listed, params, placeholders};
 
+use super::archive::{Ended, OF_REFERENCES};
 use super::breaks::FREED;
 use super::breaks::FreedRow;
 use super::breaks::keep_break;
@@ -33,6 +34,17 @@ pub struct Confirmed {
     pub breaks: usize,
 }
 
+/// What the references of some rows name.
+#[derive(Default)]
+struct Named {
+    /// The entry of each reference.
+    booked: BTreeMap<String, EntryId>,
+    /// What stayed of those that are archived.
+    archived: BTreeMap<String, Ended>,
+    /// The rows that a person found not to belong to the entry they name.
+    freed: BTreeSet<FreedRow>,
+}
+
 const ACTOR: &str = "ingest";
 
 /// What a row is kept as whose entry the journal cannot read.
@@ -51,13 +63,17 @@ impl Confirmations {
     ) -> Result<Confirmed, JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
         let seen = seen.as_slice();
-        let (booked, freed) = self.entries_of(tx, seen).await?;
+        let Named { booked, mut archived, freed } = self.entries_of(tx, seen).await?;
         let concerned: BTreeSet<&String> = changed_accounts.iter().chain(seen.iter().map(|row| &row.account)).collect();
         let holding = accounts_holding(tx, &concerned.into_iter().collect::<Vec<_>>()).await?;
         if booked.is_empty() && holding.is_empty() && seen.is_empty() {
             return Ok(Confirmed::default());
         }
         let (mut work, unreadable) = lock_readable(tx, booked.values().cloned().collect(), &holding).await?;
+        if booked.values().any(|id| !unreadable.contains(id) && work.entry(id).is_err()) {
+            // The next run finds it where it is now.
+            return Err(JournalError::Lost("an entry was archived meanwhile"));
+        }
         let facts = self.facts_of(tx, &holding).await?;
         work.release_stored(tx, &facts).await?;
         let mut confirmed = Confirmed::default();
@@ -65,12 +81,13 @@ impl Confirmations {
             if freed.contains(&(row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone())) {
                 continue;
             }
-            let finding = match booked.get(&row.core_ref) {
-                Some(id) if unreadable.contains(id) => Some(UNREADABLE),
-                Some(id) => see(&mut work, id, row)?,
-                None if self.0.references.marks(&row.core_ref) => Some("no entry has this reference"),
+            let finding = match (booked.get(&row.core_ref), archived.get_mut(&row.core_ref)) {
+                (Some(id), _) if unreadable.contains(id) => Some(UNREADABLE),
+                (Some(id), _) => see(&mut work, id, row)?,
+                (None, Some(ended)) => ended.hear(tx, row).await?,
+                (None, None) if self.0.references.marks(&row.core_ref) => Some("no entry has this reference"),
                 // Other systems post under references of their own.
-                None => None,
+                (None, None) => None,
             };
             if let Some(finding) = finding {
                 let kept = keep_break(tx, &row.core_ref, row.kind.as_str(), &row.row_key, finding).await?;
@@ -113,32 +130,35 @@ impl Confirmations {
         Ok(found)
     }
 
-    /// The entry of each reference, and the rows that a person found not to belong to the entry they name.
-    async fn entries_of(
-        &self,
-        tx: &mut Tx,
-        seen: &[LegSeen],
-    ) -> Result<(BTreeMap<String, EntryId>, BTreeSet<FreedRow>), JournalError> {
+    /// What the references of these rows name. One statement: an entry that is archived meanwhile is found in one of the two places.
+    async fn entries_of(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Named, JournalError> {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
-        let (mut entries, mut freed) = (BTreeMap::new(), BTreeSet::new());
+        let mut named = Named::default();
         for refs in refs.chunks(KEYS_PER_STATEMENT) {
+            let (list, keys) = listed(refs.iter().copied());
             let sql = format!(
-                "SELECT e.id AS id, e.core_ref AS core_ref, b.leg AS leg, b.row_key AS row_key FROM entries e \
-                 LEFT JOIN breaks b ON b.core_ref = e.core_ref AND b.settled_as = ? WHERE e.core = ? AND e.core_ref IN ({})",
-                placeholders(refs.len())
+                "SELECT e.id AS id, e.core_ref AS core_ref, b.leg AS leg, b.row_key AS row_key, NULL AS state, \
+                 NULL AS debit_row, NULL AS credit_row FROM entries e \
+                 LEFT JOIN breaks b ON b.core_ref = e.core_ref AND b.settled_as = ? WHERE e.core = ? AND e.core_ref IN ({list}) \
+                 UNION ALL {OF_REFERENCES} ({list})"
             );
             let mut values = params![FREED, &*self.0.core];
-            values.extend(texts(refs));
+            values.extend(keys.iter().cloned());
+            values.extend(values.clone());
             for row in tx.query(&sql, values).await? {
                 let (id, core_ref): (String, String) = (row.get("id")?, row.get("core_ref")?);
                 if let (Some(leg), Some(row_key)) = (row.get("leg")?, row.get("row_key")?) {
-                    freed.insert((core_ref.clone(), leg, row_key));
+                    named.freed.insert((core_ref.clone(), leg, row_key));
                 }
-                entries.insert(core_ref, EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?);
+                let id = EntryId::parse(&id).ok_or(JournalError::Corrupt("entry id"))?;
+                match Ended::read(&row)? {
+                    Some(ended) => drop(named.archived.insert(core_ref, ended)),
+                    None => drop(named.booked.insert(core_ref, id)),
+                }
             }
         }
-        Ok((entries, freed))
+        Ok(named)
     }
 
     /// The balances that are served of these accounts.

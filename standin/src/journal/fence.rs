@@ -57,6 +57,13 @@ impl Shared {
         })
         .await
     }
+
+    /// See [`ReplayJournal::release_fence`].
+    pub(in crate::journal) async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
+        let release = "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?";
+        self.db.exec(release, params![&fence.name, &fence.owner, fence.token]).await?;
+        Ok(())
+    }
 }
 
 impl GatewayJournal {
@@ -69,14 +76,7 @@ impl GatewayJournal {
 impl ReplayJournal {
     /// Gives the fence up, so that the next holder need not wait.
     pub async fn release_fence(&self, fence: &Fence) -> Result<(), JournalError> {
-        self.0
-            .db
-            .exec(
-                "UPDATE fences SET until_ms = 0 WHERE name = ? AND owner = ? AND token = ?",
-                params![&fence.name, &fence.owner, fence.token],
-            )
-            .await?;
-        Ok(())
+        self.0.release_fence(fence).await
     }
 
     /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemas::core::ReferenceFormat;
 use sql::Db;
 
+use super::archive::{ArchiveJournal, ArchivedEntry};
 use super::error::JournalError;
 use super::facts::Facts;
 use super::shared::Shared;
@@ -75,6 +76,11 @@ impl Journal {
         HoldsView(self.0.clone())
     }
 
+    /// For the archiving.
+    pub fn archive(&self) -> ArchiveJournal {
+        ArchiveJournal(self.0.clone())
+    }
+
     /// For operators.
     pub fn operators(&self) -> OperatorsJournal {
         OperatorsJournal(self.0.clone())
@@ -107,6 +113,11 @@ impl ReplayJournal {
 }
 
 impl OperatorsJournal {
+    /// What stayed of an archived entry. Ask for the entry first: it may be archived between the two.
+    pub async fn archived(&self, id: &EntryId) -> Result<Option<ArchivedEntry>, JournalError> {
+        self.0.archived(id).await
+    }
+
     /// The entry of this id.
     pub async fn get(&self, id: &EntryId) -> Result<Option<Entry>, JournalError> {
         self.0.get(id).await

@@ -24,9 +24,10 @@ pub(super) async fn rulebook(tx: &mut Tx) -> Result<Rulebook, JournalError> {
     read_book(&tx.query(&format!("SELECT {IN_FORCE}"), in_force()).await?)
 }
 
-/// Selects the controls that make a rulebook, for [`read_book`]; with the values of [`in_force`].
+/// Selects the controls that make a rulebook, for [`read_book`]; with the values of [`in_force`]. The last two columns are those of an
+/// archived entry in an admission's first look.
 pub(super) const IN_FORCE: &str =
-    "name AS control, value, version AS control_version, NULL AS now_ms FROM controls WHERE name IN (?, ?)";
+    "name AS control, value, version AS control_version, NULL AS now_ms, NULL, NULL FROM controls WHERE name IN (?, ?)";
 /// The same columns without a control.
 pub(super) const NONE_IN_FORCE: &str = "NULL AS control, NULL AS value, NULL AS control_version, NULL AS now_ms";
 

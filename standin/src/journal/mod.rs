@@ -4,6 +4,7 @@
 //! **Every change of an entry's state goes through `schemas::entry::weigh`**, in [`transitions`], with its lanes locked.
 
 mod admit;
+mod archive;
 mod attempts;
 mod audit;
 mod awaited;
@@ -39,6 +40,7 @@ mod transitions;
 mod workset;
 
 pub use admit::Admitted;
+pub use archive::{ArchiveError, ArchiveJournal, ArchivedEntry, Lease, Pass, Retention};
 pub use audit::AuditRecord;
 pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Claims, OpenAttempt, Resend, Unresolved};

@@ -11,6 +11,7 @@ use failpoints::{RECORD_BEFORE_COMMIT, reached};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::claim::Trace;
 use super::transitions::{Outcome, Recorded, settle_in};
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
@@ -124,8 +125,8 @@ impl Shared {
 
     async fn settle_group(&self, group: Vec<Waiting>) {
         let (outcomes, answers): (Vec<Outcome>, Vec<_>) = group.into_iter().map(|w| (w.outcome, w.answer)).unzip();
-        let claiming = Arc::new(Mutex::new(Vec::new()));
-        if let Some(recorded) = self.settle_together(outcomes.clone(), &claiming).await {
+        let trace = Trace::default();
+        if let Some(recorded) = self.settle_together(outcomes.clone(), &trace).await {
             for (answer, recorded) in answers.into_iter().zip(recorded) {
                 self.tell(&recorded);
                 // Who asked may be gone. It is recorded all the same.
@@ -133,7 +134,7 @@ impl Shared {
             }
             return;
         }
-        let mut lost = std::mem::take(&mut *claiming.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lost = trace.take();
         for (outcome, answer) in outcomes.into_iter().zip(answers) {
             let lost = if outcome.follow.is_some() { std::mem::take(&mut lost) } else { Vec::new() };
             let shared = self.clone();
@@ -151,20 +152,16 @@ impl Shared {
     }
 
     /// `None`: it failed, or its outcome is unknown.
-    async fn settle_together(
-        &self,
-        outcomes: Vec<Outcome>,
-        claiming: &Arc<Mutex<Vec<EntryId>>>,
-    ) -> Option<Vec<Recorded>> {
+    async fn settle_together(&self, outcomes: Vec<Outcome>, trace: &Trace) -> Option<Vec<Recorded>> {
         let outcomes = Arc::new(outcomes);
         let _permit = self.recording.acquire().await.ok()?;
         for _ in 0..TRIES_TOGETHER {
-            let (facts, outcomes, claiming) = (self.facts.clone(), outcomes.clone(), claiming.clone());
+            let (facts, outcomes, trace) = (self.facts.clone(), outcomes.clone(), trace.clone());
             let db = self.db.clone();
             let transaction = tokio::spawn(async move {
                 db.transaction(move |tx| {
                     Box::pin(async move {
-                        let recorded = settle_in(tx, &*facts, &outcomes, &claiming).await?;
+                        let recorded = settle_in(tx, &*facts, &outcomes, &trace).await?;
                         reached(RECORD_BEFORE_COMMIT);
                         Ok(recorded)
                     })
@@ -195,7 +192,7 @@ impl Shared {
             move |tx| {
                 let (facts, outcome) = (facts.clone(), outcome.clone());
                 Box::pin(async move {
-                    let recorded = settle_in(tx, &*facts, &*outcome, &Mutex::default()).await?;
+                    let recorded = settle_in(tx, &*facts, &*outcome, &Trace::default()).await?;
                     reached(RECORD_BEFORE_COMMIT);
                     recorded.into_iter().next().ok_or(JournalError::Corrupt("an outcome without an answer"))
                 })

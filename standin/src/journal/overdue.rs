@@ -90,12 +90,17 @@ impl Shared {
 }
 
 impl OperatorsJournal {
-    /// How many entries ended, and how. Reads an index over the whole history: for proofs, not for dashboards.
+    /// How many entries ended, and how, archived ones too. Reads an index over the whole history: for proofs, not for dashboards.
     pub async fn ended(&self) -> Result<BTreeMap<EntryState, i64>, JournalError> {
+        // One statement, so that an entry that leaves meanwhile counts once.
         let sql = "SELECT state, COUNT(*) AS n FROM entries \
-             WHERE state IN ('refused', 'confirmed', 'declined', 'cancelled', 'written_off') GROUP BY state";
-        let rows = self.0.db.query(sql, Vec::new()).await?;
-        rows.iter().map(|row| Ok((state_of(row)?, row.get("n")?))).collect()
+             WHERE state IN ('refused', 'confirmed', 'declined', 'cancelled', 'written_off') GROUP BY state \
+             UNION ALL SELECT state, n FROM archived_counts";
+        let mut ended: BTreeMap<EntryState, i64> = BTreeMap::new();
+        for row in self.0.db.query(sql, Vec::new()).await? {
+            *ended.entry(state_of(&row)?).or_default() += row.get::<i64>("n")?;
+        }
+        Ok(ended)
     }
 
     /// What waits, by state.

@@ -15,6 +15,26 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, statements: PEOPLE },
     Migration { version: 7, statements: RESERVED },
     Migration { version: 8, statements: IN_ORDER },
+    Migration { version: 9, statements: ARCHIVE },
+];
+
+/// What stays of entries that left for files: their keys and references, the files in the order of their chain, and how many left.
+const ARCHIVE: &[&str] = &[
+    // `sent`: the reference may have reached the core. The rows of the core that booked it are kept as hashes.
+    "CREATE TABLE archived_entries (entry_id {text:32} NOT NULL, key_hash {bytes:32} NOT NULL, principal {text:64} NOT NULL, \
+     operation {text:32} NOT NULL, fingerprint {bytes:64} NOT NULL, core {text:32} NOT NULL, core_ref {text:64} NOT NULL, \
+     state {text:16} NOT NULL, ordered {int} NOT NULL, reason {text:64}, version {int} NOT NULL, accepted_us {int} NOT NULL, \
+     ended_us {int} NOT NULL, sent {int} NOT NULL, debit_row {bytes:16}, credit_row {bytes:16}, until_us {int} NOT NULL, \
+     file {text:64} NOT NULL, PRIMARY KEY (entry_id))",
+    // Not unique: a key that is honoured no more may be used again.
+    "CREATE INDEX archived_by_key ON archived_entries (key_hash)",
+    "CREATE INDEX archived_by_core_ref ON archived_entries (core, core_ref)",
+    "CREATE INDEX archived_by_end ON archived_entries (sent, ended_us)",
+    "CREATE TABLE archives (file {text:64} NOT NULL, seq {int} NOT NULL, ended_month {int} NOT NULL, entries {int} NOT NULL, \
+     first_id {text:32} NOT NULL, last_id {text:32} NOT NULL, sha256 {text:64} NOT NULL, state {text:16} NOT NULL, \
+     at_us {int} NOT NULL, PRIMARY KEY (file))",
+    "CREATE UNIQUE INDEX archives_by_seq ON archives (seq)",
+    "CREATE TABLE archived_counts (state {text:16} NOT NULL, n {int} NOT NULL, PRIMARY KEY (state))",
 ];
 
 /// Which legs have a place in the order of their lanes. Those of older versions all have one.

@@ -1,13 +1,12 @@
 //! What somebody learned about entries, recorded: many at once, in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use schemas::entry::{Evidence, Verdict};
 use sql::Tx;
 
 use super::attempts::{Attempts, Beginner, Heard, hear};
-use super::claim::Claimed;
+use super::claim::{Claimed, Trace};
 use super::runs::{Candidates, Room, Taken};
 use super::workset::WorkSet;
 use crate::admission::CoreBelief;
@@ -150,13 +149,12 @@ impl GatewayJournal {
     }
 }
 
-/// Records these outcomes in the open transaction, all of one actor, and claims what they ask for. `claiming` is told what the commit
-/// would claim.
+/// Records these outcomes in the open transaction, all of one actor, and claims what they ask for.
 pub(super) async fn settle_in(
     tx: &mut Tx,
     facts: &dyn Facts,
     outcomes: &[Outcome],
-    claiming: &Mutex<Vec<EntryId>>,
+    trace: &Trace,
 ) -> Result<Vec<Recorded>, JournalError> {
     let of = |outcomes: &mut dyn Iterator<Item = &Outcome>| -> BTreeSet<EntryId> {
         outcomes.flat_map(Outcome::ids).cloned().collect()
@@ -177,9 +175,7 @@ pub(super) async fn settle_in(
     let verdicts = weigh_all(tx, facts, &mut work, &mut attempts, outcomes).await?;
     work.release_by(tx, facts).await?;
     let taken = Taken::take(tx, &mut work, &mut attempts, &next.all, room).await?;
-    if let Ok(mut claiming) = claiming.lock() {
-        claiming.extend(taken.ids().cloned());
-    }
+    trace.leave(taken.ids());
     let now_us = work.now_us();
     let entries = work.store(tx, outcomes.first().map_or("", |outcome| &outcome.actor)).await?;
     attempts.store(tx, now_us, beginner(outcomes)).await?;

@@ -20,12 +20,14 @@ const UNDER_WAY: usize = 10;
 const QUEUED: usize = 40;
 
 async fn killed_at_every_place(class: Class, engine: Engine) {
-    let places = failpoints::ALL;
+    // Entries leave for files months after their end: `standin/tests/journal/archive_killed.rs` kills a process on that way.
+    let places = failpoints::ALL.iter().copied().filter(|place| !place.starts_with("archive."));
+    let places: Vec<&'static str> = places.collect();
     let accounts = (places.len() * ACCOUNTS) as u64;
     let mut world = World::start(Plan { class, engine, locums: 2, accounts, ..Plan::default() }).await;
     let people = People::at_work(&world);
     let reads = world.reads(3);
-    for (round, place) in places.iter().enumerate() {
+    for (round, place) in places.into_iter().enumerate() {
         let victim = killed_at(&mut world, round, place).await;
         println!("── {place}: locum {victim}");
     }

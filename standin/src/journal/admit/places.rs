@@ -115,7 +115,14 @@ impl Inserts {
     }
 
     /// Writes everything; a direct entry's first attempt too, before a byte of it is sent.
-    pub(super) async fn write(self, tx: &mut Tx, core: &str, instance: &Instance) -> Result<(), JournalError> {
+    /// Where references `may_meet`, none may be that of an archived entry.
+    pub(super) async fn write(
+        self,
+        tx: &mut Tx,
+        core: &str,
+        instance: &Instance,
+        may_meet: bool,
+    ) -> Result<(), JournalError> {
         let (mut entries, mut legs) = (Insert::new("entries", ENTRIES), Insert::new("legs", LEGS));
         for (entry, decision) in &self.entries {
             entries.push(entry_row(entry, decision, core)?);
@@ -127,26 +134,40 @@ impl Inserts {
         tx.insert(entries).await?;
         tx.insert(legs).await?;
         attempts::insert(tx, Beginner { instance, token: None }, (FIRST_ATTEMPT, None), &direct).await?;
-        log_admitted(tx, &admitted, instance).await
+        log_admitted(tx, &admitted, instance, may_meet).await
     }
 }
 
 /// The first line of each entry's history, from its row.
-async fn log_admitted(tx: &mut Tx, entries: &[&Entry], instance: &Instance) -> Result<(), JournalError> {
+///
+/// Here, after the rows are written, also references are compared with those of archived entries: what leaves the unique index meanwhile
+/// is seen there.
+async fn log_admitted(
+    tx: &mut Tx,
+    entries: &[&Entry],
+    instance: &Instance,
+    may_meet: bool,
+) -> Result<(), JournalError> {
     if entries.is_empty() {
         return Ok(());
     }
     let (list, ids) = listed(entries.iter().map(|entry| entry.id.as_str()));
     let sql = format!(
         "INSERT INTO transitions (entry_id, version, at_us, state, evidence, actor) \
-         SELECT id, version, updated_us, state, 'admitted', ? FROM entries WHERE id IN ({list})"
+         SELECT id, version, updated_us, state, 'admitted', ? FROM entries WHERE id IN ({list}){}",
+        if may_meet { NOT_OF_ARCHIVED } else { "" }
     );
     let values = params![instance.id.as_str()].into_iter().chain(ids).collect();
     match tx.exec(&sql, values).await? == entries.len() as u64 {
         true => Ok(()),
+        // As if the unique index had said so.
+        false if may_meet => Err(sql::Error::Duplicate.into()),
         false => Err(JournalError::Lost("an entry is missing")),
     }
 }
+
+const NOT_OF_ARCHIVED: &str = " AND NOT EXISTS \
+     (SELECT 1 FROM archived_entries a WHERE a.core = entries.core AND a.core_ref = entries.core_ref)";
 
 fn entry_row(e: &Entry, decision: &[u8], core: &str) -> Result<Vec<Value>, JournalError> {
     let command = serde_json::to_vec(&e.command).map_err(|_| JournalError::Corrupt("command"))?;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sql::{Tx, params, placeholders};
 
-use super::texts;
+use super::{Named, texts};
+use crate::journal::archive::Late;
 use crate::journal::error::JournalError;
 use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
@@ -12,10 +13,10 @@ use crate::journal::record::KEYS_PER_STATEMENT;
 
 impl Confirmations {
     /// For each row: would [`Confirmations::confirm`](super::Confirmations::confirm) change anything? It would if the row
-    /// carries a reference of ours and is not recorded on its leg yet. Locks nothing.
+    /// carries a reference of ours and is not recorded on its leg yet; of an archived entry, if it is another row than the one that booked it. Locks nothing.
     pub async fn is_news(&self, tx: &mut Tx, seen: &[LegSeen]) -> Result<Vec<bool>, JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
-        let (booked, freed) = self.entries_of(tx, &seen).await?;
+        let Named { booked, archived, freed } = self.entries_of(tx, &seen).await?;
         let refs: BTreeSet<&str> = booked.keys().map(String::as_str).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
         let mut recorded: BTreeSet<(String, String, String, i64)> = BTreeSet::new();
@@ -33,6 +34,10 @@ impl Confirmations {
             }
         }
         let news = |row: &LegSeen| {
+            if let Some(ended) = archived.get(&row.core_ref) {
+                let known = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone());
+                return !freed.contains(&known) && ended.says(row) != Late::Nothing;
+            }
             let ours = booked.contains_key(&row.core_ref) || self.0.references.marks(&row.core_ref);
             let known = (row.core_ref.clone(), row.kind.as_str().to_owned(), row.row_key.clone());
             let is_freed = freed.contains(&known);

@@ -1,14 +1,12 @@
 //! Accounts that the core's table does not know by their number, but by a key of its own.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
 use ingest::NoJournal;
 use read_model::*;
 use serde_json::{Value as Json, json};
-use support::*;
+
+use crate::support::*;
 
 fn mapping_by_id() -> String {
     let by_id = MAPPING.replace("  accounts:\n    key: [account_no]", "  accounts:\n    key: [id]");

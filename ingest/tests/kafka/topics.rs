@@ -1,11 +1,6 @@
 //! What topics of a real Kafka do that a connector writes: they end in records of the broker's own, and they are made anew.
 //!
 //! Runs when `LOCUM_TEST_KAFKA` (bootstrap servers) is set.
-#![allow(missing_docs)]
-
-#[path = "../../sql/tests/support/given.rs"]
-mod given;
-mod support;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +16,9 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use read_model::*;
 use serde_json::{Value as Json, json};
 use sql::Db;
-use support::{Running, account_row, mapping, now_ms, posting_row, wait_for};
+
+use crate::given;
+use crate::support::{Running, account_row, mapping, now_ms, posting_row, wait_for};
 
 const ASK_MAX: Duration = Duration::from_secs(30);
 

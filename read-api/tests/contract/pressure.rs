@@ -1,13 +1,12 @@
 //! What clients do to others that send more than they may, or positions that nobody handed out.
 
-mod bank;
-
 use std::sync::Arc;
 
-use bank::*;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use schemas::data_position::DataPosition;
 use tokio::task::JoinHandle;
+
+use crate::bank::*;
 
 /// A read that goes on by itself.
 fn spawned(bank: &Arc<Bank>, token: &'static str, path: &'static str, position: Option<&str>) -> JoinHandle<Answer> {

@@ -1,14 +1,9 @@
 //! What TiDB answers under contention, after DDL and when nodes die, played by a scripted peer; and what is made of it.
-#![allow(missing_docs)]
 
-// The workspace's members know this crate as `sql`.
-extern crate locum_sql as sql;
-
-mod peer;
-
-use peer::{Cell, Peer, Say, Script};
 use sql::{Db, Error, Migration, Options, params};
 use std::time::Duration;
+
+use crate::peer::{Cell, Peer, Say, Script};
 
 const UPDATE: &str = "UPDATE lanes SET used = 1 WHERE account = ?";
 const GAVE_UP: Say = Say::Error(1105, "HY000", "pessimistic lock retry limit reached");

@@ -1,7 +1,5 @@
 //! A batch that fails as a whole is applied in parts.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use ingest::{Confirm, ConfirmError};
@@ -9,7 +7,7 @@ use read_model::resume;
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
 
-use support::*;
+use crate::support::*;
 
 /// MySQL's "lock wait timeout exceeded".
 const LOCK_WAIT: i32 = 1205;

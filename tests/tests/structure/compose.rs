@@ -1,5 +1,4 @@
 //! docker-compose.yml and dev/stack start the same parts with the same files. Nothing is started here: both are read.
-#![allow(missing_docs)]
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};

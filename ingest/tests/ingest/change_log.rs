@@ -1,7 +1,4 @@
 //! The embedded core's change log over real HTTP, answered as `core-sim` answers.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 
@@ -9,10 +6,11 @@ use ingest::{FeedOptions, NoJournal, Options};
 use read_model::*;
 use serde_json::{Value as Json, json};
 use sql::Db;
-use support::{account_row, mapping, now_ms, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::support::{account_row, mapping, now_ms, wait_for};
 
 type Log = Arc<Mutex<Vec<Json>>>;
 

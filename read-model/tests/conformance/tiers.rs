@@ -1,7 +1,4 @@
 //! Tiers may be late, empty or gone; they are never wrong. With Redis when `LOCUM_TEST_REDIS_URL` is set.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,8 +6,9 @@ use std::time::Duration;
 
 use read_model::*;
 use schemas::model::Entity;
-use support::*;
 use tokio::sync::watch;
+
+use crate::support::*;
 
 async fn read(reader: &Reader, key: &str) -> (i64, Tier) {
     let read = reader.account(&Grant::Any, key, &Floor::none()).await.unwrap();

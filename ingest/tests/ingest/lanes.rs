@@ -1,14 +1,12 @@
 //! How many accounts' lanes one apply takes from admission, and for how many entries.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use ingest::{Confirm, ConfirmError, ENTRIES_MAX, LANES_MAX, Locks};
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
 
-use support::*;
+use crate::support::*;
 
 /// Every account has a hold, so its lane is locked; and so many more for each batch. Every row of evidence is of an entry of its own.
 #[derive(Default)]

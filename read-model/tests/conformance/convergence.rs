@@ -1,7 +1,4 @@
 //! Any duplication, reordering and crash-restart ends in the same rows (C1, C3, C4), on every engine.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 use read_model::*;
 use schemas::model::{CanonicalChange, Entity, RowChange};
 use sql::params;
-use support::*;
+
+use crate::support::*;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
@@ -126,7 +124,7 @@ fn every_delivery_of_a_history_ends_in_the_same_rows() {
                 let mut world = world.borrow_mut();
                 case.set(case.get() + 1);
                 runtime.block_on(async {
-                    for table in ["accounts", "balances", "transactions", "offsets", "sources", "source_leases"] {
+                    for table in ["accounts", "balances", "transactions", "offsets", "sources", "leases"] {
                         world.db.exec(&format!("DELETE FROM {table}"), vec![]).await.unwrap();
                     }
                     world.new_source(&format!("s{}", case.get())).await;

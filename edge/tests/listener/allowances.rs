@@ -1,7 +1,5 @@
 //! What a principal meets that sends more than it may, and what others notice of it.
 
-mod support;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -16,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use support::{Running, get_path, holds, start};
+use crate::support::{self, Running, get_path, holds, start};
 
 const GREEDY: &str = "greedy-token-0123456789";
 const OTHER: &str = "other-token-0123456789";

@@ -1,7 +1,4 @@
 //! A source that cannot be followed any more comes back by a new generation, filled in the shadow and swapped in whole.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +7,8 @@ use ingest::{Confirm, ConfirmError};
 use read_model::*;
 use schemas::model::LegEvidence;
 use sql::{BoxFuture, Tx};
-use support::*;
+
+use crate::support::*;
 
 async fn read(site: &Site, no: &str) -> Read<Arc<AccountDocument>> {
     site.reader.account(&Grant::Any, no, &Floor::none()).await.unwrap()
