@@ -124,7 +124,7 @@ fn every_delivery_of_a_history_ends_in_the_same_rows() {
                 let mut world = world.borrow_mut();
                 case.set(case.get() + 1);
                 runtime.block_on(async {
-                    for table in ["accounts", "balances", "transactions", "offsets", "sources", "leases"] {
+                    for table in ["account_rows", "balance_rows", "transaction_rows", "offsets", "sources", "leases"] {
                         world.db.exec(&format!("DELETE FROM {table}"), vec![]).await.unwrap();
                     }
                     world.new_source(&format!("s{}", case.get())).await;

@@ -74,13 +74,20 @@ fn hear<'a>(known: &Known<'_>, found: &mut Vec<Violation>, exchange: &'a Exchang
     }
 }
 
+/// What hung while the store was away is found out by who holds the replay's fence. A fence that could not be renewed ends by itself, after
+/// ten seconds.
+const FOUND_OUT_WITHIN: Nanos = 15_000_000_000;
+
 /// While the store kept everybody waiting it may be called away, if no new key is called safe: an earlier request may have
-/// been kept. While the core decided others, one may still wait for its decision.
+/// been kept. While the core decided others, one may still wait for its decision; and while what hung with the store is found out.
 fn is_excused(known: &Known<'_>, exchange: &Exchange, answer: &Answer) -> bool {
     let (history, code) = (&known.evidence.history, answer.text("code").unwrap_or(""));
     let occasion = match code {
         "journal-unavailable" | "acceptance-unknown" => history.store_was_slow(exchange.sent, exchange.ended),
-        "decision-pending" => history.core_decided(exchange.sent, exchange.ended),
+        "decision-pending" => {
+            history.core_decided(exchange.sent, exchange.ended)
+                || history.store_was_slow(exchange.sent.saturating_sub(FOUND_OUT_WITHIN), exchange.ended)
+        }
         _ => false,
     };
     let safe = answer.body["safe_to_use_new_key"].as_bool();

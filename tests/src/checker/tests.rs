@@ -329,6 +329,12 @@ fn a_decision_is_pending_only_while_the_core_decides_others() {
         say(&mut scene, "k2", &k2, 4, direct(by));
         assert_eq!(rules(&scene), expected, "safe {safe}, by {by}");
     }
+    for (slow_until, expected) in [(25_000 * MS, vec![]), (20_000 * MS, vec![Rule::ServerError])] {
+        let mut scene = clean();
+        say(&mut scene, "k1", &k1, 40_000, answered(503, pending(false)));
+        scene.history.slow.push(Slow { from: 0, until: slow_until });
+        assert_eq!(rules(&scene), expected, "slow until {slow_until}");
+    }
 }
 
 #[test]
