@@ -3,7 +3,7 @@
 use super::code::{Codes, one_boolean};
 use super::identifier::{Id, KeyColumn, KeyForm};
 use super::node::{Members, Node, Problems, Value};
-use super::{Amount, AmountFormat, Time};
+use super::table::{Amount, AmountFormat, Time};
 use crate::decimal::{DecimalFormat, SCALE_MAX};
 use crate::temporal::TimeFormat;
 

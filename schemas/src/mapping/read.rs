@@ -2,13 +2,12 @@
 
 use jiff::tz::TimeZone;
 
-use super::code::Predicate;
+use super::code::{Code, Predicate};
 use super::field::Fields;
+use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
-use super::{
-    AccountFields, BalanceFields, Confirms, CustomerFields, Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS,
-    Table, TransactionFields, contradictions,
-};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
 use crate::entry::LegKind;
 use crate::model::AccountState;
@@ -124,6 +123,8 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     let mut reader = Fields { problems };
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
+    let filter_at = members.path("where");
+    let filter = members.take("where").map(|n| reader.filter(n, &filter_at));
     let customer = reader.section(&mut members, "customer", Fields::customer);
     let account = reader.section(&mut members, "account", Fields::account);
     let balance = reader.section(&mut members, "balance", Fields::balance);
@@ -133,17 +134,22 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
-    members.finish(problems);
-    Some(Table {
+    let table = key.zip(filter.map_or_else(|| Some(Where::default()), |filter| filter)).map(|(key, filter)| Table {
         database: database.map(str::to_owned),
         name: bare.to_owned(),
-        key: key?,
+        key,
+        filter,
         customer: customer.flatten(),
         account: account.flatten(),
         balance: balance.flatten(),
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
-    })
+    });
+    if let Some(table) = &table {
+        contradictions::filtered(&members, table, problems);
+    }
+    members.finish(problems);
+    table
 }
 
 // Every field of a section is read before any `?`, so that one problem does not hide the next.
@@ -241,7 +247,8 @@ impl Fields<'_> {
             let column = fields.need("column", self.problems).and_then(|n| self.problems.text(n, &column_at));
             let equals = fields.need("equals", self.problems).and_then(|n| self.problems.codes(n, &equals_at));
             fields.finish(self.problems);
-            Some(Predicate { column: column?, equals: equals? })
+            let codes = equals?.into_iter().map(Code::Text).collect();
+            Some(Predicate { column: column?, codes, not: false })
         };
         let (posted, refused, reversed) = (predicate("posted"), predicate("refused"), predicate("reversed"));
         // Named for people; which postings confirm is what the predicates say.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Amount, AmountFormat, MapError, MapReason, Mapping, Table, Touched};
+use super::table::{Amount, AmountFormat, Table};
+use super::{MapError, MapReason, Mapping, Touched};
 use crate::debezium::{Cell, ChangeEvent, ColumnKind, Row};
 use crate::decimal::{Decimal, DecimalError, DecimalFormat, is_base64};
 use crate::money::Currency;
