@@ -6,20 +6,6 @@ use super::view::View;
 use super::{MapError, MapReason};
 use crate::debezium::{Cell, ColumnKind, Row};
 
-/// A column of codes and what each means.
-#[derive(Debug, Clone)]
-pub(super) struct Codes<T> {
-    pub(super) column: String,
-    pub(super) codes: Vec<(String, T)>,
-}
-
-impl<T> Codes<T> {
-    /// The column, and the codes that it may have.
-    pub(super) fn codes(&self) -> (&str, Vec<Code>) {
-        (&self.column, self.codes.iter().map(|(code, _)| Code::Text(code.clone())).collect())
-    }
-}
-
 /// Holds for rows whose column has one of these codes, or none of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Predicate {
@@ -84,30 +70,24 @@ pub(super) fn one_boolean(a: &str, b: &str) -> bool {
 }
 
 /// A code as it came.
-struct Seen<'r> {
+pub(super) struct Seen<'r> {
     text: Cow<'r, str>,
     /// A text column's `1` is that text and nothing else.
     is_text: bool,
 }
 
 impl Seen<'_> {
-    fn is(&self, code: &str) -> bool {
+    pub(super) fn is(&self, code: &str) -> bool {
         code == self.text || (!self.is_text && one_boolean(code, &self.text))
     }
 }
 
 impl View<'_> {
-    fn seen<'r>(&self, cell: Cell<'r>, column: &str) -> Result<Seen<'r>, MapError> {
+    pub(super) fn seen<'r>(&self, cell: Cell<'r>, column: &str) -> Result<Seen<'r>, MapError> {
         match cell.bool() {
             Some(_) => Ok(Seen { text: Cow::Borrowed(cell.json()), is_text: false }),
             None => Ok(Seen { text: self.text(cell, column)?, is_text: cell.kind() == "string" }),
         }
-    }
-
-    pub(super) fn code<T: Copy>(&self, row: &Row<'_>, codes: &Codes<T>) -> Result<T, MapError> {
-        let seen = self.seen(self.value(row, &codes.column)?, &codes.column)?;
-        let found = codes.codes.iter().find(|(code, _)| seen.is(code));
-        found.map(|(_, meaning)| *meaning).ok_or_else(|| self.error(&codes.column, MapReason::UnknownCode))
     }
 
     /// True when a row passes a test of `where`. A column that holds no codes as written there contradicts the mapping.

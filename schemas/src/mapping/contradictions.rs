@@ -1,8 +1,10 @@
 //! What parts of a mapping must agree on: each may be right by itself, and together they cannot be meant.
 
-use super::code::{Code, Codes, Predicate};
+use super::amount::Amount;
+use super::choice::Choice;
+use super::code::{Code, Predicate};
 use super::node::{Members, Problems};
-use super::table::{Amount, BalanceFields, Confirms, Table, TransactionFields};
+use super::table::{BalanceFields, Confirms, Table, TransactionFields};
 
 /// A section that is absent, or there and wrong, or there and read.
 type Section<T> = Option<Option<T>>;
@@ -65,8 +67,9 @@ pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems)
     if table.is_filtered() {
         one_row_each(at, table, problems);
         verdicts_are_seen(at, table, problems);
-        let state = table.account.as_ref().map(|account| account.state.codes());
-        let leg = table.transaction.as_ref().and_then(|transaction| transaction.leg.as_ref()).map(Codes::codes);
+        let state = table.account.as_ref().and_then(|account| account.state.codes());
+        let leg = table.transaction.as_ref().and_then(|transaction| transaction.leg.as_ref());
+        let leg = leg.and_then(Choice::codes);
         for (name, listed) in [("account.state", state), ("transaction.leg", leg)] {
             if let Some((column, codes)) = listed {
                 codes_are_listed(at, table, (name, column, &codes), problems);

@@ -1,9 +1,12 @@
 //! Mappings: which of a core's columns feed which canonical field. Declared in YAML, checked whole, applied to change events.
 
+mod amount;
 mod apply;
 mod beat;
+mod choice;
 mod code;
 mod contradictions;
+mod currency;
 mod field;
 mod filter;
 mod identifier;
@@ -14,7 +17,9 @@ mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
+mod time;
 mod view;
+mod words;
 
 use jiff::tz::TimeZone;
 

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::choice::Meanings;
 use super::code::{Code, Predicate};
 use super::field::Fields;
 use super::filter::Where;
@@ -171,18 +172,19 @@ impl Fields<'_> {
 
     fn customer(&mut self, members: &mut Members<'_>) -> Option<CustomerFields> {
         let customer_id = self.id(members, "customer_id");
-        let name = self.column(members, "name", "text");
+        let name = self.words(members, "name");
         Some(CustomerFields { customer_id: customer_id?, name })
     }
 
     fn account(&mut self, members: &mut Members<'_>) -> Option<AccountFields> {
         let account_id = self.id(members, "account_id");
-        let customer_id = self.id(members, "customer_id");
-        let currency = self.need_column(members, "currency", "text");
+        let customer_id = self.holder(members, "customer_id");
+        let currency = self.currency(members, "currency");
         let states = AccountState::ALL.map(AccountState::as_str).join(", ");
+        let meanings = Meanings { parse: AccountState::parse, names: &states };
         let state = members.need("state", self.problems);
-        let state = state.and_then(|n| self.codes(n, &members.path("state"), AccountState::parse, &states));
-        let product = self.column(members, "product", "text");
+        let state = state.and_then(|n| self.choice(n, &members.path("state"), &meanings));
+        let product = self.words(members, "product");
         Some(AccountFields {
             account_id: account_id?,
             customer_id: customer_id?,
@@ -194,7 +196,7 @@ impl Fields<'_> {
 
     fn balance(&mut self, members: &mut Members<'_>) -> Option<BalanceFields> {
         let account_id = self.id(members, "account_id");
-        let currency = self.need_column(members, "currency", "text");
+        let currency = self.currency(members, "currency");
         let booked = members.need("booked", self.problems);
         let booked = booked.and_then(|n| self.amount(n, &members.path("booked")));
         let overdraft_line =
@@ -216,12 +218,12 @@ impl Fields<'_> {
         let account_id = self.id(members, "account_id");
         let posting_no = self.column(members, "posting_no", "integer");
         let amount = members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount")));
-        let leg =
-            members.take("leg").and_then(|n| self.codes(n, &members.path("leg"), LegKind::parse, "debit, credit"));
-        let currency = self.need_column(members, "currency", "text");
+        let legs = Meanings { parse: LegKind::parse, names: "debit, credit" };
+        let leg = members.take("leg").and_then(|n| self.choice(n, &members.path("leg"), &legs));
+        let currency = self.currency(members, "currency");
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
-        let remittance = self.column(members, "remittance", "text");
+        let remittance = self.words(members, "remittance");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,

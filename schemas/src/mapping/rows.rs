@@ -2,35 +2,32 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-
 use super::MapError;
+use super::amount::Amount;
 use super::code::Predicate;
-use super::table::{AccountFields, Amount, BalanceFields, Confirms, CustomerFields, TransactionFields};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, TransactionFields};
 use super::view::View;
-use crate::debezium::{Cell, Row};
+use super::words::Words;
+use crate::debezium::Row;
 use crate::decimal::DecimalError;
 use crate::entry::LegKind;
 use crate::model::{Account, Balance, CanonicalRow, Customer, LegEvidence, LegVerdict, Personal, Transaction};
-use crate::temporal::{self, TemporalError};
 
 impl View<'_> {
     pub(super) fn customer(&self, row: &Row<'_>, fields: &CustomerFields) -> Result<CanonicalRow, MapError> {
         Ok(CanonicalRow::Customer(Customer {
             customer_id: self.id(row, &fields.customer_id)?,
-            name: self.optional(row, fields.name.as_ref(), Self::text)?.map(Personal::new),
+            name: self.words_of(row, fields.name.as_ref())?.map(Personal::new),
         }))
     }
 
     pub(super) fn account(&self, row: &Row<'_>, fields: &AccountFields) -> Result<CanonicalRow, MapError> {
         Ok(CanonicalRow::Account(Account {
             account_id: self.id(row, &fields.account_id)?,
-            customer_id: self.id(row, &fields.customer_id)?,
+            customer_id: self.holder(row, &fields.customer_id)?,
             currency: self.currency(row, &fields.currency)?,
-            state: self.code(row, &fields.state)?,
-            product: self.optional(row, fields.product.as_ref(), Self::text)?.map(Cow::into_owned),
+            state: self.choose(row, &fields.state)?,
+            product: self.words_of(row, fields.product.as_ref())?,
         }))
     }
 
@@ -56,17 +53,13 @@ impl View<'_> {
         let stated = self.amount(row, &fields.amount, currency)?;
         let (leg, amount_minor) = match &fields.leg {
             None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
-            Some(codes) => match self.code(row, codes)? {
+            Some(choice) => match self.choose(row, choice)? {
                 LegKind::Credit => (LegKind::Credit, Some(stated)),
                 LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
             },
         };
         let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
-        let time = &fields.booked_at;
-        let cell = self.value(row, &time.column)?;
-        let booked_at = temporal::timestamp(cell, time.format, self.kind(&time.column), &self.mapping.zone)
-            .and_then(|at| self.plausible(at).map(|()| at))
-            .map_err(|err| self.error(&time.column, err.into()))?;
+        let booked_at = self.time(row, &fields.booked_at)?;
         let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
             view.date(cell, column).map_err(|err| view.error(column, err.into()))
         })?;
@@ -78,10 +71,14 @@ impl View<'_> {
             currency,
             booked_at,
             value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
-            remittance: self.optional(row, fields.remittance.as_ref(), Self::text)?.map(Personal::new),
+            remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),
             core_ref: self.optional(row, fields.core_ref.as_ref(), Self::text)?.map(Cow::into_owned),
         };
         Ok((transaction, leg))
+    }
+
+    fn words_of(&self, row: &Row<'_>, words: Option<&Words>) -> Result<Option<String>, MapError> {
+        words.map_or(Ok(None), |words| self.words(row, words))
     }
 
     pub(super) fn evidence(
@@ -110,15 +107,5 @@ impl View<'_> {
             row_key: self.row_key()?,
             version: self.version,
         }))
-    }
-
-    fn date(&self, cell: Cell<'_>, column: &str) -> Result<Date, TemporalError> {
-        let date = temporal::date(cell, self.kind(column))?;
-        let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| TemporalError::OutOfRange)?;
-        self.plausible(midnight.timestamp()).map(|()| date)
-    }
-
-    fn plausible(&self, at: Timestamp) -> Result<(), TemporalError> {
-        temporal::plausible(at, self.event.source.ts_source_ms, self.mapping.plausible_years)
     }
 }

@@ -1,12 +1,15 @@
 //! What a mapping knows of one of the core's tables.
 
-use super::code::{Codes, Predicate};
+use super::amount::Amount;
+use super::choice::Choice;
+use super::code::Predicate;
+use super::currency::CurrencyField;
 use super::filter::Where;
-use super::identifier::Id;
-use crate::decimal::DecimalFormat;
+use super::identifier::{Holder, Id};
+use super::time::Time;
+use super::words::Words;
 use crate::entry::LegKind;
 use crate::model::{AccountState, Entity};
-use crate::temporal::TimeFormat;
 
 /// A table's name, with its database where that is named.
 pub(super) fn qualified(database: Option<&String>, name: &String) -> String {
@@ -32,11 +35,16 @@ impl Table {
         qualified(self.database.as_ref(), &self.name)
     }
 
-    /// The column of its rows' currency.
+    /// The column of its rows' currency, where there is one.
     pub(super) fn currency(&self) -> Option<&String> {
-        let of_balance = self.balance.as_ref().map(|balance| &balance.currency);
-        let of_transaction = self.transaction.as_ref().map(|transaction| &transaction.currency);
-        self.account.as_ref().map(|account| &account.currency).or(of_balance).or(of_transaction)
+        self.currencies().find_map(|field| field.column.as_ref())
+    }
+
+    /// Where its rows' currencies stand.
+    pub(super) fn currencies(&self) -> impl Iterator<Item = &CurrencyField> {
+        let of_account = self.account.iter().map(|account| &account.currency);
+        let of_balance = self.balance.iter().map(|balance| &balance.currency);
+        of_account.chain(of_balance).chain(self.transaction.iter().map(|transaction| &transaction.currency))
     }
 
     /// The kinds of rows it feeds with the columns their keys are made of; each kind once.
@@ -89,42 +97,24 @@ pub(super) struct Feed<'t> {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Amount {
-    pub(super) column: String,
-    pub(super) format: AmountFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AmountFormat {
-    Decimal(DecimalFormat),
-    MinorUnits,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Time {
-    pub(super) column: String,
-    pub(super) format: TimeFormat,
-}
-
-#[derive(Debug, Clone)]
 pub(super) struct CustomerFields {
     pub(super) customer_id: Id,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Words>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct AccountFields {
     pub(super) account_id: Id,
-    pub(super) customer_id: Id,
-    pub(super) currency: String,
-    pub(super) state: Codes<AccountState>,
-    pub(super) product: Option<String>,
+    pub(super) customer_id: Holder,
+    pub(super) currency: CurrencyField,
+    pub(super) state: Choice<AccountState>,
+    pub(super) product: Option<Words>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct BalanceFields {
     pub(super) account_id: Id,
-    pub(super) currency: String,
+    pub(super) currency: CurrencyField,
     pub(super) booked: Amount,
     pub(super) overdraft_line: Option<Amount>,
     pub(super) core_holds: Option<Amount>,
@@ -143,11 +133,11 @@ pub(super) struct TransactionFields {
     pub(super) account_id: Id,
     pub(super) posting_no: Option<String>,
     pub(super) amount: Amount,
-    pub(super) leg: Option<Codes<LegKind>>,
-    pub(super) currency: String,
+    pub(super) leg: Option<Choice<LegKind>>,
+    pub(super) currency: CurrencyField,
     pub(super) booked_at: Time,
     pub(super) value_date: Option<String>,
-    pub(super) remittance: Option<String>,
+    pub(super) remittance: Option<Words>,
     pub(super) core_ref: Option<String>,
 }
 
