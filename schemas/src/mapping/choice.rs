@@ -1,8 +1,10 @@
-//! Fields with few meanings, such as the state of an account: told by the codes of a column, or the same for every row.
+//! Fields with few meanings, such as the state of an account: told by the codes of a column, by tests on several columns, or
+//! the same for every row.
 
 use super::code::{Code, one_boolean};
 use super::field::{Field, Fields};
-use super::node::{Node, Value};
+use super::filter::Where;
+use super::node::{Members, Node, Value};
 use super::view::View;
 use super::{MapError, MapReason};
 use crate::debezium::Row;
@@ -23,6 +25,13 @@ pub(super) enum Choice<T> {
     Codes(Codes<T>),
     /// Every row has this one.
     Constant(T),
+    /// By the first case whose tests hold.
+    Cases {
+        /// In the order of the mapping.
+        cases: Vec<(T, Where)>,
+        /// What a row is that fits none; none = it is refused.
+        otherwise: Option<T>,
+    },
 }
 
 impl<T> Choice<T> {
@@ -34,6 +43,9 @@ impl<T> Choice<T> {
     }
 }
 
+/// Instead of a meaning: rows that fit no case are parked.
+const REFUSE: &str = "refuse";
+
 /// The meanings that a field has.
 pub(super) struct Meanings<'m, T> {
     pub(super) parse: fn(&str) -> Option<T>,
@@ -42,11 +54,14 @@ pub(super) struct Meanings<'m, T> {
 }
 
 impl Fields<'_> {
-    /// Reads `{column, codes, null_is}` or `{constant: …}`.
+    /// Reads `{column, codes, null_is}`, `{constant: …}`, or a list of `{is, where}` that ends with `{else: …}`.
     pub(super) fn choice<T>(&mut self, node: &Node, at: &str, meanings: &Meanings<'_, T>) -> Option<Choice<T>> {
         if let Some(text) = self.constant(node, at) {
             let meaning = self.meaning_of(&text?, node.line, &format!("{at}.constant"), meanings);
             return meaning.map(Choice::Constant);
+        }
+        if let Value::List(cases) = &node.value {
+            return self.cases(cases, node.line, at, meanings);
         }
         let (field, null) = match self.long(node, at) {
             None => (self.field(node, at)?, None),
@@ -62,6 +77,57 @@ impl Fields<'_> {
             Some(meaning) => Some(meaning?),
         };
         Some(Choice::Codes(Codes { null, ..codes }))
+    }
+
+    fn cases<T>(&mut self, nodes: &[Node], line: u64, at: &str, meanings: &Meanings<'_, T>) -> Option<Choice<T>> {
+        let known = self.problems.0.len();
+        let mut cases: Vec<(T, Where)> = Vec::with_capacity(nodes.len());
+        let mut otherwise: Option<Option<T>> = None;
+        for (i, node) in nodes.iter().enumerate() {
+            let at = format!("{at}[{i}]");
+            let Some(mut members) = Members::of(node, &at, self.problems) else { continue };
+            if otherwise.is_some() {
+                self.problems.add(node.line, &at, "stands behind `else` and is never met");
+            }
+            if let Some(n) = members.take("else") {
+                otherwise = Some(self.otherwise(n, &members.path("else"), meanings));
+            } else {
+                cases.extend(self.case(&mut members, &cases, meanings));
+            }
+            members.finish(self.problems);
+        }
+        if otherwise.is_none() {
+            let problem = format!(
+                "needs `- else: …` at its end: what a row is that fits no case, one of: {}, or `{REFUSE}`, which parks it",
+                meanings.names
+            );
+            self.problems.add(line, at, problem);
+        } else if cases.is_empty() {
+            self.problems.add(line, at, "has no case; for the same in every row write `{constant: …}`");
+        }
+        (self.problems.0.len() == known).then_some(Choice::Cases { cases, otherwise: otherwise.flatten() })
+    }
+
+    fn case<T>(
+        &mut self,
+        members: &mut Members<'_>,
+        before: &[(T, Where)],
+        meanings: &Meanings<'_, T>,
+    ) -> Option<(T, Where)> {
+        let meaning = members.need("is", self.problems).and_then(|n| self.meaning(n, &members.path("is"), meanings));
+        let tests = members.need("where", self.problems).and_then(|n| self.filter(n, &members.path("where")))?;
+        if before.iter().any(|(_, other)| *other == tests) {
+            self.problems.add(members.line(), members.at(), "has the tests of an earlier case and is never met");
+        }
+        Some((meaning?, tests))
+    }
+
+    /// None where a row is refused, or where the meaning is wrong and was reported.
+    fn otherwise<T>(&mut self, node: &Node, at: &str, meanings: &Meanings<'_, T>) -> Option<T> {
+        match &node.value {
+            Value::Text(text) if text == REFUSE => None,
+            _ => self.meaning(node, at, meanings),
+        }
     }
 
     fn meaning<T>(&mut self, node: &Node, at: &str, meanings: &Meanings<'_, T>) -> Option<T> {
@@ -106,6 +172,15 @@ impl View<'_> {
         match choice {
             Choice::Constant(meaning) => Ok(*meaning),
             Choice::Codes(codes) => self.meant(row, codes),
+            Choice::Cases { cases, otherwise } => {
+                for (meaning, tests) in cases {
+                    if self.fits(row, tests)? {
+                        return Ok(*meaning);
+                    }
+                }
+                let column = cases.first().and_then(|(_, tests)| tests.0.first()).map_or("", |test| &test.column);
+                otherwise.ok_or_else(|| self.error(column, MapReason::UnknownCode))
+            }
         }
     }
 

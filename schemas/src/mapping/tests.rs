@@ -1,3 +1,4 @@
+mod cases;
 mod defaults;
 mod events;
 mod filter;
