@@ -1,6 +1,6 @@
 //! What parts of a mapping must agree on: each may be right by itself, and together they cannot be meant.
 
-use super::amount::Amount;
+use super::amount::{Amount, Term};
 use super::choice::Choice;
 use super::code::{Code, Predicate};
 use super::node::{Members, Problems};
@@ -125,14 +125,11 @@ fn codes_are_listed(
 
 /// A column is written in one form.
 fn one_form(table: &Members<'_>, amounts: &[&Amount], problems: &mut Problems) {
-    for (i, amount) in amounts.iter().enumerate() {
-        let other = amounts[..i].iter().find(|other| other.column == amount.column && other.format != amount.format);
-        if other.is_some() {
-            problems.add(
-                table.line(),
-                table.at(),
-                format!("column `{}` is mapped with two types or scales", amount.column),
-            );
+    let terms: Vec<&Term> = amounts.iter().flat_map(|amount| &amount.terms).collect();
+    for (i, term) in terms.iter().enumerate() {
+        if terms[..i].iter().any(|other| other.column == term.column && other.format != term.format) {
+            let problem = format!("column `{}` is mapped with two types, scales or units", term.column);
+            problems.add(table.line(), table.at(), problem);
         }
     }
 }

@@ -117,7 +117,7 @@ impl Fields<'_> {
         }
     }
 
-    fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
+    pub(super) fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
         if let Value::Integer(scale) = node.value
             && let Ok(scale) = i32::try_from(scale)
             && (0..=SCALE_MAX).contains(&scale)

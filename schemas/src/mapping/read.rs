@@ -10,6 +10,7 @@ use super::node::{Members, Node, Problems, Value};
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
 use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
+use crate::decimal::Inexact;
 use crate::entry::LegKind;
 use crate::model::AccountState;
 
@@ -198,10 +199,12 @@ impl Fields<'_> {
         let account_id = self.id(members, "account_id");
         let currency = self.currency(members, "currency");
         let booked = members.need("booked", self.problems);
-        let booked = booked.and_then(|n| self.amount(n, &members.path("booked")));
-        let overdraft_line =
-            members.take("overdraft_line").and_then(|n| self.amount(n, &members.path("overdraft_line")));
-        let core_holds = members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds")));
+        let booked = booked.and_then(|n| self.amount(n, &members.path("booked"), Inexact::Floor));
+        let overdraft_line = members
+            .take("overdraft_line")
+            .and_then(|n| self.amount(n, &members.path("overdraft_line"), Inexact::Floor));
+        let core_holds =
+            members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds"), Inexact::Ceil));
         let last_posting = self.column(members, "last_posting", "integer");
         Some(BalanceFields {
             account_id: account_id?,
@@ -217,7 +220,8 @@ impl Fields<'_> {
         let transaction_id = self.id(members, "transaction_id");
         let account_id = self.id(members, "account_id");
         let posting_no = self.column(members, "posting_no", "integer");
-        let amount = members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount")));
+        let amount =
+            members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount"), Inexact::Floor));
         let legs = Meanings { parse: LegKind::parse, names: "debit, credit" };
         let leg = members.take("leg").and_then(|n| self.choice(n, &members.path("leg"), &legs));
         let currency = self.currency(members, "currency");

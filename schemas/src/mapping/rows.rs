@@ -50,15 +50,17 @@ impl View<'_> {
         fields: &TransactionFields,
     ) -> Result<(Transaction, LegKind), MapError> {
         let currency = self.currency(row, &fields.currency)?;
-        let stated = self.amount(row, &fields.amount, currency)?;
-        let (leg, amount_minor) = match &fields.leg {
+        let stated = self.total(row, &fields.amount, currency)?;
+        let leg = fields.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
+        let rule = fields.amount.inexact();
+        let rule = if leg == Some(LegKind::Debit) { rule.mirrored() } else { rule };
+        let stated = self.minor(stated, &fields.amount, rule, currency)?;
+        let (leg, amount_minor) = match leg {
             None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
-            Some(choice) => match self.choose(row, choice)? {
-                LegKind::Credit => (LegKind::Credit, Some(stated)),
-                LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
-            },
+            Some(LegKind::Credit) => (LegKind::Credit, Some(stated)),
+            Some(LegKind::Debit) => (LegKind::Debit, stated.checked_neg()),
         };
-        let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
+        let out_of_range = || self.error(fields.amount.column(), DecimalError::OutOfRange.into());
         let booked_at = self.time(row, &fields.booked_at)?;
         let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
             view.date(cell, column).map_err(|err| view.error(column, err.into()))

@@ -1,3 +1,4 @@
+mod amounts;
 mod cases;
 mod defaults;
 mod events;

@@ -138,7 +138,7 @@ fn parts_that_cannot_be_meant_together_are_refused() {
         "core_holds: {column: held, type: decimal, scale: 2}",
         "core_holds: {column: balance, type: decimal_text}",
     );
-    assert!(forms.contains("column `balance` is mapped with two types or scales"), "{forms}");
+    assert!(forms.contains("column `balance` is mapped with two types, scales or units"), "{forms}");
     let years = with("connector: mariadb", "connector: mariadb\nplausible_years: 0");
     assert!(years.contains("expected a number of years from 1"), "{years}");
     let key = with("customer_id: owner", "customer_id: {column: owner, type: decimal}");
