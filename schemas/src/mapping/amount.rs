@@ -1,13 +1,13 @@
 //! Amounts: the columns that an amount is made of, and how they become minor units, exactly.
 
 use super::MapError;
+use super::currency::Denomination;
 use super::field::{Field, Fields};
 use super::filter::Where;
 use super::node::{Members, Node, Value};
 use super::view::View;
 use crate::debezium::{Cell, Row};
 use crate::decimal::{Decimal, DecimalError, DecimalFormat, Inexact, is_base64};
-use crate::money::Currency;
 
 /// How a row tells an amount: the sum of its terms.
 #[derive(Debug, Clone)]
@@ -259,9 +259,9 @@ impl Fields<'_> {
 }
 
 impl View<'_> {
-    pub(super) fn amount(&self, row: &Row<'_>, amount: &Amount, currency: Currency) -> Result<i64, MapError> {
-        let total = self.total(row, amount, currency)?;
-        self.minor(total, amount, amount.inexact, currency)
+    pub(super) fn amount(&self, row: &Row<'_>, amount: &Amount, unit: Denomination) -> Result<i64, MapError> {
+        let total = self.total(row, amount, unit)?;
+        self.minor(total, amount, amount.inexact, unit)
     }
 
     /// An exact amount in minor units.
@@ -270,31 +270,31 @@ impl View<'_> {
         total: Decimal,
         amount: &Amount,
         inexact: Inexact,
-        currency: Currency,
+        unit: Denomination,
     ) -> Result<i64, MapError> {
-        let minor = total.to_minor_by(currency.exponent(), inexact);
+        let minor = total.to_minor_by(unit.currency.exponent(), inexact);
         minor.map_err(|err| self.error(amount.column(), err.into()))
     }
 
     /// The exact sum of an amount's terms.
-    pub(super) fn total(&self, row: &Row<'_>, amount: &Amount, currency: Currency) -> Result<Decimal, MapError> {
+    pub(super) fn total(&self, row: &Row<'_>, amount: &Amount, unit: Denomination) -> Result<Decimal, MapError> {
         let mut total = Decimal::ZERO;
         if !self.fits(row, &amount.only)? {
             return Ok(total);
         }
         for term in &amount.terms {
-            let value = self.term(row, term, currency)?;
+            let value = self.term(row, term, unit)?;
             total = total.checked_add(value).map_err(|err| self.error(&term.column, err.into()))?;
         }
         Ok(total)
     }
 
-    fn term(&self, row: &Row<'_>, term: &Term, currency: Currency) -> Result<Decimal, MapError> {
+    fn term(&self, row: &Row<'_>, term: &Term, unit: Denomination) -> Result<Decimal, MapError> {
         if !self.fits(row, &term.only)? || (term.null_is_zero && self.cell(row, &term.column)?.is_null()) {
             return Ok(Decimal::ZERO);
         }
         let cell = self.value(row, &term.column)?;
-        let exponent = currency.exponent();
+        let exponent = unit.exponent;
         let format = match term.format {
             AmountFormat::Decimal(format) | AmountFormat::Minor(format) => format,
             AmountFormat::MinorUnits => DecimalFormat::Integer { scale: i32::try_from(exponent).unwrap_or(0) },

@@ -75,7 +75,15 @@ impl View<'_> {
 
     /// True when a row is meant.
     pub(super) fn passes(&self, row: &Row<'_>) -> Result<bool, MapError> {
-        self.fits(row, &self.table.filter)
+        if !self.fits(row, &self.table.filter)? {
+            return Ok(false);
+        }
+        for field in self.table.currencies() {
+            if !self.is_in_known_currency(row, field)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// True when all tests hold.

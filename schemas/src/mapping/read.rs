@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::choice::Meanings;
 use super::code::{Code, Predicate};
+use super::currency::Currencies;
 use super::field::Fields;
 use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
@@ -58,9 +59,15 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         None => Some(TimeZone::UTC),
         Some(node) => zone(node, problems),
     };
+    let declared = members.take("currencies");
+    let currencies = declared.map(|n| Currencies::read(n, problems)).unwrap_or_default();
     let tables: Option<Vec<Table>> = match members.need("tables", problems) {
         Some(Node { value: Value::Map(tables), .. }) if !tables.is_empty() => {
-            Some(tables.iter().filter_map(|(name, node)| table(name, node, database.as_deref(), problems)).collect())
+            let mut read = |(name, node): &(String, Node)| {
+                let reader = Fields { problems, currencies: &currencies };
+                table(name, node, database.as_deref(), reader)
+            };
+            Some(tables.iter().filter_map(&mut read).collect())
         }
         Some(node) => {
             problems.add(node.line, "tables", "expected at least one table");
@@ -82,12 +89,14 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
     if let Some(tables) = &tables {
         contradictions::between(tables, root.line, problems);
         contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
+        currencies.check_use(tables, declared.map_or(root.line, |node| node.line), problems);
     }
     Some(Mapping {
         source: source?,
         connector: connector?,
         zone: zone?,
         plausible_years: plausible_years?,
+        currencies,
         tables: tables?,
         heartbeat,
     })
@@ -116,13 +125,12 @@ fn zone(node: &Node, problems: &mut Problems) -> Option<TimeZone> {
     zone
 }
 
-fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problems) -> Option<Table> {
+fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>) -> Option<Table> {
     let (database, bare) = match name.split_once('.') {
         Some((database, bare)) => (Some(database), bare),
         None => (database, name),
     };
-    let mut members = Members::of(node, &format!("tables.{name}"), problems)?;
-    let mut reader = Fields { problems };
+    let mut members = Members::of(node, &format!("tables.{name}"), reader.problems)?;
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
     let filter_at = members.path("where");
@@ -132,6 +140,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     let balance = reader.section(&mut members, "balance", Fields::balance);
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
+    let problems = reader.problems;
     if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }

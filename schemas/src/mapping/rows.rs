@@ -25,19 +25,19 @@ impl View<'_> {
         Ok(CanonicalRow::Account(Account {
             account_id: self.id(row, &fields.account_id)?,
             customer_id: self.holder(row, &fields.customer_id)?,
-            currency: self.currency(row, &fields.currency)?,
+            currency: self.currency(row, &fields.currency)?.currency,
             state: self.choose(row, &fields.state)?,
             product: self.words_of(row, fields.product.as_ref())?,
         }))
     }
 
     pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, currency));
+        let unit = self.currency(row, &fields.currency)?;
+        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, unit));
         Ok(CanonicalRow::Balance(Balance {
             account_id: self.id(row, &fields.account_id)?,
-            currency,
-            booked_minor: self.amount(row, &fields.booked, currency)?,
+            currency: unit.currency,
+            booked_minor: self.amount(row, &fields.booked, unit)?,
             overdraft_line_minor: amount(&fields.overdraft_line)?,
             core_holds_minor: amount(&fields.core_holds)?,
             last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
@@ -49,12 +49,12 @@ impl View<'_> {
         row: &Row<'_>,
         fields: &TransactionFields,
     ) -> Result<(Transaction, LegKind), MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let stated = self.total(row, &fields.amount, currency)?;
+        let unit = self.currency(row, &fields.currency)?;
+        let stated = self.total(row, &fields.amount, unit)?;
         let leg = fields.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
         let rule = fields.amount.inexact();
         let rule = if leg == Some(LegKind::Debit) { rule.mirrored() } else { rule };
-        let stated = self.minor(stated, &fields.amount, rule, currency)?;
+        let stated = self.minor(stated, &fields.amount, rule, unit)?;
         let (leg, amount_minor) = match leg {
             None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
             Some(LegKind::Credit) => (LegKind::Credit, Some(stated)),
@@ -70,7 +70,7 @@ impl View<'_> {
             account_id: self.id(row, &fields.account_id)?,
             posting_no: fields.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
             amount_minor: amount_minor.ok_or_else(out_of_range)?,
-            currency,
+            currency: unit.currency,
             booked_at,
             value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
             remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),

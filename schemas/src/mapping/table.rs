@@ -76,7 +76,7 @@ impl Table {
 
     /// True when some of its rows may be left out.
     pub(super) fn is_filtered(&self) -> bool {
-        !self.filter.0.is_empty()
+        !self.filter.0.is_empty() || self.currencies().any(|field| field.skips_unknown)
     }
 
     /// The amounts of its rows.

@@ -1,5 +1,6 @@
 mod amounts;
 mod cases;
+mod currencies;
 mod defaults;
 mod events;
 mod filter;

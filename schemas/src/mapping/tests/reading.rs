@@ -32,7 +32,7 @@ tables:
         "line 1: source: expected a text (put it in quotes)",
         "line 2: connector: expected mariadb, mysql or postgresql",
         "line 3: zone: unknown time zone (expected a name such as Europe/Berlin)",
-        "line 4: colour: unknown field; known here: source, connector, database, zone, tables, heartbeat, plausible_years",
+        "line 4: colour: unknown field; known here: source, connector, database, zone, currencies, tables, heartbeat, plausible_years",
         "line 7: tables.accounts.key: missing",
         "line 9: tables.accounts.account.customer_id.columns: expected at least one",
         "line 11: tables.accounts.account.state.codes.A: expected one of: active, frozen, closed",
