@@ -7,6 +7,7 @@ mod filter;
 mod reading;
 mod tables;
 mod values;
+mod words;
 
 use proptest::prelude::*;
 
