@@ -119,14 +119,17 @@ impl Fields<'_> {
     /// Reads a column's name, `{column, form, unknown, null_is}` or `{constant: …}`.
     pub(super) fn currency(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<CurrencyField> {
         let node = members.need(name, self.problems)?;
-        let at = members.path(name);
+        self.currency_at(node, &members.path(name))
+    }
+
+    pub(super) fn currency_at(&mut self, node: &Node, at: &str) -> Option<CurrencyField> {
         let plain = CurrencyField { column: None, otherwise: None, scaled: false, skips_unknown: false };
-        if let Some(text) = self.constant(node, &at) {
+        if let Some(text) = self.constant(node, at) {
             let otherwise = self.currency_of(&text?, node.line, &format!("{at}.constant"))?;
             return Some(CurrencyField { otherwise: Some(otherwise), ..plain });
         }
-        let Some(mut members) = self.long(node, &at) else {
-            let field = self.field(node, &at)?;
+        let Some(mut members) = self.long(node, at) else {
+            let field = self.field(node, at)?;
             let column = self.column_of(field, "text")?;
             return Some(CurrencyField { column: Some(column), ..plain });
         };

@@ -12,6 +12,7 @@ mod filter;
 mod identifier;
 mod known;
 mod node;
+mod postings;
 mod read;
 mod rows;
 mod table;

@@ -12,7 +12,6 @@ use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table
 use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
 use crate::decimal::Inexact;
-use crate::entry::LegKind;
 use crate::model::AccountState;
 
 /// Instead of a table's name: there is no table of heartbeats.
@@ -227,24 +226,17 @@ impl Fields<'_> {
 
     fn transaction(&mut self, members: &mut Members<'_>) -> Option<TransactionFields> {
         let transaction_id = self.id(members, "transaction_id");
-        let account_id = self.id(members, "account_id");
-        let posting_no = self.column(members, "posting_no", "integer");
-        let amount =
-            members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount"), Inexact::Floor));
-        let legs = Meanings { parse: LegKind::parse, names: "debit, credit" };
-        let leg = members.take("leg").and_then(|n| self.choice(n, &members.path("leg"), &legs));
-        let currency = self.currency(members, "currency");
+        let postings = match members.take("legs") {
+            None => self.posting(members).map(|posting| vec![posting]),
+            Some(node) => self.legs(node, members),
+        };
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
         let remittance = self.words(members, "remittance");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,
-            account_id: account_id?,
-            posting_no,
-            amount: amount?,
-            leg,
-            currency: currency?,
+            postings: postings?,
             booked_at: booked_at?,
             value_date,
             remittance,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::MapError;
 use super::amount::Amount;
 use super::code::Predicate;
-use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, TransactionFields};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, PostingFields, TransactionFields};
 use super::view::View;
 use super::words::Words;
 use crate::debezium::Row;
@@ -48,27 +48,28 @@ impl View<'_> {
         &self,
         row: &Row<'_>,
         fields: &TransactionFields,
+        posting: &PostingFields,
     ) -> Result<(Transaction, LegKind), MapError> {
-        let unit = self.currency(row, &fields.currency)?;
-        let stated = self.total(row, &fields.amount, unit)?;
-        let leg = fields.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
-        let rule = fields.amount.inexact();
+        let unit = self.currency(row, &posting.currency)?;
+        let stated = self.total(row, &posting.amount, unit)?;
+        let leg = posting.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
+        let rule = posting.amount.inexact();
         let rule = if leg == Some(LegKind::Debit) { rule.mirrored() } else { rule };
-        let stated = self.minor(stated, &fields.amount, rule, unit)?;
+        let stated = self.minor(stated, &posting.amount, rule, unit)?;
         let (leg, amount_minor) = match leg {
             None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
             Some(LegKind::Credit) => (LegKind::Credit, Some(stated)),
             Some(LegKind::Debit) => (LegKind::Debit, stated.checked_neg()),
         };
-        let out_of_range = || self.error(fields.amount.column(), DecimalError::OutOfRange.into());
+        let out_of_range = || self.error(posting.amount.column(), DecimalError::OutOfRange.into());
         let booked_at = self.time(row, &fields.booked_at)?;
         let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
             view.date(cell, column).map_err(|err| view.error(column, err.into()))
         })?;
         let transaction = Transaction {
-            transaction_id: self.id(row, &fields.transaction_id)?,
-            account_id: self.id(row, &fields.account_id)?,
-            posting_no: fields.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
+            transaction_id: self.id(row, &fields.transaction_id)? + posting.suffix,
+            account_id: self.id(row, &posting.account_id)?,
+            posting_no: posting.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
             amount_minor: amount_minor.ok_or_else(out_of_range)?,
             currency: unit.currency,
             booked_at,
@@ -88,7 +89,7 @@ impl View<'_> {
         row: &Row<'_>,
         confirms: &Confirms,
         transaction: &Transaction,
-        leg: LegKind,
+        (leg, suffix): (LegKind, &str),
     ) -> Result<Option<LegEvidence>, MapError> {
         let Some(core_ref) = transaction.core_ref.clone().filter(|text| !text.is_empty()) else { return Ok(None) };
         let holds = |predicate: &Option<Predicate>| predicate.as_ref().map(|p| self.holds(row, p)).transpose();
@@ -106,7 +107,7 @@ impl View<'_> {
             amount_minor: transaction.amount_minor,
             currency: transaction.currency,
             posting_no: transaction.posting_no,
-            row_key: self.row_key()?,
+            row_key: self.row_key()? + suffix,
             version: self.version,
         }))
     }

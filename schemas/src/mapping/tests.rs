@@ -1,9 +1,11 @@
 mod amounts;
 mod cases;
+mod cores;
 mod currencies;
 mod defaults;
 mod events;
 mod filter;
+mod legs;
 mod reading;
 mod tables;
 mod values;
