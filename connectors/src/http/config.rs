@@ -1,7 +1,10 @@
 //! The configuration that attaches an HTTP/JSON core. Shapes only; what they must satisfy is in `check`.
 
+mod rules;
+
 use std::collections::BTreeMap;
 
+pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
@@ -177,29 +180,6 @@ pub struct EnquiryConfig {
     /// What the answer tells; as in `post` where absent.
     #[serde(default)]
     pub posting: Option<PostingConfig>,
-}
-
-/// A declared answer: one of the statuses and every condition.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Rule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there. At least one: a bare status may come from anything on the way.
-    pub when: BTreeMap<String, Value>,
-}
-
-/// A declared refusal: one of the statuses, every condition, and a declared code at the pointer.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct RefusalRule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there.
-    #[serde(default)]
-    pub when: BTreeMap<String, Value>,
-    /// JSON pointer to the code, a string or a whole number.
-    pub code: String,
 }
 
 /// Where an acceptance tells what was posted. What is declared here must be there, or the answer is not usable.

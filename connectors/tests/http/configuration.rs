@@ -102,6 +102,41 @@ fn a_bare_404_cannot_be_declared_as_not_found() {
 }
 
 #[test]
+fn conditions_that_say_nothing_or_cannot_hold_are_told() {
+    let rule = "{status: [404], when: {/code: NOT_FOUND}}";
+    let at = "operations.transfer.enquiry.not-found[0]";
+    for (written, fault) in [
+        ("{status: [404]}", "when: is empty; a bare status may come from a proxy, and so may a header"),
+        ("{status: [404], when-header: {X-Core: mine}}", "when: is empty; a bare status"),
+        ("{status: [404], exists: items}", "exists.items: is not a JSON pointer"),
+        ("{status: [404], empty: [/a, b]}", "empty.b: is not a JSON pointer"),
+        ("{status: [404], exists: /a, empty: /a}", "empty./a: is also in `exists` or `when`"),
+        ("{status: [404], empty: /a, when-header: {a b: x}}", "when-header.a b: is not a header's name"),
+        ("{status: [404], empty: /a, when-header: {X-A: true}}", "when-header.X-A: must be a text"),
+    ] {
+        let found = errors(&CORE_SIM.replace(rule, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.{fault}")), "{written}: {found:?}");
+    }
+    let refused = "[{status: [422], code: /code}]";
+    let at = "operations.transfer.post.refused[0].code";
+    for (written, fault) in [
+        ("[{status: [422], code: code}]", ": is not a JSON pointer"),
+        ("[{status: [422], code: {at: m, until: \":\"}}]", ".at: is not a JSON pointer"),
+        ("[{status: [422], code: {at: /m, until: \"\"}}]", ".until: is empty; write what stands behind the code"),
+    ] {
+        let found = errors(&CORE_SIM.replace(refused, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}{fault}")), "{written}: {found:?}");
+    }
+    for (from, to) in [
+        (rule, "{status: [404], exists: {a: b}}"),
+        (refused, "[{status: [422], code: {at: /m}}]"),
+        (refused, "[{status: [422], code: {at: /m, until: \":\", since: x}}]"),
+    ] {
+        assert!(serde_saphyr::from_str::<HttpCoreConfig>(&CORE_SIM.replace(from, to)).is_err(), "{to}");
+    }
+}
+
+#[test]
 fn credentials_in_the_url_are_refused() {
     assert_eq!(errors(CORE_SIM, "http://u:p@core"), ["base-url: must not hold credentials or a query"]);
 }
