@@ -66,9 +66,10 @@ impl Default for TransportLimits {
     }
 }
 
-/// One request. Strings hold placeholders: `{core_ref}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
-/// and of a money field `{amount}` (decimal), `{amount.minor}` (a JSON integer where it is the whole string),
-/// `{amount.currency}`; `{currency}` where there is one money field. `{{` and `}}` are braces.
+/// One request. Strings hold placeholders: `{core_ref}`, `{core_ref.uuid}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
+/// and of a money field `{amount}` (decimal) and `{amount.currency}`; `{currency}` where there is one money field. `{amount.number}`
+/// (decimal), `{amount.minor}`, `{amount.precision}` (100 for EUR) and `{amount.exponent}` (2) are JSON numbers where they are the whole
+/// string. `{{` and `}}` are braces.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CallConfig {
@@ -79,6 +80,12 @@ pub struct CallConfig {
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What we say we accept. Default `application/json`.
+    #[serde(default)]
+    pub accept: Option<String>,
+    /// What we say the body is; it is JSON whatever its type is called. Default `application/json`.
+    #[serde(default)]
+    pub content_type: Option<String>,
     /// JSON body; keys are fixed, strings are templates, whole numbers, booleans and null stand for themselves.
     #[serde(default)]
     pub body: Option<Value>,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::config::{Conditions, Echo, RefusalRule, Rule, TransportLimits};
 use super::json::Json;
 use super::transport::Answer;
+use super::uuid::is_of;
 
 /// An answer that was read; what it means is open.
 pub(super) struct AnswerDocument {
@@ -61,7 +62,7 @@ impl AnswerDocument {
             },
         };
         match found {
-            Some(found) if found == core_ref => Ok(()),
+            Some(found) if is_of(core_ref, found) => Ok(()),
             Some(_) => Err(format!("status {}: {place} is not our reference", self.status)),
             None => Err(format!("status {}: {place} is missing", self.status)),
         }

@@ -14,6 +14,7 @@ mod json;
 mod posting;
 mod template;
 mod transport;
+mod uuid;
 
 use std::collections::HashMap;
 use std::sync::Arc;

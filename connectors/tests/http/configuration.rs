@@ -89,9 +89,36 @@ fn a_post_without_reference_and_a_field_never_sent_are_found() {
         errors(&yaml, "http://core"),
         [
             "operations.transfer.fields.remittance: is declared and never sent",
-            "operations.transfer.post.request: does not carry {core_ref}",
+            "operations.transfer.post.request: does not carry {core_ref}, by which its posting is found again; where the core \
+             stores nothing but a UUID, say `reference: {alphabet: uuid}`",
         ]
     );
+}
+
+#[test]
+fn a_uuid_alone_and_a_type_without_a_body_are_told() {
+    let sent = CORE_SIM.replace("reference: \"{core_ref}\"", "reference: \"{core_ref.uuid}\"");
+    let found = errors(&sent, "http://core");
+    assert!(found.len() == 1 && found[0].contains("does not carry {core_ref}"), "{found:?}");
+    let asked = CORE_SIM.replace("/api/postings/{core_ref}", "/api/postings/{core_ref.uuid}");
+    let found = errors(&asked, "http://core");
+    assert_eq!(
+        found,
+        ["operations.transfer.enquiry.request: asks by {core_ref.uuid}, which the post request does not carry"]
+    );
+    let typed = |extra: &str| {
+        CORE_SIM.replace("{method: GET, path: /health}", &format!("{{method: GET, path: /health, {extra}}}"))
+    };
+    for (extra, fault) in [
+        ("accept: json", "accept: is not a media type"),
+        ("accept: a/b/c", "accept: is not a media type"),
+        ("accept: \"a/b\\r\\nX: y\"", "accept: is not a media type"),
+        ("content-type: a/b", "content-type: is declared, and no `body`"),
+    ] {
+        let found = errors(&typed(extra), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("probe.request.{fault}")), "{extra}: {found:?}");
+    }
+    assert!(errors(&typed("accept: text/x"), "http://core").is_empty());
 }
 
 #[test]

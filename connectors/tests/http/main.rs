@@ -6,3 +6,4 @@ mod peer;
 mod savings_core;
 mod second_core;
 mod transport;
+mod wallet_core;
