@@ -180,7 +180,8 @@ fn optional_pointer(path: Option<&str>, at: &str, found: &mut Findings) {
     }
 }
 
-fn pointer(path: &str, at: &str, found: &mut Findings) {
+/// A JSON pointer.
+pub(super) fn pointer(path: &str, at: &str, found: &mut Findings) {
     let escapes = path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     found.must((path.is_empty() || path.starts_with('/')) && escapes, at, "is not a JSON pointer (RFC 6901)");
 }

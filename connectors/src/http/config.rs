@@ -1,9 +1,12 @@
 //! The configuration that attaches an HTTP/JSON core. Shapes only; what they must satisfy is in `check`.
 
+mod credentials;
 mod rules;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+pub use self::credentials::{BasicConfig, CredentialsConfig, RenewRule, SecretHeader, TokenConfig};
 pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
@@ -28,10 +31,22 @@ pub struct HttpCoreConfig {
     /// Fixed headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// How we show it who we are.
+    #[serde(default)]
+    pub credentials: Option<CredentialsConfig>,
     /// How to ask whether it takes work.
     pub probe: ProbeConfig,
     /// Operations by name.
     pub operations: BTreeMap<String, OperationConfig>,
+}
+
+impl HttpCoreConfig {
+    /// Makes the paths of all files that it names absolute to `folder`, that of the file it stands in.
+    pub fn resolve(&mut self, folder: &Path) {
+        if let Some(credentials) = &mut self.credentials {
+            credentials.resolve(folder);
+        }
+    }
 }
 
 /// Bounds of the transport and of answers.
@@ -83,12 +98,16 @@ pub struct CallConfig {
     /// What we say we accept. Default `application/json`.
     #[serde(default)]
     pub accept: Option<String>,
-    /// What we say the body is; it is JSON whatever its type is called. Default `application/json`.
+    /// What we say the body is; it is JSON, or a form, whatever its type is called. Default `application/json`, of a form
+    /// `application/x-www-form-urlencoded`.
     #[serde(default)]
     pub content_type: Option<String>,
     /// JSON body; keys are fixed, strings are templates, whole numbers, booleans and null stand for themselves.
     #[serde(default)]
     pub body: Option<Value>,
+    /// Instead of `body`: name → template, sent as `application/x-www-form-urlencoded`.
+    #[serde(default)]
+    pub form: BTreeMap<String, String>,
 }
 
 /// Kind of a request field.

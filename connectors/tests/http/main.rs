@@ -2,6 +2,7 @@
 
 mod answers;
 mod configuration;
+mod credentials;
 mod peer;
 mod savings_core;
 mod second_core;

@@ -37,6 +37,8 @@ pub(super) enum Read<T> {
     Understood(T),
     /// It is another request's. Nobody knows which, so the connection carries nothing any more.
     NotUnderstood(T),
+    /// The same, and it does not repeat our reference although every answer of this core does: it proves nothing about our request.
+    NotOurs(T),
 }
 
 /// The connections to one core.
@@ -115,7 +117,7 @@ impl Transport {
                     self.put(connection);
                     Exchange::Answered(meaning)
                 }
-                Read::NotUnderstood(meaning) => {
+                Read::NotUnderstood(meaning) | Read::NotOurs(meaning) => {
                     connection.end().await;
                     Exchange::Answered(meaning)
                 }
