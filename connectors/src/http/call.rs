@@ -13,6 +13,7 @@ use super::template::{Template, Unsendable, Values, percent_encode};
 /// Where the core is.
 #[derive(Debug, Clone)]
 pub(super) struct Base {
+    pub(super) is_tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) authority: HeaderValue,

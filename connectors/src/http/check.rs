@@ -12,11 +12,14 @@ use serde_json::Value;
 use super::call::{Base, BodyTemplate, Call};
 use super::check_credentials::{self, CredentialsPlan};
 use super::check_rules;
+use super::check_tls::{self, TlsPlan};
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
 use super::findings::{ConfigError, Findings};
 use super::template::{CORE_UUID, RESERVED, Scope, Template};
 
 const JSON: &str = "application/json";
+const NO_TLS: &str = "https needs the TLS client, which is not built into this program (feature `tls`); until then reach the core through a TLS \
+     proxy on this host";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Longest name of a core that the journal keeps with an entry.
@@ -25,6 +28,7 @@ const NAME_CHARS_MAX: usize = 32;
 /// The checked form of a configuration.
 pub(super) struct Plan {
     pub(super) base: Base,
+    pub(super) tls: Option<TlsPlan>,
     pub(super) credentials: CredentialsPlan,
     pub(super) probe: Call,
     pub(super) operations: HashMap<String, OperationPlan>,
@@ -63,9 +67,10 @@ pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<Con
             operations.insert(name.clone(), plan);
         }
     }
+    let tls = base.as_ref().and_then(|base| check_tls::tls(config.tls.as_ref(), base, "tls", files, &mut found));
     let credentials = check_credentials::credentials(config, files, &mut found);
     match (base, probe) {
-        (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, credentials, probe, operations }),
+        (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, tls, credentials, probe, operations }),
         _ => Err(found.all()),
     }
 }
@@ -134,23 +139,21 @@ fn limits(limits: &TransportLimits, found: &mut Findings) {
 
 /// Where requests go.
 pub(super) fn base(url: &str) -> Result<Base, String> {
-    if url.starts_with("https:") {
-        return Err(
-            "https needs a TLS client, which is not built in yet (rustls, with the core's certificate authority \
-                    and ours for mutual TLS); until then reach the core through a TLS proxy on this host"
-                .to_owned(),
-        );
-    }
     let uri = Uri::try_from(url).map_err(|_| "is not a URL".to_owned())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-    let authority = authority.ok_or_else(|| "must be http://host:port".to_owned())?;
+    let (is_tls, port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") if !cfg!(feature = "tls") => return Err(NO_TLS.to_owned()),
+        Some("https") => (true, 443),
+        _ => return Err("must be http://host:port or https://host:port".to_owned()),
+    };
+    let authority = uri.authority().ok_or_else(|| "must be http://host:port or https://host:port".to_owned())?;
     if authority.as_str().contains('@') || uri.query().is_some() {
         return Err("must not hold credentials or a query".to_owned());
     }
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let header = HeaderValue::from_str(authority.as_str()).map_err(|_| "is not a URL".to_owned())?;
     let prefix = uri.path().trim_end_matches('/').to_owned();
-    Ok(Base { host, port: uri.port_u16().unwrap_or(80), authority: header, prefix })
+    Ok(Base { is_tls, host, port: uri.port_u16().unwrap_or(port), authority: header, prefix })
 }
 
 /// One kind of request.

@@ -1,7 +1,6 @@
 //! From declared credentials to what is needed to use them. Their files are opened later, and only where the core is talked to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName};
@@ -10,8 +9,9 @@ use serde_json::Value;
 use super::call::{Base, Call};
 use super::check::{base, call, header_name};
 use super::check_rules;
+use super::check_tls::{self, TlsPlan};
 use super::config::{BasicConfig, CredentialsConfig, HttpCoreConfig, RenewRule, SecretHeader, TokenConfig};
-use super::findings::Findings;
+use super::findings::{FilePlan, Findings};
 use super::secret::SecretFile;
 use super::template::{Scope, Template};
 
@@ -34,12 +34,6 @@ pub(super) struct HeaderPlan {
     pub(super) shown: Shown,
 }
 
-/// A file of a secret, and where the configuration names it.
-pub(super) struct FilePlan {
-    pub(super) at: String,
-    pub(super) path: PathBuf,
-}
-
 /// How a secret stands in its header.
 pub(super) enum Shown {
     /// As the password of this user.
@@ -51,7 +45,7 @@ pub(super) enum Shown {
 /// How a token is fetched and used.
 pub(super) struct TokenPlan {
     /// Where it is given, if not by the core.
-    pub(super) base: Option<Base>,
+    pub(super) elsewhere: Option<(Base, Option<TlsPlan>)>,
     pub(super) call: Call,
     pub(super) secret: Option<FilePlan>,
     pub(super) basic: Option<HeaderPlan>,
@@ -72,7 +66,7 @@ pub(super) fn credentials(config: &HttpCoreConfig, files: bool, found: &mut Find
     for (name, secret) in header {
         headers.extend(secret_header(name, secret, &format!("credentials.header.{name}"), found));
     }
-    let token = token.as_ref().and_then(|token| self::token(token, &config.headers, found));
+    let token = token.as_ref().and_then(|token| self::token(token, &config.headers, files, found));
     let mut set = BTreeSet::new();
     let names = headers.iter().map(|header| &header.name).chain(token.as_ref().map(|token| &token.name));
     for name in names {
@@ -136,9 +130,20 @@ fn must_carry(template: &Template, placeholder: &str, at: &str, found: &mut Find
     found.must(names.contains(placeholder), at, &format!("does not carry {{{placeholder}}}"));
 }
 
-fn token(config: &TokenConfig, fixed: &BTreeMap<String, String>, found: &mut Findings) -> Option<TokenPlan> {
+fn token(
+    config: &TokenConfig,
+    fixed: &BTreeMap<String, String>,
+    files: bool,
+    found: &mut Findings,
+) -> Option<TokenPlan> {
     const AT: &str = "credentials.token";
-    let elsewhere = config.url.as_ref().map(|url| found.take(&format!("{AT}.url"), base(url)));
+    let elsewhere = config.url.as_ref().map(|url| {
+        let base = found.take(&format!("{AT}.url"), base(url))?;
+        let tls = check_tls::tls(config.tls.as_ref(), &base, &format!("{AT}.tls"), files, found);
+        Some((base, tls))
+    });
+    let tls_alone = config.tls.is_some() && config.url.is_none();
+    found.must(!tls_alone, &format!("{AT}.tls"), "is declared without a `url`; the core's own `tls` holds then");
     let none = BTreeMap::new();
     let fixed = if elsewhere.is_some() { &none } else { fixed };
     let scope = if config.secret_file.is_some() { Scope::Only(SECRET) } else { Scope::Fixed };
@@ -161,7 +166,7 @@ fn token(config: &TokenConfig, fixed: &BTreeMap<String, String>, found: &mut Fin
     let (name, value) = carrier(&config.header, &format!("{AT}.header"), found)?;
     Some(TokenPlan {
         // What was declared and is wrong must not become the core's own address.
-        base: elsewhere.map_or(Some(None), |base| base.map(Some))?,
+        elsewhere: elsewhere.map_or(Some(None), |place| place.map(Some))?,
         call: call?,
         secret,
         basic: user,

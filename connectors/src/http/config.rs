@@ -2,12 +2,14 @@
 
 mod credentials;
 mod rules;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use self::credentials::{BasicConfig, CredentialsConfig, RenewRule, SecretHeader, TokenConfig};
 pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
+pub use self::tls::{ClientCertificate, TlsConfig};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +20,11 @@ use serde_json::Value;
 pub struct HttpCoreConfig {
     /// The core's name in Locum.
     pub name: String,
-    /// `http://host:port`, with an optional path in front of every path below.
+    /// `http://host:port` or `https://host:port`, with an optional path in front of every path below.
     pub base_url: String,
+    /// TLS, where the address begins with https.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// What the core promises about references.
     pub capabilities: Capabilities,
     /// How it stores references.
@@ -43,6 +48,9 @@ pub struct HttpCoreConfig {
 impl HttpCoreConfig {
     /// Makes the paths of all files that it names absolute to `folder`, that of the file it stands in.
     pub fn resolve(&mut self, folder: &Path) {
+        if let Some(tls) = &mut self.tls {
+            tls.resolve(folder);
+        }
         if let Some(credentials) = &mut self.credentials {
             credentials.resolve(folder);
         }

@@ -8,10 +8,10 @@ use http::{HeaderMap, Request};
 use http_body_util::Full;
 use tokio::time::Instant;
 
-use super::check_credentials::{CredentialsPlan, FilePlan, HeaderPlan, Shown};
+use super::check_credentials::{CredentialsPlan, HeaderPlan, Shown};
 use super::config::{RenewRule, TransportLimits};
 use super::document::AnswerDocument;
-use super::findings::{ConfigError, Findings};
+use super::findings::{ConfigError, FilePlan, Findings};
 use super::secret::SecretFile;
 use super::template::Values;
 use super::token::TokenSource;

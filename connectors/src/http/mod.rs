@@ -8,11 +8,15 @@ mod call;
 mod check;
 mod check_credentials;
 mod check_rules;
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod check_tls;
 mod config;
 mod credentials;
 mod document;
 mod findings;
 mod json;
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod pem;
 mod posting;
 mod secret;
 mod session;
@@ -36,16 +40,17 @@ use tokio::time::Instant;
 use self::call::Call;
 use self::check::OperationPlan;
 pub use self::config::{
-    AmountConfig, BasicConfig, CallConfig, CodeAt, Conditions, CredentialsConfig, Direction, DuplicateMeans, Echo,
-    EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig, OperationConfig, Pointers, PostConfig, PostingConfig,
-    PrefixCode, ProbeConfig, RefusalRule, RenewRule, Rule, SecretHeader, TokenConfig, TransportLimits, Unit,
+    AmountConfig, BasicConfig, CallConfig, ClientCertificate, CodeAt, Conditions, CredentialsConfig, Direction,
+    DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig, OperationConfig, Pointers, PostConfig,
+    PostingConfig, PrefixCode, ProbeConfig, RefusalRule, RenewRule, Rule, SecretHeader, TlsConfig, TokenConfig,
+    TransportLimits, Unit,
 };
 use self::credentials::Credentials;
 use self::document::AnswerDocument;
 pub use self::findings::ConfigError;
 use self::session::{Place, Session};
 use self::template::Values;
-use self::transport::{Answer, Exchange, Read, Transport};
+use self::transport::{Answer, Exchange, Read, TlsClient, Transport};
 use crate::connector::{CoreConnector, Probe};
 use schemas::post_request::PostRequest;
 
@@ -68,7 +73,9 @@ impl HttpCore {
     pub fn build(config: HttpCoreConfig) -> Result<Self, Vec<ConfigError>> {
         let plan = check::plan(&config, true)?;
         let credentials = Credentials::open(plan.credentials, &config.limits)?;
-        let transport = Transport::new(plan.base, config.limits.clone());
+        let tls = plan.tls.map(TlsClient::open).transpose();
+        let tls = tls.map_err(|what| vec![ConfigError { at: "tls".to_owned(), what }])?;
+        let transport = Transport::new(plan.base, config.limits.clone(), tls);
         let session = Arc::new(Session::new(transport, credentials, config.limits.clone()));
         let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
         Ok(Self { probe: plan.probe, operations, session, config })

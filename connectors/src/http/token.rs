@@ -7,15 +7,15 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::Call;
-use super::check_credentials::{FilePlan, TokenPlan};
+use super::check_credentials::TokenPlan;
 use super::config::{RenewRule, TransportLimits};
 use super::credentials::{SecretHeader, sensitive};
 use super::document::AnswerDocument;
-use super::findings::Findings;
+use super::findings::{FilePlan, Findings};
 use super::json::Json;
 use super::secret::{Secret, SecretFile};
 use super::template::{Template, Values};
-use super::transport::{Answer, Exchange, Read, Transport};
+use super::transport::{Answer, Exchange, Read, TlsClient, Transport};
 
 /// No token is waited for longer than this.
 const FETCH_MAX: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ enum Life {
 impl TokenSource {
     /// Opens the files of its request; fetches nothing yet.
     pub(super) fn open(plan: TokenPlan, limits: &TransportLimits, found: &mut Findings) -> Option<Self> {
-        let TokenPlan { base, call, secret, basic, at, expires, name, value, renew_on } = plan;
+        let TokenPlan { elsewhere, call, secret, basic, at, expires, name, value, renew_on } = plan;
         let secret = match secret {
             None => None,
             Some(FilePlan { at, path }) => Some(found.take(&at, SecretFile::open(&path))?.0),
@@ -78,7 +78,14 @@ impl TokenSource {
             None => None,
             Some(plan) => Some(SecretHeader::open(plan, found)?),
         };
-        let (elsewhere, limits) = (base.map(|base| Transport::new(base, limits.clone())), limits.clone());
+        let elsewhere = match elsewhere {
+            None => None,
+            Some((base, tls)) => {
+                let tls = tls.map(TlsClient::open).transpose();
+                Some(Transport::new(base, limits.clone(), found.take("credentials.token.tls", tls)?))
+            }
+        };
+        let limits = limits.clone();
         let kept = Mutex::default();
         Some(Self { elsewhere, limits, call, secret, basic, at, expires, name, value, renew_on, kept })
     }

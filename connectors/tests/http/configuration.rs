@@ -41,7 +41,7 @@ operations:
         "reference: length: must be 16 to 64, not 12",
         "reference: prefix: must be at most 4 characters of the alphabet",
         "limits.connections-max: must be more than 0",
-        "base-url: must be http://host:port",
+        "base-url: must be http://host:port or https://host:port",
         "probe.request.method: must be one of GET",
         "probe.request.path: must begin with / and be visible ASCII without #",
         "probe.request.headers.Host: is set by the transport",
@@ -76,10 +76,17 @@ operations:
     assert_eq!(found.len(), expected.len() + repeated, "{found:#?}");
 }
 
+#[cfg(not(feature = "tls"))]
 #[test]
 fn https_is_refused_with_what_is_missing() {
     let found = errors(CORE_SIM, "https://core.bank");
     assert!(found.len() == 1 && found[0].contains("TLS client") && found[0].contains("TLS proxy"), "{found:?}");
+}
+
+#[test]
+fn tls_without_https_is_told() {
+    let found = errors(&format!("{CORE_SIM}\ntls: {{ca: ca.pem}}\n"), "http://core");
+    assert_eq!(found, ["tls: is declared, and the address begins with http; write https, or leave it out"]);
 }
 
 #[test]

@@ -1,39 +1,12 @@
 //! Who we are: secrets from files, and tokens that are fetched, kept and renewed.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use locum_connectors::http::{CORE_SIM, HttpCore};
 use locum_connectors::{CoreConnector, Probe};
 use schemas::core::{Enquiry, Outcome, Unsent};
 
 use crate::peer::*;
-
-/// A folder of this test's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("locum-connectors-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    /// Written aside and renamed: no reader may see half a file.
-    fn write(&self, name: &str, text: &str) {
-        let aside = self.0.join(format!("{name}.new"));
-        std::fs::write(&aside, text).unwrap();
-        std::fs::rename(aside, self.0.join(name)).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The simulated core with these credentials.
 fn core(credentials: &str, url: &str, folder: &Path) -> Result<HttpCore, Vec<String>> {

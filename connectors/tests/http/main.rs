@@ -6,5 +6,7 @@ mod credentials;
 mod peer;
 mod savings_core;
 mod second_core;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod wallet_core;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CallConfig, Conditions, Pointers};
+use super::{CallConfig, Conditions, Pointers, TlsConfig};
 
 /// Credentials of every request to the core. What is given goes together; no header may be set twice.
 #[derive(Clone, Default, Deserialize)]
@@ -48,6 +48,9 @@ pub struct TokenConfig {
     /// Where tokens are given; as `base-url` where absent. The connector's own `headers` go only to the latter.
     #[serde(default)]
     pub url: Option<String>,
+    /// TLS to `url`, if that begins with https.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// What to send, with `{secret}` for what `secret-file` holds.
     pub request: CallConfig,
     /// File of the secret of the request, one line.
@@ -111,6 +114,9 @@ impl CredentialsConfig {
         paths.extend(self.basic.iter_mut().map(|basic| &mut basic.password_file));
         paths.extend(self.header.values_mut().map(|header| &mut header.file));
         if let Some(token) = &mut self.token {
+            if let Some(tls) = &mut token.tls {
+                tls.resolve(folder);
+            }
             paths.extend(&mut token.secret_file);
             paths.extend(token.basic.iter_mut().map(|basic| &mut basic.password_file));
         }
