@@ -154,6 +154,9 @@ pub struct PostConfig {
     pub request: CallConfig,
     /// It is posted.
     pub accepted: Vec<Rule>,
+    /// The core has taken it and books it later. Such an answer ends nothing, so a bare 202 may be declared here.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core says no, with a declared code.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,
@@ -203,6 +206,9 @@ pub struct EnquiryConfig {
     pub request: CallConfig,
     /// It is posted.
     pub found: Vec<Rule>,
+    /// The core has taken it and has not booked it yet.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core keeps a refusal.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,

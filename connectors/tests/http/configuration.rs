@@ -203,6 +203,27 @@ fn duplicate_means_posted_needs_a_duplicate_rule_and_a_core_that_cannot_be_asked
 }
 
 #[test]
+fn what_is_booked_later_must_not_look_like_anything_else() {
+    let pending =
+        |rules: &str| CORE_SIM.replace("      duplicate:", &format!("      pending: {rules}\n      duplicate:"));
+    let asked = |yaml: &str| {
+        yaml.replace("      not-found:", "      pending: [{status: [200], when: {/status: NEW}}]\n      not-found:")
+    };
+    assert!(
+        errors(&asked(&pending("[{status: [202]}, {status: [201], when: {/status: NEW}}]")), "http://core").is_empty()
+    );
+    let at = "operations.transfer";
+    let found = errors(&asked(&pending("[{status: [201, 202]}]")), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.pending[0].when: is empty")), "{found:?}");
+    let found = errors(&pending("[{status: [202]}]"), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.enquiry.pending: is missing")), "{found:?}");
+    let posted = without_enquiry(&pending("[{status: [202]}]"))
+        .replace("      duplicate:", "      duplicate-means: posted\n      duplicate:");
+    let found = errors(&posted, "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.duplicate-means: must not be")), "{found:?}");
+}
+
+#[test]
 fn an_echo_is_at_a_json_pointer_or_in_a_header() {
     for (echo, fault) in
         [("{body: reference}", "body: is not a JSON pointer"), ("{header: a b}", "header: is not a header's name")]
