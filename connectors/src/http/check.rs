@@ -18,9 +18,11 @@ use super::findings::{ConfigError, Findings};
 use super::template::{CORE_UUID, RESERVED, Scope, Template};
 
 const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Told of https in a build without it.
 const NO_TLS: &str = "https needs the TLS client, which is not built into this program (feature `tls`); until then reach the core through a TLS \
      proxy on this host";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;

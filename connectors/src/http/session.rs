@@ -101,6 +101,7 @@ impl Session {
             }
         }
     }
+
     fn renewal(&self, answer: &Answer) -> Renewal {
         match self.credentials.may_renew() {
             true => self.credentials.renewal(&AnswerDocument::read(answer, &self.limits)),
