@@ -1,5 +1,7 @@
 //! Credentials in use: what is put on each request, and which answers say that a token is not good any more.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use super::transport::Transport;
 /// The credentials of one core.
 pub(super) struct Credentials {
     headers: Vec<SecretHeader>,
-    token: Option<TokenSource>,
+    token: Option<Arc<TokenSource>>,
 }
 
 /// A header made of what a file holds.
@@ -54,7 +56,7 @@ impl Credentials {
     pub(super) async fn sign(
         &self,
         request: &mut Request<Full<Bytes>>,
-        core: &Transport,
+        core: &Arc<Transport>,
         deadline: Instant,
     ) -> Result<Option<u64>, String> {
         for header in &self.headers {
@@ -77,9 +79,9 @@ impl Credentials {
     }
 
     /// The token of this number is not used any more.
-    pub(super) async fn give_up(&self, number: u64, deadline: Instant) {
+    pub(super) fn give_up(&self, number: u64) {
         if let Some(token) = &self.token {
-            token.give_up(number, deadline).await;
+            token.give_up(number);
         }
     }
 }

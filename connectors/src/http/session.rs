@@ -2,6 +2,8 @@
 //!
 //! A request is sent a second time in one case only: a declared answer says that the core did nothing with the first, because of its token.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -16,7 +18,7 @@ use super::transport::{Answer, Exchange, Read, Transport};
 
 /// The connections to one core, and the credentials for it.
 pub(super) struct Session {
-    transport: Transport,
+    transport: Arc<Transport>,
     credentials: Credentials,
     limits: TransportLimits,
 }
@@ -47,7 +49,7 @@ enum Meaning<T> {
 
 impl Session {
     pub(super) fn new(transport: Transport, credentials: Credentials, limits: TransportLimits) -> Self {
-        Self { transport, credentials, limits }
+        Self { transport: Arc::new(transport), credentials, limits }
     }
 
     pub(super) fn base(&self) -> &Base {
@@ -85,7 +87,7 @@ impl Session {
             };
             if let (Renewal::Wanted | Renewal::NothingDone, Some(number)) = (renewal, token) {
                 tracing::info!(status, "the core does not take a token any more");
-                self.credentials.give_up(number, deadline).await;
+                self.credentials.give_up(number);
             }
             match meaning {
                 Meaning::Said(said) => return Exchange::Answered(said),
