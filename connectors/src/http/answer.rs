@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::config::{
     DuplicateMeans, Echo, EnquiryConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, TransportLimits,
 };
-use super::json::Json;
-use super::posting::{Told, told};
 use super::transport::Answer;
 use crate::connector::Probe;
+use crate::json::Json;
+use crate::posting::{Told, told};
 use schemas::legs::{LegsMatch, legs_match};
 use schemas::post_request::PostRequest;
 

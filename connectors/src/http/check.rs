@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::call::{Base, BodyTemplate, Call};
 use super::check_rules;
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
-use super::findings::{ConfigError, Findings};
-use super::template::{RESERVED, Scope, Template};
+use crate::findings::{ConfigError, Findings};
+use crate::template::{RESERVED, Scope, Template};
 
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::{
     Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit,
 };
-use super::findings::Findings;
+use crate::findings::Findings;
 
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {

@@ -8,10 +8,6 @@ mod call;
 mod check;
 mod check_rules;
 mod config;
-mod findings;
-mod json;
-mod posting;
-mod template;
 mod transport;
 
 use std::collections::HashMap;
@@ -33,10 +29,10 @@ pub use self::config::{
     AmountConfig, CallConfig, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig,
     OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, TransportLimits, Unit,
 };
-pub use self::findings::ConfigError;
-use self::template::Values;
 use self::transport::{Answer, Exchange, Read, Transport};
 use crate::connector::{CoreConnector, Probe};
+pub use crate::findings::ConfigError;
+use crate::template::Values;
 use schemas::post_request::PostRequest;
 
 /// The configuration of our own simulated core, as YAML; its base URL is to be replaced.

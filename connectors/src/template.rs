@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::money::render_minor;
 
-use super::config::FieldKind;
+use crate::http::FieldKind;
 use schemas::post_request::{Field, PostRequest};
 
 /// Names that a field may not take.

@@ -3,8 +3,8 @@
 use schemas::core::{CoreLeg, Posting};
 use schemas::money::{Currency, parse_minor};
 
-use super::config::{AmountConfig, Direction, LegConfig, PostingConfig, Unit};
 use super::json::Json;
+use crate::http::{AmountConfig, Direction, LegConfig, PostingConfig, Unit};
 
 /// What was read.
 pub(super) struct Told {
