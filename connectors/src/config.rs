@@ -104,9 +104,10 @@ impl CoreConfig {
 
     /// Checks the whole configuration and reads the files it names; opens no connection.
     pub fn build(self) -> Result<Arc<dyn CoreConnector>, Vec<ConfigError>> {
-        Ok(match self {
+        let core: Arc<dyn CoreConnector> = match self {
             Self::Http(config) => Arc::new(HttpCore::build(*config)?),
             Self::Sql(config) => Arc::new(SqlCore::build(*config)?),
-        })
+        };
+        Ok(core)
     }
 }

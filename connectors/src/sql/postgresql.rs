@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
-use sqlx::{Column, ConnectOptions, Row, TypeInfo};
+use sqlx::{Column, ConnectOptions, Executor, Postgres, Row, TypeInfo};
 
 use super::config::{Isolation, SessionLimits};
 use super::errors::ServerError;
@@ -31,8 +31,9 @@ impl Postgresql {
         Ok(session)
     }
 
+    /// In the simple protocol, which takes several statements at once.
     async fn simple(&mut self, text: &str) -> Result<(), Trouble> {
-        sqlx::raw_sql(text).execute(&mut self.0).await.map(drop).map_err(trouble)
+        (&mut self.0).execute(text).await.map(drop).map_err(trouble)
     }
 }
 
@@ -44,7 +45,7 @@ impl Driver for Postgresql {
 
     /// In autocommit the rows come before the server commits, so the end of the answer is waited for: it may be an error.
     async fn run(&mut self, text: &str, parameters: &[Bound]) -> Result<Table, Trouble> {
-        let mut query = sqlx::query(text);
+        let mut query = sqlx::query::<Postgres>(text);
         for parameter in parameters {
             query = match parameter {
                 Bound::Text(text) => query.bind(text.as_str()),

@@ -9,7 +9,7 @@ use locum_connectors::{Field, PostRequest};
 use mysql_async::prelude::Queryable;
 use schemas::core::{Outcome, Unsent};
 use schemas::money::Currency;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::given;
 
@@ -218,7 +218,7 @@ impl Hand {
     pub async fn exec(&mut self, text: &str) {
         match self {
             Self::Mariadb(conn) => conn.query_drop(text).await.unwrap(),
-            Self::Postgresql(conn) => drop(sqlx::raw_sql(text).execute(conn).await.unwrap()),
+            Self::Postgresql(conn) => drop(conn.execute(text).await.unwrap()),
         }
     }
 
