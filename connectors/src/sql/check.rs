@@ -84,7 +84,11 @@ fn limits(limits: &SessionLimits, server: Server, found: &mut Findings) {
         let at = format!("limits.{name}");
         found.must((1..=BOUND_MS_MAX).contains(&value), &at, "must be 1 to 3600000");
         let in_seconds = server == Server::Mariadb && ["idle-ms-max", "lock-wait-ms-max"].contains(&name);
-        found.must(!in_seconds || value % 1_000 == 0, &at, "must be a multiple of 1000: MariaDB counts it in seconds");
+        found.must(
+            !in_seconds || value.is_multiple_of(1_000),
+            &at,
+            "must be a multiple of 1000: MariaDB counts it in seconds",
+        );
     }
     found.must(
         limits.statement_ms_max >= STATEMENT_MS_MIN,

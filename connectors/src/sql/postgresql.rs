@@ -33,7 +33,7 @@ impl Postgresql {
 
     /// In the simple protocol, which takes several statements at once.
     async fn simple(&mut self, text: &str) -> Result<(), Trouble> {
-        (&mut self.0).execute(text).await.map(drop).map_err(trouble)
+        self.0.execute(text).await.map(drop).map_err(trouble)
     }
 }
 
