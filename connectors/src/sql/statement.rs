@@ -15,6 +15,8 @@ const PARAMETERS_MAX: usize = 64;
 
 /// The only placeholder whose form SQL servers do not read as it is written elsewhere.
 const ACCEPTED_AT: &str = "{accepted_at}";
+/// How a placeholder for minor units ends.
+const MINOR: &str = ".minor}";
 
 /// A value that is bound. It has no `Debug`: accounts and texts are personal.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +33,9 @@ pub(super) struct Statement {
 
 enum Parameter {
     AcceptedAt,
-    Template(Template),
+    /// Minor units alone: a whole number.
+    Minor(Template),
+    Text(Template),
 }
 
 /// What a statement is for decides what it may begin with.
@@ -62,8 +66,9 @@ impl Statement {
     pub(super) fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for parameter in &self.parameters {
-            if let Parameter::Template(template) = parameter {
-                template.names(&mut names);
+            match parameter {
+                Parameter::AcceptedAt => {}
+                Parameter::Minor(template) | Parameter::Text(template) => template.names(&mut names),
             }
         }
         names
@@ -85,7 +90,8 @@ impl BoundTemplate {
         if fields.is_some() && text == ACCEPTED_AT {
             return Ok(Self(Parameter::AcceptedAt));
         }
-        Template::read(text, scope).map(Parameter::Template).map(Self)
+        let is_minor = text.starts_with('{') && text.ends_with(MINOR) && text.matches('{').count() == 1;
+        Template::read(text, scope).map(if is_minor { Parameter::Minor } else { Parameter::Text }).map(Self)
     }
 }
 
@@ -94,11 +100,10 @@ impl Parameter {
         match (self, values) {
             (Self::AcceptedAt, Values::Request(request)) => Ok(Bound::Text(sql_time(request.accepted_at))),
             (Self::AcceptedAt, Values::Reference(_)) => Err(Unsendable::Line),
-            (Self::Template(template), _) => match template.json(values)? {
-                serde_json::Value::Number(number) => number.as_i64().map(Bound::Integer).ok_or(Unsendable::Line),
-                serde_json::Value::String(text) => Ok(Bound::Text(text)),
-                _ => Err(Unsendable::Line),
-            },
+            (Self::Minor(template), _) => {
+                template.plain(values)?.parse().map(Bound::Integer).map_err(|_| Unsendable::Line)
+            }
+            (Self::Text(template), _) => template.plain(values).map(Bound::Text),
         }
     }
 }
@@ -167,6 +172,8 @@ fn numbered(text: &str, parameters: usize) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use schemas::post_request::Field;
+
     use super::*;
 
     fn faults(text: &str, server: Server, parameters: usize) -> Vec<String> {
@@ -202,6 +209,40 @@ mod tests {
         }
         assert!(!faults_of_text("CALL p(1)", Server::Mariadb, Use::Ask, 0).is_empty());
         assert!(faults_of_text("WITH a AS (SELECT 1) SELECT 1 FROM a", Server::Mariadb, Use::Ask, 0).is_empty());
+    }
+
+    #[test]
+    fn minor_units_alone_are_a_whole_number_and_everything_else_is_a_text() {
+        let fields =
+            BTreeMap::from([("from_account".to_owned(), FieldKind::Text), ("amount".to_owned(), FieldKind::Money)]);
+        let currency = schemas::money::Currency::parse("EUR").unwrap();
+        let request = schemas::post_request::PostRequest {
+            operation: "transfer".into(),
+            core_ref: "LC1".into(),
+            accepted_at: Timestamp::UNIX_EPOCH,
+            value_date: jiff::civil::date(2026, 3, 2),
+            fields: vec![
+                ("from_account".into(), Field::Text("A'1".into())),
+                ("amount".into(), Field::Money { minor: 1050, currency }),
+            ],
+        };
+        let bind = |text: &str| {
+            let parameter = BoundTemplate::read(text, Some(&fields)).unwrap().0;
+            parameter.bind(Values::Request(&request)).ok().unwrap()
+        };
+        for (text, expected) in [
+            ("{core_ref}", "LC1"),
+            ("{from_account}", "A'1"),
+            ("{amount}", "10.50"),
+            ("{value_date}", "2026-03-02"),
+            ("{accepted_at}", "1970-01-01 00:00:00.000000"),
+            ("{amount.minor} {currency}", "1050 EUR"),
+            ("{currency}{amount.minor}", "EUR1050"),
+            ("fixed", "fixed"),
+        ] {
+            assert!(bind(text) == Bound::Text(expected.to_owned()), "{text}");
+        }
+        assert!(bind("{amount.minor}") == Bound::Integer(1050));
     }
 
     #[test]
