@@ -102,6 +102,14 @@ impl CoreConfig {
         }
     }
 
+    /// Everything that is wrong with it, in a process that does not talk to the core and so has none of its secrets.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        match self {
+            Self::Http(config) => HttpCore::build(HttpCoreConfig::clone(config)).err().unwrap_or_default(),
+            Self::Sql(config) => SqlCore::problems(config),
+        }
+    }
+
     /// Checks the whole configuration and reads the files it names; opens no connection.
     pub fn build(self) -> Result<Arc<dyn CoreConnector>, Vec<ConfigError>> {
         let core: Arc<dyn CoreConnector> = match self {

@@ -39,8 +39,15 @@ pub(super) struct OperationPlan {
     pub(super) enquiry: Option<(Statement, EnquiryAnswers)>,
 }
 
-/// Checks everything, and reads the files that are named; a plan only where nothing was found.
-pub(super) fn plan(config: &SqlCoreConfig) -> Result<Plan, Vec<ConfigError>> {
+/// Are the files that are named to be looked at? A process that sends nothing to the core had better not have its secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    Read,
+    Unread,
+}
+
+/// Checks everything; a plan only where nothing was found.
+pub(super) fn plan(config: &SqlCoreConfig, files: Files) -> Result<Plan, Vec<ConfigError>> {
     let mut found = Findings::default();
     found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
     for problem in config.reference.problems() {
@@ -49,7 +56,7 @@ pub(super) fn plan(config: &SqlCoreConfig) -> Result<Plan, Vec<ConfigError>> {
     found.must(!config.operations.is_empty(), "operations", "declares none");
     limits(&config.limits, config.server, &mut found);
     lifetime(config, &mut found);
-    let login = login(config, &mut found);
+    let login = login(config, files, &mut found);
     let probe = Statement::fixed(&config.probe.query, config.server);
     let probe = probe.map_err(|faults| faults.into_iter().for_each(|fault| found.add("probe.query", fault))).ok();
     check_rules::rules(&config.probe.up, Allowed::ROWS, "probe.up", &mut found);
@@ -117,15 +124,15 @@ fn lifetime(config: &SqlCoreConfig, found: &mut Findings) {
     }
 }
 
-fn login(config: &SqlCoreConfig, found: &mut Findings) -> Option<Login> {
+fn login(config: &SqlCoreConfig, files: Files, found: &mut Findings) -> Option<Login> {
     let place = found.take("url", Place::read(&config.url, config.server));
     let user = &config.credentials.user;
     let named = (1..=USER_CHARS_MAX).contains(&user.chars().count()) && !user.contains(char::is_control);
     found.must(named, "credentials.user", "must be 1 to 63 characters");
-    if let Some(file) = &config.credentials.password_file {
+    if let Some(file) = config.credentials.password_file.as_ref().filter(|_| files == Files::Read) {
         found.take("credentials.password-file", password(file));
     }
-    let tls = config.tls.as_ref().map(|tls| certificates(tls, found));
+    let tls = config.tls.as_ref().map(|tls| certificates(tls, files, found));
     let open = place.as_ref().is_some_and(|place| config.tls.is_none() && !place.is_here());
     found.must(
         !open,
@@ -143,13 +150,16 @@ fn login(config: &SqlCoreConfig, found: &mut Findings) -> Option<Login> {
     })
 }
 
-fn certificates(tls: &Tls, found: &mut Findings) -> TlsFiles {
-    pem(&tls.ca, "CERTIFICATE", "tls.ca", found);
-    let client = tls.client.as_ref().map(|client| {
-        pem(&client.certificate, "CERTIFICATE", "tls.client.certificate", found);
-        pem(&client.key, "PRIVATE KEY", "tls.client.key", found);
-        (client.certificate.clone(), client.key.clone())
-    });
+fn certificates(tls: &Tls, files: Files, found: &mut Findings) -> TlsFiles {
+    let mut parts = vec![(&tls.ca, "CERTIFICATE", "tls.ca")];
+    if let Some(client) = &tls.client {
+        parts.push((&client.certificate, "CERTIFICATE", "tls.client.certificate"));
+        parts.push((&client.key, "PRIVATE KEY", "tls.client.key"));
+    }
+    for (file, part, at) in parts.into_iter().filter(|_| files == Files::Read) {
+        pem(file, part, at, found);
+    }
+    let client = tls.client.as_ref().map(|client| (client.certificate.clone(), client.key.clone()));
     TlsFiles { ca: tls.ca.clone(), client }
 }
 

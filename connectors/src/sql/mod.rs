@@ -26,7 +26,7 @@ use schemas::post_request::PostRequest;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::check::{OperationPlan, Operations};
+use self::check::{Files, OperationPlan, Operations};
 pub use self::config::{
     AmountColumn, ClientCertificate, ColumnDirection, ColumnUnit, Credentials, Each, EnquiryQuery, ErrorCode,
     Isolation, LegColumns, PostCall, PostingColumns, ProbeQuery, Rows, Server, SessionLimits, SqlCoreConfig,
@@ -61,10 +61,15 @@ pub struct SqlCore {
 impl SqlCore {
     /// Checks the whole configuration and reads the files it names; opens no connection.
     pub fn build(config: SqlCoreConfig) -> Result<Self, Vec<ConfigError>> {
-        let plan = check::plan(&config)?;
+        let plan = check::plan(&config, Files::Read)?;
         let pool = Arc::new(Pool::new(config.server, plan.login));
         let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
         Ok(Self { probe: Arc::new(plan.probe), operations, pool, config })
+    }
+
+    /// Everything that is wrong with a configuration; reads no file.
+    pub fn problems(config: &SqlCoreConfig) -> Vec<ConfigError> {
+        check::plan(config, Files::Unread).err().unwrap_or_default()
     }
 
     /// How many sessions lie idle and usable.

@@ -161,9 +161,8 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
         Ok(core) => core,
     };
     times::relate(config, core.capabilities(), faults);
-    if let Err(errors) = core.build() {
-        faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
-    }
+    let errors = if config.writes() { core.build().err().unwrap_or_default() } else { core.problems() };
+    faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
 }
 
 impl Core {

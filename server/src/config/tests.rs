@@ -186,7 +186,11 @@ fn a_core_of_sql_procedures_is_checked_whole_with_the_files_that_it_names() {
         fs::copy(cores.join(example), place.join(example)).unwrap();
         let connector = place.join(example);
         let yaml = format!("{READS}core: {{connector: '{}', base_url: '{url}'}}\n{LIMITS}", connector.display());
-        faults(&yaml.replace("[read-api]", "[gateway]"), &[])
+        let gateway = faults(&yaml.replace("[read-api]", "[gateway]"), &[]);
+        // Who only ingests talks to no core, and needs none of its secrets.
+        let ingest = faults(&yaml.replace("[read-api]", "[ingest]"), &[]);
+        assert!(!ingest.iter().any(|fault| fault.contains("credentials")), "{ingest:#?}");
+        gateway
     };
     let examples = [("sql-mariadb.yaml", "mysql"), ("sql-postgresql.yaml", "postgresql")];
     let _ = fs::remove_file(place.join("secrets/core-password"));
