@@ -64,7 +64,7 @@ impl Pool {
         }
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.login.limits.connect_ms_max));
         let opened = Session::open(self.server, &self.login, connect_by).await;
-        let mut session = opened.map_err(|trouble| unready(Unsent::CoreAway, &trouble, deadline))?;
+        let mut session = opened.map_err(|trouble| unready(unopened(&trouble), &trouble, deadline))?;
         let statement = self.statement_time(deadline).ok_or_else(late)?;
         match session.begin(begin, statement, deadline).await {
             Ok(()) => Ok(session),
@@ -118,6 +118,14 @@ fn statement_time(left: Duration, max: Duration) -> Option<Duration> {
 
 fn late() -> Unready {
     Unready { why: Unsent::NotTried, reason: "no time was left to send".to_owned() }
+}
+
+/// A server that answers is there, even if it takes no log-in now: too many connections, a wrong password. The probe tells whether it is away.
+fn unopened(trouble: &Trouble) -> Unsent {
+    match trouble {
+        Trouble::Server(_) => Unsent::ConnectionLost,
+        Trouble::Lost(_) | Trouble::Unreadable(_) => Unsent::CoreAway,
+    }
 }
 
 /// A failure before the deadline is what it looks like; after it, only the time was too short.

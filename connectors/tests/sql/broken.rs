@@ -157,7 +157,7 @@ async fn a_password_that_the_server_does_not_take_is_never_shown() {
         let yaml = bank.yaml(Connector);
         let yaml = changed(&yaml, "credentials: {", &format!("credentials: {{password-file: '{}', ", file.display()));
         let outcome = build(&yaml).post(&transfer("LC1"), PATIENT).await;
-        assert!(is_unsent(&outcome, Unsent::CoreAway), "{outcome:?}");
+        assert!(is_unsent(&outcome, Unsent::ConnectionLost), "the server is there: {outcome:?}");
         let shown = format!("{outcome:?}");
         assert!(shown.contains("1045") && !shown.contains("CANARY"), "{shown}");
         std::fs::remove_file(&file).unwrap();
