@@ -2,17 +2,15 @@
 
 use edge::{FieldError, Problem};
 use http::HeaderMap;
-use schemas::money::{Currency, parse_minor};
+use schemas::operation::{self, FieldFault};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use standin::journal::Transfer;
 
 /// The operation of `POST /v1/transfers`.
-pub const TRANSFER: &str = "transfer";
+pub const TRANSFER: &str = operation::TRANSFER.name;
 /// Version of the fingerprint's recipe, its first byte.
 const FINGERPRINT_VERSION: u8 = 1;
-const ACCOUNT_CHARS_MAX: usize = 64;
-const REMITTANCE_CHARS_MAX: usize = 140;
 const KEY_CHARS_MAX: usize = 255;
 
 /// The body of `POST /v1/transfers`.
@@ -30,49 +28,23 @@ pub struct TransferBody {
 impl TransferBody {
     /// The command, or every field that is wrong.
     pub fn parse(self) -> Result<Transfer, Problem> {
-        let mut errors = Vec::new();
-        for (pointer, account) in [("/from_account", &self.from_account), ("/to_account", &self.to_account)] {
-            if !is_account(account) {
-                errors.push(wrong(pointer, "invalid-account", "1 to 64 letters, digits, '-' or '_'"));
-            }
-        }
-        if self.from_account == self.to_account {
-            errors.push(wrong("/to_account", "same-account", "must differ from from_account"));
-        }
-        let currency = Currency::parse(&self.currency)
-            .map_err(|_| errors.push(wrong("/currency", "unknown-currency", "an upper-case ISO 4217 code such as EUR")))
-            .ok();
-        let amount = currency.map(|currency| parse_minor(&self.amount, currency));
-        match amount {
-            Some(Err(err)) => errors.push(wrong("/amount", "invalid-amount", &err.to_string())),
-            Some(Ok(..=0)) => errors.push(wrong("/amount", "not-positive", "must be above zero")),
-            Some(Ok(_)) | None => {}
-        }
-        let text = self.remittance.as_deref().unwrap_or("");
-        if text.chars().count() > REMITTANCE_CHARS_MAX || text.chars().any(char::is_control) {
-            errors.push(wrong("/remittance", "invalid-text", "at most 140 characters, no control characters"));
-        }
-        match (currency, amount) {
-            (Some(currency), Some(Ok(amount_minor))) if errors.is_empty() => Ok(Transfer {
-                from_account: self.from_account,
-                to_account: self.to_account,
-                amount_minor,
-                currency,
-                remittance: self.remittance,
-                unknown: Default::default(),
-            }),
-            _ => Err(Problem::bad_request("The transfer is not valid; see errors.").errors(errors)),
-        }
+        let read = operation::TRANSFER.read(|name| match name {
+            "from_account" => Some(self.from_account.as_str()),
+            "to_account" => Some(self.to_account.as_str()),
+            "amount" => Some(self.amount.as_str()),
+            "currency" => Some(self.currency.as_str()),
+            "remittance" => self.remittance.as_deref(),
+            _ => None,
+        });
+        let fields = read.map_err(|faults| {
+            Problem::bad_request("The transfer is not valid; see errors.").errors(faults.into_iter().map(wrong))
+        })?;
+        Transfer::of_fields(fields).ok_or_else(|| Problem::internal("a transfer's description and its command differ"))
     }
 }
 
-fn is_account(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    (1..=ACCOUNT_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-fn wrong(pointer: &str, code: &'static str, detail: &str) -> FieldError {
-    FieldError { pointer: pointer.into(), code, detail: detail.into() }
+fn wrong(fault: FieldFault) -> FieldError {
+    FieldError { pointer: format!("/{}", fault.member), code: fault.code, detail: fault.detail }
 }
 
 /// The `Idempotency-Key`: exactly one, 1 to 255 visible characters.
@@ -167,6 +139,24 @@ mod tests {
         let form = r#"{"from_account":"a","to_account":"b","amount_minor":1050,"currency":"EUR"}"#;
         assert_eq!(serde_json::to_string(&command).unwrap(), form);
         assert_ne!(print("10.5"), print("10.51"));
+        let hex: String = print("10.50").iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "01323d86db295b0127db0315a13113ad5b94a690fc54a4fdc2f6fa1034379c0d98");
+    }
+
+    #[test]
+    fn a_command_holds_what_the_request_says_and_an_empty_text_is_not_none() {
+        let with = |remittance: Option<&str>| TransferBody {
+            remittance: remittance.map(str::to_owned),
+            ..body("a", "b", "10.50", "EUR")
+        };
+        for remittance in [None, Some(""), Some("rent")] {
+            let command = with(remittance).parse().map_err(|_| ()).unwrap();
+            assert_eq!((command.from_account.as_str(), command.to_account.as_str()), ("a", "b"));
+            assert_eq!((command.amount_minor, command.currency.code()), (1050, "EUR"));
+            assert_eq!(command.remittance.as_deref(), remittance);
+        }
+        let problem = with(Some("a\tb")).parse().err().unwrap();
+        assert_eq!((problem.errors[0].pointer.as_str(), problem.errors[0].code), ("/remittance", "invalid-text"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::core::{CoreLeg, Enquiry};
 
-use crate::post_request::{Field, PostRequest};
+use crate::operation::Operation;
+use crate::post_request::PostRequest;
 
 /// The comparison after a duplicate-reference answer: the same legs are posted, other legs need a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +16,10 @@ pub enum LegsMatch {
     Untold,
 }
 
-/// Compares a transfer (fields `from_account`, `to_account`, `amount`) with what an enquiry found.
-/// Operations of another shape know their legs from the journal and use [`same_legs`].
+/// Compares the legs that a request of a known operation has with what an enquiry found.
+/// Who knows the legs from the journal uses [`same_legs`].
 pub fn legs_match(request: &PostRequest, found: &Enquiry) -> LegsMatch {
-    same_legs(&transfer_legs(request).unwrap_or_default(), found)
+    same_legs(&expected(request).unwrap_or_default(), found)
 }
 
 /// Compares legs, in any order, with what an enquiry found.
@@ -36,22 +37,15 @@ fn sorted(legs: &[CoreLeg]) -> Vec<(&str, i64)> {
     keys
 }
 
-fn transfer_legs(request: &PostRequest) -> Option<Vec<CoreLeg>> {
-    let text = |name| match request.field(name) {
-        Some(Field::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let Some(Field::Money { minor, .. }) = request.field("amount") else { return None };
-    Some(vec![
-        CoreLeg { account: text("from_account")?, amount_minor: minor.checked_neg()? },
-        CoreLeg { account: text("to_account")?, amount_minor: *minor },
-    ])
+fn expected(request: &PostRequest) -> Option<Vec<CoreLeg>> {
+    Operation::of(&request.operation)?.core_legs(|name| request.field(name))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::core::Posting;
     use crate::money::Currency;
+    use crate::post_request::Field;
 
     use super::*;
 
@@ -97,6 +91,8 @@ mod tests {
         assert_eq!(legs_match(&transfer(), &found(&[])), LegsMatch::Untold);
         assert_eq!(legs_match(&transfer(), &Enquiry::NotFound), LegsMatch::Untold);
         assert_eq!(same_legs(&[], &found(&[("A", -5)])), LegsMatch::Untold);
+        let unknown = PostRequest { operation: "levitate".into(), ..transfer() };
+        assert_eq!(legs_match(&unknown, &found(&[("A", -5)])), LegsMatch::Untold);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod legs;
 pub mod mapping;
 pub mod model;
 pub mod money;
+pub mod operation;
 pub mod position;
 pub mod post_request;
 pub mod temporal;

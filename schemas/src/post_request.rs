@@ -7,7 +7,7 @@ use crate::money::Currency;
 /// One request to post, the same on every attempt. Its `Debug` names the fields and never shows their values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostRequest {
-    /// Name of the operation in configuration: `transfer`.
+    /// Name of the operation in configuration.
     pub operation: String,
     /// The reference the core stores, derived from the entry.
     pub core_ref: String,
@@ -15,7 +15,7 @@ pub struct PostRequest {
     pub accepted_at: jiff::Timestamp,
     /// The business date the posting shall carry.
     pub value_date: jiff::civil::Date,
-    /// The operation's own fields by name: `from_account`, `to_account`, `amount`, `remittance`.
+    /// The operation's own fields by name, as [`Operation::fields`](crate::operation::Operation::fields) has them.
     pub fields: Vec<(String, Field)>,
 }
 

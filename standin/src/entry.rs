@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use schemas::entry::{EntryState, LegKind};
 use schemas::money::Currency;
+use schemas::post_request::Field;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -122,6 +123,35 @@ impl Transfer {
     /// Both legs, the debit first.
     pub fn legs(&self) -> [(LegKind, &str); 2] {
         [(LegKind::Debit, self.from_account.as_str()), (LegKind::Credit, self.to_account.as_str())]
+    }
+
+    /// From the fields of a request ([`TRANSFER`]); `None`: one is missing, of another kind, or not a transfer's.
+    ///
+    /// [`TRANSFER`]: schemas::operation::TRANSFER
+    pub fn of_fields(fields: Vec<(String, Field)>) -> Option<Self> {
+        let (mut from_account, mut to_account, mut amount, mut remittance) = (None, None, None, None);
+        for (name, field) in fields {
+            match (name.as_str(), field) {
+                ("from_account", Field::Text(account)) => from_account = Some(account),
+                ("to_account", Field::Text(account)) => to_account = Some(account),
+                ("amount", Field::Money { minor, currency }) => amount = Some((minor, currency)),
+                ("remittance", Field::Text(text)) => remittance = Some(text),
+                _ => return None,
+            }
+        }
+        let (from_account, to_account, (amount_minor, currency)) = (from_account?, to_account?, amount?);
+        Some(Self { from_account, to_account, amount_minor, currency, remittance, unknown: BTreeMap::new() })
+    }
+
+    /// The value of a field; `None`: it was left out, or there is no such field.
+    pub fn field(&self, name: &str) -> Option<Field> {
+        match name {
+            "from_account" => Some(Field::Text(self.from_account.clone())),
+            "to_account" => Some(Field::Text(self.to_account.clone())),
+            "amount" => Some(Field::Money { minor: self.amount_minor, currency: self.currency }),
+            "remittance" => self.remittance.clone().map(Field::Text),
+            _ => None,
+        }
     }
 }
 

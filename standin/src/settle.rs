@@ -4,7 +4,8 @@ use failpoints::{Flaw, flawed};
 use schemas::core::{CoreLeg, Enquiry, Outcome, Unsent};
 use schemas::entry::{Evidence, LegKind};
 use schemas::legs::{LegsMatch, same_legs};
-use schemas::post_request::{Field, PostRequest};
+use schemas::operation::Operation;
+use schemas::post_request::PostRequest;
 
 use crate::admission::CoreBelief;
 use crate::change::Change;
@@ -24,7 +25,7 @@ pub enum NoRequest {
     /// Its times are out of range.
     #[error("a time is out of range: {0}")]
     Time(#[from] jiff::Error),
-    /// A newer Locum kept more with it than this one could tell the core.
+    /// A newer Locum kept more with it than this one could tell the core, or an operation that this one does not know.
     #[error("a newer version of Locum kept it; that version must send it")]
     Newer,
 }
@@ -47,22 +48,15 @@ fn build(
     accepted_us: i64,
     business_day: i64,
 ) -> Result<PostRequest, NoRequest> {
-    if !command.unknown.is_empty() {
-        return Err(NoRequest::Newer);
-    }
-    let text = |name: &str, value: &str| (name.to_owned(), Field::Text(value.to_owned()));
+    let described = Operation::of(operation).filter(|_| command.unknown.is_empty());
+    let fields = described.and_then(|operation| operation.told(|name| command.field(name))).ok_or(NoRequest::Newer)?;
     let day = i32::try_from(business_day).unwrap_or(i32::MAX);
     Ok(PostRequest {
         operation: operation.to_owned(),
         core_ref,
         accepted_at: jiff::Timestamp::from_microsecond(accepted_us)?,
         value_date: jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day)?)?,
-        fields: vec![
-            text("from_account", &command.from_account),
-            text("to_account", &command.to_account),
-            ("amount".to_owned(), Field::Money { minor: command.amount_minor, currency: command.currency }),
-            text("remittance", command.remittance.as_deref().unwrap_or("")),
-        ],
+        fields,
     })
 }
 
