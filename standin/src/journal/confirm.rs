@@ -228,11 +228,12 @@ fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
     texts.iter().map(|text| text.as_ref().into()).collect()
 }
 
-/// What is wrong with a row that is said to book one of these legs, if anything is.
-pub(super) fn difference<'a>(mut legs: impl Iterator<Item = &'a Leg>, row: &LegSeen) -> Option<&'static str> {
-    match legs.find(|leg| leg.kind == Some(row.kind)) {
-        None => Some("the entry has no such leg"),
-        Some(leg) if leg.account != row.account => Some("booked on another account"),
+/// What is wrong with a row that is said to book one of these legs, if anything is. Legs of one side differ in their accounts.
+pub(super) fn difference<'a>(legs: impl Iterator<Item = &'a Leg>, row: &LegSeen) -> Option<&'static str> {
+    let of_side: Vec<&Leg> = legs.filter(|leg| leg.kind == Some(row.kind)).collect();
+    match of_side.iter().find(|leg| leg.is_booked_by(row)) {
+        None if of_side.is_empty() => Some("the entry has no such leg"),
+        None => Some("booked on another account"),
         Some(leg) if leg.amount_minor != row.amount_minor => Some("booked with another amount"),
         Some(leg) if leg.currency != row.currency.code() => Some("booked in another currency"),
         Some(leg) if leg.row_key.as_ref().is_some_and(|key| *key != row.row_key) => Some("booked twice"),
@@ -253,4 +254,60 @@ pub(super) fn see(work: &mut WorkSet, id: &EntryId, row: &LegSeen) -> Result<Opt
         work.contradict(id)?;
     }
     Ok(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::entry::LegKind;
+    use schemas::money::Currency;
+
+    use super::*;
+
+    fn leg(n: i64, kind: LegKind, account: &str, amount_minor: i64) -> Leg {
+        Leg {
+            entry_id: EntryId::generate(),
+            leg: n,
+            account: account.into(),
+            seq: 0,
+            kind: Some(kind),
+            in_order: true,
+            amount_minor,
+            currency: "EUR".into(),
+            posting_no: None,
+            row_key: None,
+            released: false,
+        }
+    }
+
+    fn row(kind: LegKind, account: &str, amount_minor: i64) -> LegSeen {
+        LegSeen {
+            core_ref: "LC1".into(),
+            kind,
+            account: account.into(),
+            amount_minor,
+            currency: Currency::parse("EUR").unwrap(),
+            posting_no: 1,
+            row_key: format!("{account}/1"),
+        }
+    }
+
+    fn wrong(legs: &[Leg], kind: LegKind, account: &str, amount_minor: i64) -> Option<&'static str> {
+        difference(legs.iter(), &row(kind, account, amount_minor))
+    }
+
+    #[test]
+    fn a_row_books_the_leg_of_its_side_on_its_account() {
+        let debit = leg(0, LegKind::Debit, "payer", 30);
+        let mut legs = [debit, leg(1, LegKind::Credit, "school", 20), leg(2, LegKind::Credit, "fund", 10)];
+        assert_eq!(wrong(&legs, LegKind::Debit, "payer", 30), None);
+        assert_eq!(wrong(&legs, LegKind::Credit, "school", 20), None);
+        assert_eq!(wrong(&legs, LegKind::Credit, "fund", 10), None);
+        assert_eq!(wrong(&legs, LegKind::Credit, "fund", 20), Some("booked with another amount"));
+        assert_eq!(wrong(&legs, LegKind::Credit, "payer", 30), Some("booked on another account"));
+        assert_eq!(wrong(&legs, LegKind::Debit, "school", 20), Some("booked on another account"));
+        assert_eq!(wrong(&legs[1..], LegKind::Debit, "payer", 30), Some("the entry has no such leg"));
+        legs[2].row_key = Some("fund/0".into());
+        assert_eq!(wrong(&legs, LegKind::Credit, "fund", 10), Some("booked twice"));
+        assert_eq!(wrong(&legs, LegKind::Credit, "school", 20), None, "another leg is not this one");
+    }
 }

@@ -5,6 +5,7 @@ use sql::{Row, Tx, listed};
 
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
+use crate::journal::postings::LegSeen;
 use crate::lane::PlacedLeg;
 
 pub(super) const COLUMNS: &str = "id, version, principal, operation, idempotency_key, fingerprint, core_ref, command, state, \
@@ -73,6 +74,11 @@ pub(super) struct Leg {
 }
 
 impl Leg {
+    /// Is it the leg that a row of this side and account books? An entry has at most one leg of a side on an account.
+    pub(super) fn is_booked_by(&self, row: &LegSeen) -> bool {
+        self.kind == Some(row.kind) && self.account == row.account
+    }
+
     /// As its lane counts it.
     pub(super) fn placed(&self) -> PlacedLeg {
         let Self { kind, amount_minor, in_order, released, .. } = *self;

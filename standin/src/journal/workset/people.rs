@@ -18,9 +18,9 @@ impl WorkSet {
         legs.peek().is_some() && legs.all(|leg| leg.row_key.is_some())
     }
 
-    /// Remembers the core's row on the leg of its kind.
+    /// Remembers the core's row on the leg that it books.
     pub(in crate::journal) fn see_row(&mut self, id: &EntryId, row: &LegSeen) {
-        let leg = self.legs(id).find(|leg| leg.kind == Some(row.kind)).map(|leg| leg.leg);
+        let leg = self.legs(id).find(|leg| leg.is_booked_by(row)).map(|leg| leg.leg);
         if let Some(leg) = leg {
             self.see_leg(id, leg, &row.row_key, row.posting_no);
         }
