@@ -289,7 +289,63 @@ pub(crate) fn unavailable(err: JournalError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use schemas::money::Currency;
+    use standin::journal::Transfer;
+
     use super::*;
+
+    fn queued() -> Entry {
+        Entry {
+            id: EntryId::parse("0123456789abcdef0123456789abcdef").unwrap(),
+            version: 1,
+            principal: "mobile".into(),
+            operation: "transfer".into(),
+            idempotency_key: "k".into(),
+            fingerprint: Vec::new(),
+            core_ref: "LC1".into(),
+            command: Transfer {
+                from_account: "a".into(),
+                to_account: "b".into(),
+                amount_minor: 1_050,
+                currency: Currency::parse("EUR").unwrap(),
+                remittance: Some("rent".into()),
+                unknown: Default::default(),
+            },
+            state: EntryState::Queued,
+            ordered: true,
+            contradicted: false,
+            reason: None,
+            core_id: None,
+            reserved_day: None,
+            accepted_us: 1_700_000_000_000_000,
+            business_day: 0,
+            updated_us: 1_700_000_001_000_000,
+            lane_version: None,
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_an_answer_stay_what_they_are() {
+        let text = |entry: &Entry| String::from_utf8(render(entry).unwrap()).unwrap();
+        let queued = queued();
+        let frame = concat!(
+            r#"{"transfer_id":"0123456789abcdef0123456789abcdef","status":"PROCESSING","accepted_by":"stand-in","#,
+            r#""core_reference":"LC1","cancellable":true,"created_at":"2023-11-14T22:13:20Z","#,
+            r#""updated_at":"2023-11-14T22:13:21Z","from_account":"a","to_account":"b","amount":"10.50","#,
+            r#""currency":"EUR","remittance":"rent"}"#,
+        );
+        assert_eq!(text(&queued), frame);
+        let (state, reason) = (EntryState::Refused, Some("account-closed".to_owned()));
+        let command = Transfer { remittance: None, ..queued.command.clone() };
+        let refused = Entry { state, reason, command, ordered: false, ..queued };
+        let frame = concat!(
+            r#"{"transfer_id":"0123456789abcdef0123456789abcdef","status":"FAILED","reason":"account-closed","#,
+            r#""accepted_by":"core","core_reference":"LC1","cancellable":false,"created_at":"2023-11-14T22:13:20Z","#,
+            r#""updated_at":"2023-11-14T22:13:21Z","from_account":"a","to_account":"b","amount":"10.50","#,
+            r#""currency":"EUR"}"#,
+        );
+        assert_eq!(text(&refused), frame);
+    }
 
     #[test]
     fn a_reused_key_names_its_transfer_and_invites_no_second_payment() {
