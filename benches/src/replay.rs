@@ -79,7 +79,7 @@ async fn replayed(world: &mut World, entries: usize) -> anyhow::Result<(Duration
     let longest = longest_lane(world).await?;
     world.core.restart().await;
     let begun = Instant::now();
-    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let mut looks = tokio::time::interval(Duration::from_millis(100));
     loop {
         looks.tick().await;
         let waits = world.operate(0, Method::GET, "/admin/v1/replay", None).await;

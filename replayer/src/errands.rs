@@ -17,7 +17,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::inquiry::{Came, Inquiry, Work};
-use crate::metrics::RECORD_SECONDS;
 use crate::options::Options;
 use crate::resolver::PAGE;
 use crate::sender::{Answered, Sender};
@@ -60,8 +59,14 @@ pub(crate) enum Report {
     Claimed { asked: Vec<EntryId>, claimed: Result<Claims, JournalError> },
     /// What the core answered.
     Answered(Answered),
-    /// Whether that was recorded, and what the same commit claimed of what was offered to it.
-    Recorded { id: EntryId, attempt: i64, offered: Vec<EntryId>, recorded: Result<Recorded, JournalError> },
+    /// Whether that was recorded, and what the same commit claimed, if it was to claim, of what was `offered` to it.
+    Recorded {
+        id: EntryId,
+        attempt: i64,
+        offered: Option<Vec<EntryId>>,
+        recorded: Result<Recorded, JournalError>,
+        since: Instant,
+    },
     /// What a step about an unknown outcome came to.
     Resolved { id: EntryId, came: Came },
     /// An attempt that no task carried was ended.
@@ -199,17 +204,15 @@ impl Errands {
     }
 
     /// Records what the core answered. The same commit claims what there is room for: what is next in its lanes, or offered.
-    pub(crate) fn record(&mut self, answered: Answered, claim: Option<(Vec<EntryId>, Room)>) {
+    pub(crate) fn record(&mut self, answered: Answered, claim: Option<(Vec<EntryId>, Room)>, since: Instant) {
         let instance = self.instance.clone();
         self.binding.spawn(async move {
             let Answered { sender, id, attempt, changes, .. } = answered;
-            let offered = claim.as_ref().map_or(Vec::new(), |(offered, _)| offered.clone());
+            let offered = claim.as_ref().map(|(offered, _)| offered.clone());
             let claim = claim.map(|claim| (&instance, claim));
-            let begun = Instant::now();
             let recorded = sender.record((&id, attempt), changes, claim).await;
-            metrics::histogram!(RECORD_SECONDS).record(begun.elapsed());
             recorded.iter().flat_map(|recorded| &recorded.claimed).for_each(|_| reached(CLAIM_AFTER_COMMIT));
-            Report::Recorded { id, attempt, offered, recorded }
+            Report::Recorded { id, attempt, offered, recorded, since }
         });
     }
 

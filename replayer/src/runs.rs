@@ -17,12 +17,16 @@ const SHOULD_TAKE: Duration = Duration::from_millis(300);
 const OVERDUE: Duration = Duration::from_millis(600);
 /// So many answers make up the usual time of one.
 const SMOOTHED_BY: u32 = 8;
+/// Runs that wait for a place at the core, at most, for each place.
+const AHEAD_MAX: u128 = 4;
 
 /// Claimed entries that are not sent yet.
 pub(crate) struct Runs {
     longest: usize,
     /// How long the core usually takes; `None`: it has answered nothing yet.
     usual: Option<Duration>,
+    /// How long the journal usually takes to record an answer and to claim what is next.
+    commit: Option<Duration>,
     /// By the entry before it in its run.
     behind: HashMap<EntryId, Waiting>,
     /// What may go as soon as there is room.
@@ -46,7 +50,7 @@ impl Runs {
     /// of a process that died is a person's work, so runs have one entry.
     pub(crate) fn new(resolvable: bool) -> Self {
         let longest = if resolvable { LONGEST } else { 1 };
-        Self { longest, usual: None, behind: HashMap::new(), free: VecDeque::new() }
+        Self { longest, usual: None, commit: None, behind: HashMap::new(), free: VecDeque::new() }
     }
 
     /// Room for this many runs of the length that the core can do in time.
@@ -56,17 +60,41 @@ impl Runs {
         Room { runs, longest }
     }
 
-    /// The core answered after so long.
-    pub(crate) fn answered(&mut self, took: Duration) {
-        let usual = self.usual.unwrap_or(took);
-        self.usual = Some((usual * (SMOOTHED_BY - 1) + took) / SMOOTHED_BY);
+    /// How many runs are claimed beyond those that the core has places for, so that no place stays empty while the journal commits.
+    /// `None`: none, and what is not recorded yet keeps its place, because nothing could be found out about it.
+    pub(crate) fn ahead(&self, places: usize) -> Option<usize> {
+        if self.longest == 1 {
+            return None;
+        }
+        let (Some(usual), Some(commit)) = (self.usual, self.commit) else { return Some(0) };
+        let places = places as u128;
+        let ahead = (places * commit.as_micros()).div_ceil(usual.as_micros().max(1)).min(places * AHEAD_MAX);
+        Some(usize::try_from(ahead).unwrap_or(usize::MAX))
     }
 
-    /// This one waits for the entry before it, if it has one; else it is given back, to be sent now.
-    pub(crate) fn wait(&mut self, claimed: Claimed, fence: &Fence, now: Instant) -> Option<Claimed> {
-        let Some(before) = claimed.behind.clone() else { return Some(claimed) };
-        self.behind.insert(before, Waiting { claimed, fence: fence.clone(), since: now });
-        None
+    /// The core answered after so long.
+    pub(crate) fn answered(&mut self, took: Duration) {
+        self.usual = Some(smoothed(self.usual, took));
+    }
+
+    /// An answer was recorded after so long.
+    pub(crate) fn recorded(&mut self, took: Duration) {
+        self.commit = Some(smoothed(self.commit, took));
+    }
+
+    /// This one waits for the entry before it, if it has one, and else only for a place at the core.
+    pub(crate) fn wait(&mut self, claimed: Claimed, fence: &Fence, now: Instant) {
+        let before = claimed.behind.clone();
+        let waiting = Waiting { claimed, fence: fence.clone(), since: now };
+        match before {
+            Some(before) => drop(self.behind.insert(before, waiting)),
+            None => self.free.push_back(waiting),
+        }
+    }
+
+    /// How many wait only for a place at the core.
+    pub(crate) fn free(&self) -> usize {
+        self.free.len()
     }
 
     /// Does anything wait for this entry?
@@ -117,6 +145,10 @@ impl Runs {
     }
 }
 
+fn smoothed(usual: Option<Duration>, took: Duration) -> Duration {
+    (usual.unwrap_or(took) * (SMOOTHED_BY - 1) + took) / SMOOTHED_BY
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,14 +160,15 @@ mod tests {
         Fence { name: "replay".into(), owner: "one:1".into(), token }
     }
 
-    /// A run of so many, all but the first waiting; the ids in order.
+    /// A run of so many, the first of them under way; the ids in order.
     fn waiting(runs: &mut Runs, entries: usize, now: Instant) -> Vec<EntryId> {
         let ids: Vec<EntryId> = (0..entries).map(|_| EntryId::generate()).collect();
         for (n, id) in ids.iter().enumerate() {
             let behind = n.checked_sub(1).map(|before| ids[before].clone());
             let claimed = Claimed { entry: example(id.clone(), 1, 0).entry, attempt: 1, behind };
-            assert_eq!(runs.wait(claimed, &fence(1), now).is_some(), n == 0);
+            runs.wait(claimed, &fence(1), now);
         }
+        assert_eq!(next(runs, 1, now), Some(Ok(ids[0].clone())));
         ids
     }
 
@@ -183,6 +216,18 @@ mod tests {
         let mut given_back = ids(runs.break_off_overdue(then));
         given_back.sort();
         assert_eq!(given_back, overdue[1..]);
+    }
+
+    #[test]
+    fn as_much_is_claimed_ahead_as_the_core_does_during_a_commit() {
+        let mut runs = Runs::new(true);
+        assert_eq!(runs.ahead(8), Some(0), "nothing is known yet");
+        runs.answered(10 * MS);
+        runs.recorded(15 * MS);
+        assert_eq!(runs.ahead(8), Some(12));
+        (0..100).for_each(|_| runs.recorded(1_000 * MS));
+        assert_eq!(runs.ahead(8), Some(32));
+        assert_eq!(Runs::new(false).ahead(8), None);
     }
 
     #[test]

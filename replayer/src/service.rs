@@ -27,6 +27,8 @@ use crate::sender::Sender;
 
 /// Between two looks for attempts of ours that no task carries.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// While so many answers are not recorded, nothing more is claimed: the journal is slower than the core.
+const RECORDING_MAX: usize = 256;
 /// Entries with an unanswered claim that are remembered. Those of a forgotten one are unknown, which only takes longer.
 const LOST_MAX: usize = 65_536;
 
@@ -49,13 +51,11 @@ pub struct Replayer {
     orders_outdated: bool,
     /// Entries that a task of ours is at work on: nothing else is done about them meanwhile.
     in_hand: HashSet<EntryId>,
-    /// Entries sent and not yet recorded. One that is followed by the next of its run counts only until it is answered.
-    sending: usize,
-    /// Those that the core has.
+    /// Entries that the core has.
     at_core: usize,
-    /// Entries answered and not yet recorded whose place the next of their run has.
-    passed_on: HashSet<EntryId>,
-    /// Entries that a claim under way asks for.
+    /// Entries that the core has answered, and that are not recorded yet.
+    recording: usize,
+    /// Runs that claims under way ask for.
     claiming: usize,
     resolving: usize,
     /// The last look at the queue: when it began, or when it ended and how long it took.
@@ -86,9 +86,8 @@ impl Replayer {
             paused: true,
             orders_outdated: false,
             in_hand: HashSet::new(),
-            sending: 0,
             at_core: 0,
-            passed_on: HashSet::new(),
+            recording: 0,
             claiming: 0,
             resolving: 0,
             looked: None,
@@ -155,7 +154,7 @@ impl Replayer {
         let overdue = self.runs.break_off_overdue(now);
         self.give_back(overdue);
         let gauge = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        metrics::gauge!(IN_FLIGHT).set(gauge(self.sending));
+        metrics::gauge!(IN_FLIGHT).set(gauge(self.at_core + self.recording));
         metrics::gauge!(PACE).set(gauge(self.pace.limit()));
         metrics::gauge!(RESOLVING).set(gauge(self.resolving));
         metrics::gauge!(SET_ASIDE).set(gauge(self.queue.aside(now)));
@@ -224,7 +223,7 @@ impl Replayer {
     /// What a run has begun goes first. Claims fill what the commits of outcomes leave free; the transaction of a claim is shared by all
     /// that may go when it begins.
     fn start_sending(&mut self, fence: &Fence, now: Instant) {
-        while self.sending + self.claiming < self.pace.limit()
+        while self.at_core < self.pace.limit()
             && let Some(next) = self.runs.next(fence, now)
         {
             match next {
@@ -232,7 +231,7 @@ impl Replayer {
                 Err(rest) => self.give_back(rest),
             }
         }
-        let room = self.pace.limit().saturating_sub(self.sending + self.claiming);
+        let room = self.room();
         if self.queue.wants_look(room) && self.may_look(now) && self.is_due(Errand::Ready) {
             self.looked = Some((now, Duration::ZERO));
             self.errands.look_for_ready();
@@ -243,11 +242,22 @@ impl Replayer {
         let next = self.queue.take(room, now, |id| self.in_hand.contains(id));
         if !next.is_empty() {
             self.in_hand.extend(next.iter().cloned());
-            self.claiming = next.len();
+            self.claiming += next.len();
             // Behind what the core may decline again nothing is claimed in vain.
             let doubtful = next.iter().any(|id| self.queue.was_declined(id));
             let longest = if doubtful { 1 } else { self.runs.room(1).longest };
             self.errands.claim(fence.clone(), next, longest);
+        }
+    }
+
+    /// How many runs may be claimed.
+    fn room(&self) -> usize {
+        let places = self.pace.limit();
+        let held = self.at_core + self.runs.free() + self.claiming;
+        match self.runs.ahead(places) {
+            Some(_) if self.recording >= RECORDING_MAX => 0,
+            Some(ahead) => (places + ahead).saturating_sub(held),
+            None => places.saturating_sub(held + self.recording),
         }
     }
 
@@ -257,7 +267,6 @@ impl Replayer {
     }
 
     fn send(&mut self, fence: &Fence, claimed: Claimed, now: Instant) {
-        self.sending += 1;
         self.at_core += 1;
         let last_try = self.queue.is_last_try(&claimed.entry.id, now);
         self.errands.send(self.sender(fence), claimed, last_try);

@@ -2,13 +2,14 @@
 
 use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, Evidence};
-use standin::journal::{Claimed, EntryId, JournalError, Moved, Recorded};
+use standin::journal::{Claimed, EntryId, JournalError, Moved, Recorded, Room};
 use standin::settle::is_posted;
 use tokio::time::Instant;
 
 use super::Replayer;
 use crate::errands::{Errand, Report};
 use crate::inquiry::Came;
+use crate::metrics::RECORD_SECONDS;
 use crate::presence::Turn;
 use crate::sender::{Answered, Fate};
 
@@ -30,26 +31,33 @@ impl Replayer {
                 self.complain("the journal does not answer the replayer", &err);
             }
             Report::Claimed { asked, claimed: Ok(claims) } => {
-                self.claiming = 0;
+                self.claiming -= asked.len();
                 self.let_go(&asked);
                 claims.locked.iter().for_each(|id| self.queue.passed_over(id, now));
                 self.lose(&claims.lost);
-                self.send_or_return(claims.claimed, now);
+                self.keep_or_return(claims.claimed, now);
             }
             Report::Claimed { asked, claimed: Err(err) } => {
-                self.claiming = 0;
+                self.claiming -= asked.len();
                 self.let_go(&asked);
                 asked.iter().for_each(|id| self.queue.passed_over(id, now));
                 self.lose(&asked);
                 self.complain("a claim of the replayer failed", &err);
             }
             Report::Answered(answered) => self.hear_answered(answered, now),
-            Report::Recorded { id, attempt, offered, recorded } => {
+            Report::Recorded { id, attempt, offered, recorded, since } => {
                 self.in_hand.remove(&id);
+                self.recording -= 1;
+                self.claiming -= usize::from(offered.is_some());
+                let offered = offered.unwrap_or_default();
                 self.let_go(&offered);
-                self.sending -= usize::from(!self.passed_on.remove(&id));
                 match recorded {
-                    Ok(recorded) => self.hear_recorded(&id, recorded, now),
+                    Ok(recorded) => {
+                        let took = now.saturating_duration_since(since);
+                        metrics::histogram!(RECORD_SECONDS).record(took);
+                        self.runs.recorded(took);
+                        self.hear_recorded(&id, recorded, now);
+                    }
                     Err(err) => {
                         let rest = self.runs.break_off(&id);
                         self.give_back(rest);
@@ -132,33 +140,37 @@ impl Replayer {
         }
         self.due.insert(Errand::Probe);
         if self.runs.is_followed(id) {
-            self.pass_on(answered);
+            self.pass_on(answered, now);
             return;
         }
-        // It leaves a place, which the commit of its record gives to another entry.
+        // The commit of its record claims another entry.
         let goes_on = *fate == Fate::Taken
             && self.may_work()
             && self.fence.as_ref() == Some(&answered.sender.fence)
-            && self.sending + self.claiming <= self.pace.limit();
+            && self.room() > 0;
         let offered = goes_on.then(|| self.queue.take(1, now, |id| self.in_hand.contains(id)));
         self.in_hand.extend(offered.iter().flatten().cloned());
         let claim = offered.map(|offered| (offered, self.runs.room(1)));
-        self.errands.record(answered, claim);
+        self.record(answered, claim, now);
     }
 
     /// Its place goes to the next of its run: at once if it is posted, and once that is recorded if it is refused. Else the run ends here.
-    fn pass_on(&mut self, answered: Answered) {
+    fn pass_on(&mut self, answered: Answered, now: Instant) {
         let id = &answered.id;
         let posted = is_posted(&answered.changes) || flawed(Flaw::RunGoesOn);
         if posted && self.may_work() {
-            self.sending -= 1;
-            self.passed_on.insert(id.clone());
             self.runs.goes_on(id);
         } else if posted || answered.fate != Fate::Taken {
             let rest = self.runs.break_off(id);
             self.give_back(rest);
         }
-        self.errands.record(answered, None);
+        self.record(answered, None, now);
+    }
+
+    fn record(&mut self, answered: Answered, claim: Option<(Vec<EntryId>, Room)>, now: Instant) {
+        self.recording += 1;
+        self.claiming += usize::from(claim.is_some());
+        self.errands.record(answered, claim, now);
     }
 
     fn hear_recorded(&mut self, id: &EntryId, recorded: Recorded, now: Instant) {
@@ -175,19 +187,17 @@ impl Replayer {
         self.lose(&recorded.lost);
         recorded.passed_over.iter().for_each(|id| self.queue.passed_over(id, now));
         self.queue.follow(recorded.next);
-        self.send_or_return(recorded.claimed, now);
+        self.keep_or_return(recorded.claimed, now);
     }
 
-    /// Sends what was claimed, or lets it wait for the one before it. If things have changed since, it goes back to the queue, unsent.
-    fn send_or_return(&mut self, claimed: Vec<Claimed>, now: Instant) {
+    /// What was claimed waits for its turn. If things have changed since, it goes back to the queue, unsent.
+    fn keep_or_return(&mut self, claimed: Vec<Claimed>, now: Instant) {
         let fence = self.fence.clone().filter(|_| self.may_work());
         let Some(fence) = fence else { return self.give_back(claimed) };
         for claimed in claimed {
             self.lost.remove(&claimed.entry.id);
             self.in_hand.insert(claimed.entry.id.clone());
-            if let Some(claimed) = self.runs.wait(claimed, &fence, now) {
-                self.send(&fence, claimed, now);
-            }
+            self.runs.wait(claimed, &fence, now);
         }
     }
 
