@@ -50,9 +50,9 @@ impl Status {
     }
 }
 
-/// A transfer as channels see it.
+/// What became of a transfer, wherever its details are.
 #[derive(Serialize)]
-struct TransferView<'a> {
+struct Fate<'a> {
     transfer_id: &'a str,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,13 @@ struct TransferView<'a> {
     cancellable: bool,
     created_at: String,
     updated_at: String,
+}
+
+/// A transfer as channels see it.
+#[derive(Serialize)]
+struct TransferView<'a> {
+    #[serde(flatten)]
+    fate: Fate<'a>,
     from_account: &'a str,
     to_account: &'a str,
     amount: String,
@@ -89,17 +96,9 @@ fn accepted(state: EntryState, ordered: bool) -> Option<AcceptedBy> {
 /// The body of every answer about a transfer.
 pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
     let command = &entry.command;
-    let status = Status::of(entry.state);
+    let (reason, stamps) = (entry.reason.as_deref(), (entry.accepted_us, entry.updated_us));
     let view = TransferView {
-        transfer_id: entry.id.as_str(),
-        status,
-        // Operators read why an entry waits for a person. A channel only reads why one failed.
-        reason: entry.reason.as_deref().filter(|_| status == Status::Failed),
-        accepted_by: accepted_by(entry),
-        core_reference: &entry.core_ref,
-        cancellable: entry.state == EntryState::Queued,
-        created_at: rfc3339(entry.accepted_us)?,
-        updated_at: rfc3339(entry.updated_us)?,
+        fate: fate(&entry.id, (entry.state, entry.ordered), reason, &entry.core_ref, stamps)?,
         from_account: &command.from_account,
         to_account: &command.to_account,
         amount: render_minor(command.amount_minor, command.currency),
@@ -109,34 +108,40 @@ pub fn render(entry: &Entry) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(&view).map_err(Problem::internal)
 }
 
+fn fate<'a>(
+    id: &'a EntryId,
+    (state, ordered): (EntryState, bool),
+    reason: Option<&'a str>,
+    core_reference: &'a str,
+    (accepted_us, updated_us): (i64, i64),
+) -> Result<Fate<'a>, Problem> {
+    let status = Status::of(state);
+    Ok(Fate {
+        transfer_id: id.as_str(),
+        status,
+        // Operators read why an entry waits for a person. A channel only reads why one failed.
+        reason: reason.filter(|_| status == Status::Failed),
+        accepted_by: accepted(state, ordered),
+        core_reference,
+        cancellable: state == EntryState::Queued,
+        created_at: rfc3339(accepted_us)?,
+        updated_at: rfc3339(updated_us)?,
+    })
+}
+
 /// What a channel still sees of a transfer whose details are in the archive.
 #[derive(Serialize)]
 struct ArchivedView<'a> {
-    transfer_id: &'a str,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_by: Option<AcceptedBy>,
-    core_reference: &'a str,
-    cancellable: bool,
-    created_at: String,
-    updated_at: String,
+    #[serde(flatten)]
+    fate: Fate<'a>,
     archived: bool,
 }
 
 /// The answer to a read of an archived transfer: what became of it, without accounts, amount and text.
 pub fn shown_archived(entry: &ArchivedEntry) -> Result<Response, Problem> {
-    let status = Status::of(entry.state);
+    let (reason, stamps) = (entry.reason.as_deref(), (entry.accepted_us, entry.ended_us));
     let view = ArchivedView {
-        transfer_id: entry.id.as_str(),
-        status,
-        reason: entry.reason.as_deref().filter(|_| status == Status::Failed),
-        accepted_by: accepted(entry.state, entry.ordered),
-        core_reference: &entry.core_ref,
-        cancellable: false,
-        created_at: rfc3339(entry.accepted_us)?,
-        updated_at: rfc3339(entry.ended_us)?,
+        fate: fate(&entry.id, (entry.state, entry.ordered), reason, &entry.core_ref, stamps)?,
         archived: true,
     };
     rendered(StatusCode::OK, serde_json::to_vec(&view).map_err(Problem::internal)?)

@@ -44,7 +44,7 @@ impl Chores {
         self.ours = ours;
         if ours {
             complain("the journal's backlog cannot be counted", self.count().await);
-            // Both are rare, and found by their rows alone, whoever gave the order and wherever.
+            // Both are rare. Their rows alone tell them, so it does not matter which process took the order.
             let ended = self.journal.end_attempts_of_gone(&self.instance).await.map(drop);
             complain("attempts of instances that are gone cannot be ended", ended);
             complain("what was keyed by hand cannot be confirmed", self.journal.confirm_linked().await.map(drop));

@@ -1,7 +1,7 @@
 //! Datasets: what one generation of one source holds. A small number stands for the pair in every row of the core.
 //!
 //! A pair gets its number once, in the transaction that opens the generation or first sees the source, and keeps it for good: rows of
-//! `datasets` are never changed or deleted, so no number is used again, and whoever knows one may remember it.
+//! `datasets` are never changed or deleted, so no number is used again, and a process may remember one.
 
 use sql::{Db, Row, Tx, params};
 

@@ -137,7 +137,7 @@ async fn number_all(tx: &mut Tx) -> Result<(), sql::Error> {
     Ok(())
 }
 
-/// Nothing of a halted source is committed, by whomever. The column and the tokens that are about to go are kept under new names.
+/// No process commits anything of a halted source. The column and the tokens that are about to go are kept under new names.
 async fn halt(tx: &mut Tx) -> Result<(), sql::Error> {
     let leases = tx.query("SELECT source, token FROM source_leases ORDER BY source FOR UPDATE", params![]).await?;
     tx.exec("DELETE FROM leases", params![]).await?;

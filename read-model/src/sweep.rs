@@ -1,7 +1,7 @@
 //! Deletes the rows of earlier generations in bounded steps, a while after the swap, so that a read that began on the old
 //! generation ends on it. Nothing is remembered between processes: an interrupted walk begins again.
 
-use sql::{Db, Row, Value, listed, params, placeholders};
+use sql::{Db, Value, listed, params};
 
 /// How long the rows of an earlier generation stay after the swap, in milliseconds: longer than any read may take.
 pub const KEPT_AFTER_SWAP_MS: i64 = 60_000;
@@ -99,38 +99,19 @@ impl Sweep {
             self.next_table();
             return Ok(());
         };
-        let sql = format!("SELECT DISTINCT row_hash FROM {CORE_KEYS} WHERE dataset = ? LIMIT ?");
-        let rows = db.query(&sql, params![dataset, KEYS_PER_DELETE as u32]).await?;
-        let hashes = rows.iter().map(|row| row.get::<Vec<u8>>("row_hash")).collect::<Result<Vec<_>, _>>()?;
-        if hashes.is_empty() {
+        if !deleted_some(db, (CORE_KEYS, "row_hash"), "dataset = ?", params![dataset]).await? {
             self.old.pop();
-            return Ok(());
         }
-        let (list, hashes) = listed(hashes);
-        let sql = format!("DELETE FROM {CORE_KEYS} WHERE dataset = ? AND row_hash IN ({list})");
-        db.exec(&sql, params![dataset].into_iter().chain(hashes).collect()).await?;
         Ok(())
     }
 
     async fn kept_in(&mut self, db: &Db, table: &str, key: &str) -> Result<(), sql::Error> {
         // Evidence is spent with the swap itself.
         let below = self.served + u32::from(table == EVIDENCE);
-        let sql = format!("SELECT DISTINCT {key} AS k FROM {table} WHERE source = ? AND generation < ? LIMIT ?");
-        let rows = db.query(&sql, params![&self.source, below, KEYS_PER_DELETE as u32]).await?;
-        let key_of = |row: &Row| match table {
-            EVIDENCE | WAITING => Ok(row.get::<String>("k")?.into()),
-            _ => Ok::<Value, sql::Error>(row.get::<Vec<u8>>("k")?.into()),
-        };
-        let keys = rows.iter().map(key_of).collect::<Result<Vec<Value>, _>>()?;
-        if keys.is_empty() {
+        let of_earlier = "source = ? AND generation < ?";
+        if !deleted_some(db, (table, key), of_earlier, params![&self.source, below]).await? {
             self.next_table();
-            return Ok(());
         }
-        let sql = format!(
-            "DELETE FROM {table} WHERE source = ? AND generation < ? AND {key} IN ({})",
-            placeholders(keys.len())
-        );
-        db.exec(&sql, params![&self.source, below].into_iter().chain(keys).collect()).await?;
         Ok(())
     }
 
@@ -138,4 +119,17 @@ impl Sweep {
         self.table += 1;
         self.after.clear();
     }
+}
+
+/// Deletes the rows of some keys among those that `whose` selects; false: there are none left.
+async fn deleted_some(db: &Db, (table, key): (&str, &str), whose: &str, given: Vec<Value>) -> Result<bool, sql::Error> {
+    let sql = format!("SELECT DISTINCT {key} AS k FROM {table} WHERE {whose} LIMIT ?");
+    let rows = db.query(&sql, given.iter().cloned().chain(params![KEYS_PER_DELETE as u32]).collect()).await?;
+    if rows.is_empty() {
+        return Ok(false);
+    }
+    let (list, keys) = listed(rows.iter().map(|row| row.get::<Value>("k")).collect::<Result<Vec<_>, _>>()?);
+    let sql = format!("DELETE FROM {table} WHERE {whose} AND {key} IN ({list})");
+    db.exec(&sql, given.into_iter().chain(keys).collect()).await?;
+    Ok(true)
 }

@@ -15,21 +15,8 @@ use read_model::*;
 use schemas::model::Entity;
 use support::*;
 
-macro_rules! on_every_engine {
-    ($($name:ident => $case:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            for engine in engines() {
-                println!("engine {engine}");
-                let mut world = World::open(&engine).await;
-                $case(&mut world).await;
-                world.remove().await;
-            }
-        }
-    )*};
-}
-
 on_every_engine! {
+    World::open;
     a_stale_token_or_offset_rolls_everything_back => fencing;
     a_lease_is_held_by_one_and_expires_on_the_servers_clock => leases;
     delete_then_late_update_stays_deleted => deletes;

@@ -12,21 +12,8 @@ use sql::{Db, Policy, Upsert, Value, params};
 
 use crate::support::*;
 
-macro_rules! on_every_engine {
-    ($($name:ident => $case:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            for engine in engines() {
-                println!("engine {engine}");
-                let mut world = World::bare(&engine).await;
-                $case(&mut world).await;
-                world.remove().await;
-            }
-        }
-    )*};
-}
-
 on_every_engine! {
+    World::bare;
     every_row_is_read_back_equal_and_its_source_goes_on => moved;
     a_move_that_is_killed_anywhere_is_completed_by_the_next_starts => killed;
     what_an_earlier_release_writes_meanwhile_is_moved_too => written_meanwhile;

@@ -258,3 +258,19 @@ pub async fn wait_for<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut(
     }
     panic!("{what} did not happen; last seen: {last:?}");
 }
+
+/// A test of each name that plays its case on every engine, each time in a world that is made so.
+macro_rules! on_every_engine {
+    ($world:path; $($name:ident => $case:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            for engine in engines() {
+                println!("engine {engine}");
+                let mut world = $world(&engine).await;
+                $case(&mut world).await;
+                world.remove().await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_every_engine;

@@ -37,10 +37,14 @@ impl Retention {
         Some(journal::Retention {
             journal_months: months,
             directory,
-            keys_days: self.keys_days.unwrap_or_else(|| KEYS_DAYS.max(stay_days(months))),
+            keys_days: self.keys_days_for(months),
             references_days: self.references_days,
             entries_per_file: ENTRIES_PER_FILE,
         })
+    }
+
+    fn keys_days_for(&self, months: u32) -> u32 {
+        self.keys_days.unwrap_or_else(|| KEYS_DAYS.max(stay_days(months)))
     }
 
     /// What contradicts itself.
@@ -78,7 +82,7 @@ impl Retention {
                 ),
             );
         }
-        let keys_days = self.keys_days.unwrap_or_else(|| KEYS_DAYS.max(stay_days));
+        let keys_days = self.keys_days_for(months);
         if let Some(days) = self.references_days.filter(|days| *days < keys_days) {
             fault(
                 "references_days",

@@ -1,6 +1,6 @@
 //! The files of a pass: written, noted in the order of their chain, and read again to empty the tables.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use failpoints::{ARCHIVE_AFTER_COMMIT, ARCHIVE_NOTED, reached};
 use sql::{Row, params};
@@ -128,13 +128,16 @@ impl ArchiveJournal {
     /// Deletes the rows of a file that was noted, those that are still what the file says; answers how many entries left.
     pub async fn empty(&self, lease: &mut Lease, file: &str) -> Result<u64, ArchiveError> {
         let path = lease.retention.directory.join(file);
-        let sealed = inspected(path.clone()).await?;
+        let sealed = {
+            let path = path.clone();
+            apart(move || inspect(&path)).await?
+        };
         let noted = self.0.db.query("SELECT sha256 FROM archives WHERE file = ?", params![file]).await?;
         let noted: Option<String> = noted.first().map(|row| row.get("sha256")).transpose()?;
         if noted.as_ref() != Some(&sealed.link.sha256) {
             return Err(ArchiveError::Exchanged(file.to_owned()));
         }
-        let mut reader = opened(path).await?;
+        let mut reader = apart(move || Reader::open(&path)).await?;
         let mut left = 0;
         loop {
             let lines: Vec<Line>;
@@ -230,14 +233,6 @@ fn can_be_read(Loaded { entry, line, .. }: &Loaded) -> bool {
 pub(super) async fn clear(folder: &Path) -> Result<(), ArchiveError> {
     let folder = folder.to_owned();
     apart(move || Writer::clear(&folder)).await
-}
-
-async fn inspected(path: PathBuf) -> Result<Sealed, ArchiveError> {
-    apart(move || inspect(&path)).await
-}
-
-async fn opened(path: PathBuf) -> Result<Reader, ArchiveError> {
-    apart(move || Reader::open(&path)).await
 }
 
 /// On a thread where it may wait for the disk.

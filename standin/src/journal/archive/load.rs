@@ -105,21 +105,22 @@ pub(super) async fn load(
     let mut transitions = of_each(tx, ("transitions", "entry_id", "version"), TRANSITION, (&list, &keys)).await?;
     let mut audit = of_each(tx, ("audit", "subject", "id"), AUDIT, (&list, &keys)).await?;
     let wanted = wanted(tx, (&list, &keys)).await?;
-    let accounts: BTreeSet<String> = legs.values().flatten().map(|leg| leg.account.clone()).collect();
-    let sheet = facts.read(tx, &accounts.into_iter().collect::<Vec<_>>()).await?;
+    let accounts: BTreeSet<&str> = legs.values().flatten().filter_map(|leg| leg["account"].as_str()).collect();
+    let accounts: Vec<String> = accounts.into_iter().map(str::to_owned).collect();
+    let sheet = facts.read(tx, &accounts).await?;
     let mut loaded = Vec::with_capacity(rows.len());
     for row in &rows {
         // One that cannot be read stays where a person can look at it.
         let Some(entry) = Entry::read_or_complain(row) else { continue };
         let id = entry.id.as_str();
-        let part = |of: &mut BTreeMap<String, Vec<Part>>| of.remove(id).unwrap_or_default();
+        let part = |of: &mut Parts| of.remove(id).unwrap_or_default();
         let (legs, attempts) = (part(&mut legs), part(&mut attempts));
         let standing = Standing {
             state: entry.state,
             contradicted: entry.contradicted,
-            open_leg: legs.iter().any(|leg| leg.object["open"] != json!(0)),
-            holds: legs.iter().any(|leg| leg.holds(&sheet)),
-            open_attempt: attempts.iter().any(|attempt| attempt.object["ended_us"].is_null()),
+            open_leg: legs.iter().any(|leg| leg["open"] != json!(0)),
+            holds: legs.iter().any(|leg| holds(leg, &sheet)),
+            open_attempt: attempts.iter().any(|attempt| attempt["ended_us"].is_null()),
             pending_approval: wanted.contains(&(id.to_owned(), APPROVAL)),
             open_break: wanted.contains(&(id.to_owned(), BREAK)),
             unseen_link: wanted.contains(&(id.to_owned(), LINK)),
@@ -128,17 +129,16 @@ pub(super) async fn load(
         // Of one that a person vouched for neither may be known.
         let sent = entry.state == EntryState::Confirmed
             || !attempts.is_empty()
-            || legs.iter().any(|leg| !leg.object["row_key"].is_null());
-        let row_of =
-            |kind: LegKind| legs.iter().find(|leg| leg.object["kind"] == kind.as_str())?.object["row_key"].as_str();
+            || legs.iter().any(|leg| !leg["row_key"].is_null());
+        let row_of = |kind: LegKind| legs.iter().find(|leg| leg["kind"] == kind.as_str())?["row_key"].as_str();
         let rows_seen = (row_of(LegKind::Debit), row_of(LegKind::Credit));
         let slim = slim::row(&entry, row.get("core")?, sent, rows_seen);
         let line = json!({
             "entry": object(row, ENTRY)?,
-            "legs": objects(legs),
-            "attempts": objects(attempts),
-            "transitions": objects(part(&mut transitions)),
-            "audit": objects(part(&mut audit)),
+            "legs": legs,
+            "attempts": attempts,
+            "transitions": part(&mut transitions),
+            "audit": part(&mut audit),
         });
         let line = serde_json::to_vec(&line).map_err(|_| JournalError::Corrupt("an entry as a line"))?;
         loaded.push(Loaded { entry, line, standing, slim });
@@ -146,30 +146,18 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-/// One row that belongs to an entry.
-struct Part {
-    object: Json,
-    /// Of a leg.
-    account: String,
-    released_at: Option<Vec<u8>>,
-}
+/// The rows of one table that belong to entries, as a line has them, by entry.
+type Parts = BTreeMap<String, Vec<Json>>;
 
-impl Part {
-    /// Does this leg count against the balance that is served, or against one before it?
-    fn holds(&self, sheet: &KnownAccounts) -> bool {
-        match &self.released_at {
-            None => true,
-            Some(at) => match sheet.accounts.get(&self.account) {
-                Some(known) => *at > known.balance_version,
-                // Which balance is served of it is not known now. A hold that was dropped never counts.
-                None => !at.is_empty() && sheet.unclear.contains(&self.account),
-            },
-        }
+/// Does this leg count against the balance that is served, or against one before it?
+fn holds(leg: &Json, sheet: &KnownAccounts) -> bool {
+    let (Some(account), Some(at)) = (leg["account"].as_str(), leg["released_at"].as_str()) else { return true };
+    match sheet.accounts.get(account) {
+        // Hexadecimal digits are in the order of their bytes.
+        Some(known) => at > crate::archive::hex(&known.balance_version).as_str(),
+        // Which balance is served of it is not known now. A hold that was dropped never counts.
+        None => !at.is_empty() && sheet.unclear.contains(account),
     }
-}
-
-fn objects(parts: Vec<Part>) -> Vec<Json> {
-    parts.into_iter().map(|part| part.object).collect()
 }
 
 /// The rows of one table that belong to these entries, by entry and in order.
@@ -178,18 +166,14 @@ async fn of_each(
     (table, owner, order): (&str, &str, &str),
     columns: Columns,
     (list, keys): (&str, &[Value]),
-) -> Result<BTreeMap<String, Vec<Part>>, JournalError> {
+) -> Result<Parts, JournalError> {
     let sql = format!(
         "SELECT {owner} AS owner_id, {} FROM {table} WHERE {owner} IN ({list}) ORDER BY {owner}, {order}",
         names(columns)
     );
-    let mut found: BTreeMap<String, Vec<Part>> = BTreeMap::new();
+    let mut found = Parts::new();
     for row in tx.query(&sql, keys.to_vec()).await? {
-        let is_leg = table == "legs";
-        let account = if is_leg { row.get("account")? } else { String::new() };
-        let released_at = if is_leg { row.get("released_at")? } else { None };
-        let part = Part { object: Json::Object(object(&row, columns)?), account, released_at };
-        found.entry(row.get("owner_id")?).or_default().push(part);
+        found.entry(row.get("owner_id")?).or_default().push(Json::Object(object(&row, columns)?));
     }
     Ok(found)
 }

@@ -1,7 +1,7 @@
 //! Archiving: what ended long ago leaves the tables for files, month by month, and a slim row stays for its key and its reference.
 //!
 //! A file is written, made durable and given its name; then it is noted, read back and verified; only then its rows are deleted, at most
-//! [`TOGETHER_MAX`] entries in one transaction, each only if the file's line is what the tables still say. Whoever dies on the way leaves
+//! [`TOGETHER_MAX`] entries in one transaction, each only if the file's line is what the tables still say. A process that dies on the way leaves
 //! the rows, or the rows and the file, and the next pass goes on there. One process archives at a time, under a fence.
 
 mod due;
