@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use locum_tests::bank::Core;
 use locum_tests::process::Process;
-use locum_tests::world::{CHANNEL, Engine, Plan, World};
+use locum_tests::world::{CHANNEL, Engine, World};
 use tokio::time::sleep;
 
 use crate::calm;
@@ -14,7 +14,7 @@ use crate::open::{self, MOSTLY_READS, Schedule, Target};
 use crate::outcome::Outcome;
 use crate::proxy::Proxy;
 use crate::report::Row;
-use crate::rounds::locum_first;
+use crate::rounds::{locum_first, measured};
 use crate::window::{Kind, WARM_UP, Window};
 
 /// Accounts of the bank.
@@ -50,7 +50,7 @@ pub struct Extent {
 
 /// Measures everything about this engine.
 pub async fn measure(engine: Engine, extent: Extent) -> anyhow::Result<Vec<Row>> {
-    let mut world = World::start(Plan { engine, accounts: ACCOUNTS, ..Plan::default() }).await;
+    let mut world = World::start(measured(engine, ACCOUNTS)).await;
     let standby = world.core.standby().await;
     let (sides, _processes) = sides(&world, &standby).await?;
     let name = format!("failover {engine:?}").to_lowercase();

@@ -46,8 +46,8 @@ const GAPS: &str = "SELECT COUNT(*) FROM (SELECT l.account AS account, MIN(l.seq
      JOIN legs l ON l.entry_id = t.id GROUP BY l.account) b JOIN lanes n ON n.account = b.account WHERE b.lowest + b.places <> n.next_seq";
 const QUEUED: &str = "SELECT COUNT(*) FROM entries WHERE state = 'queued'";
 
-/// Multiplies the queue, which is of `templates` entries, by adding so many copies of it. One transaction a copy; the lanes in the end.
-pub async fn multiply(world: &World, engine: Engine, templates: usize, copies: usize) -> anyhow::Result<()> {
+/// Multiplies the queue by adding so many copies of it. One transaction a copy; the lanes in the end. Answers how many entries were added.
+pub async fn multiply(world: &World, engine: Engine, copies: usize) -> anyhow::Result<u64> {
     let mut sql = connect(&world.journal_url()).await?;
     if engine == Engine::OceanBase {
         // It ends a statement after ten seconds by default.
@@ -56,21 +56,22 @@ pub async fn multiply(world: &World, engine: Engine, templates: usize, copies: u
     for statement in TEMPLATES {
         sql.query_drop(statement).await.with_context(|| statement.to_owned())?;
     }
-    expect(&mut sql, QUEUED, templates).await?;
+    let templates = counted(&mut sql, QUEUED).await?;
     expect(&mut sql, UNLIKE, 0).await?;
     expect(&mut sql, GAPS, 0).await?;
     for copy in 1..=copies {
         let added = add(&mut sql, copy).await.with_context(|| format!("copy {copy} of {copies} of the queue"))?;
-        anyhow::ensure!(added == templates as u64, "copy {copy} of the queue has {added} entries, not {templates}");
+        anyhow::ensure!(added == templates, "copy {copy} of the queue has {added} entries, not {templates}");
         if copy % 20 == 0 {
-            println!("{} entries are queued", (copy + 1) * templates);
+            println!("{} entries are queued", (copy as u64 + 1) * templates);
         }
     }
     let values = params! { "copies" => copies };
     sql.exec_drop(LANES, values).await.context("the lanes of the copies")?;
-    expect(&mut sql, QUEUED, templates * (copies + 1)).await?;
+    let added = copies as u64 * templates;
+    expect(&mut sql, QUEUED, templates + added).await?;
     sql.disconnect().await?;
-    Ok(())
+    Ok(added)
 }
 
 /// Adds one copy; answers how many entries it has.
@@ -85,8 +86,13 @@ async fn add(sql: &mut Conn, copy: usize) -> anyhow::Result<u64> {
     Ok(added)
 }
 
-async fn expect(sql: &mut Conn, count: &str, wanted: usize) -> anyhow::Result<()> {
-    let counted: Option<u64> = sql.query_first(count).await.with_context(|| count.to_owned())?;
-    anyhow::ensure!(counted == Some(wanted as u64), "{counted:?} instead of {wanted}: {count}");
+async fn counted(sql: &mut Conn, count: &str) -> anyhow::Result<u64> {
+    let counted = sql.query_first(count).await.with_context(|| count.to_owned())?;
+    counted.with_context(|| format!("no row: {count}"))
+}
+
+async fn expect(sql: &mut Conn, count: &str, wanted: u64) -> anyhow::Result<()> {
+    let counted = counted(sql, count).await?;
+    anyhow::ensure!(counted == wanted, "{counted} instead of {wanted}: {count}");
     Ok(())
 }

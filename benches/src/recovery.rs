@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use http::Method;
-use locum_tests::world::{CHANNEL, Engine, Plan, World};
+use locum_tests::world::{CHANNEL, Engine, World};
 use tokio::time::sleep;
 
 use crate::load::{Accounts, Skew};
@@ -20,7 +20,7 @@ use crate::outcome::carried;
 use crate::replay;
 use crate::report::Better::Higher;
 use crate::report::Row;
-use crate::rounds::Pairs;
+use crate::rounds::{Pairs, measured};
 use crate::window::{WARM_UP, held};
 
 /// Accounts of the bank.
@@ -38,8 +38,7 @@ const POSTINGS: usize = 2_000;
 
 /// Measures everything about this engine; `away` = seconds without the core.
 pub async fn measure(engine: Engine, rounds: usize, away: u64) -> anyhow::Result<Vec<Row>> {
-    let plan = Plan { engine, accounts: ACCOUNTS, opening_balance: "5000.00", ..Plan::default() };
-    let mut world = World::start(plan).await;
+    let mut world = World::start(measured(engine, ACCOUNTS)).await;
     let name = format!("recovery {engine:?}, {away} s away").to_lowercase();
     let (mut pairs, mut errors) = (Pairs::default(), Pairs::default());
     let (mut before, mut never, mut rate) = (1.0_f64, 0, 0);

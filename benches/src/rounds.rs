@@ -1,5 +1,12 @@
 //! Two measurements that alternate, and what their rounds say together.
 
+use locum_tests::world::{Engine, Plan};
+
+/// The world of a measurement: one Locum, and nobody who asks the journal's database how slow it is.
+pub fn measured(engine: Engine, accounts: u64) -> Plan {
+    Plan { engine, accounts, opening_balance: "5000.00", witness: false, ..Plan::default() }
+}
+
 /// The figures of each round: Locum's and the peer's.
 #[derive(Debug, Clone, Default)]
 pub struct Pairs(Vec<(f64, f64)>);

@@ -7,14 +7,14 @@ use locum_tests::client::http;
 use locum_tests::process::{Process, free_port};
 use locum_tests::stack::{addresses, connect};
 use locum_tests::wait::{PATIENCE, wait_for};
-use locum_tests::world::{Engine, Plan, World};
+use locum_tests::world::{Engine, World};
 use mysql_async::prelude::Queryable;
 
 use crate::cpu;
 use crate::load::{Accounts, Came, Skew, Until, transfers};
 use crate::report::Better::{Higher, Lower};
 use crate::report::Row;
-use crate::rounds::{Pairs, locum_first};
+use crate::rounds::{Pairs, locum_first, measured};
 
 /// Accounts of the bank.
 const ACCOUNTS: u64 = 2_000;
@@ -31,7 +31,7 @@ struct Side {
 
 /// Measures everything about this engine.
 pub async fn measure(engine: Engine, rounds: usize, seconds: u64) -> anyhow::Result<Vec<Row>> {
-    let mut world = World::start(Plan { engine, accounts: ACCOUNTS, ..Plan::default() }).await;
+    let mut world = World::start(measured(engine, ACCOUNTS)).await;
     world.core.kill();
     let locum = Side { address: world.locums[0].address(), pid: world.locums[0].pid() };
     world.stands_in().await;
@@ -111,7 +111,7 @@ pub fn peer_process(arguments: &[&str]) -> Process {
 
 /// Direct transfers to a core that answers at once, which takes the place of the simulated one.
 async fn direct(engine: Engine, name: &str, rounds: usize, load: Until) -> anyhow::Result<Row> {
-    let mut world = World::start(Plan { engine, accounts: ACCOUNTS, ..Plan::default() }).await;
+    let mut world = World::start(measured(engine, ACCOUNTS)).await;
     let locum = Side { address: world.locums[0].address(), pid: world.locums[0].pid() };
     let server = cpu::part(&addresses()["STACK_DIR"], engine.part().0)?;
     let core = world.core.address();

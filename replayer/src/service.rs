@@ -310,6 +310,9 @@ impl Replayer {
 
     /// Their claim went unanswered.
     fn lose(&mut self, ids: &[EntryId]) {
+        if ids.is_empty() {
+            return;
+        }
         if self.lost.len() >= LOST_MAX {
             self.lost.clear();
         }

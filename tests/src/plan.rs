@@ -40,6 +40,8 @@ pub struct Plan {
     pub four_eyes: &'static [&'static str],
     /// `rules.transfer.order`.
     pub order: &'static str,
+    /// Whether a witness asks the journal's database all the time how slow it is. It costs a commit each time: not where rates are measured.
+    pub witness: bool,
 }
 
 impl Default for Plan {
@@ -53,6 +55,7 @@ impl Default for Plan {
             connected: true,
             four_eyes: &[],
             order: "account",
+            witness: true,
         }
     }
 }

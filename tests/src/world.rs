@@ -43,7 +43,7 @@ pub struct World {
     pub name: String,
     folder: PathBuf,
     connectors: Vec<String>,
-    witness: Witness,
+    witness: Option<Witness>,
 }
 
 impl World {
@@ -68,7 +68,10 @@ impl World {
         let core = Core::start(options, database, folder.clone()).await;
         let opening = core.books().await;
         let recorder = Arc::new(Recorder::default());
-        let witness = Witness::begin(&journal.url(), recorder.clone()).await;
+        let witness = match plan.witness {
+            true => Some(Witness::begin(&journal.url(), recorder.clone()).await),
+            false => None,
+        };
         let connectors = Vec::new();
         let locums = Vec::new();
         let mut world =

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use sql::{Tx, params, placeholders};
 
 use super::{accounts_holding, texts};
+use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
-use crate::journal::record::KEYS_PER_STATEMENT;
+use crate::journal::record::{KEYS_PER_STATEMENT, legs_of};
 
 /// What a confirmation locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +34,16 @@ impl Confirmations {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
         for refs in refs.chunks(KEYS_PER_STATEMENT) {
-            let sql = format!(
-                "SELECT e.id AS id, l.account AS account FROM entries e JOIN legs l ON l.entry_id = e.id \
-                 WHERE e.core = ? AND e.core_ref IN ({})",
-                placeholders(refs.len())
-            );
+            let sql = format!("SELECT id FROM entries WHERE core = ? AND core_ref IN ({})", placeholders(refs.len()));
             let mut values = params![&*self.0.core];
             values.extend(texts(refs));
             for row in tx.query(&sql, values).await? {
-                lanes.insert(row.get("account")?);
-                entries.insert(row.get::<String>("id")?);
+                entries.insert(EntryId::stored(row.get("id")?));
             }
         }
+        // Apart from the look-up by reference: joined with it, an engine may read all legs there are instead of these.
+        let ids: Vec<EntryId> = entries.iter().cloned().collect();
+        lanes.extend(legs_of(tx, &ids).await?.into_iter().map(|leg| leg.account));
         Ok(ToLock { lanes: lanes.len(), entries: entries.len() })
     }
 }
