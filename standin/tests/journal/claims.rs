@@ -391,6 +391,28 @@ on_every_engine! {
         assert_eq!((late.len(), late[0].ended), (1, false));
     }
 
+    async fn pages_of_unresolved_entries_go_on_by_id_whatever_their_states(bank) {
+        bank.two_accounts().await;
+        let mut all = Vec::new();
+        for _ in 0..5 {
+            all.push(bank.direct("a", "b", 100).await.id);
+        }
+        all.sort_unstable();
+        let unknown = |state: &str| format!("UPDATE entries SET state = '{state}' WHERE id IN ('{}', '{}')", all[1], all[4]);
+        bank.db.exec(&unknown("outcome_unknown"), vec![]).await.unwrap();
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = bank.journal.replay().unresolved(Duration::ZERO, after.as_ref(), 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= 2);
+            after = Some(last.entry.id.clone());
+            seen.extend(page.into_iter().map(|unresolved| unresolved.entry.id));
+        }
+        assert_eq!(seen, all);
+        // As it was, so that the tables agree again.
+        bank.db.exec(&unknown("submitting"), vec![]).await.unwrap();
+    }
+
     async fn a_stamp_that_lies_ahead_after_the_clock_was_set_back_hides_no_entry(bank) {
         bank.two_accounts().await;
         bank.direct("a", "b", 500).await;
