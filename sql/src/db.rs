@@ -123,15 +123,17 @@ impl Db {
     }
 
     /// One autocommit read. SQLite files answer from reader connections, without waiting for the writer.
-    pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
-        let rendered = self.render(sql)?;
-        note(&self.tally, &rendered);
-        match &self.engine {
-            Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
-            Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
-            #[cfg(feature = "simulation")]
-            Engine::Simulated(handle) => handle.query(rendered.into_owned(), params).await,
-        }
+    pub fn query<'s>(&'s self, sql: &'s str, params: Vec<Value>) -> BoxFuture<'s, Result<Vec<Row>, Error>> {
+        Box::pin(async move {
+            let rendered = self.render(sql)?;
+            note(&self.tally, &rendered);
+            match &self.engine {
+                Engine::MySql(pool) => mysql::query(pool, &rendered, params, reads_clock(sql)).await,
+                Engine::Sqlite(file) => file.query(rendered.into_owned(), params).await,
+                #[cfg(feature = "simulation")]
+                Engine::Simulated(handle) => handle.query(rendered.into_owned(), params).await,
+            }
+        })
     }
 
     fn render<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>, Error> {
@@ -144,26 +146,30 @@ impl Db {
     }
 
     /// One autocommit write; returns the matched rows. A lost answer is [`Error::CommitUnknown`].
-    pub async fn exec(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-        let sql = self.render(sql)?;
-        note(&self.tally, &sql);
-        match &self.engine {
-            Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
-            Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
-            #[cfg(feature = "simulation")]
-            Engine::Simulated(handle) => handle.exec(sql.into_owned(), params).await,
-        }
+    pub fn exec<'s>(&'s self, sql: &'s str, params: Vec<Value>) -> BoxFuture<'s, Result<u64, Error>> {
+        Box::pin(async move {
+            let sql = self.render(sql)?;
+            note(&self.tally, &sql);
+            match &self.engine {
+                Engine::MySql(pool) => mysql::exec(pool, &sql, params).await,
+                Engine::Sqlite(file) => file.exec(sql.into_owned(), params).await,
+                #[cfg(feature = "simulation")]
+                Engine::Simulated(handle) => handle.exec(sql.into_owned(), params).await,
+            }
+        })
     }
 
     /// Brings a component's tables to its newest version, remembered in `schema_versions`. Any number of processes may
     /// start at once. Versions count up from 1; a published migration is never edited.
-    pub async fn migrate(&self, component: &str, migrations: &[Migration]) -> Result<(), Error> {
-        match &self.engine {
-            Engine::MySql(pool) => migrate::on_mysql(pool, component, migrations).await,
-            Engine::Sqlite(file) => migrate::on_sqlite(file, component, migrations).await,
-            #[cfg(feature = "simulation")]
-            Engine::Simulated(handle) => handle.migrate(component, migrations),
-        }
+    pub fn migrate<'s>(&'s self, component: &'s str, migrations: &'s [Migration]) -> BoxFuture<'s, Result<(), Error>> {
+        Box::pin(async move {
+            match &self.engine {
+                Engine::MySql(pool) => migrate::on_mysql(pool, component, migrations).await,
+                Engine::Sqlite(file) => migrate::on_sqlite(file, component, migrations).await,
+                #[cfg(feature = "simulation")]
+                Engine::Simulated(handle) => handle.migrate(component, migrations),
+            }
+        })
     }
 
     /// What the server allows all its clients together, as far as it can be read.
@@ -217,32 +223,38 @@ enum Session {
 }
 
 impl Tx {
-    async fn begin(Db { engine, clock, host, tally, turns }: Db) -> Result<Tx, Error> {
-        let session = match &engine {
-            Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
-            Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
-            #[cfg(feature = "simulation")]
-            Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
-        };
-        Ok(Tx { session, clock, host, tally, turns, held: Held::default() })
+    fn begin(Db { engine, clock, host, tally, turns }: Db) -> BoxFuture<'static, Result<Tx, Error>> {
+        Box::pin(async move {
+            let session = match &engine {
+                Engine::MySql(pool) => Session::MySql(mysql::Session::begin(pool).await?),
+                Engine::Sqlite(file) => Session::Sqlite(sqlite::Session::begin(file).await?),
+                #[cfg(feature = "simulation")]
+                Engine::Simulated(handle) => Session::Simulated(simulation::Session::begin(handle).await?),
+            };
+            Ok(Tx { session, clock, host, tally, turns, held: Held::default() })
+        })
     }
 
-    async fn commit(self) -> Result<(), Error> {
-        match self.session {
-            Session::MySql(session) => session.commit().await,
-            Session::Sqlite(session) => session.commit().await,
-            #[cfg(feature = "simulation")]
-            Session::Simulated(session) => session.commit().await,
-        }
+    fn commit(self) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            match self.session {
+                Session::MySql(session) => session.commit().await,
+                Session::Sqlite(session) => session.commit().await,
+                #[cfg(feature = "simulation")]
+                Session::Simulated(session) => session.commit().await,
+            }
+        })
     }
 
-    async fn rollback(self) {
-        match self.session {
-            Session::MySql(session) => session.rollback().await,
-            Session::Sqlite(session) => drop(session),
-            #[cfg(feature = "simulation")]
-            Session::Simulated(session) => drop(session),
-        }
+    fn rollback(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match self.session {
+                Session::MySql(session) => session.rollback().await,
+                Session::Sqlite(session) => drop(session),
+                #[cfg(feature = "simulation")]
+                Session::Simulated(session) => drop(session),
+            }
+        })
     }
 
     /// Which family of SQL this transaction speaks.
@@ -285,27 +297,31 @@ impl Tx {
     }
 
     /// One write; returns the matched rows.
-    pub async fn exec(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-        let sql = self.render(sql)?;
-        note(&self.tally, &sql);
-        match &mut self.session {
-            Session::MySql(session) => session.exec(&sql, params).await,
-            Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
-            #[cfg(feature = "simulation")]
-            Session::Simulated(session) => session.exec(sql.into_owned(), params).await,
-        }
+    pub fn exec<'s>(&'s mut self, sql: &'s str, params: Vec<Value>) -> BoxFuture<'s, Result<u64, Error>> {
+        Box::pin(async move {
+            let sql = self.render(sql)?;
+            note(&self.tally, &sql);
+            match &mut self.session {
+                Session::MySql(session) => session.exec(&sql, params).await,
+                Session::Sqlite(session) => session.exec(sql.into_owned(), params).await,
+                #[cfg(feature = "simulation")]
+                Session::Simulated(session) => session.exec(sql.into_owned(), params).await,
+            }
+        })
     }
 
     /// One read, all rows.
-    pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
-        let sql = self.render(sql)?;
-        note(&self.tally, &sql);
-        match &mut self.session {
-            Session::MySql(session) => session.query(&sql, params).await,
-            Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
-            #[cfg(feature = "simulation")]
-            Session::Simulated(session) => session.query(sql.into_owned(), params).await,
-        }
+    pub fn query<'s>(&'s mut self, sql: &'s str, params: Vec<Value>) -> BoxFuture<'s, Result<Vec<Row>, Error>> {
+        Box::pin(async move {
+            let sql = self.render(sql)?;
+            note(&self.tally, &sql);
+            match &mut self.session {
+                Session::MySql(session) => session.query(&sql, params).await,
+                Session::Sqlite(session) => session.query(sql.into_owned(), params).await,
+                #[cfg(feature = "simulation")]
+                Session::Simulated(session) => session.query(sql.into_owned(), params).await,
+            }
+        })
     }
 
     /// The first row, if there is one.
