@@ -10,6 +10,8 @@ mod support;
 mod checker;
 #[path = "replay/core.rs"]
 mod core;
+#[path = "../../standin/tests/journal/databases.rs"]
+mod databases;
 #[path = "../../standin/tests/journal/ledger.rs"]
 #[allow(dead_code)]
 mod ledger;

@@ -32,6 +32,8 @@ mod contradictions;
 mod controls;
 #[path = "journal/credits.rs"]
 mod credits;
+#[path = "journal/databases.rs"]
+mod databases;
 #[path = "journal/faults.rs"]
 mod faults;
 #[path = "journal/funds.rs"]

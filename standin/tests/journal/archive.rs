@@ -426,8 +426,8 @@ on_every_engine! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_has_every_column_of_its_tables() {
+#[test]
+fn a_line_has_every_column_of_its_tables() {
     run_on_sqlite(|bank| async move {
         bank.two_accounts().await;
         let folder = Folder::new();
@@ -447,8 +447,7 @@ async fn a_line_has_every_column_of_its_tables() {
             let columns: BTreeSet<String> = columns.iter().map(|column| column.get("name").unwrap()).collect();
             assert_eq!(row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), columns, "{table}");
         }
-    })
-    .await;
+    });
 }
 
 #[test]
@@ -462,8 +461,8 @@ fn a_writer_that_ends_early_leaves_nothing_behind_and_shares_its_file_with_nobod
     assert!(folder.files().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whichever_byte_of_a_file_is_flipped_it_is_found() {
+#[test]
+fn whichever_byte_of_a_file_is_flipped_it_is_found() {
     run_on_sqlite(|bank| async move {
         bank.two_accounts().await;
         let folder = Folder::new();
@@ -491,6 +490,5 @@ async fn whichever_byte_of_a_file_is_flipped_it_is_found() {
         assert!(verify(&[other]).is_err(), "under another name");
         std::fs::write(&file, &whole).unwrap();
         assert!(verify(&[file]).is_ok());
-    })
-    .await;
+    });
 }

@@ -6,7 +6,6 @@ mod given;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use schemas::core::Posting;
@@ -21,8 +20,10 @@ use standin::journal::{
 };
 
 use standin::rules::{Limits, OperationRules, Rules};
+use tokio::runtime::Runtime;
 
 use crate::checker::assert_consistent;
+use crate::databases;
 use crate::ledger::{self, Books};
 
 pub const CORE: &str = "core";
@@ -39,36 +40,54 @@ pub const DAY_MS: i64 = 86_400_000;
 macro_rules! on_every_engine {
     ($($(#[$meta:meta])* async fn $name:ident($bank:ident) $body:block)*) => {$(
         $(#[$meta])*
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            $crate::support::run_on_every_engine(|$bank: $crate::support::Bank| async move $body).await;
+        #[test]
+        fn $name() {
+            $crate::support::run_on_every_engine(|$bank: $crate::support::Bank| async move $body);
         }
     )*};
 }
 
-pub async fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
-    run_on(engines(), test).await;
+pub fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    run_on(engines(), test);
 }
 
 /// For what depends on no engine and needs much data.
-pub async fn run_on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
-    run_on(vec!["file".to_owned()], test).await;
+pub fn run_on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    run_on(vec!["file".to_owned()], test);
 }
 
-async fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, test: impl Fn(Bank) -> F) {
+fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, test: impl Fn(Bank) -> F) {
     for server in engines {
-        let bank = Bank::open(&server).await;
-        let outcome = tokio::spawn(test(bank.clone())).await;
-        if let Err(failed) = outcome {
-            let _ = &bank.remove().await;
-            eprintln!("on {server}");
-            std::panic::resume_unwind(failed.into_panic());
-        }
-        eprintln!("checking on {server}");
-        assert_consistent(&bank.db).await;
-        bank.assert_all_counted().await;
-        bank.remove().await;
+        let runtime = runtime();
+        let url = runtime.block_on(run(&server, &test));
+        // All that the test began ends here, before another test gets the database.
+        drop(runtime);
+        self::runtime().block_on(databases::give_back(&server, &url));
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Answers the database's address. What fails leaves nothing behind.
+async fn run<F: Future<Output = ()> + Send + 'static>(server: &str, test: impl Fn(Bank) -> F) -> String {
+    let bank = Bank::open(server).await;
+    let outcome = tokio::spawn(test(bank.clone())).await;
+    if let Err(failed) = outcome {
+        bank.remove().await;
+        eprintln!("on {server}");
+        std::panic::resume_unwind(failed.into_panic());
+    }
+    eprintln!("checking on {server}");
+    assert_consistent(&bank.db).await;
+    bank.assert_all_counted().await;
+    let url = bank.url.clone();
+    match bank.is_server() {
+        true => bank.db.close().await,
+        false => bank.remove().await,
+    }
+    url
 }
 
 pub fn engines() -> Vec<String> {
@@ -113,15 +132,13 @@ impl Bank {
     }
 
     pub async fn open(server: &str) -> Bank {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("locum_journal_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let url = match server {
             "file" => {
-                let folder = std::env::temp_dir().join(&name);
+                let folder = std::env::temp_dir().join(databases::name());
                 std::fs::create_dir_all(&folder).unwrap();
                 format!("sqlite:{}", folder.join("db").display())
             }
-            server => format!("{server}/{name}"),
+            server => databases::take(server).await,
         };
         let options = options();
         let db = Db::open(&url, options.clone()).await.unwrap();
