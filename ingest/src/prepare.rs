@@ -92,6 +92,8 @@ enum NotMapped {
     Event(String),
     /// It differs from the mapping in a way that puts all events of its table in doubt.
     Contradiction(String),
+    /// The same, and events that are there already will never agree with it.
+    Anew(String),
 }
 
 impl Preparer {
@@ -283,6 +285,7 @@ impl Preparer {
                 Ok(fate) => fate,
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
+                Err(NotMapped::Anew(reason)) => return Fate::Halt(Halt::rebuild(reason)),
                 Err(NotMapped::Event(reason)) => {
                     Fate::Parked { reason, touches: touches(&self.mapping, event, &known), version: Some(version) }
                 }
@@ -303,6 +306,7 @@ impl Preparer {
         let applied = match self.mapping.apply_knowing(event, self.generation, known) {
             Ok(Mapped::Rows(applied)) => applied,
             Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
+            Err(err) if err.needs_rebuild() => return Err(NotMapped::Anew(err.to_string())),
             Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
             Err(err) => return Err(NotMapped::Event(err.to_string())),
         };

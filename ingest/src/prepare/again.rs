@@ -60,7 +60,7 @@ impl Preparer {
         let known = self.known(&event, prepared);
         self.map(&event, &known, prepared).map(drop).map_err(|err| match err {
             NotMapped::NoTable => "no table of the mapping takes it".into(),
-            NotMapped::Event(reason) | NotMapped::Contradiction(reason) => reason,
+            NotMapped::Event(reason) | NotMapped::Contradiction(reason) | NotMapped::Anew(reason) => reason,
         })
     }
 }

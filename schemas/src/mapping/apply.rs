@@ -112,7 +112,8 @@ impl View<'_> {
     pub(super) fn push_delete(&self, feed: &Feed<'_>, key: String, applied: &mut MappedRows) {
         let account_id = self.account_of(feed, &key, &[Some(&self.event.key), self.whole_before()]);
         let (entity, version) = (feed.entity, self.version);
-        applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
+        let row = RowChange::Delete;
+        applied.changes.push(CanonicalChange { entity, key, account_id, version, place: None, row });
     }
 
     fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
@@ -147,13 +148,13 @@ impl View<'_> {
             }
         }
         if let Some(fields) = &self.table.customer {
-            self.push(self.customer(after, fields)?, applied);
+            self.push(self.customer(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.account {
-            self.push(self.account(after, fields)?, applied);
+            self.push(self.account(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.balance {
-            self.push(self.balance(after, fields)?, applied);
+            self.push(self.balance(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.transaction {
             for feed in fields.feeds() {
@@ -183,8 +184,7 @@ impl View<'_> {
         if let Some(confirms) = &self.table.confirms {
             applied.evidence.extend(self.evidence(after, confirms, &transaction, (leg, posting.suffix))?);
         }
-        self.push(CanonicalRow::Transaction(transaction), applied);
-        Ok(())
+        self.push(CanonicalRow::Transaction(transaction), applied)
     }
 
     /// True for a posting that the row does not have: it may be absent, and no account is named.
@@ -193,7 +193,7 @@ impl View<'_> {
         posting.account_id.columns().any(|column| row.get(column).is_some_and(names_nothing))
     }
 
-    fn push(&self, row: CanonicalRow, applied: &mut MappedRows) {
+    fn push(&self, row: CanonicalRow, applied: &mut MappedRows) -> Result<(), MapError> {
         let (entity, key, account_id) = match &row {
             CanonicalRow::Customer(c) => (Entity::Customer, &c.customer_id, None),
             CanonicalRow::Account(a) => (Entity::Account, &a.account_id, Some(&a.account_id)),
@@ -201,13 +201,13 @@ impl View<'_> {
             CanonicalRow::Transaction(t) => (Entity::Transaction, &t.transaction_id, Some(&t.account_id)),
         };
         let (key, account_id) = (key.clone(), account_id.cloned());
-        applied.changes.push(CanonicalChange {
-            entity,
-            key,
-            account_id,
-            version: self.version,
-            row: RowChange::Upsert(row),
-        });
+        let place = match entity {
+            Entity::Balance | Entity::Transaction => self.place()?,
+            Entity::Customer | Entity::Account => None,
+        };
+        let (version, row) = (self.version, RowChange::Upsert(row));
+        applied.changes.push(CanonicalChange { entity, key, account_id, version, place, row });
+        Ok(())
     }
 
     /// The key that an update moved its canonical row away from. Debezium splits changes of the table's own key; this is

@@ -12,6 +12,7 @@ mod filter;
 mod identifier;
 mod known;
 mod node;
+mod order;
 mod postings;
 mod read;
 mod rows;
@@ -31,6 +32,7 @@ use table::{Table, qualified};
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
 use crate::model::{CanonicalChange, Entity, LegEvidence};
+use crate::position::PlaceError;
 use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
@@ -42,6 +44,8 @@ pub struct Mapping {
     plausible_years: u16,
     currencies: Currencies,
     tables: Vec<Table>,
+    /// Balances tell by their source transactions which postings they include.
+    by_source_transaction: bool,
     /// Database, where it is named, and name of the table of heartbeats.
     heartbeat: Option<(Option<String>, String)>,
 }
@@ -148,6 +152,11 @@ impl MapError {
     pub fn is_contradiction(&self) -> bool {
         self.reason.is_contradiction()
     }
+
+    /// True when mending the setting does not mend the events that are there already: the source must be read anew.
+    pub fn needs_rebuild(&self) -> bool {
+        matches!(self.reason, MapReason::Place(_))
+    }
 }
 
 /// What is wrong with a mapped column.
@@ -210,12 +219,15 @@ pub enum MapReason {
     /// No time.
     #[error(transparent)]
     Temporal(#[from] TemporalError),
+    /// No place among the source's transactions, by which balances are ordered.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 impl MapReason {
     fn is_contradiction(self) -> bool {
         match self {
-            Self::Connector | Self::OtherForm(_) => true,
+            Self::Connector | Self::OtherForm(_) | Self::Place(_) => true,
             Self::Decimal(err) => err.is_contradiction(),
             Self::Temporal(err) => err.is_contradiction(),
             _ => false,

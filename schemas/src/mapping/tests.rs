@@ -6,6 +6,7 @@ mod defaults;
 mod events;
 mod filter;
 mod legs;
+mod order;
 mod reading;
 mod tables;
 mod values;
