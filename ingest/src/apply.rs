@@ -11,7 +11,7 @@ use crate::apply_error::{ApplyError, Remedy};
 use crate::confirm::Confirm;
 use crate::lanes;
 use crate::prepared::Prepared;
-use crate::waiting::{Settled, settle};
+use crate::waiting::settle;
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(20);
@@ -150,11 +150,7 @@ impl Applier {
                     writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
                     let before = (any_waiting, advance.as_of_ms);
-                    let settled = match writer.is_shadow() {
-                        // Nobody is served from it, so no hold is counted beside it.
-                        true => Settled { changes: prepared.changes.clone(), waiting_since_ms: None },
-                        false => settle(tx, &writer, &*confirm, &prepared, before).await?,
-                    };
+                    let settled = settle(tx, &writer, &*confirm, &prepared, before).await?;
                     let applied = writer.apply(tx, &settled.changes).await?;
                     writer.keep_rows(tx, prepared.kept.values()).await?;
                     let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
