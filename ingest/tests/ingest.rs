@@ -11,6 +11,8 @@ mod known;
 mod lanes;
 #[path = "ingest/parts.rs"]
 mod parts;
+#[path = "ingest/places.rs"]
+mod places;
 mod support;
 
 use std::collections::{BTreeSet, HashMap};
