@@ -347,3 +347,31 @@ fn four_eyes_are_of_orders_that_exist() {
     has(&found, "operators.four_eyes[0]: unknown variant `send-twice`, expected one of `cancel`, `retry`, `force`");
     has(&faults(&format!("{READS}operators: {{approval_expires_after_s: 5}}\n"), &[]), "must be 60 to 2592000");
 }
+
+#[test]
+fn writes_over_mappings_that_confirm_nothing_are_warned_of_with_the_remedy() {
+    let confirming = include_str!("../../../schemas/mappings/core-sim.yaml");
+    let reading = confirming.replace("    confirms:\n      operations: [transfer]\n", "");
+    assert_ne!(confirming, reading);
+    for (name, text) in [("confirming", confirming), ("reading", reading.as_str())] {
+        fs::write(folder().join(format!("{name}-mapping.yaml")), text).unwrap();
+    }
+    let warnings = |head: &str, mappings: &[&str]| {
+        let source = |name: &&str| format!("{{name: {name}, mapping: {name}-mapping.yaml, topic_prefix: core}}");
+        let sources = mappings.iter().map(source).collect::<Vec<_>>().join(", ");
+        Config::parse(&format!("{head}sources: [{sources}]\n"), &folder(), []).unwrap().warnings().to_string()
+    };
+    let gateway = gateway(LIMITS);
+    let warned = warnings(&gateway, &["reading"]);
+    for part in
+        ["sources: ", "each hold would count for ever", "`confirms: {operations: [transfer]}`", "leave `gateway`"]
+    {
+        assert!(warned.contains(part), "{part} not in {warned}");
+    }
+    // One that confirms is enough, a process that only reads is not asked, and one that knows no source cannot tell.
+    let silent: [(&str, &[&str]); 4] =
+        [(&gateway, &["reading", "confirming"]), (READS, &["reading"]), (&gateway, &[]), (&gateway, &["missing"])];
+    for (head, mappings) in silent {
+        assert_eq!(warnings(head, mappings), "", "{mappings:?}");
+    }
+}
