@@ -11,6 +11,7 @@ mod checker;
 #[path = "replay/core.rs"]
 mod core;
 #[path = "../../standin/tests/journal/databases.rs"]
+#[allow(dead_code)]
 mod databases;
 #[path = "../../standin/tests/journal/ledger.rs"]
 #[allow(dead_code)]

@@ -11,6 +11,7 @@ use sql::{Host, Surroundings, params};
 use standin::archive::{Month, Reader, Writer, verify};
 use standin::journal::{Admitted, ArchiveError, Entry, Journal, JournalError, LegSeen, Pass, Retention, Write};
 
+use crate::databases::run_on_sqlite;
 use crate::ledger::version;
 use crate::support::*;
 

@@ -1,18 +1,65 @@
-//! Databases on the servers at hand, used by one test after another: making the tables takes longer than most tests do.
+//! Tests on the engines at hand, and their databases. Those on servers are used by one test after another: making the tables takes longer
+//! than most tests do.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use sql::Db;
+use tokio::runtime::Runtime;
 
-use crate::support::options;
+use crate::checker::assert_consistent;
+use crate::support::{Bank, engines, options};
 
 /// Names of empty databases, by server.
 static KEPT: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 const PREFIX: &str = "locum_journal_";
+
+pub fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    run_on(engines(), test);
+}
+
+/// For what depends on no engine and needs much data.
+pub fn run_on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
+    run_on(vec!["file".to_owned()], test);
+}
+
+fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, test: impl Fn(Bank) -> F) {
+    for server in engines {
+        let runtime = runtime();
+        let url = runtime.block_on(run(&server, &test));
+        // All that the test began ends here, before another test gets the database.
+        drop(runtime);
+        self::runtime().block_on(give_back(&server, &url));
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Answers the database's address. What fails leaves nothing behind.
+async fn run<F: Future<Output = ()> + Send + 'static>(server: &str, test: impl Fn(Bank) -> F) -> String {
+    let bank = Bank::open(server).await;
+    let outcome = tokio::spawn(test(bank.clone())).await;
+    if let Err(failed) = outcome {
+        bank.remove().await;
+        eprintln!("on {server}");
+        std::panic::resume_unwind(failed.into_panic());
+    }
+    eprintln!("checking on {server}");
+    assert_consistent(&bank.db).await;
+    bank.assert_all_counted().await;
+    let url = bank.url.clone();
+    match bank.is_server() {
+        true => bank.db.close().await,
+        false => bank.remove().await,
+    }
+    url
+}
 
 /// A name of this process and of nobody else, nor of an earlier process of the same number.
 pub fn name() -> String {

@@ -3,7 +3,6 @@
 #[path = "../../../sql/tests/support/given.rs"]
 mod given;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +19,7 @@ use standin::journal::{
 };
 
 use standin::rules::{Limits, OperationRules, Rules};
-use tokio::runtime::Runtime;
 
-use crate::checker::assert_consistent;
 use crate::databases;
 use crate::ledger::{self, Books};
 
@@ -42,52 +39,9 @@ macro_rules! on_every_engine {
         $(#[$meta])*
         #[test]
         fn $name() {
-            $crate::support::run_on_every_engine(|$bank: $crate::support::Bank| async move $body);
+            $crate::databases::run_on_every_engine(|$bank: $crate::support::Bank| async move $body);
         }
     )*};
-}
-
-pub fn run_on_every_engine<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
-    run_on(engines(), test);
-}
-
-/// For what depends on no engine and needs much data.
-pub fn run_on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Bank) -> F) {
-    run_on(vec!["file".to_owned()], test);
-}
-
-fn run_on<F: Future<Output = ()> + Send + 'static>(engines: Vec<String>, test: impl Fn(Bank) -> F) {
-    for server in engines {
-        let runtime = runtime();
-        let url = runtime.block_on(run(&server, &test));
-        // All that the test began ends here, before another test gets the database.
-        drop(runtime);
-        self::runtime().block_on(databases::give_back(&server, &url));
-    }
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
-/// Answers the database's address. What fails leaves nothing behind.
-async fn run<F: Future<Output = ()> + Send + 'static>(server: &str, test: impl Fn(Bank) -> F) -> String {
-    let bank = Bank::open(server).await;
-    let outcome = tokio::spawn(test(bank.clone())).await;
-    if let Err(failed) = outcome {
-        bank.remove().await;
-        eprintln!("on {server}");
-        std::panic::resume_unwind(failed.into_panic());
-    }
-    eprintln!("checking on {server}");
-    assert_consistent(&bank.db).await;
-    bank.assert_all_counted().await;
-    let url = bank.url.clone();
-    match bank.is_server() {
-        true => bank.db.close().await,
-        false => bank.remove().await,
-    }
-    url
 }
 
 pub fn engines() -> Vec<String> {
@@ -121,7 +75,7 @@ pub struct Bank {
 
 impl Bank {
     /// W10: what waits and what ended are all there is.
-    async fn assert_all_counted(&self) {
+    pub async fn assert_all_counted(&self) {
         let rows = "SELECT COUNT(*) AS n FROM entries UNION ALL SELECT n FROM archived_counts";
         let rows = self.db.query(rows, vec![]).await.unwrap();
         let all: i64 = rows.iter().map(|row| row.get::<i64>("n").unwrap()).sum();

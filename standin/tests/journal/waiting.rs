@@ -4,6 +4,7 @@ use schemas::entry::EntryState::{Confirmed as Confirmed_, Posted};
 use sql::params;
 use standin::journal::{Confirmed, Entry};
 
+use crate::databases::run_on_sqlite;
 use crate::support::*;
 
 /// More than any engine takes as values of one statement on SQLite, more than its limit of 32,766 keys.
