@@ -20,7 +20,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// A boxed future that may move between threads.
+/// A boxed future that may move between threads. [`Db`] and [`Tx`] answer with it: a future is compiled by the crate that awaits it, and with a
+/// box the SQL clients are compiled here, once.
 pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 
 /// A database; cloning is cheap and shares the connections.
