@@ -30,9 +30,9 @@ impl Shared {
         owner: &Instance,
         ttl_ms: i64,
     ) -> Result<Option<Fence>, JournalError> {
-        let (name, owner) = (name.to_owned(), owner.to_string());
+        let (name, instance) = (name.to_owned(), owner.clone());
         self.run(move |tx| {
-            let (name, owner) = (name.clone(), owner.clone());
+            let (name, owner, instance) = (name.clone(), instance.to_string(), instance.clone());
             Box::pin(async move {
                 one_at_a_time(tx, &name).await?;
                 // Only now, with the row locked: the wait for it may have been long, and its holder may have renewed it meanwhile.
@@ -43,7 +43,7 @@ impl Shared {
                 // Further ahead than anybody holds it: the SQL server's clock was set back since.
                 let furthest_ms = now_ms.saturating_add(ttl_ms).saturating_add(UNEVEN_MS);
                 let runs = until_ms > now_ms && until_ms <= furthest_ms;
-                if holder != owner && runs {
+                if holder != owner && runs && !instance.succeeds(&holder) {
                     return Ok(None);
                 }
                 let token = if holder == owner { token } else { token + 1 };
@@ -79,8 +79,8 @@ impl ReplayJournal {
         self.0.release_fence(fence).await
     }
 
-    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. All holders
-    /// of one name hold it for the same `ttl_ms`.
+    /// Takes or renews the fence `name`. `None`: somebody else holds it and has not run out on the SQL server's clock. An earlier holder
+    /// of the same identity is dead, so its fence is taken at once. All holders of one name hold it for the same `ttl_ms`.
     pub async fn hold_fence(&self, name: &str, owner: &Instance, ttl_ms: i64) -> Result<Option<Fence>, JournalError> {
         self.0.hold_fence(name, owner, ttl_ms).await
     }

@@ -84,6 +84,21 @@ on_every_engine! {
         assert_eq!(bank.journal.replay().hold_fence("replay", &mine, 60_000).await.unwrap().unwrap().token, taken.token + 1);
     }
 
+    async fn the_next_holder_of_an_identity_takes_the_fence_of_a_dead_one_at_once_and_no_other_way_round(bank) {
+        let replay = bank.journal.replay();
+        let dead = bank.journal.register_instance("replayer-2").await.unwrap();
+        let first = replay.hold_fence("replay", &dead, 60_000).await.unwrap().unwrap();
+        let next = bank.journal.register_instance("replayer-2").await.unwrap();
+        assert_eq!(replay.hold_fence("replay", &bank.instance, 60_000).await.unwrap(), None, "others know nothing of its death");
+        let taken = replay.hold_fence("replay", &next, 60_000).await.unwrap().expect("only one process holds an identity");
+        assert_eq!(taken.token, first.token + 1);
+        assert_eq!(replay.hold_fence("replay", &dead, 60_000).await.unwrap(), None);
+        bank.two_accounts().await;
+        let entry = bank.queued("a", "b", 1).await;
+        let stale = replay.claim(&first, &dead, ids(&[&entry])).await;
+        assert!(matches!(stale, Err(JournalError::Fenced(_))), "{stale:?}");
+    }
+
     async fn two_replayers_race_and_each_entry_is_claimed_once(bank) {
         let other = bank.another("replayer-2").await;
         for n in 0..12 {
