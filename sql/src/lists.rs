@@ -18,20 +18,24 @@ pub fn filled(n: usize) -> usize {
 
 /// Text and values of the list in `… IN (…)`, filled up by its last member; an empty one matches nothing.
 pub fn listed<V: Into<Value>>(members: impl IntoIterator<Item = V>) -> (String, Vec<Value>) {
-    let values = repeating_last(members.into_iter().map(Into::into).collect());
+    let values: Vec<Value> = members.into_iter().map(Into::into).collect();
+    let count = filled(values.len());
+    let values = repeating_last(values, count);
     (placeholders(values.len()), values)
 }
 
 /// The same of `(a, b) IN (…)`, as groups of `columns` values. SQLite wants the word `VALUES` before them.
 pub fn listed_rows(members: impl IntoIterator<Item = Vec<Value>>, columns: usize) -> (String, Vec<Value>) {
-    let groups = repeating_last(members.into_iter().collect());
+    let groups: Vec<Vec<Value>> = members.into_iter().collect();
+    let count = filled(groups.len());
+    let groups = repeating_last(groups, count);
     (rows(groups.len(), columns), groups.into_iter().flatten().collect())
 }
 
-/// Filled up by the last member, for lists in which a member may stand twice.
-pub(crate) fn repeating_last<T: Clone>(mut members: Vec<T>) -> Vec<T> {
+/// Filled up to `count` by the last member, for lists in which a member may stand twice. An empty list stays empty.
+pub(crate) fn repeating_last<T: Clone>(mut members: Vec<T>, count: usize) -> Vec<T> {
     if let Some(last) = members.last().cloned() {
-        members.resize(filled(members.len()), last);
+        members.resize(count, last);
     }
     members
 }

@@ -2,7 +2,7 @@
 
 use crate::dialect::{Dialect, placeholders, rows};
 use crate::error::Error;
-use crate::lists::filled;
+use crate::lists::{filled, repeating_last};
 use crate::value::Value;
 
 /// What an [`Upsert`] does with a row whose key is there already.
@@ -264,13 +264,11 @@ impl BatchUpdate {
 
     /// These rows, filled up to `count` rows.
     fn statement(&self, dialect: Dialect, mut values: Vec<Vec<Value>>, count: usize) -> Statement {
-        let mut keys: Vec<Vec<Value>> = match dialect {
+        let keys: Vec<Vec<Value>> = match dialect {
             Dialect::MySql => values.iter().map(|row| self.key_values(row)).collect(),
             Dialect::Sqlite => Vec::new(),
         };
-        if let Some(last) = keys.last().cloned() {
-            keys.resize(count, last);
-        }
+        let keys = repeating_last(keys, count);
         values.resize(count, nulls(self.columns.len()));
         let sql = self.render(dialect, &values);
         Statement { sql, params: values.into_iter().chain(keys).flatten().collect() }
@@ -285,29 +283,35 @@ impl BatchUpdate {
         wanted.map(|(_, value)| value.clone()).collect()
     }
 
-    /// The same as [`Self::statement`] without a derived table: each column becomes what a `CASE` over the keys says.
-    fn statement_by_case(&self, mut rows: Vec<Vec<Value>>, count: usize) -> Statement {
-        rows.resize(count, nulls(self.columns.len()));
+    /// The same as [`Self::statement`] without a derived table: each column becomes what a `CASE` over the keys says, for `count` rows.
+    ///
+    /// OceanBase plans a text anew for each choice of the parameters that are null. So none is: who is in no branch becomes null, and what
+    /// fills up is there already, so it is never reached.
+    fn statement_by_case(&self, rows: Vec<Vec<Value>>, count: usize) -> Statement {
         let table = self.table;
         let equal: Vec<_> = self.with(Role::Key).map(|key| format!("{table}.{key} = ?")).collect();
-        let whens = format!(" WHEN {} THEN ?", equal.join(" AND ")).repeat(count);
+        let equal = equal.join(" AND ");
+        let case = format!("CASE{} END", format!(" WHEN {equal} THEN ?").repeat(count));
         let (mut assignments, mut params) = (Vec::new(), Vec::new());
         for (n, (role, name)) in self.columns.iter().enumerate() {
+            let given: Vec<&Vec<Value>> = rows.iter().filter(|row| row[n] != Value::Null).collect();
+            let value = if given.is_empty() { "NULL" } else { &case };
             assignments.push(match role {
                 Role::Key | Role::Guard => continue,
-                Role::Set => format!("{name} = CASE{whens} END"),
-                Role::Add => format!("{name} = {table}.{name} + CASE{whens} END"),
+                Role::Set => format!("{name} = {value}"),
+                Role::Add => format!("{name} = {table}.{name} + {value}"),
             });
-            for row in &rows {
+            for row in repeating_last(given, count) {
                 params.extend(self.key_values(row));
-                params.extend(row.get(n).cloned());
+                params.push(row[n].clone());
             }
         }
+        let rows = repeating_last(rows, count);
         params.extend(rows.iter().flat_map(|row| self.key_values(row)));
         let mut listed = self.listed_keys(count);
         let guards: Vec<_> = self.with(Role::Guard).map(|guard| format!("{table}.{guard} = ?")).collect();
         if !guards.is_empty() {
-            let each = format!("({} AND {})", equal.join(" AND "), guards.join(" AND "));
+            let each = format!("({equal} AND {})", guards.join(" AND "));
             listed = format!("{listed} AND ({})", vec![each; count].join(" OR "));
             for row in &rows {
                 params.extend(self.key_values(row));
@@ -383,4 +387,41 @@ pub(crate) fn chunks(mut rows: Vec<Vec<Value>>, width: usize) -> (Vec<Vec<Vec<Va
         chunks.push(std::mem::replace(&mut rows, tail));
     }
     (chunks, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params;
+
+    /// The kinds of the parameters of each text: OceanBase plans each choice of kinds anew.
+    fn kinds(statement: &Statement) -> (String, Vec<std::mem::Discriminant<Value>>) {
+        (statement.sql.clone(), statement.params.iter().map(std::mem::discriminant).collect())
+    }
+
+    #[test]
+    fn an_update_by_case_has_one_choice_of_kinds_for_a_text_whatever_is_null_and_however_many_rows_fill_it_up() {
+        let update = BatchUpdate::new("t").key("id").guard("version").set("reason").add("sum");
+        let mut seen = std::collections::BTreeMap::new();
+        for n in 1..=16_usize {
+            for nulls in 0..n {
+                let row = |i: usize| {
+                    let reason = if i < nulls { Value::Null } else { Value::from(format!("r{i}")) };
+                    vec![Value::from(format!("k{i}")), Value::from(1_i64), reason, Value::from(i as i64)]
+                };
+                let statement = update.statement_by_case((0..n).map(row).collect(), filled(n));
+                let (sql, kinds) = kinds(&statement);
+                assert!(!statement.params.contains(&Value::Null));
+                assert_eq!(*seen.entry(sql).or_insert_with(|| kinds.clone()), kinds, "{n} rows, {nulls} nulls");
+            }
+        }
+        assert_eq!(seen.len(), 3, "for 1, 4 and 16 rows");
+        let all_null = update.statement_by_case(vec![params!["k", 1, Value::Null, 5]], 1);
+        assert!(
+            all_null.sql.contains("reason = NULL, sum = t.sum + CASE WHEN t.id = ? THEN ? END"),
+            "{}",
+            all_null.sql
+        );
+        assert_eq!(all_null.params, params!["k", 5, "k", "k", 1]);
+    }
 }
