@@ -347,15 +347,18 @@ impl Tx {
 
     /// Runs an [`Insert`], in several statements when it is large. Without rows it does nothing.
     pub async fn insert(&mut self, insert: Insert) -> Result<(), Error> {
-        let statements = insert.statements(self.dialect())?;
+        let statements = insert.statements(self.dialect(), self.plans_by_constants())?;
         self.run(statements).await.map(|_| ())
     }
 
     /// Runs a [`BatchUpdate`], in several statements when it is large; returns the matched rows.
     pub async fn batch_update(&mut self, update: BatchUpdate) -> Result<u64, Error> {
-        let by_case = matches!(&self.session, Session::MySql(session) if session.server().updates_by_case());
-        let statements = update.statements(self.dialect(), by_case)?;
+        let statements = update.statements(self.dialect(), self.plans_by_constants())?;
         self.run(statements).await
+    }
+
+    fn plans_by_constants(&self) -> bool {
+        matches!(&self.session, Session::MySql(session) if session.server().plans_by_constants())
     }
 
     async fn run(&mut self, statements: Vec<Statement>) -> Result<u64, Error> {

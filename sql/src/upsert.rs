@@ -275,18 +275,14 @@ impl BatchUpdate {
     }
 
     fn key_values(&self, row: &[Value]) -> Vec<Value> {
-        self.values_of(row, |role| role == Role::Key)
-    }
-
-    fn values_of(&self, row: &[Value], wanted: impl Fn(Role) -> bool) -> Vec<Value> {
-        let wanted = self.columns.iter().zip(row).filter(|((role, _), _)| wanted(*role));
-        wanted.map(|(_, value)| value.clone()).collect()
+        let keys = self.columns.iter().zip(row).filter(|((role, _), _)| *role == Role::Key);
+        keys.map(|(_, value)| value.clone()).collect()
     }
 
     /// The same as [`Self::statement`] without a derived table: each column becomes what a `CASE` over the keys says, for `count` rows.
     ///
-    /// OceanBase plans a text anew for each choice of the parameters that are null. So none is: who is in no branch becomes null, and what
-    /// fills up is there already, so it is never reached.
+    /// OceanBase plans a text anew for each choice of the parameters that are null, and of those that are equal in branches of an OR. So none
+    /// is null, since who is in no branch becomes null; what fills up is there already, so it is never reached; and guards are a `CASE`, too.
     fn statement_by_case(&self, rows: Vec<Vec<Value>>, count: usize) -> Statement {
         let table = self.table;
         let equal: Vec<_> = self.with(Role::Key).map(|key| format!("{table}.{key} = ?")).collect();
@@ -309,13 +305,10 @@ impl BatchUpdate {
         let rows = repeating_last(rows, count);
         params.extend(rows.iter().flat_map(|row| self.key_values(row)));
         let mut listed = self.listed_keys(count);
-        let guards: Vec<_> = self.with(Role::Guard).map(|guard| format!("{table}.{guard} = ?")).collect();
-        if !guards.is_empty() {
-            let each = format!("({equal} AND {})", guards.join(" AND "));
-            listed = format!("{listed} AND ({})", vec![each; count].join(" OR "));
-            for row in &rows {
-                params.extend(self.key_values(row));
-                params.extend(self.values_of(row, |role| role == Role::Guard));
+        for (n, (role, name)) in self.columns.iter().enumerate() {
+            if *role == Role::Guard {
+                listed = format!("{listed} AND {table}.{name} = {case}");
+                params.extend(rows.iter().flat_map(|row| self.key_values(row).into_iter().chain([row[n].clone()])));
             }
         }
         Statement { sql: format!("UPDATE {table} SET {} WHERE {listed}", assignments.join(", ")), params }
@@ -325,21 +318,21 @@ impl BatchUpdate {
     fn width_by_case(&self) -> usize {
         let count = |wanted: Role| self.with(wanted).count();
         let keys = count(Role::Key);
-        (count(Role::Set) + count(Role::Add)) * (keys + 1) + 2 * keys + count(Role::Guard)
+        (count(Role::Set) + count(Role::Add) + count(Role::Guard)) * (keys + 1) + keys
     }
 
-    /// `by_case`: see `Server::updates_by_case`.
-    pub(crate) fn statements(mut self, dialect: Dialect, by_case: bool) -> Result<Vec<Statement>, Error> {
+    /// `by_plan`: see `Server::plans_by_constants`.
+    pub(crate) fn statements(mut self, dialect: Dialect, by_plan: bool) -> Result<Vec<Statement>, Error> {
         check_width(&self.rows, self.columns.len(), self.table)?;
         if self.with(Role::Key).next().is_none() {
             return Err(Error::Configuration(format!("a batch update of {} without a key", self.table)));
         }
         let rows = std::mem::take(&mut self.rows);
         // Keys are bound twice on servers.
-        let (chunks, most) = chunks(rows, if by_case { self.width_by_case() } else { self.columns.len() * 2 });
+        let (chunks, most) = chunks(rows, if by_plan { self.width_by_case() } else { self.columns.len() * 2 });
         let statement = |values: Vec<Vec<Value>>| {
             let count = filled(values.len()).min(most);
-            if by_case { self.statement_by_case(values, count) } else { self.statement(dialect, values, count) }
+            if by_plan { self.statement_by_case(values, count) } else { self.statement(dialect, values, count) }
         };
         Ok(chunks.into_iter().map(statement).collect())
     }
@@ -423,5 +416,10 @@ mod tests {
             all_null.sql
         );
         assert_eq!(all_null.params, params!["k", 5, "k", "k", 1]);
+        assert!(
+            all_null.sql.ends_with(" WHERE t.id IN (?) AND t.version = CASE WHEN t.id = ? THEN ? END"),
+            "{}",
+            all_null.sql
+        );
     }
 }

@@ -399,6 +399,10 @@ async fn insert(f: &Fixture) {
             f.db.transaction(move |tx| Box::pin(async move { tx.insert(twice).await })).await;
         assert_eq!(outcome, Err(Error::Duplicate));
     }
+    let mut unnamed = Insert::new("lanes", columns);
+    unnamed.push(params![None::<String>, 1, 1, 1]);
+    let outcome = f.db.transaction(move |tx| Box::pin(async move { tx.insert(unnamed).await })).await;
+    assert!(matches!(outcome, Err(Error::Configuration(_))));
     assert_eq!(f.used("new 2299").await, 2_299);
     let none = Insert::new("lanes", columns);
     assert_eq!(f.db.transaction(move |tx| Box::pin(async move { tx.insert(none).await })).await, Ok(()));
