@@ -1,7 +1,7 @@
 //! Rows of the core's books by the core's own numbers: how a posting is found that carries no reference of ours.
 
 use schemas::money::Currency;
-use sql::{Tx, placeholders};
+use sql::{Tx, listed};
 
 /// One such row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +25,15 @@ pub async fn postings(tx: &mut Tx, transaction_ids: &[String]) -> Result<Vec<Pos
     if transaction_ids.is_empty() {
         return Ok(Vec::new());
     }
+    let (list, ids) = listed(transaction_ids.iter().map(String::as_str));
     let sql = format!(
         "SELECT t.transaction_id AS transaction_id, t.account_id AS account_id, t.amount_minor AS amount_minor, \
          t.currency AS currency, t.posting_no AS posting_no, t.core_ref AS core_ref FROM transaction_rows t \
          JOIN sources s ON s.dataset = t.dataset \
-         WHERE t.deleted = 0 AND t.transaction_id IN ({})",
-        placeholders(transaction_ids.len())
+         WHERE t.deleted = 0 AND t.transaction_id IN ({list})"
     );
     let mut found = Vec::new();
-    for row in tx.query(&sql, transaction_ids.iter().map(Into::into).collect()).await? {
+    for row in tx.query(&sql, ids).await? {
         // The writer stored a currency. A row with anything else books nothing of ours.
         let Ok(currency) = Currency::parse(row.get("currency")?) else { continue };
         found.push(PostingFound {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::model::Balance;
 use schemas::money::Currency;
 use schemas::position::Version;
-use sql::{Policy, Row, Tx, Upsert, Value, params, placeholders};
+use sql::{Policy, Row, Tx, Upsert, listed, params};
 
 use crate::rows::{RowError, version};
 use crate::writer::{WriteError, Writer};
@@ -95,13 +95,13 @@ impl Writer {
         let accounts: Vec<&String> = accounts.iter().collect();
         let mut served = BTreeMap::new();
         for accounts in accounts.chunks(ACCOUNTS_PER_QUERY) {
+            let (list, accounts) = listed(accounts.iter().map(|account| account.as_str()));
             let sql = format!(
                 "SELECT account_id, last_posting FROM balance_rows WHERE dataset = ? AND deleted = 0 \
-                 AND last_posting IS NOT NULL AND account_id IN ({})",
-                placeholders(accounts.len())
+                 AND last_posting IS NOT NULL AND account_id IN ({list})"
             );
             let mut values = params![dataset];
-            values.extend(accounts.iter().map(|account| Value::from(*account)));
+            values.extend(accounts);
             for row in tx.query(&sql, values).await? {
                 served.insert(row.get("account_id")?, row.get("last_posting")?);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use schemas::model::{CanonicalChange, Entity};
-use sql::{Tx, Upsert, Value, params, placeholders};
+use sql::{Tx, Upsert, listed, params};
 
 use crate::rows::{AccountDocument, DOCUMENT_COLUMNS, DOCUMENT_JOIN, RowError, document};
 use crate::table;
@@ -116,15 +116,15 @@ impl Writer {
     ) -> Result<Vec<Arc<AccountDocument>>, WriteError> {
         let mut documents = Vec::with_capacity(keys.len());
         for keys in chunks(keys) {
+            let (list, keys) = listed(keys.iter().copied());
             let sql = format!(
                 "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_JOIN} \
-                 WHERE a.dataset = ? AND a.deleted = 0 AND a.account_id IN ({}) \
+                 WHERE a.dataset = ? AND a.deleted = 0 AND a.account_id IN ({list}) \
                    AND NOT EXISTS (SELECT 1 FROM parked_marks d WHERE d.source = ? \
-                     AND d.generation = ? AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*'))",
-                placeholders(keys.len())
+                     AND d.generation = ? AND d.entity = 'account' AND d.entity_key IN (a.account_id, '*'))"
             );
             let mut values = params![dataset];
-            values.extend(keys.iter().map(|key| Value::from(*key)));
+            values.extend(keys);
             values.extend(params![&*self.source, self.generation]);
             for row in tx.query(&sql, values).await? {
                 documents.push(Arc::new(document(&row, &self.source)?));

@@ -341,7 +341,7 @@ impl Tx {
 
     /// Runs an [`Upsert`], in several statements when it is large. Without rows it does nothing.
     pub async fn upsert(&mut self, upsert: Upsert) -> Result<(), Error> {
-        let statements = upsert.statements(self.dialect())?;
+        let statements = upsert.statements(self.dialect(), self.plans_by_constants())?;
         self.run(statements).await.map(|_| ())
     }
 

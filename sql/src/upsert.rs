@@ -2,7 +2,7 @@
 
 use crate::dialect::{Dialect, placeholders, rows};
 use crate::error::Error;
-use crate::lists::{filled, repeating_last};
+use crate::lists::{filled, parts, repeating_last};
 use crate::value::Value;
 
 /// What an [`Upsert`] does with a row whose key is there already.
@@ -110,14 +110,16 @@ impl Upsert {
         }
     }
 
-    pub(crate) fn statements(mut self, dialect: Dialect) -> Result<Vec<Statement>, Error> {
+    /// `by_plan`: see `Server::plans_by_constants`.
+    pub(crate) fn statements(mut self, dialect: Dialect, by_plan: bool) -> Result<Vec<Statement>, Error> {
         check_width(&self.rows, self.columns.len(), self.table)?;
         let rows = std::mem::take(&mut self.rows);
         let statement = |values: Vec<Vec<Value>>| Statement {
             sql: self.render(dialect, values.len()),
             params: values.into_iter().flatten().collect(),
         };
-        Ok(chunks(rows, self.columns.len()).0.into_iter().map(statement).collect())
+        let chunks = if by_plan { parts(rows) } else { chunks(rows, self.columns.len()).0 };
+        Ok(chunks.into_iter().map(statement).collect())
     }
 }
 

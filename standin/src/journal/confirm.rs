@@ -6,7 +6,7 @@ mod unrecorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::{Evidence, Verdict, weigh};
-use sql::{Tx, Value, listed, params, placeholders};
+use sql::{Tx, listed, params};
 
 use super::archive::{Ended, OF_REFERENCES};
 use super::breaks::FREED;
@@ -118,12 +118,12 @@ impl Confirmations {
     ) -> Result<BTreeSet<String>, JournalError> {
         let mut found = BTreeSet::new();
         for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
+            let (list, accounts) = listed(accounts.iter().map(String::as_str));
             let sql = format!(
                 "SELECT DISTINCT l.account AS account FROM legs l JOIN entries e ON e.id = l.entry_id \
-                 WHERE l.account IN ({}) AND l.released_at IS NULL AND l.posting_no IS NULL AND e.state <> 'queued'",
-                placeholders(accounts.len())
+                 WHERE l.account IN ({list}) AND l.released_at IS NULL AND l.posting_no IS NULL AND e.state <> 'queued'"
             );
-            for row in tx.query(&sql, texts(accounts)).await? {
+            for row in tx.query(&sql, accounts).await? {
                 found.insert(row.get("account")?);
             }
         }
@@ -178,9 +178,9 @@ impl Confirmations {
 async fn accounts_holding(tx: &mut Tx, accounts: &[&String]) -> Result<BTreeSet<String>, JournalError> {
     let mut holding = BTreeSet::new();
     for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
-        let list = placeholders(accounts.len());
+        let (list, accounts) = listed(accounts.iter().map(|account| account.as_str()));
         let sql = format!("SELECT account FROM lanes WHERE account IN ({list}) AND held_minor <> 0");
-        for row in tx.query(&sql, texts(accounts)).await? {
+        for row in tx.query(&sql, accounts).await? {
             holding.insert(row.get("account")?);
         }
     }
@@ -222,10 +222,6 @@ async fn read_plainly(tx: &mut Tx, id: &EntryId) -> Result<(), JournalError> {
 /// A stored row is not what our own writers write. The transaction is not spoiled by it.
 fn is_corrupt(err: &JournalError) -> bool {
     matches!(err, JournalError::Corrupt(_) | JournalError::Sql(sql::Error::Column { .. }))
-}
-
-fn texts(texts: &[impl AsRef<str>]) -> Vec<Value> {
-    texts.iter().map(|text| text.as_ref().into()).collect()
 }
 
 /// What is wrong with a row that is said to book one of these legs, if anything is.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sql::{Tx, params, placeholders};
+use sql::{Tx, listed, params};
 
-use super::{accounts_holding, texts};
+use super::accounts_holding;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::handles::Confirmations;
@@ -34,9 +34,10 @@ impl Confirmations {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
         for refs in refs.chunks(KEYS_PER_STATEMENT) {
-            let sql = format!("SELECT id FROM entries WHERE core = ? AND core_ref IN ({})", placeholders(refs.len()));
+            let (list, refs) = listed(refs.iter().copied());
+            let sql = format!("SELECT id FROM entries WHERE core = ? AND core_ref IN ({list})");
             let mut values = params![&*self.0.core];
-            values.extend(texts(refs));
+            values.extend(refs);
             for row in tx.query(&sql, values).await? {
                 entries.insert(EntryId::stored(row.get("id")?));
             }

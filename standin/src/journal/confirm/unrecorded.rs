@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sql::{Tx, params, placeholders};
+use sql::{Tx, listed, params};
 
-use super::{Named, texts};
+use super::Named;
 use crate::journal::archive::Late;
 use crate::journal::error::JournalError;
 use crate::journal::handles::Confirmations;
@@ -21,14 +21,14 @@ impl Confirmations {
         let refs: Vec<&str> = refs.into_iter().collect();
         let mut recorded: BTreeSet<(String, String, String, i64)> = BTreeSet::new();
         for refs in refs.chunks(KEYS_PER_STATEMENT) {
+            let (list, refs) = listed(refs.iter().copied());
             let sql = format!(
                 "SELECT e.core_ref AS core_ref, l.kind AS kind, l.row_key AS row_key, l.posting_no AS posting_no \
                  FROM entries e JOIN legs l ON l.entry_id = e.id \
-                 WHERE e.core = ? AND e.core_ref IN ({}) AND l.row_key IS NOT NULL AND l.posting_no IS NOT NULL",
-                placeholders(refs.len())
+                 WHERE e.core = ? AND e.core_ref IN ({list}) AND l.row_key IS NOT NULL AND l.posting_no IS NOT NULL"
             );
             let mut values = params![&*self.0.core];
-            values.extend(texts(refs));
+            values.extend(refs);
             for row in tx.query(&sql, values).await? {
                 recorded.insert((row.get("core_ref")?, row.get("kind")?, row.get("row_key")?, row.get("posting_no")?));
             }
