@@ -173,6 +173,11 @@ impl Db {
         })
     }
 
+    /// True where the new rows of a batch come in several statements, whole lists of 128, 64, 32 … 1 (ADR 0007).
+    pub fn splits_new_rows(&self) -> bool {
+        matches!(&self.engine, Engine::MySql(pool) if pool.server().plans_by_constants())
+    }
+
     /// What the server allows all its clients together, as far as it can be read.
     pub async fn capacity(&self) -> Result<Capacity, Error> {
         match &self.engine {

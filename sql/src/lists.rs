@@ -32,11 +32,11 @@ pub fn listed_rows(members: impl IntoIterator<Item = Vec<Value>>, columns: usize
     (rows(groups.len(), columns), groups.into_iter().flatten().collect())
 }
 
-/// Whole lists of 64, 16, 4 and 1 members, for statements that nothing can fill up.
+/// Whole lists of 128, 64, 32 … 1 members, for statements that nothing can fill up.
 pub(crate) fn parts<T>(mut members: Vec<T>) -> Vec<Vec<T>> {
     let mut parts = Vec::new();
     while !members.is_empty() {
-        let size = [64, 16, 4].into_iter().find(|size| *size <= members.len()).unwrap_or(1);
+        let size = 1 << members.len().min(128).ilog2();
         let rest = members.split_off(size);
         parts.push(std::mem::replace(&mut members, rest));
     }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn parts_have_few_sizes_and_keep_all_in_order() {
         let sizes = |n: usize| parts((0..n).collect()).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!((sizes(0), sizes(1), sizes(150)), (vec![], vec![1], vec![64, 64, 16, 4, 1, 1]));
+        assert_eq!((sizes(0), sizes(1), sizes(150)), (vec![], vec![1], vec![128, 16, 4, 2]));
         assert_eq!(parts((0..87).collect::<Vec<_>>()).concat(), (0..87).collect::<Vec<_>>());
     }
 
