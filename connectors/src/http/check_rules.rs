@@ -1,22 +1,26 @@
 //! What declared answers must satisfy.
 
-use std::collections::BTreeMap;
-
 use http::header::HeaderName;
 use schemas::money::Currency;
 use serde_json::Value;
 
 use super::config::{
-    Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit,
+    CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig,
+    RefusalRule, Rule, Unit,
 };
-use super::findings::Findings;
+use crate::findings::Findings;
 
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {
     let post = &operation.post;
-    rules(&post.accepted, &format!("{at}.post.accepted"), found);
+    let accepted_at = format!("{at}.post.accepted");
+    match post.pending.is_empty() {
+        true => rules(&post.accepted, &accepted_at, found),
+        false => optional_rules(&post.accepted, &accepted_at, found),
+    }
     refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
+    pending(operation, at, found);
     let posted = post.duplicate_means == DuplicateMeans::Posted;
     let means_at = format!("{at}.post.duplicate-means");
     found.must(!posted || !post.duplicate.is_empty(), &means_at, "is declared, and no `duplicate` rule");
@@ -41,9 +45,40 @@ pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) 
     );
 }
 
+/// What is booked later must look like nothing else wherever it is asked about.
+fn pending(operation: &OperationConfig, at: &str, found: &mut Findings) {
+    const ACCEPTED: u16 = 202;
+    let post = &operation.post;
+    for (i, rule) in post.pending.iter().enumerate() {
+        let at = format!("{at}.post.pending[{i}]");
+        statuses(&rule.status, &at, found);
+        conditions(rule.conditions(), &at, found);
+        found.must(
+            rule.conditions().any_of_body() || rule.status.iter().all(|status| *status == ACCEPTED),
+            &format!("{at}.when"),
+            "is empty; only 202 may be declared bare: any other status may come from a proxy",
+        );
+    }
+    if post.pending.is_empty() {
+        return;
+    }
+    found.must(
+        post.duplicate_means != DuplicateMeans::Posted,
+        &format!("{at}.post.duplicate-means"),
+        "must not be `posted` beside `pending`: a known reference may be one that the core has not booked yet",
+    );
+    found.must(
+        operation.enquiry.as_ref().is_none_or(|ask| !ask.pending.is_empty()),
+        &format!("{at}.enquiry.pending"),
+        "is missing: what the core books later must not look as if there were nothing; where it finds only what it has booked, leave \
+         the enquiry out",
+    );
+}
+
 /// The answers of an enquiry.
 pub(super) fn enquiry(ask: &EnquiryConfig, has_codes: bool, at: &str, found: &mut Findings) {
     rules(&ask.found, &format!("{at}.enquiry.found"), found);
+    optional_rules(&ask.pending, &format!("{at}.enquiry.pending"), found);
     refusals(&ask.refused, has_codes, &format!("{at}.enquiry.refused"), found);
     rules(&ask.not_found, &format!("{at}.enquiry.not-found"), found);
     echo(ask.echo.as_ref(), &format!("{at}.enquiry.echo"), found);
@@ -63,8 +98,13 @@ pub(super) fn optional_rules(rules: &[Rule], at: &str, found: &mut Findings) {
     for (i, rule) in rules.iter().enumerate() {
         let at = format!("{at}[{i}]");
         statuses(&rule.status, &at, found);
-        conditions(&rule.when, &at, found);
-        found.must(!rule.when.is_empty(), &format!("{at}.when"), "is empty; a bare status may come from a proxy");
+        conditions(rule.conditions(), &at, found);
+        found.must(
+            rule.conditions().any_of_body(),
+            &format!("{at}.when"),
+            "is empty; a bare status may come from a proxy, and so may a header: say with `when`, `exists` or `empty` what the \
+             body holds",
+        );
     }
 }
 
@@ -72,8 +112,8 @@ fn refusals(rules: &[RefusalRule], has_codes: bool, at: &str, found: &mut Findin
     for (i, rule) in rules.iter().enumerate() {
         let at = format!("{at}[{i}]");
         statuses(&rule.status, &at, found);
-        conditions(&rule.when, &at, found);
-        pointer(&rule.code, &format!("{at}.code"), found);
+        conditions(rule.conditions(), &at, found);
+        code(&rule.code, &format!("{at}.code"), found);
         found.must(has_codes, &at, "the operation declares no `refusals`");
     }
 }
@@ -83,8 +123,9 @@ fn statuses(statuses: &[u16], at: &str, found: &mut Findings) {
     found.must(answers, &format!("{at}.status"), "needs statuses of 200..299 or 400..599");
 }
 
-fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
-    for (path, expected) in when {
+/// What an answer must hold.
+pub(super) fn conditions(asked: Conditions<'_>, at: &str, found: &mut Findings) {
+    for (path, expected) in asked.when {
         let at = format!("{at}.when.{path}");
         pointer(path, &at, found);
         let scalar = match expected {
@@ -93,6 +134,39 @@ fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
             _ => false,
         };
         found.must(scalar, &at, "must be a string, a whole number or a boolean");
+    }
+    for path in &asked.exists.0 {
+        pointer(path, &format!("{at}.exists.{path}"), found);
+    }
+    for path in &asked.empty.0 {
+        let at = format!("{at}.empty.{path}");
+        pointer(path, &at, found);
+        let both = asked.exists.0.contains(path) || asked.when.contains_key(path);
+        found.must(!both, &at, "is also in `exists` or `when`; no answer fulfils both");
+    }
+    for (name, expected) in asked.when_header {
+        let at = format!("{at}.when-header.{name}");
+        found.must(HeaderName::try_from(name).is_ok(), &at, "is not a header's name");
+        found.must(
+            matches!(expected, Value::String(_) | Value::Null),
+            &at,
+            "must be a text (in quotes where YAML takes it for something else), or null where the header must be missing",
+        );
+    }
+}
+
+fn code(at: &CodeAt, place: &str, found: &mut Findings) {
+    match at {
+        CodeAt::Pointer(path) => pointer(path, place, found),
+        CodeAt::Prefix(prefix) => {
+            pointer(&prefix.at, &format!("{place}.at"), found);
+            let until_at = format!("{place}.until");
+            found.must(
+                !prefix.until.is_empty(),
+                &until_at,
+                "is empty; write what stands behind the code, such as \":\"",
+            );
+        }
     }
 }
 
@@ -142,7 +216,8 @@ fn optional_pointer(path: Option<&str>, at: &str, found: &mut Findings) {
     }
 }
 
-fn pointer(path: &str, at: &str, found: &mut Findings) {
+/// A JSON pointer.
+pub(super) fn pointer(path: &str, at: &str, found: &mut Findings) {
     let escapes = path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     found.must((path.is_empty() || path.starts_with('/')) && escapes, at, "is not a JSON pointer (RFC 6901)");
 }

@@ -1,19 +1,35 @@
 //! The configuration that attaches an HTTP/JSON core. Shapes only; what they must satisfy is in `check`.
 
-use std::collections::BTreeMap;
+mod credentials;
+mod rules;
+mod tls;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use self::credentials::{BasicConfig, CredentialsConfig, RenewRule, SecretHeader, TokenConfig};
+pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
+pub use self::tls::{ClientCertificate, TlsConfig};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::config::Kind;
 
 /// One HTTP/JSON core. Unknown keys are errors, everywhere.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HttpCoreConfig {
+    /// `http`, which is the default.
+    #[serde(default)]
+    pub kind: Kind,
     /// The core's name in Locum.
     pub name: String,
-    /// `http://host:port`, with an optional path in front of every path below.
+    /// `http://host:port` or `https://host:port`, with an optional path in front of every path below.
     pub base_url: String,
+    /// TLS, where the address begins with https.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// What the core promises about references.
     pub capabilities: Capabilities,
     /// How it stores references.
@@ -25,10 +41,25 @@ pub struct HttpCoreConfig {
     /// Fixed headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// How we show it who we are.
+    #[serde(default)]
+    pub credentials: Option<CredentialsConfig>,
     /// How to ask whether it takes work.
     pub probe: ProbeConfig,
     /// Operations by name.
     pub operations: BTreeMap<String, OperationConfig>,
+}
+
+impl HttpCoreConfig {
+    /// Makes the paths of all files that it names absolute to `folder`, that of the file it stands in.
+    pub fn resolve(&mut self, folder: &Path) {
+        if let Some(tls) = &mut self.tls {
+            tls.resolve(folder);
+        }
+        if let Some(credentials) = &mut self.credentials {
+            credentials.resolve(folder);
+        }
+    }
 }
 
 /// Bounds of the transport and of answers.
@@ -63,9 +94,10 @@ impl Default for TransportLimits {
     }
 }
 
-/// One request. Strings hold placeholders: `{core_ref}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
-/// and of a money field `{amount}` (decimal), `{amount.minor}` (a JSON integer where it is the whole string),
-/// `{amount.currency}`; `{currency}` where there is one money field. `{{` and `}}` are braces.
+/// One request. Strings hold placeholders: `{core_ref}`, `{core_ref.uuid}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
+/// and of a money field `{amount}` (decimal) and `{amount.currency}`; `{currency}` where there is one money field. `{amount.number}`
+/// (decimal), `{amount.minor}`, `{amount.precision}` (100 for EUR) and `{amount.exponent}` (2) are JSON numbers where they are the whole
+/// string. `{{` and `}}` are braces.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CallConfig {
@@ -76,9 +108,19 @@ pub struct CallConfig {
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What we say we accept. Default `application/json`.
+    #[serde(default)]
+    pub accept: Option<String>,
+    /// What we say the body is; it is JSON, or a form, whatever its type is called. Default `application/json`, of a form
+    /// `application/x-www-form-urlencoded`.
+    #[serde(default)]
+    pub content_type: Option<String>,
     /// JSON body; keys are fixed, strings are templates, whole numbers, booleans and null stand for themselves.
     #[serde(default)]
     pub body: Option<Value>,
+    /// Instead of `body`: name → template, sent as `application/x-www-form-urlencoded`.
+    #[serde(default)]
+    pub form: BTreeMap<String, String>,
 }
 
 /// Kind of a request field.
@@ -115,8 +157,12 @@ pub struct OperationConfig {
 pub struct PostConfig {
     /// What to send.
     pub request: CallConfig,
-    /// It is posted.
+    /// It is posted. May be left out where every request is booked later.
+    #[serde(default)]
     pub accepted: Vec<Rule>,
+    /// The core has taken it and books it later. Such an answer ends nothing, so a bare 202 may be declared here.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core says no, with a declared code.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,
@@ -166,6 +212,9 @@ pub struct EnquiryConfig {
     pub request: CallConfig,
     /// It is posted.
     pub found: Vec<Rule>,
+    /// The core has taken it and has not booked it yet.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core keeps a refusal.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,
@@ -177,29 +226,6 @@ pub struct EnquiryConfig {
     /// What the answer tells; as in `post` where absent.
     #[serde(default)]
     pub posting: Option<PostingConfig>,
-}
-
-/// A declared answer: one of the statuses and every condition.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Rule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there. At least one: a bare status may come from anything on the way.
-    pub when: BTreeMap<String, Value>,
-}
-
-/// A declared refusal: one of the statuses, every condition, and a declared code at the pointer.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct RefusalRule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there.
-    #[serde(default)]
-    pub when: BTreeMap<String, Value>,
-    /// JSON pointer to the code, a string or a whole number.
-    pub code: String,
 }
 
 /// Where an acceptance tells what was posted. What is declared here must be there, or the answer is not usable.

@@ -41,7 +41,7 @@ operations:
         "reference: length: must be 16 to 64, not 12",
         "reference: prefix: must be at most 4 characters of the alphabet",
         "limits.connections-max: must be more than 0",
-        "base-url: must be http://host:port",
+        "base-url: must be http://host:port or https://host:port",
         "probe.request.method: must be one of GET",
         "probe.request.path: must begin with / and be visible ASCII without #",
         "probe.request.headers.Host: is set by the transport",
@@ -77,9 +77,9 @@ operations:
 }
 
 #[test]
-fn https_is_refused_with_what_is_missing() {
-    let found = errors(CORE_SIM, "https://core.bank");
-    assert!(found.len() == 1 && found[0].contains("TLS client") && found[0].contains("TLS proxy"), "{found:?}");
+fn tls_without_https_is_told() {
+    let found = errors(&format!("{CORE_SIM}\ntls: {{ca: ca.pem}}\n"), "http://core");
+    assert_eq!(found, ["tls: is declared, and the address begins with http; write https, or leave it out"]);
 }
 
 #[test]
@@ -89,9 +89,36 @@ fn a_post_without_reference_and_a_field_never_sent_are_found() {
         errors(&yaml, "http://core"),
         [
             "operations.transfer.fields.remittance: is declared and never sent",
-            "operations.transfer.post.request: does not carry {core_ref}",
+            "operations.transfer.post.request: does not carry {core_ref}, by which its posting is found again; where the core \
+             stores nothing but a UUID, say `reference: {alphabet: uuid}`",
         ]
     );
+}
+
+#[test]
+fn a_uuid_alone_and_a_type_without_a_body_are_told() {
+    let sent = CORE_SIM.replace("reference: \"{core_ref}\"", "reference: \"{core_ref.uuid}\"");
+    let found = errors(&sent, "http://core");
+    assert!(found.len() == 1 && found[0].contains("does not carry {core_ref}"), "{found:?}");
+    let asked = CORE_SIM.replace("/api/postings/{core_ref}", "/api/postings/{core_ref.uuid}");
+    let found = errors(&asked, "http://core");
+    assert_eq!(
+        found,
+        ["operations.transfer.enquiry.request: asks by {core_ref.uuid}, which the post request does not carry"]
+    );
+    let typed = |extra: &str| {
+        CORE_SIM.replace("{method: GET, path: /health}", &format!("{{method: GET, path: /health, {extra}}}"))
+    };
+    for (extra, fault) in [
+        ("accept: json", "accept: is not a media type"),
+        ("accept: a/b/c", "accept: is not a media type"),
+        ("accept: \"a/b\\r\\nX: y\"", "accept: is not a media type"),
+        ("content-type: a/b", "content-type: is declared, and no `body`"),
+    ] {
+        let found = errors(&typed(extra), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("probe.request.{fault}")), "{extra}: {found:?}");
+    }
+    assert!(errors(&typed("accept: text/x"), "http://core").is_empty());
 }
 
 #[test]
@@ -99,6 +126,48 @@ fn a_bare_404_cannot_be_declared_as_not_found() {
     let yaml = CORE_SIM.replace("{status: [404], when: {/code: NOT_FOUND}}", "{status: [404], when: {}}");
     let found = errors(&yaml, "http://core");
     assert!(found.len() == 1 && found[0].starts_with("operations.transfer.enquiry.not-found[0].when"), "{found:?}");
+}
+
+#[test]
+fn conditions_that_say_nothing_or_cannot_hold_are_told() {
+    let rule = "{status: [404], when: {/code: NOT_FOUND}}";
+    let at = "operations.transfer.enquiry.not-found[0]";
+    for (written, fault) in [
+        ("{status: [404]}", "when: is empty; a bare status may come from a proxy, and so may a header"),
+        ("{status: [404], when-header: {X-Core: mine}}", "when: is empty; a bare status"),
+        ("{status: [404], exists: items}", "exists.items: is not a JSON pointer"),
+        ("{status: [404], empty: [/a, b]}", "empty.b: is not a JSON pointer"),
+        ("{status: [404], exists: /a, empty: /a}", "empty./a: is also in `exists` or `when`"),
+        ("{status: [404], empty: /a, when-header: {a b: x}}", "when-header.a b: is not a header's name"),
+        ("{status: [404], empty: /a, when-header: {X-A: true}}", "when-header.X-A: must be a text"),
+    ] {
+        let found = errors(&CORE_SIM.replace(rule, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.{fault}")), "{written}: {found:?}");
+    }
+    let refused = "[{status: [422], code: /code}]";
+    let at = "operations.transfer.post.refused[0].code";
+    for (written, fault) in [
+        ("[{status: [422], code: code}]", ": is not a JSON pointer"),
+        ("[{status: [422], code: {at: m, until: \":\"}}]", ".at: is not a JSON pointer"),
+        ("[{status: [422], code: {at: /m, until: \"\"}}]", ".until: is empty; write what stands behind the code"),
+    ] {
+        let found = errors(&CORE_SIM.replace(refused, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}{fault}")), "{written}: {found:?}");
+    }
+    for (from, to) in [
+        (rule, "{status: [404], exists: {a: b}}"),
+        (refused, "[{status: [422], code: {at: /m}}]"),
+        (refused, "[{status: [422], code: {at: /m, until: \":\", since: x}}]"),
+    ] {
+        assert!(serde_saphyr::from_str::<HttpCoreConfig>(&CORE_SIM.replace(from, to)).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn a_core_of_another_kind_is_not_taken_for_one_that_speaks_http() {
+    assert!(errors(&format!("kind: http\n{CORE_SIM}"), "http://core").is_empty());
+    let found = errors(&format!("kind: sql\n{CORE_SIM}"), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with("kind: is sql"), "{found:?}");
 }
 
 #[test]
@@ -131,6 +200,32 @@ fn duplicate_means_posted_needs_a_duplicate_rule_and_a_core_that_cannot_be_asked
     let rule = alone.lines().find(|line| line.starts_with("      duplicate:")).unwrap();
     let found = errors(&alone.replace(rule, ""), "http://core");
     assert_eq!(found, [format!("{at}: is declared, and no `duplicate` rule")]);
+}
+
+#[test]
+fn what_is_booked_later_must_not_look_like_anything_else() {
+    let pending =
+        |rules: &str| CORE_SIM.replace("      duplicate:", &format!("      pending: {rules}\n      duplicate:"));
+    let asked = |yaml: &str| {
+        yaml.replace("      not-found:", "      pending: [{status: [200], when: {/status: NEW}}]\n      not-found:")
+    };
+    assert!(
+        errors(&asked(&pending("[{status: [202]}, {status: [201], when: {/status: NEW}}]")), "http://core").is_empty()
+    );
+    let at = "operations.transfer";
+    let accepted = "      accepted: [{status: [201, 200], when: {/status: BOOKED}}]\n";
+    let later = asked(&pending("[{status: [202]}]")).replace(accepted, "");
+    assert_eq!(errors(&later, "http://core"), [""; 0], "a core may book everything later");
+    let found = errors(&CORE_SIM.replace(accepted, ""), "http://core");
+    assert_eq!(found, [format!("{at}.post.accepted: declares no answer")]);
+    let found = errors(&asked(&pending("[{status: [201, 202]}]")), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.pending[0].when: is empty")), "{found:?}");
+    let found = errors(&pending("[{status: [202]}]"), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.enquiry.pending: is missing")), "{found:?}");
+    let posted = without_enquiry(&pending("[{status: [202]}]"))
+        .replace("      duplicate:", "      duplicate-means: posted\n      duplicate:");
+    let found = errors(&posted, "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.duplicate-means: must not be")), "{found:?}");
 }
 
 #[test]

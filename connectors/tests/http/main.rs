@@ -2,6 +2,10 @@
 
 mod answers;
 mod configuration;
+mod credentials;
 mod peer;
+mod savings_core;
 mod second_core;
+mod tls;
 mod transport;
+mod wallet_core;

@@ -1,8 +1,10 @@
 //! What parts of a mapping must agree on: each may be right by itself, and together they cannot be meant.
 
-use super::code::{Predicate, one_boolean};
+use super::amount::{Amount, Term};
+use super::choice::Choice;
+use super::code::{Code, Predicate};
 use super::node::{Members, Problems};
-use super::{Amount, BalanceFields, Confirms, Table, TransactionFields};
+use super::table::{BalanceFields, Confirms, Table, TransactionFields};
 
 /// A section that is absent, or there and wrong, or there and read.
 type Section<T> = Option<Option<T>>;
@@ -23,7 +25,7 @@ pub(super) fn within(
     }
     let mut amounts: Vec<&Amount> = Vec::new();
     amounts.extend(balance.iter().flatten().flat_map(BalanceFields::amounts));
-    amounts.extend(transaction.iter().flatten().map(|transaction| &transaction.amount));
+    amounts.extend(transaction.iter().flatten().flat_map(TransactionFields::amounts));
     one_form(table, &amounts, problems);
 }
 
@@ -34,7 +36,8 @@ fn confirms_a_transaction(table: &Members<'_>, transaction: &Section<Transaction
         return problems.add(table.line(), &at, "needs `transaction` on the same table");
     };
     let Some(fields) = fields else { return };
-    for (name, missing) in [("core_ref", fields.core_ref.is_none()), ("posting_no", fields.posting_no.is_none())] {
+    let unnumbered = fields.postings.iter().any(|posting| posting.posting_no.is_none());
+    for (name, missing) in [("core_ref", fields.core_ref.is_none()), ("posting_no", unnumbered)] {
         if missing {
             problems.add(table.line(), &at, format!("needs `transaction.{name}`"));
         }
@@ -57,20 +60,77 @@ fn one_verdict(table: &Members<'_>, confirms: &Confirms, problems: &mut Problems
 }
 
 fn overlap(a: &Predicate, b: &Predicate) -> bool {
-    let same = |x: &String, y: &String| x == y || one_boolean(x, y);
-    a.column == b.column && a.equals.iter().any(|x| b.equals.iter().any(|y| same(x, y)))
+    a.column == b.column && a.codes.iter().any(|x| b.codes.iter().any(|y| x.overlaps(y)))
+}
+
+/// Looks at a table's filter beside what else the mapping says of the table.
+pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    if table.is_filtered() {
+        one_row_each(at, table, problems);
+        verdicts_are_seen(at, table, problems);
+        let state = table.account.as_ref().and_then(|account| account.state.codes());
+        let postings = table.transaction.iter().flat_map(|transaction| &transaction.postings);
+        let leg = postings.filter_map(|posting| posting.leg.as_ref()).find_map(Choice::codes);
+        for (name, listed) in [("account.state", state), ("transaction.leg", leg)] {
+            if let Some((column, codes)) = listed {
+                codes_are_listed(at, table, (name, column, &codes), problems);
+            }
+        }
+    }
+}
+
+/// A row that is not meant any more ends what it fed. So no other row may feed the same.
+fn one_row_each(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    for (entity, id) in table.ids().into_iter().filter(|(_, id)| table.key_tells(id)) {
+        let alone = |column: &&String| !id.columns().any(|own| own == *column) && !table.filter.pins(column);
+        if let Some(column) = table.key.iter().find(alone) {
+            let entity = entity.as_str();
+            let problem = format!(
+                "rows that differ in `{column}` alone feed one {entity}, and the end of one of them would end it: name \
+                 `{column}` here with one code, or make it a part of the identifier of the {entity}"
+            );
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
+}
+
+/// A verdict of rows that are skipped is never given.
+fn verdicts_are_seen(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    let Some(Confirms { posted, refused, reversed }) = &table.confirms else { return };
+    for (name, predicate) in [("posted", posted), ("refused", refused), ("reversed", reversed)] {
+        let Some(predicate) = predicate else { continue };
+        let mut tests = table.filter.0.iter().filter(|test| test.column == predicate.column);
+        if tests.any(|test| !predicate.codes.iter().any(|code| test.admits(code))) {
+            let problem = format!("skips all rows that `confirms.{name}` names; let them through, or drop `{name}`");
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
+}
+
+/// A row that passes must not fail by its code.
+fn codes_are_listed(
+    at: &Members<'_>,
+    table: &Table,
+    (name, column, listed): (&str, &str, &[Code]),
+    problems: &mut Problems,
+) {
+    let tests = table.filter.0.iter().filter(|test| test.column == column && !test.not);
+    for code in tests.flat_map(|test| &test.codes) {
+        if !listed.iter().any(|own| own.overlaps(code)) {
+            let problem =
+                format!("lets `{code}` through, and `{name}` does not list it; add it there, or drop it here");
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
 }
 
 /// A column is written in one form.
 fn one_form(table: &Members<'_>, amounts: &[&Amount], problems: &mut Problems) {
-    for (i, amount) in amounts.iter().enumerate() {
-        let other = amounts[..i].iter().find(|other| other.column == amount.column && other.format != amount.format);
-        if other.is_some() {
-            problems.add(
-                table.line(),
-                table.at(),
-                format!("column `{}` is mapped with two types or scales", amount.column),
-            );
+    let terms: Vec<&Term> = amounts.iter().flat_map(|amount| &amount.terms).collect();
+    for (i, term) in terms.iter().enumerate() {
+        if terms[..i].iter().any(|other| other.column == term.column && other.format != term.format) {
+            let problem = format!("column `{}` is mapped with two types, scales or units", term.column);
+            problems.add(table.line(), table.at(), problem);
         }
     }
 }

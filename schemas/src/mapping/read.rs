@@ -2,15 +2,16 @@
 
 use jiff::tz::TimeZone;
 
-use super::code::Predicate;
+use super::choice::Meanings;
+use super::code::{Code, Predicate};
+use super::currency::Currencies;
 use super::field::Fields;
+use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
-use super::{
-    AccountFields, BalanceFields, Confirms, CustomerFields, Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS,
-    Table, TransactionFields, contradictions,
-};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
-use crate::entry::LegKind;
+use crate::decimal::Inexact;
 use crate::model::AccountState;
 
 /// Instead of a table's name: there is no table of heartbeats.
@@ -57,9 +58,15 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         None => Some(TimeZone::UTC),
         Some(node) => zone(node, problems),
     };
+    let declared = members.take("currencies");
+    let currencies = declared.map(|n| Currencies::read(n, problems)).unwrap_or_default();
     let tables: Option<Vec<Table>> = match members.need("tables", problems) {
         Some(Node { value: Value::Map(tables), .. }) if !tables.is_empty() => {
-            Some(tables.iter().filter_map(|(name, node)| table(name, node, database.as_deref(), problems)).collect())
+            let mut read = |(name, node): &(String, Node)| {
+                let reader = Fields { problems, currencies: &currencies };
+                table(name, node, database.as_deref(), reader)
+            };
+            Some(tables.iter().filter_map(&mut read).collect())
         }
         Some(node) => {
             problems.add(node.line, "tables", "expected at least one table");
@@ -81,12 +88,14 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
     if let Some(tables) = &tables {
         contradictions::between(tables, root.line, problems);
         contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
+        currencies.check_use(tables, declared.map_or(root.line, |node| node.line), problems);
     }
     Some(Mapping {
         source: source?,
         connector: connector?,
         zone: zone?,
         plausible_years: plausible_years?,
+        currencies,
         tables: tables?,
         heartbeat,
     })
@@ -115,35 +124,42 @@ fn zone(node: &Node, problems: &mut Problems) -> Option<TimeZone> {
     zone
 }
 
-fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problems) -> Option<Table> {
+fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>) -> Option<Table> {
     let (database, bare) = match name.split_once('.') {
         Some((database, bare)) => (Some(database), bare),
         None => (database, name),
     };
-    let mut members = Members::of(node, &format!("tables.{name}"), problems)?;
-    let mut reader = Fields { problems };
+    let mut members = Members::of(node, &format!("tables.{name}"), reader.problems)?;
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
+    let filter_at = members.path("where");
+    let filter = members.take("where").map(|n| reader.filter(n, &filter_at));
     let customer = reader.section(&mut members, "customer", Fields::customer);
     let account = reader.section(&mut members, "account", Fields::account);
     let balance = reader.section(&mut members, "balance", Fields::balance);
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
+    let problems = reader.problems;
     if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
-    members.finish(problems);
-    Some(Table {
+    let table = key.zip(filter.unwrap_or_else(|| Some(Where::default()))).map(|(key, filter)| Table {
         database: database.map(str::to_owned),
         name: bare.to_owned(),
-        key: key?,
+        key,
+        filter,
         customer: customer.flatten(),
         account: account.flatten(),
         balance: balance.flatten(),
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
-    })
+    });
+    if let Some(table) = &table {
+        contradictions::filtered(&members, table, problems);
+    }
+    members.finish(problems);
+    table
 }
 
 // Every field of a section is read before any `?`, so that one problem does not hide the next.
@@ -165,18 +181,19 @@ impl Fields<'_> {
 
     fn customer(&mut self, members: &mut Members<'_>) -> Option<CustomerFields> {
         let customer_id = self.id(members, "customer_id");
-        let name = self.column(members, "name", "text");
+        let name = self.words(members, "name");
         Some(CustomerFields { customer_id: customer_id?, name })
     }
 
     fn account(&mut self, members: &mut Members<'_>) -> Option<AccountFields> {
         let account_id = self.id(members, "account_id");
-        let customer_id = self.id(members, "customer_id");
-        let currency = self.need_column(members, "currency", "text");
+        let customer_id = self.holder(members, "customer_id");
+        let currency = self.currency(members, "currency");
         let states = AccountState::ALL.map(AccountState::as_str).join(", ");
+        let meanings = Meanings { parse: AccountState::parse, names: &states };
         let state = members.need("state", self.problems);
-        let state = state.and_then(|n| self.codes(n, &members.path("state"), AccountState::parse, &states));
-        let product = self.column(members, "product", "text");
+        let state = state.and_then(|n| self.choice(n, &members.path("state"), &meanings));
+        let product = self.words(members, "product");
         Some(AccountFields {
             account_id: account_id?,
             customer_id: customer_id?,
@@ -188,12 +205,14 @@ impl Fields<'_> {
 
     fn balance(&mut self, members: &mut Members<'_>) -> Option<BalanceFields> {
         let account_id = self.id(members, "account_id");
-        let currency = self.need_column(members, "currency", "text");
+        let currency = self.currency(members, "currency");
         let booked = members.need("booked", self.problems);
-        let booked = booked.and_then(|n| self.amount(n, &members.path("booked")));
-        let overdraft_line =
-            members.take("overdraft_line").and_then(|n| self.amount(n, &members.path("overdraft_line")));
-        let core_holds = members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds")));
+        let booked = booked.and_then(|n| self.amount(n, &members.path("booked"), Inexact::Floor));
+        let overdraft_line = members
+            .take("overdraft_line")
+            .and_then(|n| self.amount(n, &members.path("overdraft_line"), Inexact::Floor));
+        let core_holds =
+            members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds"), Inexact::Ceil));
         let last_posting = self.column(members, "last_posting", "integer");
         Some(BalanceFields {
             account_id: account_id?,
@@ -207,23 +226,17 @@ impl Fields<'_> {
 
     fn transaction(&mut self, members: &mut Members<'_>) -> Option<TransactionFields> {
         let transaction_id = self.id(members, "transaction_id");
-        let account_id = self.id(members, "account_id");
-        let posting_no = self.column(members, "posting_no", "integer");
-        let amount = members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount")));
-        let leg =
-            members.take("leg").and_then(|n| self.codes(n, &members.path("leg"), LegKind::parse, "debit, credit"));
-        let currency = self.need_column(members, "currency", "text");
+        let postings = match members.take("legs") {
+            None => self.posting(members).map(|posting| vec![posting]),
+            Some(node) => self.legs(node, members),
+        };
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
-        let remittance = self.column(members, "remittance", "text");
+        let remittance = self.words(members, "remittance");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,
-            account_id: account_id?,
-            posting_no,
-            amount: amount?,
-            leg,
-            currency: currency?,
+            postings: postings?,
             booked_at: booked_at?,
             value_date,
             remittance,
@@ -241,7 +254,8 @@ impl Fields<'_> {
             let column = fields.need("column", self.problems).and_then(|n| self.problems.text(n, &column_at));
             let equals = fields.need("equals", self.problems).and_then(|n| self.problems.codes(n, &equals_at));
             fields.finish(self.problems);
-            Some(Predicate { column: column?, equals: equals? })
+            let codes = equals?.into_iter().map(Code::Text).collect();
+            Some(Predicate { column: column?, codes, not: false })
         };
         let (posted, refused, reversed) = (predicate("posted"), predicate("refused"), predicate("reversed"));
         // Named for people; which postings confirm is what the predicates say.

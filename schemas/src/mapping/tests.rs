@@ -1,6 +1,15 @@
+mod amounts;
+mod cases;
+mod cores;
+mod currencies;
+mod defaults;
+mod events;
+mod filter;
+mod legs;
 mod reading;
 mod tables;
 mod values;
+mod words;
 
 use proptest::prelude::*;
 
@@ -8,7 +17,9 @@ use super::*;
 use crate::debezium::tests::{all, captured, change, decode, fixture};
 use crate::debezium::{Decoder, Record};
 use crate::entry::LegKind::{Credit, Debit};
-use crate::model::{Account, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction};
+use crate::model::{
+    Account, AccountState, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction,
+};
 use crate::money::Currency;
 use crate::position::Version;
 
