@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, Worked};
+use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, WaitingEvent, Worked};
 use schemas::debezium::Snapshot;
 use schemas::mapping::{KeptRow, RowId};
-use schemas::model::{CanonicalChange, Entity, LegEvidence};
+use schemas::model::{CanonicalChange, Entity, LegEvidence, PostingLink, Refusal};
+use schemas::money::Currency;
 use schemas::position::{Continuity, LogIdentity, Version};
 
 use crate::attest::Signs;
@@ -19,6 +20,16 @@ pub struct Prepared {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about entries.
     pub evidence: Vec<LegEvidence>,
+    /// Which references belong to postings of other rows.
+    pub links: Vec<PostingLink>,
+    /// What the core refused.
+    pub refusals: Vec<Refusal>,
+    /// What its rows say of accounts, where others take their currency from them: none for one that is deleted or left out.
+    pub told: BTreeMap<String, Option<Currency>>,
+    /// Events that wait for the row of an account.
+    pub waits: Vec<WaitingEvent>,
+    /// Events that waited, and need not any longer as they did.
+    pub released: Vec<WaitingEvent>,
     /// What rows of the core are stored under from now on, where the core's own keys do not tell it.
     pub kept: BTreeMap<RowId, KeptRow>,
     /// Events that cannot be applied.
@@ -101,15 +112,33 @@ impl SnapshotSeen {
     }
 }
 
+/// Accounts whose served balance a confirmation by this evidence needs, whether or not a row of the batch changes it.
+pub(crate) fn accounts_of(evidence: &[LegEvidence]) -> BTreeSet<String> {
+    evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
+}
+
+/// How many changes, pieces of evidence, links and refusals a batch had.
+pub(crate) type Length = [usize; 4];
+
 impl Prepared {
-    /// Accounts whose served balance the confirmation needs, whether or not a row of this batch changes it.
-    pub fn evidence_accounts(&self) -> BTreeSet<String> {
-        self.evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
+    pub(crate) fn length(&self) -> Length {
+        [self.changes.len(), self.evidence.len(), self.links.len(), self.refusals.len()]
+    }
+
+    /// Takes back what was added since.
+    pub(crate) fn cut(&mut self, [changes, evidence, links, refusals]: Length) {
+        self.changes.truncate(changes);
+        self.evidence.truncate(evidence);
+        self.links.truncate(links);
+        self.refusals.truncate(refusals);
     }
 
     /// True when every change is of a table whose rows say all there is, so that a later one makes earlier ones needless.
     pub(crate) fn is_state(&self) -> bool {
-        self.evidence.is_empty() && self.changes.iter().all(|change| change.entity != Entity::Transaction)
+        self.evidence.is_empty()
+            && self.links.is_empty()
+            && self.refusals.is_empty()
+            && self.changes.iter().all(|change| change.entity != Entity::Transaction)
     }
 
     /// Accounts that parked events touch; `None` = an event did not tell, so any.

@@ -1,6 +1,8 @@
 //! The ingester against a core in memory.
 #![allow(missing_docs)]
 
+#[path = "ingest/accounts.rs"]
+mod accounts;
 #[path = "ingest/change_log.rs"]
 mod change_log;
 #[path = "ingest/generations.rs"]
@@ -9,8 +11,12 @@ mod generations;
 mod known;
 #[path = "ingest/lanes.rs"]
 mod lanes;
+#[path = "ingest/links.rs"]
+mod links;
 #[path = "ingest/parts.rs"]
 mod parts;
+#[path = "ingest/refusals.rs"]
+mod refusals;
 mod support;
 
 use std::collections::{BTreeSet, HashMap};

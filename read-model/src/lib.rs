@@ -22,6 +22,7 @@ mod migrations;
 mod moving;
 mod page;
 mod parked;
+mod posting_links;
 mod postings;
 mod progress;
 mod publication;
@@ -29,6 +30,7 @@ mod reader;
 mod redis_tier;
 mod rows;
 mod shadow_evidence;
+mod shadow_refusals;
 mod source;
 mod stored;
 mod sweep;
@@ -36,6 +38,7 @@ mod table;
 mod tables_seen;
 mod tiers;
 mod waiting;
+mod waiting_events;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
@@ -51,6 +54,7 @@ pub use parked::{
     ParkedRef, ParkedSummary, QueueKey, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
     order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
+pub use posting_links::check_link;
 pub use postings::{PostingFound, postings};
 pub use progress::{Advance, Marks, OffsetStep, Partition, Place, RecordMark, offsets, places, resume};
 pub use publication::Publication;
@@ -65,6 +69,7 @@ pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LE
 pub use tables_seen::{TableSeen, tables_seen};
 pub use tiers::Tiers;
 pub use waiting::WaitingBalance;
+pub use waiting_events::{Due, EVENTS_PER_STEP, WaitingEvent};
 pub use writer::{Applied, WriteError, Writer};
 
 /// Brings the read model's tables to their newest version. The rows of an earlier release are moved meanwhile, which may take long;

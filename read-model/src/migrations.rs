@@ -10,7 +10,7 @@ pub const COMPONENT: &str = "read-model";
 ///
 /// The key of a row is (its canonical key, dataset), so that a new generation can be filled in the shadow of the one that is served.
 /// `sources.generation` names the one that is served, and `sources.dataset` is its number. Rows are moved between
-/// the last three, see `moving.rs`.
+/// the seventh and the ninth, see `moving.rs`.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: PARKED_QUEUES },
@@ -22,7 +22,31 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, statements: &[] },
     Migration { version: 8, statements: WRITE_FENCE },
     Migration { version: 9, statements: NAMES_IN_VIEWS },
+    Migration { version: 10, statements: POSTING_LINKS },
+    Migration { version: 11, statements: WAITING_EVENTS },
+    Migration { version: 12, statements: SHADOW_REFUSALS },
 ];
+
+/// Refusals that a shadow saw, until its swap.
+const SHADOW_REFUSALS: &[&str] = &["CREATE TABLE shadow_refusals (
+       source {text:64} NOT NULL, generation {int} NOT NULL, core_ref {text:64} NOT NULL, code {text:64} NOT NULL,
+       version {bytes:26} NOT NULL,
+       PRIMARY KEY (source, generation, core_ref))"];
+
+/// Events that wait for the row of an account.
+const WAITING_EVENTS: &[&str] = &[
+    "CREATE TABLE waiting_events (
+       source {text:64} NOT NULL, generation {int} NOT NULL, account_id {text:64} NOT NULL, topic {text:249} NOT NULL,
+       kpartition {int} NOT NULL, koffset {int} NOT NULL, event_topic {text:249} NOT NULL, event_key {blob}, event_value {blob},
+       sent_ms {int} NOT NULL, made_ms {int} NOT NULL, left_out {int} NOT NULL,
+       PRIMARY KEY (source, generation, account_id, topic, kpartition, koffset))",
+    "CREATE INDEX waiting_events_by_time ON waiting_events (source, generation, left_out, made_ms)",
+];
+
+/// Rows of the core that name a posting and carry our reference, by the posting.
+const POSTING_LINKS: &[&str] = &["CREATE TABLE posting_links (
+       transaction_id {text:128} NOT NULL, dataset {int:4} NOT NULL, core_ref {text:64} NOT NULL, version {bytes:26} NOT NULL,
+       PRIMARY KEY (transaction_id, dataset))"];
 
 /// Rows of the core by dataset. `datasets` is only ever added to.
 const DATASETS: &[&str] = &[

@@ -5,6 +5,10 @@
 mod convergence;
 #[path = "conformance/datasets.rs"]
 mod datasets;
+#[path = "conformance/events.rs"]
+mod events;
+#[path = "conformance/links.rs"]
+mod links;
 mod support;
 #[path = "conformance/tiers.rs"]
 mod tiers;

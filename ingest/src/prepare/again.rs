@@ -37,10 +37,9 @@ impl Preparer {
     }
 
     fn isolated_again(&mut self, event: &Waiting, prepared: &mut Prepared) -> Result<(), String> {
-        let (changes, evidence) = (prepared.changes.len(), prepared.evidence.len());
+        let before = prepared.length();
         isolated(|| self.once_more(event, prepared)).unwrap_or_else(|panicked| {
-            prepared.changes.truncate(changes);
-            prepared.evidence.truncate(evidence);
+            prepared.cut(before);
             Err(panicked.to_string())
         })
     }
@@ -58,9 +57,6 @@ impl Preparer {
             return Err("of another log than the one that is followed".into());
         }
         let known = self.known(&event, prepared);
-        self.map(&event, &known, prepared).map(drop).map_err(|err| match err {
-            NotMapped::NoTable => "no table of the mapping takes it".into(),
-            NotMapped::Event(reason) | NotMapped::Contradiction(reason) => reason,
-        })
+        self.map(&event, &known, prepared).map(drop).map_err(NotMapped::reason)
     }
 }

@@ -17,6 +17,11 @@ use crate::debezium::{Op, Row, Snapshot};
 pub(super) struct Where(pub(super) Vec<Predicate>);
 
 impl Where {
+    /// The columns that are tested.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|test| &test.column)
+    }
+
     /// True when a row can pass only with one certain code in this column.
     pub(super) fn pins(&self, column: &str) -> bool {
         self.0.iter().any(|test| test.column == column && !test.not && test.codes.len() == 1)
@@ -100,8 +105,12 @@ impl View<'_> {
     pub(super) fn skip(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
         applied.skipped = Some(self.table.full_name());
         for feed in self.table.feeds() {
-            if let Some(key) = self.ended(after, &feed)? {
-                self.push_delete(&feed, key, applied);
+            let ended = match self.ended(after, &feed)? {
+                None if self.must_be_told(feed.entity) => Some(feed.key(self.id(after, feed.id)?)),
+                ended => ended,
+            };
+            if let Some(key) = ended {
+                self.push_end(&feed, key, after, applied);
             }
         }
         applied.kept = self.kept_under_nothing();

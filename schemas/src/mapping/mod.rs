@@ -6,14 +6,19 @@ mod beat;
 mod choice;
 mod code;
 mod contradictions;
+mod coverage;
 mod currency;
 mod field;
 mod filter;
 mod identifier;
 mod known;
+mod links;
+mod lookup;
 mod node;
 mod postings;
 mod read;
+mod reference;
+mod refusals;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -24,13 +29,16 @@ mod words;
 
 use jiff::tz::TimeZone;
 
+pub use coverage::{TableUse, Unlisted};
 use currency::Currencies;
 pub use known::{KeptRow, RowId};
+pub use lookup::Accounts;
 use table::{Table, qualified};
 
+use crate::core::ReferenceFormat;
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
-use crate::model::{CanonicalChange, Entity, LegEvidence};
+use crate::model::{CanonicalChange, Entity, LegEvidence, PostingLink, Refusal};
 use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
@@ -41,6 +49,8 @@ pub struct Mapping {
     zone: TimeZone,
     plausible_years: u16,
     currencies: Currencies,
+    /// How our references are written, for finding them in texts.
+    reference: ReferenceFormat,
     tables: Vec<Table>,
     /// Database, where it is named, and name of the table of heartbeats.
     heartbeat: Option<(Option<String>, String)>,
@@ -49,6 +59,9 @@ pub struct Mapping {
 /// Years between a booking and its change beyond which the time is not believed, unless the mapping says otherwise.
 /// A bank's books go back further than that seldom, and a zero date, 1970, is further back.
 pub const PLAUSIBLE_YEARS: u16 = 40;
+
+/// What `locum mapping draft` writes where a person must say what the core means; no text of a mapping may be this.
+pub const FILL_IN: &str = "FILL-IN";
 
 impl Mapping {
     /// Reads and checks a mapping; reports every problem it has, not only the first.
@@ -64,6 +77,16 @@ impl Mapping {
     /// The connector whose positions are expected.
     pub fn connector(&self) -> Connector {
         self.connector
+    }
+
+    /// How our references are written, where the mapping looks for them in texts: the connector of the core must write them so.
+    pub fn reference(&self) -> Option<&ReferenceFormat> {
+        self.tables.iter().any(Table::looks_for_references).then_some(&self.reference)
+    }
+
+    /// True when rows of some table name the postings that our references are of.
+    pub fn has_links(&self) -> bool {
+        self.tables.iter().any(|table| table.links.is_some())
     }
 
     /// Names of the mapped tables and of that of heartbeats, qualified where the mapping qualifies them.
@@ -98,6 +121,7 @@ impl Mapping {
 }
 
 /// What a mapping makes of a change event.
+#[allow(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapped {
     /// What its table's rows become.
@@ -113,6 +137,10 @@ pub struct MappedRows {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about written entries.
     pub evidence: Vec<LegEvidence>,
+    /// Which references belong to postings of other rows.
+    pub links: Vec<PostingLink>,
+    /// What the core refused.
+    pub refusals: Vec<Refusal>,
     /// What the core's row is stored under from now on, where its own key does not tell it.
     pub kept: Option<KeptRow>,
     /// The table, when its filter leaves the row out: what the row had fed before ends by the changes, nothing new begins.
@@ -195,6 +223,9 @@ pub enum MapReason {
     /// Neither an ISO 4217 code nor one that the mapping declares.
     #[error("unknown currency code")]
     UnknownCurrency,
+    /// The row takes something from its account, and the account is not known.
+    #[error("the row takes its currency from its account, and the row of that account has not come")]
+    NoAccount,
     /// The key may have changed, and the row before is not in the log.
     #[error(
         "the row before is needed to follow an identifier outside the table's key: set REPLICA IDENTITY FULL for the table, or \

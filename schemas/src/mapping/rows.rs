@@ -1,7 +1,5 @@
 //! Canonical rows and evidence from the columns of one row of the core.
 
-use std::borrow::Cow;
-
 use super::MapError;
 use super::amount::Amount;
 use super::code::Predicate;
@@ -32,7 +30,7 @@ impl View<'_> {
     }
 
     pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
-        let unit = self.currency(row, &fields.currency)?;
+        let unit = self.currency_on(row, &fields.currency, &fields.account_id)?;
         let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, unit));
         Ok(CanonicalRow::Balance(Balance {
             account_id: self.id(row, &fields.account_id)?,
@@ -50,7 +48,7 @@ impl View<'_> {
         fields: &TransactionFields,
         posting: &PostingFields,
     ) -> Result<(Transaction, LegKind), MapError> {
-        let unit = self.currency(row, &posting.currency)?;
+        let unit = self.currency_on(row, &posting.currency, &posting.account_id)?;
         let stated = self.total(row, &posting.amount, unit)?;
         let leg = posting.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
         let rule = posting.amount.inexact();
@@ -75,7 +73,7 @@ impl View<'_> {
             booked_at,
             value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
             remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),
-            core_ref: self.optional(row, fields.core_ref.as_ref(), Self::text)?.map(Cow::into_owned),
+            core_ref: fields.core_ref.as_ref().map_or(Ok(None), |reference| self.reference(row, reference))?,
         };
         Ok((transaction, leg))
     }

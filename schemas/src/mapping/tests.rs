@@ -1,12 +1,17 @@
 mod amounts;
 mod cases;
 mod cores;
+mod coverage;
 mod currencies;
 mod defaults;
 mod events;
 mod filter;
 mod legs;
+mod links;
+mod lookup;
 mod reading;
+mod references;
+mod refusals;
 mod tables;
 mod values;
 mod words;
@@ -50,7 +55,7 @@ fn upserts(applied: &MappedRows) -> Vec<&CanonicalRow> {
         .filter(|c| row(c))
         .map(|c| match &c.row {
             RowChange::Upsert(row) => row,
-            RowChange::Delete => unreachable!(),
+            RowChange::Delete | RowChange::Ended(_) => unreachable!(),
         })
         .collect()
 }

@@ -32,7 +32,7 @@ tables:
         "line 1: source: expected a text (put it in quotes)",
         "line 2: connector: expected mariadb, mysql or postgresql",
         "line 3: zone: unknown time zone (expected a name such as Europe/Berlin)",
-        "line 4: colour: unknown field; known here: source, connector, database, zone, currencies, tables, heartbeat, plausible_years",
+        "line 4: colour: unknown field; known here: source, connector, database, zone, currencies, reference, tables, heartbeat, plausible_years",
         "line 7: tables.accounts.key: missing",
         "line 9: tables.accounts.account.customer_id.columns: expected at least one",
         "line 11: tables.accounts.account.state.codes.A: expected one of: active, frozen, closed",
@@ -42,9 +42,9 @@ tables:
         "line 16: tables.accounts.balance.core_holds.pii: expected true or false",
         "line 16: tables.accounts.balance.core_holds: expected a type: decimal (with a scale), decimal_text, decimal_variable or minor_units",
         "line 17: tables.accounts.balance.lastposting: unknown field; known here: account_id, currency, booked, overdraft_line, core_holds, last_posting",
-        "line 19: tables.postings: feeds nothing; expected customer, account, balance or transaction",
+        "line 19: tables.postings: feeds nothing; expected customer, account, balance, transaction, links or refusals",
         "line 19: tables.postings.confirms: needs `transaction` on the same table",
-        "line 23: tables.empty: feeds nothing; expected customer, account, balance or transaction",
+        "line 23: tables.empty: feeds nothing; expected customer, account, balance, transaction, links or refusals",
     ];
     assert_eq!(issues(yaml), expected);
 }
