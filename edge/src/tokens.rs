@@ -197,6 +197,10 @@ impl Reading {
         if audience == Audience::Channels && line.customers.is_empty() {
             self.faults.push(format!("{place}: customers is empty; list them, or write [\"*\"] for all"));
         }
+        if line.customers.iter().any(String::is_empty) {
+            // Accounts that nobody holds have an empty one.
+            self.faults.push(format!("{place}: a customer is an empty text; drop it"));
+        }
         if !self.seen.insert(digest) {
             self.faults.push(format!("{place}: this token is listed before; give every principal its own"));
         }

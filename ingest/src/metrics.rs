@@ -6,6 +6,8 @@ pub const RECORDS_TOTAL: &str = "locum_ingest_records_total";
 pub const IGNORED_TOTAL: &str = "locum_ingest_ignored_total";
 /// Events of tables that the mapping does not name. Labels `source`, `table`: the tables whose topics are read.
 pub const UNMAPPED_TOTAL: &str = "locum_ingest_unmapped_total";
+/// Events of rows that the filter of their table leaves out. Labels `source`, `table`: the tables of the mapping.
+pub const SKIPPED_TOTAL: &str = "locum_ingest_skipped_total";
 /// Records parked.
 pub const PARKED_TOTAL: &str = "locum_ingest_parked_total";
 /// Rows sent to SQL after coalescing.

@@ -62,6 +62,8 @@ enum Fate {
     Ignored,
     /// An event of a table that the mapping does not name.
     Unmapped(String),
+    /// A row that the filter of its table leaves out. It says nothing about whether the mapping is right.
+    Skipped(String),
     Parked {
         reason: String,
         touches: Vec<(Entity, String)>,
@@ -136,6 +138,7 @@ impl Preparer {
                 Fate::Done => prepared.lessons.parked_in_a_row = 0,
                 Fate::Ignored => prepared.ignored += 1,
                 Fate::Unmapped(table) => *prepared.unmapped.entry(table).or_default() += 1,
+                Fate::Skipped(table) => *prepared.skipped.entry(table).or_default() += 1,
                 Fate::Parked { reason, touches, version } => {
                     prepared.lessons.parked_in_a_row += 1;
                     if prepared.lessons.parked_in_a_row > PARKED_IN_A_ROW_MAX {
@@ -277,7 +280,7 @@ impl Preparer {
             }
             Some(_) => self.behind(queue, event, version, prepared),
             None => match self.map(event, &known, prepared) {
-                Ok(()) => Fate::Done,
+                Ok(fate) => fate,
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
                 Err(NotMapped::Event(reason)) => {
@@ -288,7 +291,7 @@ impl Preparer {
         let before = prepared.lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
         let highest = before.map_or(version, |before| version.max(*before));
         prepared.lessons.highest.insert(record.partition.clone(), highest);
-        if matches!(fate, Fate::Done | Fate::Unmapped(_)) {
+        if matches!(fate, Fate::Done | Fate::Unmapped(_) | Fate::Skipped(_)) {
             sign(record, event, prepared);
             prepared.watermark = prepared.watermark.max(Some(version));
         }
@@ -296,7 +299,7 @@ impl Preparer {
     }
 
     /// Adds the event's rows.
-    fn map(&self, event: &ChangeEvent<'_>, known: &[Touched], prepared: &mut Prepared) -> Result<(), NotMapped> {
+    fn map(&self, event: &ChangeEvent<'_>, known: &[Touched], prepared: &mut Prepared) -> Result<Fate, NotMapped> {
         let applied = match self.mapping.apply_knowing(event, self.generation, known) {
             Ok(Mapped::Rows(applied)) => applied,
             Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
@@ -310,7 +313,7 @@ impl Preparer {
         if let Some(kept) = applied.kept.filter(|kept| kept.keys != known) {
             prepared.kept.insert(kept.row.clone(), kept);
         }
-        Ok(())
+        Ok(applied.skipped.map_or(Fate::Done, Fate::Skipped))
     }
 }
 

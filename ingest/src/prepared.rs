@@ -45,6 +45,8 @@ pub struct Prepared {
     pub ignored: usize,
     /// Events that no mapped table takes, by table.
     pub unmapped: BTreeMap<String, i64>,
+    /// Events of rows that the filter of their table leaves out, by table.
+    pub skipped: BTreeMap<String, u64>,
     /// Why nothing behind these records may be read.
     pub halt: Option<Halt>,
     /// What the preparer keeps once this is committed.

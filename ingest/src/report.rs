@@ -32,6 +32,10 @@ pub(crate) fn count(source: &str, prepared: &Prepared, applied: &Applied, status
         let label = [("source", label()), ("table", table.clone())];
         metrics::counter!(crate::metrics::UNMAPPED_TOTAL, &label).increment(events.unsigned_abs());
     }
+    for (table, events) in &prepared.skipped {
+        let label = [("source", label()), ("table", table.clone())];
+        metrics::counter!(crate::metrics::SKIPPED_TOTAL, &label).increment(*events);
+    }
     metrics::gauge!(crate::metrics::BEHIND_RECORDS, "source" => label()).set(status.events_behind.unwrap_or(0) as f64);
     metrics::gauge!(crate::metrics::AS_OF_MS, "source" => label()).set(status.as_of_ms.unwrap_or(0) as f64);
 }

@@ -24,6 +24,7 @@ const BATCH_MAX: usize = 50;
 #[derive(Serialize)]
 pub(crate) struct AccountView<'a> {
     account_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     customer_id: &'a str,
     currency: &'a str,
     state: &'a str,

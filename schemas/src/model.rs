@@ -103,7 +103,7 @@ pub struct Customer {
 pub struct Account {
     /// Key.
     pub account_id: String,
-    /// Its holder.
+    /// Its holder; empty where nobody holds it, such as an account of the bank itself.
     pub customer_id: String,
     /// Its one currency.
     pub currency: Currency,

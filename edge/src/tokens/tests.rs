@@ -36,14 +36,16 @@ fn every_fault_is_told_with_its_remedy_and_no_token() {
         - {token: long-enough-secret-1, principal: '', customers: [], scopes: [operate]}\n\
         - {principal: c, customers: [c], scopes: [read], token_sha256: zz}\n\
         - {token: long-enough-secret-2, principal: d, customers: [], scopes: [read]}\n\
+        - {token: long-enough-secret-3, principal: f, customers: [''], scopes: [read]}\n\
         operators:\n- {token: long-enough-secret-2, principal: e}\n";
     let told = refusal(text);
     for part in ["channels[0]: token is shorter", "channels[1]: scopes of a channel", "channels[1]: principal must"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    for part in ["channels[2]: token_sha256", "channels[3]: customers is empty", "operators[0]: this token is listed"] {
+    for part in ["channels[2]: token_sha256", "channels[3]: customers is empty", "channels[4]: a customer is an empty"] {
         assert!(told.contains(part), "{part}: {told}");
     }
+    assert!(told.contains("operators[0]: this token is listed"), "{told}");
     assert!(!told.contains("secret"), "{told}");
 }
 

@@ -66,16 +66,16 @@ impl Preparer {
         let later = waiting.version.is_none_or(|parked| version > parked);
         let covers = !touches.is_empty() && waiting.marks.is_subset(&marks_of(&touches));
         let mut alone = Prepared::default();
-        let heals = later && covers && self.map(event, &known, &mut alone).is_ok() && alone.is_state();
-        if !heals {
-            return Fate::Queued { touches, version };
-        }
+        let mapped = if later && covers { self.map(event, &known, &mut alone).ok() } else { None };
+        // A row that is skipped and ends nothing says nothing about what the parked events would have changed.
+        let whole = |_: &Fate| alone.is_state() && !alone.changes.is_empty();
+        let Some(fate) = mapped.filter(whole) else { return Fate::Queued { touches, version } };
         prepared.lessons.parked.insert(queue, None);
         prepared.parked.retain(|event| event.queue() != queue);
         prepared.healed.insert(queue);
         prepared.changes.append(&mut alone.changes);
         prepared.kept.append(&mut alone.kept);
-        Fate::Done
+        fate
     }
 }
 

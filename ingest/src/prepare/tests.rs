@@ -1,3 +1,5 @@
+use schemas::model::RowChange;
+
 use super::*;
 
 const MAPPING: &str = include_str!("../../../schemas/mappings/core-sim.yaml");
@@ -129,4 +131,52 @@ fn a_promoted_standby_that_missed_a_heartbeat_of_a_binary_log_halts_the_source()
     let text = prepared.halt.expect("a halt").text("corebank");
     assert!(text.contains("does not follow") && text.ends_with("locum source rebuild corebank"), "{text}");
     assert_eq!((prepared.records, prepared.signs.heartbeat_ms), (2, Some(2_000)));
+}
+
+/// A customer of a mapping whose filter lets rows of state A through.
+fn filtered(offset: i64, op: &str, state: &str) -> RawRecord {
+    let value = format!(
+        r#"{{"before":null,"after":{{"id":1,"no":"N1","state":{state}}},"op":"{op}","source":{{"connector":"mariadb",
+        "name":"core","ts_ms":{offset},"snapshot":"false","db":"corebank","table":"customers","server_id":1,"gtid":null,
+        "file":"bin.000001","pos":{offset},"row":0}}}}"#
+    );
+    record(offset, Some(r#"{"id":1}"#), &value)
+}
+
+fn filtering(customer_id: &str) -> Preparer {
+    let customers = format!("customers: {{key: [id], where: {{state: A}}, customer: {{customer_id: {customer_id}}}}}");
+    let mapping = Mapping::from_yaml(&format!("source: s\nconnector: mariadb\ntables:\n  {customers}\n")).unwrap();
+    Preparer::new(Arc::new(mapping), 1, None, BTreeMap::new())
+}
+
+#[test]
+fn rows_that_a_filter_leaves_out_are_counted_and_attest_the_age_of_the_data() {
+    let records =
+        [filtered(1, "c", "\"B\""), filtered(2, "u", "\"B\""), filtered(3, "u", "\"A\""), filtered(4, "u", "\"B\"")];
+    let prepared = filtering("no").prepare(&records, &HashMap::new());
+    assert_eq!(prepared.skipped, [("customers".to_owned(), 3)].into());
+    let ends: Vec<_> = prepared.changes.iter().map(|change| change.row == RowChange::Delete).collect();
+    assert_eq!((ends, prepared.parked.len(), prepared.records), (vec![false, true], 0, 4));
+    assert!(prepared.watermark.is_some() && prepared.times.is_some());
+}
+
+#[test]
+fn a_skipped_row_does_not_hide_that_every_event_is_parked() {
+    let records: Vec<_> = (1..=2 * i64::from(PARKED_IN_A_ROW_MAX) + 2)
+        .map(|n| {
+            let (id, state) = (format!(r#"{{"id":{n}}}"#), if n % 2 == 0 { "1.5" } else { "\"B\"" });
+            RawRecord { key: Some(id.into_bytes()), ..filtered(n, "c", state) }
+        })
+        .collect();
+    let halt = filtering("no").prepare(&records, &HashMap::new()).halt.expect("a halt").text("corebank");
+    assert!(halt.contains("100 events in a row parked"), "{halt}");
+}
+
+#[test]
+fn a_skipped_row_heals_its_parked_events_only_where_it_ends_what_they_may_have_changed() {
+    for (customer_id, op, healed) in [("no", "c", 0), ("id", "u", 1)] {
+        let records = [filtered(1, "c", "1.5"), filtered(2, op, "\"B\"")];
+        let prepared = filtering(customer_id).prepare(&records, &HashMap::new());
+        assert_eq!((prepared.healed.len(), prepared.changes.len()), (healed, healed), "{customer_id}");
+    }
 }

@@ -39,6 +39,13 @@ pub enum ColumnKind {
     Other,
 }
 
+impl ColumnKind {
+    /// True for decimals and binary fractions: their cells are written in forms that no code is compared with.
+    pub fn holds_no_code(self) -> bool {
+        matches!(self, Self::Decimal { .. } | Self::VariableScaleDecimal | Self::Float)
+    }
+}
+
 /// A table's columns as the schema block describes them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableSchema {

@@ -1,27 +1,12 @@
 //! A mapping applied to a change event. Pure and deterministic: the same event gives the same rows, whenever and wherever.
 
-use std::borrow::Cow;
-
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-
-use super::code::Predicate;
 use super::identifier::Id;
+use super::table::Feed;
 use super::view::View;
-use super::{
-    AccountFields, Amount, BalanceFields, Confirms, CustomerFields, MapError, MapReason, Mapped, MappedRows, Mapping,
-    Touched, TransactionFields,
-};
-use crate::debezium::{Cell, ChangeEvent, Op, Row};
-use crate::decimal::DecimalError;
-use crate::entry::LegKind;
-use crate::model::{
-    Account, Balance, CanonicalChange, CanonicalRow, Customer, Entity, LegEvidence, LegVerdict, Personal, RowChange,
-    Transaction,
-};
+use super::{MapError, MapReason, Mapped, MappedRows, Mapping, Touched};
+use crate::debezium::{ChangeEvent, Op, Row};
+use crate::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
 use crate::position::Version;
-use crate::temporal::{self, TemporalError};
 
 impl Mapping {
     /// The canonical changes and the evidence of an event. Columns that are not mapped are not looked at.
@@ -41,13 +26,18 @@ impl Mapping {
         if event.source.connector != self.connector {
             return Err(view.error("", MapReason::Connector));
         }
-        if event.key.is_empty() && table.ids().iter().any(|(entity, _)| *entity != Entity::Transaction) {
+        if event.key.is_empty() && table.feeds().iter().any(|feed| feed.entity != Entity::Transaction) {
             return Err(view.error("", MapReason::NoKey));
         }
         let mut applied = MappedRows::default();
+        if !view.may_feed()? {
+            applied.skipped = Some(table.full_name());
+            return Ok(Mapped::Rows(applied));
+        }
         match (event.op, &event.after) {
             (Op::Delete, _) | (_, None) => view.delete(&mut applied)?,
-            (_, Some(after)) => view.upsert(after, &mut applied)?,
+            (_, Some(after)) if view.passes(after)? => view.upsert(after, &mut applied)?,
+            (_, Some(after)) => view.skip(after, &mut applied)?,
         }
         Ok(Mapped::Rows(applied))
     }
@@ -57,12 +47,12 @@ impl Mapping {
         let Some(table) = self.table(event) else { return Vec::new() };
         let view = View { mapping: self, table, event, version: Version::floor(0), known };
         let rows = [event.after.as_ref(), Some(&event.key), view.whole_before()];
-        let mut touched = known.to_vec();
+        let mut touched: Vec<Touched> = known.iter().filter(|known| !known.is_nothing()).cloned().collect();
         for row in rows.into_iter().flatten() {
-            for (entity, id) in table.ids() {
-                let Ok(Some(key)) = view.id_if_there(row, id) else { continue };
-                let account_id = view.account_of(entity, &key, &rows);
-                let found = Touched { entity, key, account_id };
+            for feed in table.feeds() {
+                let Ok(Some(key)) = view.id_if_there(row, feed.id) else { continue };
+                let account_id = view.account_of(&feed, &key, &rows);
+                let found = Touched { entity: feed.entity, key, account_id };
                 if !touched.contains(&found) {
                     touched.push(found);
                 }
@@ -74,51 +64,65 @@ impl Mapping {
 
 impl View<'_> {
     fn delete(&self, applied: &mut MappedRows) -> Result<(), MapError> {
-        for (entity, id) in self.table.ids() {
-            let key = match self.id_if_there(&self.event.key, id)? {
-                Some(key) => key,
-                None => self.before(entity, id)?,
+        for feed in self.table.feeds() {
+            let key = match self.id_if_there(&self.event.key, feed.id)? {
+                Some(key) => Some(key),
+                None => self.before(&feed)?,
             };
-            self.push_delete(entity, key, applied);
+            if let Some(key) = key {
+                self.push_delete(&feed, key, applied);
+            }
+        }
+        if applied.changes.is_empty() {
+            applied.skipped = Some(self.table.full_name());
         }
         Ok(())
     }
 
-    /// The key of the row before: as it was stored, otherwise as the log has it.
-    fn before(&self, entity: Entity, id: &Id) -> Result<String, MapError> {
-        match (self.known(entity), self.whole_before()) {
-            (Some(known), _) => Ok(known.key.clone()),
-            (None, Some(before)) => self.id(before, id),
-            (None, None) => Err(self.error(id.first(), MapReason::NoBefore)),
+    /// The key of the row before: as it was stored, otherwise as the log has it. None when it fed nothing.
+    pub(super) fn before(&self, feed: &Feed<'_>) -> Result<Option<String>, MapError> {
+        match (self.known(feed.entity), self.whole_before()) {
+            (Some(known), _) => Ok(Some(known).filter(|known| !known.is_nothing()).map(|known| known.key.clone())),
+            (None, Some(before)) if !self.passes(before)? => Ok(None),
+            (None, Some(before)) => self.id(before, feed.id).map(Some),
+            (None, None) => Err(self.error(feed.id.first(), MapReason::NoBefore)),
         }
     }
 
-    fn push_delete(&self, entity: Entity, key: String, applied: &mut MappedRows) {
-        let account_id = self.account_of(entity, &key, &[Some(&self.event.key), self.whole_before()]);
-        let version = self.version;
+    pub(super) fn push_delete(&self, feed: &Feed<'_>, key: String, applied: &mut MappedRows) {
+        let account_id = self.account_of(feed, &key, &[Some(&self.event.key), self.whole_before()]);
+        let (entity, version) = (feed.entity, self.version);
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
     }
 
-    fn account_of(&self, entity: Entity, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
-        let known = self.known(entity).filter(|known| known.key == key);
-        known.and_then(|known| known.account_id.clone()).or_else(|| self.account_in(entity, key, rows))
+    fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
+        let known = self.known(feed.entity).filter(|known| known.key == key);
+        known.and_then(|known| known.account_id.clone()).or_else(|| self.account_in(feed, key, rows))
     }
 
-    pub(super) fn account_in(&self, entity: Entity, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
-        match entity {
+    fn account_in(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
+        match feed.entity {
             Entity::Account | Entity::Balance => Some(key.to_owned()),
             Entity::Customer => None,
-            Entity::Transaction => {
-                let id = &self.table.transaction.as_ref()?.account_id;
-                rows.iter().flatten().find_map(|row| self.id_if_there(row, id).ok().flatten())
-            }
+            Entity::Transaction => self.account_id_in(feed.account?, rows),
         }
     }
 
+    fn account_id_in(&self, account: &Id, rows: &[Option<&Row<'_>>]) -> Option<String> {
+        rows.iter().flatten().find_map(|row| self.id_if_there(row, account).ok().flatten())
+    }
+
+    /// The account that a row is kept with.
+    pub(super) fn account_kept(&self, entity: Entity, key: &str, after: &Row<'_>) -> Option<String> {
+        let feeds = self.table.feeds();
+        let mut of_kind = feeds.iter().filter(|feed| feed.entity == entity);
+        of_kind.next().and_then(|feed| self.account_in(feed, key, &[Some(after)]))
+    }
+
     fn upsert(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
-        for (entity, id) in self.table.ids() {
-            if let Some(key) = self.left_behind(after, entity, id)? {
-                self.push_delete(entity, key, applied);
+        for feed in self.table.feeds() {
+            if let Some(key) = self.left_behind(after, &feed)? {
+                self.push_delete(&feed, key, applied);
             }
         }
         if let Some(fields) = &self.table.customer {
@@ -160,112 +164,12 @@ impl View<'_> {
 
     /// The key that an update moved its canonical row away from. Debezium splits changes of the table's own key; this is
     /// for identifiers that are no part of it.
-    fn left_behind(&self, after: &Row<'_>, entity: Entity, id: &Id) -> Result<Option<String>, MapError> {
-        if self.event.op != Op::Update || id.columns().all(|column| self.table.key.contains(column)) {
+    fn left_behind(&self, after: &Row<'_>, feed: &Feed<'_>) -> Result<Option<String>, MapError> {
+        if self.event.op != Op::Update || self.table.key_tells(feed.id) {
             return Ok(None);
         }
-        let (old, new) = (self.before(entity, id)?, self.id(after, id)?);
+        let Some(old) = self.before(feed)? else { return Ok(None) };
+        let new = self.id(after, feed.id)?;
         Ok((old != new).then_some(old))
-    }
-
-    fn customer(&self, row: &Row<'_>, fields: &CustomerFields) -> Result<CanonicalRow, MapError> {
-        Ok(CanonicalRow::Customer(Customer {
-            customer_id: self.id(row, &fields.customer_id)?,
-            name: self.optional(row, fields.name.as_ref(), Self::text)?.map(Personal::new),
-        }))
-    }
-
-    fn account(&self, row: &Row<'_>, fields: &AccountFields) -> Result<CanonicalRow, MapError> {
-        Ok(CanonicalRow::Account(Account {
-            account_id: self.id(row, &fields.account_id)?,
-            customer_id: self.id(row, &fields.customer_id)?,
-            currency: self.currency(row, &fields.currency)?,
-            state: self.code(row, &fields.state)?,
-            product: self.optional(row, fields.product.as_ref(), Self::text)?.map(Cow::into_owned),
-        }))
-    }
-
-    fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, currency));
-        Ok(CanonicalRow::Balance(Balance {
-            account_id: self.id(row, &fields.account_id)?,
-            currency,
-            booked_minor: self.amount(row, &fields.booked, currency)?,
-            overdraft_line_minor: amount(&fields.overdraft_line)?,
-            core_holds_minor: amount(&fields.core_holds)?,
-            last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
-        }))
-    }
-
-    fn transaction(&self, row: &Row<'_>, fields: &TransactionFields) -> Result<(Transaction, LegKind), MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let stated = self.amount(row, &fields.amount, currency)?;
-        let (leg, amount_minor) = match &fields.leg {
-            None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
-            Some(codes) => match self.code(row, codes)? {
-                LegKind::Credit => (LegKind::Credit, Some(stated)),
-                LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
-            },
-        };
-        let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
-        let time = &fields.booked_at;
-        let cell = self.value(row, &time.column)?;
-        let booked_at = temporal::timestamp(cell, time.format, self.kind(&time.column), &self.mapping.zone)
-            .and_then(|at| self.plausible(at).map(|()| at))
-            .map_err(|err| self.error(&time.column, err.into()))?;
-        let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
-            view.date(cell, column).map_err(|err| view.error(column, err.into()))
-        })?;
-        let transaction = Transaction {
-            transaction_id: self.id(row, &fields.transaction_id)?,
-            account_id: self.id(row, &fields.account_id)?,
-            posting_no: fields.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
-            amount_minor: amount_minor.ok_or_else(out_of_range)?,
-            currency,
-            booked_at,
-            value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
-            remittance: self.optional(row, fields.remittance.as_ref(), Self::text)?.map(Personal::new),
-            core_ref: self.optional(row, fields.core_ref.as_ref(), Self::text)?.map(Cow::into_owned),
-        };
-        Ok((transaction, leg))
-    }
-
-    fn evidence(
-        &self,
-        row: &Row<'_>,
-        confirms: &Confirms,
-        transaction: &Transaction,
-        leg: LegKind,
-    ) -> Result<Option<LegEvidence>, MapError> {
-        let Some(core_ref) = transaction.core_ref.clone().filter(|text| !text.is_empty()) else { return Ok(None) };
-        let holds = |predicate: &Option<Predicate>| predicate.as_ref().map(|p| self.holds(row, p)).transpose();
-        let verdict = match (holds(&confirms.reversed)?, holds(&confirms.refused)?, holds(&confirms.posted)?) {
-            (Some(true), _, _) => LegVerdict::Reversed,
-            (_, Some(true), _) => LegVerdict::Refused,
-            (_, _, None | Some(true)) => LegVerdict::Posted,
-            _ => return Ok(None),
-        };
-        Ok(Some(LegEvidence {
-            core_ref,
-            leg,
-            verdict,
-            account_id: transaction.account_id.clone(),
-            amount_minor: transaction.amount_minor,
-            currency: transaction.currency,
-            posting_no: transaction.posting_no,
-            row_key: self.row_key()?,
-            version: self.version,
-        }))
-    }
-
-    fn date(&self, cell: Cell<'_>, column: &str) -> Result<Date, TemporalError> {
-        let date = temporal::date(cell, self.kind(column))?;
-        let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| TemporalError::OutOfRange)?;
-        self.plausible(midnight.timestamp()).map(|()| date)
-    }
-
-    fn plausible(&self, at: Timestamp) -> Result<(), TemporalError> {
-        temporal::plausible(at, self.event.source.ts_source_ms, self.mapping.plausible_years)
     }
 }

@@ -1,8 +1,10 @@
 //! What parts of a mapping must agree on: each may be right by itself, and together they cannot be meant.
 
-use super::code::{Predicate, one_boolean};
+use super::amount::Amount;
+use super::choice::Choice;
+use super::code::{Code, Predicate};
 use super::node::{Members, Problems};
-use super::{Amount, BalanceFields, Confirms, Table, TransactionFields};
+use super::table::{BalanceFields, Confirms, Table, TransactionFields};
 
 /// A section that is absent, or there and wrong, or there and read.
 type Section<T> = Option<Option<T>>;
@@ -57,8 +59,68 @@ fn one_verdict(table: &Members<'_>, confirms: &Confirms, problems: &mut Problems
 }
 
 fn overlap(a: &Predicate, b: &Predicate) -> bool {
-    let same = |x: &String, y: &String| x == y || one_boolean(x, y);
-    a.column == b.column && a.equals.iter().any(|x| b.equals.iter().any(|y| same(x, y)))
+    a.column == b.column && a.codes.iter().any(|x| b.codes.iter().any(|y| x.overlaps(y)))
+}
+
+/// Looks at a table's filter beside what else the mapping says of the table.
+pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    if table.is_filtered() {
+        one_row_each(at, table, problems);
+        verdicts_are_seen(at, table, problems);
+        let state = table.account.as_ref().and_then(|account| account.state.codes());
+        let leg = table.transaction.as_ref().and_then(|transaction| transaction.leg.as_ref());
+        let leg = leg.and_then(Choice::codes);
+        for (name, listed) in [("account.state", state), ("transaction.leg", leg)] {
+            if let Some((column, codes)) = listed {
+                codes_are_listed(at, table, (name, column, &codes), problems);
+            }
+        }
+    }
+}
+
+/// A row that is not meant any more ends what it fed. So no other row may feed the same.
+fn one_row_each(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    for (entity, id) in table.ids().into_iter().filter(|(_, id)| table.key_tells(id)) {
+        let alone = |column: &&String| !id.columns().any(|own| own == *column) && !table.filter.pins(column);
+        if let Some(column) = table.key.iter().find(alone) {
+            let entity = entity.as_str();
+            let problem = format!(
+                "rows that differ in `{column}` alone feed one {entity}, and the end of one of them would end it: name \
+                 `{column}` here with one code, or make it a part of the identifier of the {entity}"
+            );
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
+}
+
+/// A verdict of rows that are skipped is never given.
+fn verdicts_are_seen(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    let Some(Confirms { posted, refused, reversed }) = &table.confirms else { return };
+    for (name, predicate) in [("posted", posted), ("refused", refused), ("reversed", reversed)] {
+        let Some(predicate) = predicate else { continue };
+        let mut tests = table.filter.0.iter().filter(|test| test.column == predicate.column);
+        if tests.any(|test| !predicate.codes.iter().any(|code| test.admits(code))) {
+            let problem = format!("skips all rows that `confirms.{name}` names; let them through, or drop `{name}`");
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
+}
+
+/// A row that passes must not fail by its code.
+fn codes_are_listed(
+    at: &Members<'_>,
+    table: &Table,
+    (name, column, listed): (&str, &str, &[Code]),
+    problems: &mut Problems,
+) {
+    let tests = table.filter.0.iter().filter(|test| test.column == column && !test.not);
+    for code in tests.flat_map(|test| &test.codes) {
+        if !listed.iter().any(|own| own.overlaps(code)) {
+            let problem =
+                format!("lets `{code}` through, and `{name}` does not list it; add it there, or drop it here");
+            problems.add(at.line(), &at.path("where"), problem);
+        }
+    }
 }
 
 /// A column is written in one form.

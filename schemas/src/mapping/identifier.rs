@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::field::Fields;
+use super::node::Members;
 use super::view::View;
 use super::{MapError, MapReason};
 use crate::debezium::{Cell, ColumnKind, Row};
@@ -33,6 +35,18 @@ pub(super) enum KeyForm {
     Decimal(DecimalFormat),
 }
 
+/// Whose an account is. Not every account has a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The columns that tell it; none = every row has the same.
+    pub(super) id: Option<Id>,
+    /// The customer of rows without columns, or with NULL or an empty text in one; empty = nobody.
+    pub(super) otherwise: Option<String>,
+}
+
+/// Instead of a customer's identifier: nobody.
+const NOBODY: &str = "none";
+
 impl Id {
     /// The first column, for messages about the whole identifier.
     pub(super) fn first(&self) -> &str {
@@ -44,7 +58,49 @@ impl Id {
     }
 }
 
+impl Fields<'_> {
+    /// Reads an identifier, `{…, null_is}` or `{constant: …}`; `none` stands for nobody in both.
+    pub(super) fn holder(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Holder> {
+        let nobody = |text: String| if text == NOBODY { String::new() } else { text };
+        let node = members.need(name, self.problems)?;
+        let at = members.path(name);
+        if let Some(text) = self.constant(node, &at) {
+            return Some(Holder { id: None, otherwise: Some(nobody(text?)) });
+        }
+        let (field, null) = match self.long(node, &at) {
+            None => (self.field(node, &at)?, None),
+            Some(mut members) => {
+                let null = members.take("null_is").map(|n| self.problems.text(n, &members.path("null_is")));
+                (self.rest(members)?, null)
+            }
+        };
+        let id = Some(self.id_of(field)?);
+        match null {
+            None => Some(Holder { id, otherwise: None }),
+            Some(text) => Some(Holder { id, otherwise: Some(nobody(text?)) }),
+        }
+    }
+}
+
 impl View<'_> {
+    /// The customer's identifier; empty where nobody holds the account.
+    pub(super) fn holder(&self, row: &Row<'_>, holder: &Holder) -> Result<String, MapError> {
+        match (&holder.id, &holder.otherwise) {
+            (Some(id), None) => self.id(row, id),
+            (Some(id), Some(otherwise)) => Ok(self.id_unless_null(row, id)?.unwrap_or_else(|| otherwise.clone())),
+            (None, otherwise) => Ok(otherwise.clone().unwrap_or_default()),
+        }
+    }
+
+    /// The identifier, unless a column of it is NULL or an empty text.
+    fn id_unless_null(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
+        let absent = |cell: Cell<'_>| cell.is_null() || cell.text().is_some_and(|text| text.is_empty());
+        if id.columns().any(|column| row.get(column).is_some_and(absent)) {
+            return Ok(None);
+        }
+        self.id(row, id).map(Some)
+    }
+
     pub(super) fn id(&self, row: &Row<'_>, id: &Id) -> Result<String, MapError> {
         self.joined(id.columns().count(), id.0.iter().map(|column| self.key_part(row, column)))
     }

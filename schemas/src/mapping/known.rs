@@ -3,8 +3,10 @@
 //! An event of such a row may carry the row's own key alone (PostgreSQL without `REPLICA IDENTITY FULL`). Then the canonical
 //! keys are those that the row was stored under before.
 
+use super::identifier::Id;
+use super::table::Table;
 use super::view::View;
-use super::{Mapping, Table, Touched};
+use super::{Mapping, Touched};
 use crate::debezium::{Cell, ChangeEvent, Row};
 use crate::model::Entity;
 use crate::position::Version;
@@ -45,18 +47,30 @@ impl Mapping {
 }
 
 impl Table {
-    /// Those of its identifiers that its own key does not hold.
-    pub(super) fn ids_outside_key(&self) -> impl Iterator<Item = (Entity, &super::Id)> {
-        self.ids().into_iter().filter(|(_, id)| !id.columns().all(|column| self.key.contains(column)))
+    /// Those of its identifiers that its own key does not hold, one of each kind.
+    pub(super) fn ids_outside_key(&self) -> impl Iterator<Item = (Entity, &Id)> {
+        self.ids().into_iter().filter(|(_, id)| !self.key_tells(id))
+    }
+}
+
+impl Touched {
+    /// Says that a row of the core feeds no row of this kind at present: its table's filter leaves it out.
+    pub(super) fn nothing(entity: Entity) -> Self {
+        Self { entity, key: String::new(), account_id: None }
+    }
+
+    /// True for what [`Touched::nothing`] makes. A canonical key is never empty.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.key.is_empty()
     }
 }
 
 impl View<'_> {
-    fn row_id(&self) -> Option<RowId> {
+    pub(super) fn row_id(&self) -> Option<RowId> {
         self.row_key().ok().map(|key| RowId { table: self.table.full_name(), key })
     }
 
-    /// What the row was stored under before, as far as that is known.
+    /// What the row was stored under before, as far as that is known; it may be nothing.
     pub(super) fn known(&self, entity: Entity) -> Option<&Touched> {
         self.known.iter().find(|known| known.entity == entity)
     }
@@ -65,7 +79,7 @@ impl View<'_> {
     pub(super) fn kept(&self, after: &Row<'_>) -> Option<KeptRow> {
         let key_of = |(entity, id)| {
             let key = self.id(after, id).ok()?;
-            let account_id = self.account_in(entity, &key, &[Some(after)]);
+            let account_id = self.account_kept(entity, &key, after);
             Some(Touched { entity, key, account_id })
         };
         let keys: Vec<Touched> = self.table.ids_outside_key().filter_map(key_of).collect();

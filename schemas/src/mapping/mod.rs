@@ -1,29 +1,35 @@
 //! Mappings: which of a core's columns feed which canonical field. Declared in YAML, checked whole, applied to change events.
 
+mod amount;
 mod apply;
 mod beat;
+mod choice;
 mod code;
 mod contradictions;
+mod currency;
 mod field;
+mod filter;
 mod identifier;
 mod known;
 mod node;
 mod read;
+mod rows;
+mod table;
 #[cfg(test)]
 mod tests;
+mod time;
 mod view;
+mod words;
 
 use jiff::tz::TimeZone;
 
-use code::{Codes, Predicate};
-use identifier::Id;
 pub use known::{KeptRow, RowId};
+use table::{Table, qualified};
 
 use crate::debezium::{ChangeEvent, Connector};
-use crate::decimal::{DecimalError, DecimalFormat};
-use crate::entry::LegKind;
-use crate::model::{AccountState, CanonicalChange, Entity, LegEvidence};
-use crate::temporal::{TemporalError, TimeFormat};
+use crate::decimal::DecimalError;
+use crate::model::{CanonicalChange, Entity, LegEvidence};
+use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
 #[derive(Debug, Clone)]
@@ -106,6 +112,8 @@ pub struct MappedRows {
     pub evidence: Vec<LegEvidence>,
     /// What the core's row is stored under from now on, where its own key does not tell it.
     pub kept: Option<KeptRow>,
+    /// The table, when its filter leaves the row out: what the row had fed before ends by the changes, nothing new begins.
+    pub skipped: Option<String>,
 }
 
 /// A canonical row that an event concerns, known even when the event cannot be mapped.
@@ -240,119 +248,4 @@ impl std::fmt::Display for MappingIssue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "line {}: {}: {}", self.line, self.at, self.problem)
     }
-}
-
-fn qualified(database: Option<&String>, name: &String) -> String {
-    database.into_iter().chain([name]).cloned().collect::<Vec<_>>().join(".")
-}
-
-#[derive(Debug, Clone)]
-struct Table {
-    database: Option<String>,
-    name: String,
-    key: Vec<String>,
-    customer: Option<CustomerFields>,
-    account: Option<AccountFields>,
-    balance: Option<BalanceFields>,
-    transaction: Option<TransactionFields>,
-    confirms: Option<Confirms>,
-}
-
-impl Table {
-    fn full_name(&self) -> String {
-        qualified(self.database.as_ref(), &self.name)
-    }
-
-    /// The column of its rows' currency.
-    fn currency(&self) -> Option<&String> {
-        let of_balance = self.balance.as_ref().map(|balance| &balance.currency);
-        let of_transaction = self.transaction.as_ref().map(|transaction| &transaction.currency);
-        self.account.as_ref().map(|account| &account.currency).or(of_balance).or(of_transaction)
-    }
-
-    /// The kinds of rows it feeds with the columns their keys are made of.
-    fn ids(&self) -> Vec<(Entity, &Id)> {
-        let mut ids = Vec::with_capacity(2);
-        ids.extend(self.customer.as_ref().map(|f| (Entity::Customer, &f.customer_id)));
-        ids.extend(self.account.as_ref().map(|f| (Entity::Account, &f.account_id)));
-        ids.extend(self.balance.as_ref().map(|f| (Entity::Balance, &f.account_id)));
-        ids.extend(self.transaction.as_ref().map(|f| (Entity::Transaction, &f.transaction_id)));
-        ids
-    }
-
-    /// The amounts of its rows.
-    fn amounts(&self) -> impl Iterator<Item = &Amount> {
-        let of_balance = self.balance.iter().flat_map(BalanceFields::amounts);
-        of_balance.chain(self.transaction.iter().map(|transaction| &transaction.amount))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Amount {
-    column: String,
-    format: AmountFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AmountFormat {
-    Decimal(DecimalFormat),
-    MinorUnits,
-}
-
-#[derive(Debug, Clone)]
-struct Time {
-    column: String,
-    format: TimeFormat,
-}
-
-#[derive(Debug, Clone)]
-struct CustomerFields {
-    customer_id: Id,
-    name: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-struct AccountFields {
-    account_id: Id,
-    customer_id: Id,
-    currency: String,
-    state: Codes<AccountState>,
-    product: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-struct BalanceFields {
-    account_id: Id,
-    currency: String,
-    booked: Amount,
-    overdraft_line: Option<Amount>,
-    core_holds: Option<Amount>,
-    last_posting: Option<String>,
-}
-
-impl BalanceFields {
-    fn amounts(&self) -> impl Iterator<Item = &Amount> {
-        [Some(&self.booked), self.overdraft_line.as_ref(), self.core_holds.as_ref()].into_iter().flatten()
-    }
-}
-
-#[derive(Debug, Clone)]
-struct TransactionFields {
-    transaction_id: Id,
-    account_id: Id,
-    posting_no: Option<String>,
-    amount: Amount,
-    leg: Option<Codes<LegKind>>,
-    currency: String,
-    booked_at: Time,
-    value_date: Option<String>,
-    remittance: Option<String>,
-    core_ref: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-struct Confirms {
-    posted: Option<Predicate>,
-    refused: Option<Predicate>,
-    reversed: Option<Predicate>,
 }

@@ -4,6 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_saphyr::Spanned;
 
 use super::MappingIssue;
+use super::code::Code;
 
 /// A YAML node with the line it starts at.
 #[derive(Debug)]
@@ -114,6 +115,34 @@ impl Problems {
             Value::Bool(value) => Some(value.to_string()),
             _ => problems.text(node, at),
         })
+    }
+
+    /// Codes of `where`: one or a list of them, not empty, none twice. Texts may be empty; `null` is NULL.
+    pub(super) fn filter_codes(&mut self, node: &Node, at: &str) -> Option<Vec<Code>> {
+        let codes = self.list(node, at, |problems, node, at| match &node.value {
+            Value::Null => Some(Code::Null),
+            Value::Bool(value) => Some(Code::Text(value.to_string())),
+            Value::Integer(number) => Some(Code::Number(*number)),
+            Value::Text(text) => Some(Code::Text(text.clone())),
+            _ => {
+                problems.add(
+                    node.line,
+                    at,
+                    "expected a code: a text (put it in quotes), an integer, true, false or null",
+                );
+                None
+            }
+        })?;
+        let twice = codes.iter().enumerate().find(|(i, code)| codes[..*i].iter().any(|other| other.overlaps(code)));
+        if let Some((_, code)) = twice {
+            self.add(
+                node.line,
+                at,
+                format!("the code `{code}` is there twice (`true` and `1` are one, `false` and `0`)"),
+            );
+            return None;
+        }
+        Some(codes)
     }
 
     /// One item or a list of them, not empty.

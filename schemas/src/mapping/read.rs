@@ -2,13 +2,13 @@
 
 use jiff::tz::TimeZone;
 
-use super::code::Predicate;
+use super::choice::Meanings;
+use super::code::{Code, Predicate};
 use super::field::Fields;
+use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
-use super::{
-    AccountFields, BalanceFields, Confirms, CustomerFields, Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS,
-    Table, TransactionFields, contradictions,
-};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
 use crate::entry::LegKind;
 use crate::model::AccountState;
@@ -124,6 +124,8 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     let mut reader = Fields { problems };
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
+    let filter_at = members.path("where");
+    let filter = members.take("where").map(|n| reader.filter(n, &filter_at));
     let customer = reader.section(&mut members, "customer", Fields::customer);
     let account = reader.section(&mut members, "account", Fields::account);
     let balance = reader.section(&mut members, "balance", Fields::balance);
@@ -133,17 +135,22 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
-    members.finish(problems);
-    Some(Table {
+    let table = key.zip(filter.map_or_else(|| Some(Where::default()), |filter| filter)).map(|(key, filter)| Table {
         database: database.map(str::to_owned),
         name: bare.to_owned(),
-        key: key?,
+        key,
+        filter,
         customer: customer.flatten(),
         account: account.flatten(),
         balance: balance.flatten(),
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
-    })
+    });
+    if let Some(table) = &table {
+        contradictions::filtered(&members, table, problems);
+    }
+    members.finish(problems);
+    table
 }
 
 // Every field of a section is read before any `?`, so that one problem does not hide the next.
@@ -165,18 +172,19 @@ impl Fields<'_> {
 
     fn customer(&mut self, members: &mut Members<'_>) -> Option<CustomerFields> {
         let customer_id = self.id(members, "customer_id");
-        let name = self.column(members, "name", "text");
+        let name = self.words(members, "name");
         Some(CustomerFields { customer_id: customer_id?, name })
     }
 
     fn account(&mut self, members: &mut Members<'_>) -> Option<AccountFields> {
         let account_id = self.id(members, "account_id");
-        let customer_id = self.id(members, "customer_id");
-        let currency = self.need_column(members, "currency", "text");
+        let customer_id = self.holder(members, "customer_id");
+        let currency = self.currency(members, "currency");
         let states = AccountState::ALL.map(AccountState::as_str).join(", ");
+        let meanings = Meanings { parse: AccountState::parse, names: &states };
         let state = members.need("state", self.problems);
-        let state = state.and_then(|n| self.codes(n, &members.path("state"), AccountState::parse, &states));
-        let product = self.column(members, "product", "text");
+        let state = state.and_then(|n| self.choice(n, &members.path("state"), &meanings));
+        let product = self.words(members, "product");
         Some(AccountFields {
             account_id: account_id?,
             customer_id: customer_id?,
@@ -188,7 +196,7 @@ impl Fields<'_> {
 
     fn balance(&mut self, members: &mut Members<'_>) -> Option<BalanceFields> {
         let account_id = self.id(members, "account_id");
-        let currency = self.need_column(members, "currency", "text");
+        let currency = self.currency(members, "currency");
         let booked = members.need("booked", self.problems);
         let booked = booked.and_then(|n| self.amount(n, &members.path("booked")));
         let overdraft_line =
@@ -210,12 +218,12 @@ impl Fields<'_> {
         let account_id = self.id(members, "account_id");
         let posting_no = self.column(members, "posting_no", "integer");
         let amount = members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount")));
-        let leg =
-            members.take("leg").and_then(|n| self.codes(n, &members.path("leg"), LegKind::parse, "debit, credit"));
-        let currency = self.need_column(members, "currency", "text");
+        let legs = Meanings { parse: LegKind::parse, names: "debit, credit" };
+        let leg = members.take("leg").and_then(|n| self.choice(n, &members.path("leg"), &legs));
+        let currency = self.currency(members, "currency");
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
-        let remittance = self.column(members, "remittance", "text");
+        let remittance = self.words(members, "remittance");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,
@@ -241,7 +249,8 @@ impl Fields<'_> {
             let column = fields.need("column", self.problems).and_then(|n| self.problems.text(n, &column_at));
             let equals = fields.need("equals", self.problems).and_then(|n| self.problems.codes(n, &equals_at));
             fields.finish(self.problems);
-            Some(Predicate { column: column?, equals: equals? })
+            let codes = equals?.into_iter().map(Code::Text).collect();
+            Some(Predicate { column: column?, codes, not: false })
         };
         let (posted, refused, reversed) = (predicate("posted"), predicate("refused"), predicate("reversed"));
         // Named for people; which postings confirm is what the predicates say.

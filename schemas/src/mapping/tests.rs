@@ -1,3 +1,7 @@
+mod cases;
+mod defaults;
+mod events;
+mod filter;
 mod reading;
 mod tables;
 mod values;
@@ -8,7 +12,9 @@ use super::*;
 use crate::debezium::tests::{all, captured, change, decode, fixture};
 use crate::debezium::{Decoder, Record};
 use crate::entry::LegKind::{Credit, Debit};
-use crate::model::{Account, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction};
+use crate::model::{
+    Account, AccountState, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction,
+};
 use crate::money::Currency;
 use crate::position::Version;
 

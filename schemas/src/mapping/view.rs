@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Amount, AmountFormat, MapError, MapReason, Mapping, Table, Touched};
+use super::table::Table;
+use super::{MapError, MapReason, Mapping, Touched};
 use crate::debezium::{Cell, ChangeEvent, ColumnKind, Row};
-use crate::decimal::{Decimal, DecimalError, DecimalFormat, is_base64};
-use crate::money::Currency;
+use crate::decimal::{Decimal, DecimalFormat};
 use crate::position::Version;
 
 /// What Debezium writes for a value that the log does not have (PostgreSQL TOAST), as text.
@@ -33,7 +33,7 @@ impl View<'_> {
     }
 
     /// A cell that must be there; it may be NULL.
-    fn cell<'r>(&self, row: &Row<'r>, column: &str) -> Result<Cell<'r>, MapError> {
+    pub(super) fn cell<'r>(&self, row: &Row<'r>, column: &str) -> Result<Cell<'r>, MapError> {
         row.get(column).ok_or_else(|| self.error(column, MapReason::Missing))
     }
 
@@ -76,36 +76,5 @@ impl View<'_> {
         let reason =
             if cell.is_integer() { MapReason::IntegerRange } else { MapReason::Expected("an integer of 64 bits") };
         cell.i64().ok_or_else(|| self.error(column, reason))
-    }
-
-    pub(super) fn currency(&self, row: &Row<'_>, column: &str) -> Result<Currency, MapError> {
-        let text = self.text(self.value(row, column)?, column)?;
-        Currency::parse(&text).map_err(|_| self.error(column, MapReason::UnknownCurrency))
-    }
-
-    pub(super) fn amount(&self, row: &Row<'_>, amount: &Amount, currency: Currency) -> Result<i64, MapError> {
-        let cell = self.value(row, &amount.column)?;
-        let exponent = currency.exponent();
-        let format = match amount.format {
-            AmountFormat::Decimal(format) => format,
-            AmountFormat::MinorUnits => DecimalFormat::Integer { scale: i32::try_from(exponent).unwrap_or(0) },
-        };
-        let decimal = match (Decimal::from_cell(cell, format, self.kind(&amount.column)), format) {
-            (Err(DecimalError::Ambiguous), DecimalFormat::Precise { scale }) if self.writes_base64(row) => cell
-                .text()
-                .ok_or(DecimalError::Expected("a string"))
-                .and_then(|text| Decimal::from_base64(&text, scale)),
-            (decimal, _) => decimal,
-        };
-        decimal.and_then(|decimal| decimal.to_minor(exponent)).map_err(|err| self.error(&amount.column, err.into()))
-    }
-
-    /// True when another amount of the row can only be base64. A connector writes all decimals in one form.
-    fn writes_base64(&self, row: &Row<'_>) -> bool {
-        let precise = |amount: &&Amount| matches!(amount.format, AmountFormat::Decimal(DecimalFormat::Precise { .. }));
-        self.table.amounts().filter(precise).any(|amount| {
-            let text = row.get(&amount.column).and_then(Cell::text);
-            text.is_some_and(|text| is_base64(&text) && Decimal::from_text(&text).is_err())
-        })
     }
 }

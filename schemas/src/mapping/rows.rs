@@ -1,0 +1,111 @@
+//! Canonical rows and evidence from the columns of one row of the core.
+
+use std::borrow::Cow;
+
+use super::MapError;
+use super::amount::Amount;
+use super::code::Predicate;
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, TransactionFields};
+use super::view::View;
+use super::words::Words;
+use crate::debezium::Row;
+use crate::decimal::DecimalError;
+use crate::entry::LegKind;
+use crate::model::{Account, Balance, CanonicalRow, Customer, LegEvidence, LegVerdict, Personal, Transaction};
+
+impl View<'_> {
+    pub(super) fn customer(&self, row: &Row<'_>, fields: &CustomerFields) -> Result<CanonicalRow, MapError> {
+        Ok(CanonicalRow::Customer(Customer {
+            customer_id: self.id(row, &fields.customer_id)?,
+            name: self.words_of(row, fields.name.as_ref())?.map(Personal::new),
+        }))
+    }
+
+    pub(super) fn account(&self, row: &Row<'_>, fields: &AccountFields) -> Result<CanonicalRow, MapError> {
+        Ok(CanonicalRow::Account(Account {
+            account_id: self.id(row, &fields.account_id)?,
+            customer_id: self.holder(row, &fields.customer_id)?,
+            currency: self.currency(row, &fields.currency)?,
+            state: self.choose(row, &fields.state)?,
+            product: self.words_of(row, fields.product.as_ref())?,
+        }))
+    }
+
+    pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
+        let currency = self.currency(row, &fields.currency)?;
+        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, currency));
+        Ok(CanonicalRow::Balance(Balance {
+            account_id: self.id(row, &fields.account_id)?,
+            currency,
+            booked_minor: self.amount(row, &fields.booked, currency)?,
+            overdraft_line_minor: amount(&fields.overdraft_line)?,
+            core_holds_minor: amount(&fields.core_holds)?,
+            last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
+        }))
+    }
+
+    pub(super) fn transaction(
+        &self,
+        row: &Row<'_>,
+        fields: &TransactionFields,
+    ) -> Result<(Transaction, LegKind), MapError> {
+        let currency = self.currency(row, &fields.currency)?;
+        let stated = self.amount(row, &fields.amount, currency)?;
+        let (leg, amount_minor) = match &fields.leg {
+            None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
+            Some(choice) => match self.choose(row, choice)? {
+                LegKind::Credit => (LegKind::Credit, Some(stated)),
+                LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
+            },
+        };
+        let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
+        let booked_at = self.time(row, &fields.booked_at)?;
+        let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
+            view.date(cell, column).map_err(|err| view.error(column, err.into()))
+        })?;
+        let transaction = Transaction {
+            transaction_id: self.id(row, &fields.transaction_id)?,
+            account_id: self.id(row, &fields.account_id)?,
+            posting_no: fields.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
+            amount_minor: amount_minor.ok_or_else(out_of_range)?,
+            currency,
+            booked_at,
+            value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
+            remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),
+            core_ref: self.optional(row, fields.core_ref.as_ref(), Self::text)?.map(Cow::into_owned),
+        };
+        Ok((transaction, leg))
+    }
+
+    fn words_of(&self, row: &Row<'_>, words: Option<&Words>) -> Result<Option<String>, MapError> {
+        words.map_or(Ok(None), |words| self.words(row, words))
+    }
+
+    pub(super) fn evidence(
+        &self,
+        row: &Row<'_>,
+        confirms: &Confirms,
+        transaction: &Transaction,
+        leg: LegKind,
+    ) -> Result<Option<LegEvidence>, MapError> {
+        let Some(core_ref) = transaction.core_ref.clone().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let holds = |predicate: &Option<Predicate>| predicate.as_ref().map(|p| self.holds(row, p)).transpose();
+        let verdict = match (holds(&confirms.reversed)?, holds(&confirms.refused)?, holds(&confirms.posted)?) {
+            (Some(true), _, _) => LegVerdict::Reversed,
+            (_, Some(true), _) => LegVerdict::Refused,
+            (_, _, None | Some(true)) => LegVerdict::Posted,
+            _ => return Ok(None),
+        };
+        Ok(Some(LegEvidence {
+            core_ref,
+            leg,
+            verdict,
+            account_id: transaction.account_id.clone(),
+            amount_minor: transaction.amount_minor,
+            currency: transaction.currency,
+            posting_no: transaction.posting_no,
+            row_key: self.row_key()?,
+            version: self.version,
+        }))
+    }
+}
