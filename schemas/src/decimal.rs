@@ -1,4 +1,4 @@
-//! Exact decimals from Debezium's cells. Nothing is ever rounded and no binary fraction is accepted.
+//! Exact decimals from Debezium's cells. Nothing is rounded unless a rule is given, and no binary fraction is accepted.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -76,7 +76,7 @@ pub enum DecimalError {
     /// The scale is beyond belief.
     #[error("scale beyond {SCALE_MAX}")]
     Scale,
-    /// More decimals than the currency's minor unit; rounding is not ours to do.
+    /// More decimals than the currency's minor unit, and no rule for them; rounding is not ours to decide.
     #[error("more decimals than the currency has")]
     Inexact,
     /// Beyond 64 bits of minor units.
@@ -101,6 +101,9 @@ impl DecimalError {
 }
 
 impl Decimal {
+    /// Nothing.
+    pub const ZERO: Self = Self { unscaled: 0, scale: 0 };
+
     /// Reads a cell. The schema block's word, where there is one, overrides the mapping's format and scale.
     ///
     /// Without a block the declared form is demanded, and a text that another form would read as well is refused.
@@ -235,6 +238,11 @@ impl Decimal {
 
     /// Minor units of a currency with `exponent` decimals, exactly or not at all.
     pub fn to_minor(self, exponent: u32) -> Result<i64, DecimalError> {
+        self.to_minor_by(exponent, Inexact::Refuse)
+    }
+
+    /// Minor units of a currency with `exponent` decimals. What is smaller than a minor unit goes as `inexact` says.
+    pub fn to_minor_by(self, exponent: u32, inexact: Inexact) -> Result<i64, DecimalError> {
         if self.unscaled == 0 {
             return Ok(0);
         }
@@ -244,10 +252,74 @@ impl Decimal {
         let minor = match (factor, shift >= 0) {
             (Some(factor), true) => self.unscaled.checked_mul(factor).ok_or(DecimalError::OutOfRange)?,
             (None, true) => return Err(DecimalError::OutOfRange),
-            (Some(factor), false) if self.unscaled % factor == 0 => self.unscaled / factor,
-            (_, false) => return Err(DecimalError::Inexact),
+            (Some(factor), false) => inexact.quotient(self.unscaled.div_euclid(factor), self.unscaled % factor == 0)?,
+            // 10^39 and more: whatever 128 bits hold is less than one.
+            (None, false) => inexact.quotient(if self.unscaled < 0 { -1 } else { 0 }, false)?,
         };
         i64::try_from(minor).map_err(|_| DecimalError::OutOfRange)
+    }
+
+    /// The exact sum.
+    pub fn checked_add(self, other: Self) -> Result<Self, DecimalError> {
+        let scale = match (self.unscaled, other.unscaled) {
+            (_, 0) => return Ok(self),
+            (0, _) => return Ok(other),
+            _ => self.scale.max(other.scale),
+        };
+        let sum = self.digits_at(scale)?.checked_add(other.digits_at(scale)?);
+        Ok(Self { unscaled: sum.ok_or(DecimalError::TooManyDigits)?, scale })
+    }
+
+    /// The same amount with the other sign.
+    pub fn checked_neg(self) -> Result<Self, DecimalError> {
+        let unscaled = self.unscaled.checked_neg().ok_or(DecimalError::TooManyDigits)?;
+        Ok(Self { unscaled, ..self })
+    }
+
+    /// The amount of which this many units of `10^-exponent` are counted.
+    pub fn of_units(self, exponent: u32) -> Result<Self, DecimalError> {
+        let exponent = i32::try_from(exponent).map_err(|_| DecimalError::Scale)?;
+        Self::checked(self.unscaled, self.scale.checked_add(exponent).ok_or(DecimalError::Scale)?)
+    }
+
+    /// All digits, as many after the point as `scale` says, which is not less than there are.
+    fn digits_at(self, scale: i32) -> Result<i128, DecimalError> {
+        let shift = scale.checked_sub(self.scale).and_then(|shift| u32::try_from(shift).ok());
+        let factor = shift.and_then(|shift| 10i128.checked_pow(shift));
+        factor.and_then(|factor| self.unscaled.checked_mul(factor)).ok_or(DecimalError::TooManyDigits)
+    }
+}
+
+/// What becomes of an amount that no whole number of minor units is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inexact {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The next lower one is taken: less money, and a larger debit.
+    Floor,
+    /// The next higher one is taken.
+    Ceil,
+}
+
+impl Inexact {
+    /// The rule for the same amount with the other sign.
+    pub fn mirrored(self) -> Self {
+        match self {
+            Self::Refuse => Self::Refuse,
+            Self::Floor => Self::Ceil,
+            Self::Ceil => Self::Floor,
+        }
+    }
+
+    /// A quotient of which the next lower whole number is known.
+    fn quotient(self, floor: i128, exact: bool) -> Result<i128, DecimalError> {
+        match self {
+            _ if exact => Ok(floor),
+            Self::Refuse => Err(DecimalError::Inexact),
+            Self::Floor => Ok(floor),
+            Self::Ceil => floor.checked_add(1).ok_or(DecimalError::OutOfRange),
+        }
     }
 }
 

@@ -176,6 +176,34 @@ proptest! {
     }
 
     #[test]
+    fn floor_and_ceil_are_the_next_whole_minor_units(
+        unscaled in prop_oneof![-2_000_000..2_000_000i128, any::<i64>().prop_map(i128::from)], scale in -2..60i32, exponent in 0..5u32,
+    ) {
+        let decimal = Decimal { unscaled, scale };
+        let exact = BigDecimal::from(decimal) * BigDecimal::from(10u64.pow(exponent));
+        if let Ok(floor) = decimal.to_minor_by(exponent, Inexact::Floor) {
+            prop_assert!(BigDecimal::from(floor) <= exact && exact < BigDecimal::from(floor) + BigDecimal::from(1));
+        }
+        if let Ok(ceil) = decimal.to_minor_by(exponent, Inexact::Ceil) {
+            prop_assert!(BigDecimal::from(ceil) >= exact && exact > BigDecimal::from(ceil) - BigDecimal::from(1));
+            let mirrored = decimal.checked_neg().unwrap().to_minor_by(exponent, Inexact::Ceil.mirrored());
+            prop_assert_eq!(mirrored.ok(), ceil.checked_neg());
+        }
+    }
+
+    #[test]
+    fn sums_agree_with_arbitrary_precision_or_are_refused(
+        a in any::<i128>(), b in prop_oneof![-2_000_000..2_000_000i128, any::<i128>()], scale in -20..20i32, other in -20..20i32,
+    ) {
+        let (a, b) = (Decimal { unscaled: a, scale }, Decimal { unscaled: b, scale: other });
+        match a.checked_add(b) {
+            Ok(sum) => prop_assert_eq!(BigDecimal::from(sum), BigDecimal::from(a) + BigDecimal::from(b)),
+            Err(err) => prop_assert_eq!(err, DecimalError::TooManyDigits),
+        }
+        prop_assert_eq!(a.checked_add(b).map(BigDecimal::from), b.checked_add(a).map(BigDecimal::from));
+    }
+
+    #[test]
     fn plain_text_agrees_with_arbitrary_precision(whole in 0..10_000_000_000u64, fraction in "[0-9]{0,12}", negative in any::<bool>()) {
         let sign = if negative { "-" } else { "" };
         let text = if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
@@ -187,6 +215,8 @@ proptest! {
     fn no_text_panics(text in any::<String>(), scale in any::<i32>(), exponent in any::<u32>()) {
         for read in [Decimal::from_text(&text), Decimal::from_base64(&text, scale)].into_iter().flatten() {
             let _ = read.to_minor(exponent);
+            let _ = read.to_minor_by(exponent, Inexact::Ceil);
+            let _ = read.of_units(exponent).and_then(|units| units.checked_add(read));
         }
     }
 }

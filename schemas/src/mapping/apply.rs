@@ -1,7 +1,7 @@
 //! A mapping applied to a change event. Pure and deterministic: the same event gives the same rows, whenever and wherever.
 
-use super::identifier::Id;
-use super::table::Feed;
+use super::identifier::{Id, names_nothing};
+use super::table::{Feed, TransactionFields};
 use super::view::View;
 use super::{MapError, MapReason, Mapped, MappedRows, Mapping, Touched};
 use crate::debezium::{ChangeEvent, Op, Row};
@@ -47,10 +47,15 @@ impl Mapping {
         let Some(table) = self.table(event) else { return Vec::new() };
         let view = View { mapping: self, table, event, version: Version::floor(0), known };
         let rows = [event.after.as_ref(), Some(&event.key), view.whole_before()];
-        let mut touched: Vec<Touched> = known.iter().filter(|known| !known.is_nothing()).cloned().collect();
+        let mut touched: Vec<Touched> =
+            known.iter().filter(|known| !known.is_nothing()).flat_map(|known| view.touched_by(known, &rows)).collect();
         for row in rows.into_iter().flatten() {
             for feed in table.feeds() {
-                let Ok(Some(key)) = view.id_if_there(row, feed.id) else { continue };
+                let Ok(Some(id)) = view.id_if_there(row, feed.id) else { continue };
+                if view.is_absent(row, &feed) {
+                    continue;
+                }
+                let key = feed.key(id);
                 let account_id = view.account_of(&feed, &key, &rows);
                 let found = Touched { entity: feed.entity, key, account_id };
                 if !touched.contains(&found) {
@@ -63,10 +68,24 @@ impl Mapping {
 }
 
 impl View<'_> {
+    /// What a row that is stored so touches: several postings where the row is that many.
+    fn touched_by(&self, known: &Touched, rows: &[Option<&Row<'_>>]) -> Vec<Touched> {
+        let feeds = self.table.feeds().into_iter();
+        let legs = feeds.filter(|feed| feed.entity == known.entity && !feed.suffix().is_empty());
+        let of_leg = |feed: Feed<'_>| {
+            let key = feed.key(known.key.clone());
+            let account_id = self.account_in(&feed, &key, rows);
+            let absent = rows.iter().flatten().any(|row| self.is_absent(row, &feed));
+            (!absent || account_id.is_some()).then_some(Touched { entity: known.entity, key, account_id })
+        };
+        let legs: Vec<Option<Touched>> = legs.map(of_leg).collect();
+        if legs.is_empty() { vec![known.clone()] } else { legs.into_iter().flatten().collect() }
+    }
+
     fn delete(&self, applied: &mut MappedRows) -> Result<(), MapError> {
         for feed in self.table.feeds() {
             let key = match self.id_if_there(&self.event.key, feed.id)? {
-                Some(key) => Some(key),
+                Some(id) => Some(feed.key(id)),
                 None => self.before(&feed)?,
             };
             if let Some(key) = key {
@@ -82,9 +101,10 @@ impl View<'_> {
     /// The key of the row before: as it was stored, otherwise as the log has it. None when it fed nothing.
     pub(super) fn before(&self, feed: &Feed<'_>) -> Result<Option<String>, MapError> {
         match (self.known(feed.entity), self.whole_before()) {
-            (Some(known), _) => Ok(Some(known).filter(|known| !known.is_nothing()).map(|known| known.key.clone())),
+            (Some(known), _) if known.is_nothing() => Ok(None),
+            (Some(known), _) => Ok(Some(feed.key(known.key.clone()))),
             (None, Some(before)) if !self.passes(before)? => Ok(None),
-            (None, Some(before)) => self.id(before, feed.id).map(Some),
+            (None, Some(before)) => self.id(before, feed.id).map(|id| Some(feed.key(id))),
             (None, None) => Err(self.error(feed.id.first(), MapReason::NoBefore)),
         }
     }
@@ -96,7 +116,7 @@ impl View<'_> {
     }
 
     fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
-        let known = self.known(feed.entity).filter(|known| known.key == key);
+        let known = self.known(feed.entity).filter(|known| feed.key(known.key.clone()) == key);
         known.and_then(|known| known.account_id.clone()).or_else(|| self.account_in(feed, key, rows))
     }
 
@@ -104,7 +124,7 @@ impl View<'_> {
         match feed.entity {
             Entity::Account | Entity::Balance => Some(key.to_owned()),
             Entity::Customer => None,
-            Entity::Transaction => self.account_id_in(feed.account?, rows),
+            Entity::Transaction => self.account_id_in(&feed.posting?.account_id, rows),
         }
     }
 
@@ -112,11 +132,12 @@ impl View<'_> {
         rows.iter().flatten().find_map(|row| self.id_if_there(row, account).ok().flatten())
     }
 
-    /// The account that a row is kept with.
+    /// The account that a row is kept with; none where it is several postings.
     pub(super) fn account_kept(&self, entity: Entity, key: &str, after: &Row<'_>) -> Option<String> {
         let feeds = self.table.feeds();
         let mut of_kind = feeds.iter().filter(|feed| feed.entity == entity);
-        of_kind.next().and_then(|feed| self.account_in(feed, key, &[Some(after)]))
+        let only = of_kind.next().filter(|feed| feed.suffix().is_empty());
+        only.and_then(|feed| self.account_in(feed, key, &[Some(after)]))
     }
 
     fn upsert(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
@@ -135,14 +156,41 @@ impl View<'_> {
             self.push(self.balance(after, fields)?, applied);
         }
         if let Some(fields) = &self.table.transaction {
-            let (transaction, leg) = self.transaction(after, fields)?;
-            if let Some(confirms) = &self.table.confirms {
-                applied.evidence.extend(self.evidence(after, confirms, &transaction, leg)?);
+            for feed in fields.feeds() {
+                self.posting(after, fields, &feed, applied)?;
             }
-            self.push(CanonicalRow::Transaction(transaction), applied);
         }
         applied.kept = self.kept(after);
         Ok(())
+    }
+
+    /// One posting of a row, with its evidence. One that the row does not have any more ends.
+    fn posting(
+        &self,
+        after: &Row<'_>,
+        fields: &TransactionFields,
+        feed: &Feed<'_>,
+        applied: &mut MappedRows,
+    ) -> Result<(), MapError> {
+        let Some(posting) = feed.posting.filter(|_| !self.is_absent(after, feed)) else {
+            if self.may_have_fed() {
+                let key = feed.key(self.id(after, feed.id)?);
+                self.push_delete(feed, key, applied);
+            }
+            return Ok(());
+        };
+        let (transaction, leg) = self.transaction(after, fields, posting)?;
+        if let Some(confirms) = &self.table.confirms {
+            applied.evidence.extend(self.evidence(after, confirms, &transaction, (leg, posting.suffix))?);
+        }
+        self.push(CanonicalRow::Transaction(transaction), applied);
+        Ok(())
+    }
+
+    /// True for a posting that the row does not have: it may be absent, and no account is named.
+    fn is_absent(&self, row: &Row<'_>, feed: &Feed<'_>) -> bool {
+        let Some(posting) = feed.posting.filter(|posting| posting.may_be_absent) else { return false };
+        posting.account_id.columns().any(|column| row.get(column).is_some_and(names_nothing))
     }
 
     fn push(&self, row: CanonicalRow, applied: &mut MappedRows) {
@@ -169,7 +217,7 @@ impl View<'_> {
             return Ok(None);
         }
         let Some(old) = self.before(feed)? else { return Ok(None) };
-        let new = self.id(after, feed.id)?;
+        let new = feed.key(self.id(after, feed.id)?);
         Ok((old != new).then_some(old))
     }
 }

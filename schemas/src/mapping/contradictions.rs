@@ -1,6 +1,6 @@
 //! What parts of a mapping must agree on: each may be right by itself, and together they cannot be meant.
 
-use super::amount::Amount;
+use super::amount::{Amount, Term};
 use super::choice::Choice;
 use super::code::{Code, Predicate};
 use super::node::{Members, Problems};
@@ -25,7 +25,7 @@ pub(super) fn within(
     }
     let mut amounts: Vec<&Amount> = Vec::new();
     amounts.extend(balance.iter().flatten().flat_map(BalanceFields::amounts));
-    amounts.extend(transaction.iter().flatten().map(|transaction| &transaction.amount));
+    amounts.extend(transaction.iter().flatten().flat_map(TransactionFields::amounts));
     one_form(table, &amounts, problems);
 }
 
@@ -36,7 +36,8 @@ fn confirms_a_transaction(table: &Members<'_>, transaction: &Section<Transaction
         return problems.add(table.line(), &at, "needs `transaction` on the same table");
     };
     let Some(fields) = fields else { return };
-    for (name, missing) in [("core_ref", fields.core_ref.is_none()), ("posting_no", fields.posting_no.is_none())] {
+    let unnumbered = fields.postings.iter().any(|posting| posting.posting_no.is_none());
+    for (name, missing) in [("core_ref", fields.core_ref.is_none()), ("posting_no", unnumbered)] {
         if missing {
             problems.add(table.line(), &at, format!("needs `transaction.{name}`"));
         }
@@ -68,8 +69,8 @@ pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems)
         one_row_each(at, table, problems);
         verdicts_are_seen(at, table, problems);
         let state = table.account.as_ref().and_then(|account| account.state.codes());
-        let leg = table.transaction.as_ref().and_then(|transaction| transaction.leg.as_ref());
-        let leg = leg.and_then(Choice::codes);
+        let postings = table.transaction.iter().flat_map(|transaction| &transaction.postings);
+        let leg = postings.filter_map(|posting| posting.leg.as_ref()).find_map(Choice::codes);
         for (name, listed) in [("account.state", state), ("transaction.leg", leg)] {
             if let Some((column, codes)) = listed {
                 codes_are_listed(at, table, (name, column, &codes), problems);
@@ -125,14 +126,11 @@ fn codes_are_listed(
 
 /// A column is written in one form.
 fn one_form(table: &Members<'_>, amounts: &[&Amount], problems: &mut Problems) {
-    for (i, amount) in amounts.iter().enumerate() {
-        let other = amounts[..i].iter().find(|other| other.column == amount.column && other.format != amount.format);
-        if other.is_some() {
-            problems.add(
-                table.line(),
-                table.at(),
-                format!("column `{}` is mapped with two types or scales", amount.column),
-            );
+    let terms: Vec<&Term> = amounts.iter().flat_map(|amount| &amount.terms).collect();
+    for (i, term) in terms.iter().enumerate() {
+        if terms[..i].iter().any(|other| other.column == term.column && other.format != term.format) {
+            let problem = format!("column `{}` is mapped with two types, scales or units", term.column);
+            problems.add(table.line(), table.at(), problem);
         }
     }
 }

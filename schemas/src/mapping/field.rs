@@ -1,5 +1,6 @@
 //! The forms of a field: a column's name alone, or `{column, type, scale, codes, pii}`.
 
+use super::currency::Currencies;
 use super::identifier::{Id, KeyColumn, KeyForm};
 use super::node::{Members, Node, Problems, Value};
 use crate::decimal::{DecimalFormat, SCALE_MAX};
@@ -7,6 +8,7 @@ use crate::decimal::{DecimalFormat, SCALE_MAX};
 /// Reads the fields of one table.
 pub(super) struct Fields<'p> {
     pub(super) problems: &'p mut Problems,
+    pub(super) currencies: &'p Currencies,
 }
 
 /// A field's long form, `{column: …, …}`, or its short form, the column's name alone.
@@ -42,8 +44,8 @@ impl Fields<'_> {
     pub(super) fn rest<'n>(&mut self, mut members: Members<'n>) -> Option<Field<'n>> {
         let column = members.take("column").map(|n| self.problems.text(n, &members.path("column")));
         let columns = members.take("columns").map(|n| {
-            let at = members.path("columns");
-            self.problems.list(n, &at, |problems, node, at| Fields { problems }.key_column(node, at))
+            let (at, currencies) = (members.path("columns"), self.currencies);
+            self.problems.list(n, &at, |problems, node, at| Fields { problems, currencies }.key_column(node, at))
         });
         let kind = members.take("type").and_then(|n| Some((n.line, self.problems.text(n, &members.path("type"))?)));
         let scale = members.take("scale").and_then(|n| self.scale(n, &members.path("scale")));
@@ -117,7 +119,7 @@ impl Fields<'_> {
         }
     }
 
-    fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
+    pub(super) fn scale(&mut self, node: &Node, at: &str) -> Option<i32> {
         if let Value::Integer(scale) = node.value
             && let Ok(scale) = i32::try_from(scale)
             && (0..=SCALE_MAX).contains(&scale)

@@ -75,7 +75,15 @@ impl View<'_> {
 
     /// True when a row is meant.
     pub(super) fn passes(&self, row: &Row<'_>) -> Result<bool, MapError> {
-        self.fits(row, &self.table.filter)
+        if !self.fits(row, &self.table.filter)? {
+            return Ok(false);
+        }
+        for field in self.table.currencies() {
+            if !self.is_in_known_currency(row, field)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// True when all tests hold.
@@ -100,19 +108,20 @@ impl View<'_> {
         Ok(())
     }
 
+    /// True unless the row is new or read by the first snapshot: then it has fed nothing yet. One that is read again may have.
+    pub(super) fn may_have_fed(&self) -> bool {
+        self.event.op == Op::Update || self.event.source.snapshot == Snapshot::Incremental
+    }
+
     /// The canonical key that a row which is not meant may have fed until now.
-    ///
-    /// A row that is new or read by the first snapshot has fed nothing. One that is read again may have.
     fn ended(&self, after: &Row<'_>, feed: &Feed<'_>) -> Result<Option<String>, MapError> {
-        let updated = self.event.op == Op::Update;
-        let read_again = self.event.source.snapshot == Snapshot::Incremental;
-        if !updated && !read_again {
+        if !self.may_have_fed() {
             return Ok(None);
         }
         if self.table.key_tells(feed.id) {
-            return self.id(after, feed.id).map(Some);
+            return self.id(after, feed.id).map(|id| Some(feed.key(id)));
         }
-        if !updated && self.known(feed.entity).is_none() {
+        if self.event.op != Op::Update && self.known(feed.entity).is_none() {
             return Ok(None);
         }
         self.before(feed)

@@ -58,6 +58,11 @@ impl Id {
     }
 }
 
+/// True for NULL and an empty text: no identifier has either.
+pub(super) fn names_nothing(cell: Cell<'_>) -> bool {
+    cell.is_null() || cell.text().is_some_and(|text| text.is_empty())
+}
+
 impl Fields<'_> {
     /// Reads an identifier, `{…, null_is}` or `{constant: …}`; `none` stands for nobody in both.
     pub(super) fn holder(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Holder> {
@@ -82,6 +87,29 @@ impl Fields<'_> {
     }
 }
 
+impl Fields<'_> {
+    /// Reads the account of a leg, and whether a row may be without the leg: `null_is: none`.
+    pub(super) fn leg_account(&mut self, members: &mut Members<'_>) -> Option<(Id, bool)> {
+        let node = members.need("account_id", self.problems)?;
+        let at = members.path("account_id");
+        let Some(mut members) = self.long(node, &at) else {
+            let field = self.field(node, &at)?;
+            return self.id_of(field).map(|id| (id, false));
+        };
+        let null = members.take("null_is").map(|n| {
+            let text = self.problems.text(n, &members.path("null_is"));
+            let nobody = text.as_deref() == Some(NOBODY);
+            if text.is_some() && !nobody {
+                self.problems.add(n.line, &members.path("null_is"), "expected none: such a row has no such leg");
+            }
+            nobody
+        });
+        let field = self.rest(members)?;
+        let id = self.id_of(field)?;
+        (null != Some(false)).then_some((id, null.is_some()))
+    }
+}
+
 impl View<'_> {
     /// The customer's identifier; empty where nobody holds the account.
     pub(super) fn holder(&self, row: &Row<'_>, holder: &Holder) -> Result<String, MapError> {
@@ -94,8 +122,7 @@ impl View<'_> {
 
     /// The identifier, unless a column of it is NULL or an empty text.
     fn id_unless_null(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
-        let absent = |cell: Cell<'_>| cell.is_null() || cell.text().is_some_and(|text| text.is_empty());
-        if id.columns().any(|column| row.get(column).is_some_and(absent)) {
+        if id.columns().any(|column| row.get(column).is_some_and(names_nothing)) {
             return Ok(None);
         }
         self.id(row, id).map(Some)

@@ -12,6 +12,7 @@ mod filter;
 mod identifier;
 mod known;
 mod node;
+mod postings;
 mod read;
 mod rows;
 mod table;
@@ -23,6 +24,7 @@ mod words;
 
 use jiff::tz::TimeZone;
 
+use currency::Currencies;
 pub use known::{KeptRow, RowId};
 use table::{Table, qualified};
 
@@ -38,6 +40,7 @@ pub struct Mapping {
     connector: Connector,
     zone: TimeZone,
     plausible_years: u16,
+    currencies: Currencies,
     tables: Vec<Table>,
     /// Database, where it is named, and name of the table of heartbeats.
     heartbeat: Option<(Option<String>, String)>,
@@ -189,7 +192,7 @@ pub enum MapReason {
     /// A code the mapping does not list.
     #[error("a code that the mapping does not list")]
     UnknownCode,
-    /// No ISO 4217 code.
+    /// Neither an ISO 4217 code nor one that the mapping declares.
     #[error("unknown currency code")]
     UnknownCurrency,
     /// The key may have changed, and the row before is not in the log.

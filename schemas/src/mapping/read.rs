@@ -4,13 +4,14 @@ use jiff::tz::TimeZone;
 
 use super::choice::Meanings;
 use super::code::{Code, Predicate};
+use super::currency::Currencies;
 use super::field::Fields;
 use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
 use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
 use crate::debezium::Connector;
-use crate::entry::LegKind;
+use crate::decimal::Inexact;
 use crate::model::AccountState;
 
 /// Instead of a table's name: there is no table of heartbeats.
@@ -57,9 +58,15 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         None => Some(TimeZone::UTC),
         Some(node) => zone(node, problems),
     };
+    let declared = members.take("currencies");
+    let currencies = declared.map(|n| Currencies::read(n, problems)).unwrap_or_default();
     let tables: Option<Vec<Table>> = match members.need("tables", problems) {
         Some(Node { value: Value::Map(tables), .. }) if !tables.is_empty() => {
-            Some(tables.iter().filter_map(|(name, node)| table(name, node, database.as_deref(), problems)).collect())
+            let mut read = |(name, node): &(String, Node)| {
+                let reader = Fields { problems, currencies: &currencies };
+                table(name, node, database.as_deref(), reader)
+            };
+            Some(tables.iter().filter_map(&mut read).collect())
         }
         Some(node) => {
             problems.add(node.line, "tables", "expected at least one table");
@@ -81,12 +88,14 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
     if let Some(tables) = &tables {
         contradictions::between(tables, root.line, problems);
         contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
+        currencies.check_use(tables, declared.map_or(root.line, |node| node.line), problems);
     }
     Some(Mapping {
         source: source?,
         connector: connector?,
         zone: zone?,
         plausible_years: plausible_years?,
+        currencies,
         tables: tables?,
         heartbeat,
     })
@@ -115,13 +124,12 @@ fn zone(node: &Node, problems: &mut Problems) -> Option<TimeZone> {
     zone
 }
 
-fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problems) -> Option<Table> {
+fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>) -> Option<Table> {
     let (database, bare) = match name.split_once('.') {
         Some((database, bare)) => (Some(database), bare),
         None => (database, name),
     };
-    let mut members = Members::of(node, &format!("tables.{name}"), problems)?;
-    let mut reader = Fields { problems };
+    let mut members = Members::of(node, &format!("tables.{name}"), reader.problems)?;
     let key_at = members.path("key");
     let key = members.need("key", reader.problems).and_then(|n| reader.problems.texts(n, &key_at));
     let filter_at = members.path("where");
@@ -131,6 +139,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, problems: &mut Problem
     let balance = reader.section(&mut members, "balance", Fields::balance);
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
+    let problems = reader.problems;
     if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
@@ -198,10 +207,12 @@ impl Fields<'_> {
         let account_id = self.id(members, "account_id");
         let currency = self.currency(members, "currency");
         let booked = members.need("booked", self.problems);
-        let booked = booked.and_then(|n| self.amount(n, &members.path("booked")));
-        let overdraft_line =
-            members.take("overdraft_line").and_then(|n| self.amount(n, &members.path("overdraft_line")));
-        let core_holds = members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds")));
+        let booked = booked.and_then(|n| self.amount(n, &members.path("booked"), Inexact::Floor));
+        let overdraft_line = members
+            .take("overdraft_line")
+            .and_then(|n| self.amount(n, &members.path("overdraft_line"), Inexact::Floor));
+        let core_holds =
+            members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds"), Inexact::Ceil));
         let last_posting = self.column(members, "last_posting", "integer");
         Some(BalanceFields {
             account_id: account_id?,
@@ -215,23 +226,17 @@ impl Fields<'_> {
 
     fn transaction(&mut self, members: &mut Members<'_>) -> Option<TransactionFields> {
         let transaction_id = self.id(members, "transaction_id");
-        let account_id = self.id(members, "account_id");
-        let posting_no = self.column(members, "posting_no", "integer");
-        let amount = members.need("amount", self.problems).and_then(|n| self.amount(n, &members.path("amount")));
-        let legs = Meanings { parse: LegKind::parse, names: "debit, credit" };
-        let leg = members.take("leg").and_then(|n| self.choice(n, &members.path("leg"), &legs));
-        let currency = self.currency(members, "currency");
+        let postings = match members.take("legs") {
+            None => self.posting(members).map(|posting| vec![posting]),
+            Some(node) => self.legs(node, members),
+        };
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
         let remittance = self.words(members, "remittance");
         let core_ref = self.column(members, "core_ref", "text");
         Some(TransactionFields {
             transaction_id: transaction_id?,
-            account_id: account_id?,
-            posting_no,
-            amount: amount?,
-            leg,
-            currency: currency?,
+            postings: postings?,
             booked_at: booked_at?,
             value_date,
             remittance,

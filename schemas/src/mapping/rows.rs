@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::MapError;
 use super::amount::Amount;
 use super::code::Predicate;
-use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, TransactionFields};
+use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, PostingFields, TransactionFields};
 use super::view::View;
 use super::words::Words;
 use crate::debezium::Row;
@@ -25,19 +25,19 @@ impl View<'_> {
         Ok(CanonicalRow::Account(Account {
             account_id: self.id(row, &fields.account_id)?,
             customer_id: self.holder(row, &fields.customer_id)?,
-            currency: self.currency(row, &fields.currency)?,
+            currency: self.currency(row, &fields.currency)?.currency,
             state: self.choose(row, &fields.state)?,
             product: self.words_of(row, fields.product.as_ref())?,
         }))
     }
 
     pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, currency));
+        let unit = self.currency(row, &fields.currency)?;
+        let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, unit));
         Ok(CanonicalRow::Balance(Balance {
             account_id: self.id(row, &fields.account_id)?,
-            currency,
-            booked_minor: self.amount(row, &fields.booked, currency)?,
+            currency: unit.currency,
+            booked_minor: self.amount(row, &fields.booked, unit)?,
             overdraft_line_minor: amount(&fields.overdraft_line)?,
             core_holds_minor: amount(&fields.core_holds)?,
             last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
@@ -48,27 +48,30 @@ impl View<'_> {
         &self,
         row: &Row<'_>,
         fields: &TransactionFields,
+        posting: &PostingFields,
     ) -> Result<(Transaction, LegKind), MapError> {
-        let currency = self.currency(row, &fields.currency)?;
-        let stated = self.amount(row, &fields.amount, currency)?;
-        let (leg, amount_minor) = match &fields.leg {
+        let unit = self.currency(row, &posting.currency)?;
+        let stated = self.total(row, &posting.amount, unit)?;
+        let leg = posting.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
+        let rule = posting.amount.inexact();
+        let rule = if leg == Some(LegKind::Debit) { rule.mirrored() } else { rule };
+        let stated = self.minor(stated, &posting.amount, rule, unit)?;
+        let (leg, amount_minor) = match leg {
             None => (if stated < 0 { LegKind::Debit } else { LegKind::Credit }, Some(stated)),
-            Some(choice) => match self.choose(row, choice)? {
-                LegKind::Credit => (LegKind::Credit, Some(stated)),
-                LegKind::Debit => (LegKind::Debit, stated.checked_neg()),
-            },
+            Some(LegKind::Credit) => (LegKind::Credit, Some(stated)),
+            Some(LegKind::Debit) => (LegKind::Debit, stated.checked_neg()),
         };
-        let out_of_range = || self.error(&fields.amount.column, DecimalError::OutOfRange.into());
+        let out_of_range = || self.error(posting.amount.column(), DecimalError::OutOfRange.into());
         let booked_at = self.time(row, &fields.booked_at)?;
         let value_date = self.optional(row, fields.value_date.as_ref(), |view, cell, column| {
             view.date(cell, column).map_err(|err| view.error(column, err.into()))
         })?;
         let transaction = Transaction {
-            transaction_id: self.id(row, &fields.transaction_id)?,
-            account_id: self.id(row, &fields.account_id)?,
-            posting_no: fields.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
+            transaction_id: self.id(row, &fields.transaction_id)? + posting.suffix,
+            account_id: self.id(row, &posting.account_id)?,
+            posting_no: posting.posting_no.as_ref().map(|column| self.integer(row, column)).transpose()?,
             amount_minor: amount_minor.ok_or_else(out_of_range)?,
-            currency,
+            currency: unit.currency,
             booked_at,
             value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
             remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),
@@ -86,7 +89,7 @@ impl View<'_> {
         row: &Row<'_>,
         confirms: &Confirms,
         transaction: &Transaction,
-        leg: LegKind,
+        (leg, suffix): (LegKind, &str),
     ) -> Result<Option<LegEvidence>, MapError> {
         let Some(core_ref) = transaction.core_ref.clone().filter(|text| !text.is_empty()) else { return Ok(None) };
         let holds = |predicate: &Option<Predicate>| predicate.as_ref().map(|p| self.holds(row, p)).transpose();
@@ -104,7 +107,7 @@ impl View<'_> {
             amount_minor: transaction.amount_minor,
             currency: transaction.currency,
             posting_no: transaction.posting_no,
-            row_key: self.row_key()?,
+            row_key: self.row_key()? + suffix,
             version: self.version,
         }))
     }

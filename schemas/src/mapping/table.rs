@@ -44,7 +44,8 @@ impl Table {
     pub(super) fn currencies(&self) -> impl Iterator<Item = &CurrencyField> {
         let of_account = self.account.iter().map(|account| &account.currency);
         let of_balance = self.balance.iter().map(|balance| &balance.currency);
-        of_account.chain(of_balance).chain(self.transaction.iter().map(|transaction| &transaction.currency))
+        let postings = self.transaction.iter().flat_map(|transaction| &transaction.postings);
+        of_account.chain(of_balance).chain(postings.map(|posting| &posting.currency))
     }
 
     /// The kinds of rows it feeds with the columns their keys are made of; each kind once.
@@ -56,16 +57,12 @@ impl Table {
 
     /// The kinds of rows it feeds, owners before what they own.
     pub(super) fn feeds(&self) -> Vec<Feed<'_>> {
-        let plain = |entity, id| Feed { entity, id, account: None };
+        let plain = |entity, id| Feed { entity, id, posting: None };
         let mut feeds = Vec::with_capacity(2);
         feeds.extend(self.customer.as_ref().map(|f| plain(Entity::Customer, &f.customer_id)));
         feeds.extend(self.account.as_ref().map(|f| plain(Entity::Account, &f.account_id)));
         feeds.extend(self.balance.as_ref().map(|f| plain(Entity::Balance, &f.account_id)));
-        feeds.extend(self.transaction.as_ref().map(|f| Feed {
-            entity: Entity::Transaction,
-            id: &f.transaction_id,
-            account: Some(&f.account_id),
-        }));
+        feeds.extend(self.transaction.iter().flat_map(TransactionFields::feeds));
         feeds
     }
 
@@ -76,24 +73,37 @@ impl Table {
 
     /// True when some of its rows may be left out.
     pub(super) fn is_filtered(&self) -> bool {
-        !self.filter.0.is_empty()
+        !self.filter.0.is_empty() || self.currencies().any(|field| field.skips_unknown)
     }
 
     /// The amounts of its rows.
     pub(super) fn amounts(&self) -> impl Iterator<Item = &Amount> {
         let of_balance = self.balance.iter().flat_map(BalanceFields::amounts);
-        of_balance.chain(self.transaction.iter().map(|transaction| &transaction.amount))
+        of_balance.chain(self.transaction.iter().flat_map(TransactionFields::amounts))
     }
 }
 
-/// One kind of canonical row that a table's rows feed.
+/// One canonical row that a table's rows feed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Feed<'t> {
     pub(super) entity: Entity,
     /// The columns that its key is made of.
     pub(super) id: &'t Id,
-    /// The account of a transaction.
-    pub(super) account: Option<&'t Id>,
+    /// Of a transaction: which posting of the row it is.
+    pub(super) posting: Option<&'t PostingFields>,
+}
+
+impl Feed<'_> {
+    /// The canonical key of a row with this identifier.
+    pub(super) fn key(&self, mut id: String) -> String {
+        id.push_str(self.suffix());
+        id
+    }
+
+    /// Not empty where a row is several postings.
+    pub(super) fn suffix(&self) -> &'static str {
+        self.posting.map_or("", |posting| posting.suffix)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -130,15 +140,40 @@ impl BalanceFields {
 #[derive(Debug, Clone)]
 pub(super) struct TransactionFields {
     pub(super) transaction_id: Id,
-    pub(super) account_id: Id,
-    pub(super) posting_no: Option<String>,
-    pub(super) amount: Amount,
-    pub(super) leg: Option<Choice<LegKind>>,
-    pub(super) currency: CurrencyField,
+    /// One for the whole row, or one for each leg in it.
+    pub(super) postings: Vec<PostingFields>,
     pub(super) booked_at: Time,
     pub(super) value_date: Option<String>,
     pub(super) remittance: Option<Words>,
     pub(super) core_ref: Option<String>,
+}
+
+impl TransactionFields {
+    pub(super) fn feeds(&self) -> impl Iterator<Item = Feed<'_>> {
+        self.postings.iter().map(|posting| Feed {
+            entity: Entity::Transaction,
+            id: &self.transaction_id,
+            posting: Some(posting),
+        })
+    }
+
+    pub(super) fn amounts(&self) -> impl Iterator<Item = &Amount> {
+        self.postings.iter().map(|posting| &posting.amount)
+    }
+}
+
+/// One posting in a row.
+#[derive(Debug, Clone)]
+pub(super) struct PostingFields {
+    /// What is put behind the row's identifier; empty where a row is one posting.
+    pub(super) suffix: &'static str,
+    pub(super) account_id: Id,
+    /// A row with NULL there has no such posting.
+    pub(super) may_be_absent: bool,
+    pub(super) posting_no: Option<String>,
+    pub(super) amount: Amount,
+    pub(super) leg: Option<Choice<LegKind>>,
+    pub(super) currency: CurrencyField,
 }
 
 #[derive(Debug, Clone)]

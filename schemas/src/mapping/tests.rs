@@ -1,10 +1,15 @@
+mod amounts;
 mod cases;
+mod cores;
+mod currencies;
 mod defaults;
 mod events;
 mod filter;
+mod legs;
 mod reading;
 mod tables;
 mod values;
+mod words;
 
 use proptest::prelude::*;
 

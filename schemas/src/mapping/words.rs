@@ -1,38 +1,91 @@
-//! Texts for people: the column that has one, or the text that every row has.
+//! Texts for people: the column or columns that make one, and what stands in where it is empty.
 
 use super::MapError;
-use super::field::Fields;
-use super::node::Members;
+use super::field::{Field, Fields};
+use super::identifier::KeyForm;
+use super::node::{Members, Node};
 use super::view::View;
 use crate::debezium::Row;
 
 /// Where a text stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) struct Words {
+    parts: Parts,
+    /// Where it is NULL or blank: another one.
+    otherwise: Option<Box<Words>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Parts {
     /// In a column, as it is.
     Column(String),
+    /// In several columns: those that are not blank, with one blank between them.
+    Joined(Vec<String>),
     /// The same for every row.
     Constant(String),
 }
 
 impl Fields<'_> {
-    /// Reads a column's name, `{column}` or `{constant: …}`.
+    /// Reads a column's name, `{column, empty_is}`, `{columns, empty_is}` or `{constant: …}`.
     pub(super) fn words(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Words> {
         let node = members.take(name)?;
-        let at = members.path(name);
-        if let Some(text) = self.constant(node, &at) {
-            return text.map(Words::Constant);
+        self.words_at(node, &members.path(name))
+    }
+
+    fn words_at(&mut self, node: &Node, at: &str) -> Option<Words> {
+        if let Some(text) = self.constant(node, at) {
+            return text.map(|text| Words { parts: Parts::Constant(text), otherwise: None });
         }
-        let field = self.field(node, &at)?;
-        self.column_of(field, "text").map(Words::Column)
+        let (field, empty) = match self.long(node, at) {
+            None => (self.field(node, at)?, None),
+            Some(mut members) => {
+                let empty = members.take("empty_is").map(|n| self.words_at(n, &members.path("empty_is")));
+                (self.rest(members)?, empty)
+            }
+        };
+        let parts = self.parts(field)?;
+        match empty {
+            None => Some(Words { parts, otherwise: None }),
+            Some(other) => Some(Words { parts, otherwise: Some(Box::new(other?)) }),
+        }
+    }
+
+    fn parts(&mut self, field: Field<'_>) -> Option<Parts> {
+        if field.columns.len() == 1 {
+            return self.column_of(field, "text").map(Parts::Column);
+        }
+        self.plain(&field, "text");
+        if field.columns.iter().any(|column| column.form != KeyForm::Undeclared) {
+            self.problems.add(field.line, &field.at, "expected names of columns, without types");
+            return None;
+        }
+        Some(Parts::Joined(field.columns.into_iter().map(|column| column.name).collect()))
     }
 }
 
 impl View<'_> {
     pub(super) fn words(&self, row: &Row<'_>, words: &Words) -> Result<Option<String>, MapError> {
-        match words {
-            Words::Column(column) => Ok(self.optional(row, Some(column), Self::text)?.map(Into::into)),
-            Words::Constant(text) => Ok(Some(text.clone())),
+        let text = match &words.parts {
+            Parts::Constant(text) => Some(text.clone()),
+            Parts::Column(column) => self.optional(row, Some(column), Self::text)?.map(Into::into),
+            Parts::Joined(columns) => self.joined_words(row, columns)?,
+        };
+        match &words.otherwise {
+            Some(other) if text.as_ref().is_none_or(|text: &String| text.trim().is_empty()) => self.words(row, other),
+            _ => Ok(text),
         }
+    }
+
+    fn joined_words(&self, row: &Row<'_>, columns: &[String]) -> Result<Option<String>, MapError> {
+        let mut joined = String::new();
+        for column in columns {
+            let part = self.optional(row, Some(column), Self::text)?.unwrap_or_default();
+            let part = part.trim();
+            if !part.is_empty() && !joined.is_empty() {
+                joined.push(' ');
+            }
+            joined.push_str(part);
+        }
+        Ok((!joined.is_empty()).then_some(joined))
     }
 }

@@ -32,7 +32,7 @@ tables:
         "line 1: source: expected a text (put it in quotes)",
         "line 2: connector: expected mariadb, mysql or postgresql",
         "line 3: zone: unknown time zone (expected a name such as Europe/Berlin)",
-        "line 4: colour: unknown field; known here: source, connector, database, zone, tables, heartbeat, plausible_years",
+        "line 4: colour: unknown field; known here: source, connector, database, zone, currencies, tables, heartbeat, plausible_years",
         "line 7: tables.accounts.key: missing",
         "line 9: tables.accounts.account.customer_id.columns: expected at least one",
         "line 11: tables.accounts.account.state.codes.A: expected one of: active, frozen, closed",
@@ -138,7 +138,7 @@ fn parts_that_cannot_be_meant_together_are_refused() {
         "core_holds: {column: held, type: decimal, scale: 2}",
         "core_holds: {column: balance, type: decimal_text}",
     );
-    assert!(forms.contains("column `balance` is mapped with two types or scales"), "{forms}");
+    assert!(forms.contains("column `balance` is mapped with two types, scales or units"), "{forms}");
     let years = with("connector: mariadb", "connector: mariadb\nplausible_years: 0");
     assert!(years.contains("expected a number of years from 1"), "{years}");
     let key = with("customer_id: owner", "customer_id: {column: owner, type: decimal}");

@@ -1,0 +1,199 @@
+//! Two open-source cores, read as their tables are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::events::read;
+use super::*;
+use crate::debezium::tests::Fixture;
+
+const FINERACT: (&str, &str) = (
+    include_str!("../../../fixtures/cores/fineract/mapping.yaml"),
+    include_str!("../../../fixtures/cores/fineract/events.jsonl"),
+);
+const BLNK: (&str, &str) = (
+    include_str!("../../../fixtures/cores/blnk/mapping.yaml"),
+    include_str!("../../../fixtures/cores/blnk/events.jsonl"),
+);
+
+/// What a reader of the mapping's events holds: rows by their versions, and what the core's rows are stored under.
+#[derive(Default)]
+struct Model {
+    rows: BTreeMap<(Entity, String), (Version, Option<CanonicalRow>)>,
+    kept: HashMap<RowId, Vec<Touched>>,
+    skipped: BTreeMap<String, u32>,
+}
+
+impl Model {
+    fn play<'e>(mapping: &str, events: impl IntoIterator<Item = &'e str>) -> Self {
+        let (mapping, mut model) = (read(mapping), Self::default());
+        for line in events {
+            model.apply(&mapping, line);
+        }
+        model
+    }
+
+    fn apply(&mut self, mapping: &Mapping, line: &str) {
+        let record: Fixture = serde_json::from_str(line).unwrap();
+        let mut decoder = Decoder::new();
+        let event = match decoder.decode(&record.topic, record.key(), record.value()).unwrap() {
+            Record::Change(event) => event,
+            other => panic!("{other:?}"),
+        };
+        let known = mapping.kept_row(&event).and_then(|row| self.kept.get(&row).cloned()).unwrap_or_default();
+        let applied = mapping.apply_knowing(&event, 1, &known).unwrap_or_else(|err| panic!("{err}: {line}")).rows();
+        for change in applied.changes {
+            let row = match change.row {
+                RowChange::Upsert(row) => Some(row),
+                RowChange::Delete => None,
+            };
+            let slot = self.rows.entry((change.entity, change.key)).or_insert((Version::floor(0), None));
+            if change.version > slot.0 {
+                *slot = (change.version, row);
+            }
+        }
+        self.kept.extend(applied.kept.map(|kept| (kept.row, kept.keys)));
+        if let Some(table) = applied.skipped {
+            *self.skipped.entry(table).or_default() += 1;
+        }
+    }
+
+    fn served(&self) -> BTreeMap<(Entity, String), CanonicalRow> {
+        self.rows.iter().filter_map(|(key, (_, row))| Some((key.clone(), row.clone()?))).collect()
+    }
+
+    fn row(&self, entity: Entity, key: &str) -> Option<CanonicalRow> {
+        self.rows.get(&(entity, key.to_owned())).and_then(|(_, row)| row.clone())
+    }
+
+    fn name(&self, key: &str) -> Option<String> {
+        match self.row(Entity::Customer, key)? {
+            CanonicalRow::Customer(customer) => customer.name.map(|name| name.expose().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn account(&self, key: &str) -> Option<(String, AccountState)> {
+        match self.row(Entity::Account, key)? {
+            CanonicalRow::Account(account) => Some((account.customer_id, account.state)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Booked, overdraft line and holds.
+    fn balance(&self, key: &str) -> Option<(i64, i64, i64)> {
+        match self.row(Entity::Balance, key)? {
+            CanonicalRow::Balance(b) => Some((b.booked_minor, b.overdraft_line_minor, b.core_holds_minor)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Account and amount of each transaction, by key.
+    fn transactions(&self) -> Vec<(String, String, i64)> {
+        let read = |row: CanonicalRow| match row {
+            CanonicalRow::Transaction(t) => Some((t.transaction_id, t.account_id, t.amount_minor)),
+            _ => None,
+        };
+        self.served().into_values().filter_map(read).collect()
+    }
+
+    fn skips(&self) -> Vec<(&str, u32)> {
+        self.skipped.iter().map(|(table, events)| (table.as_str(), *events)).collect()
+    }
+}
+
+fn transaction(key: &str, account: &str, amount: i64) -> (String, String, i64) {
+    (key.to_owned(), account.to_owned(), amount)
+}
+
+/// The events as a core sends them that does not log the row before.
+fn without_before(events: &str) -> Vec<String> {
+    let blind = |line: &str| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["value"]["before"] = serde_json::Value::Null;
+        record.to_string()
+    };
+    events.lines().map(blind).collect()
+}
+
+#[test]
+fn a_transfer_of_fineract_is_two_postings_and_a_hold_is_none() {
+    let model = Model::play(FINERACT.0, FINERACT.1.lines().take(15));
+    assert_eq!(
+        model.transactions(),
+        [transaction("700", "30", 20_000), transaction("701", "30", -1_050), transaction("702", "32", 1_050)]
+    );
+    assert_eq!(model.balance("30"), Some((18_950, 0, 350)), "the overdraft is not allowed yet");
+    assert_eq!(model.balance("32"), Some((1_050, 0, 400)));
+    let booked = match model.row(Entity::Transaction, "700") {
+        Some(CanonicalRow::Transaction(transaction)) => transaction,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(booked.booked_at, booked.value_date.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp());
+}
+
+#[test]
+fn what_fineract_takes_back_ends_and_its_states_come_from_several_columns() {
+    let model = Model::play(FINERACT.0, FINERACT.1.lines());
+    assert_eq!(model.transactions(), [transaction("700", "30", 20_000)]);
+    assert_eq!(model.balance("30"), Some((20_000, 5_000, 350)), "a fraction of a cent is no cent");
+    assert_eq!(model.balance("32"), Some((0, 0, 0)));
+    assert_eq!((model.name("5").as_deref(), model.name("6").as_deref()), (Some("Hansa Boote GmbH"), Some("Ada Meier")));
+    assert_eq!(model.account("30"), Some(("5".to_owned(), AccountState::Active)));
+    assert_eq!(model.account("32"), Some(("6".to_owned(), AccountState::Frozen)));
+    assert_eq!(model.account("33"), Some((String::new(), AccountState::Active)), "nobody holds it");
+    assert_eq!((model.account("31"), model.balance("31")), (None, None), "a fixed deposit");
+    assert_eq!(
+        model.skips(),
+        [("fineract_default.m_savings_account", 1), ("fineract_default.m_savings_account_transaction", 3)]
+    );
+}
+
+#[test]
+fn a_row_of_blnk_is_both_legs_and_a_queued_one_is_none() {
+    let model = Model::play(BLNK.0, BLNK.1.lines());
+    assert_eq!(
+        model.transactions(),
+        [
+            transaction("txn_0001-C", "bln_0011", 500_000),
+            transaction("txn_0001-D", "bln_0010", -500_000),
+            transaction("txn_0003-C", "bln_0012", 1_250),
+            transaction("txn_0003-D", "bln_0011", -1_250),
+        ]
+    );
+    assert_eq!(model.balance("bln_0010"), Some((-500_000, 0, 0)));
+    assert_eq!(model.balance("bln_0011"), Some((498_750, 0, 300)));
+    assert_eq!(model.account("bln_0010"), Some((String::new(), AccountState::Active)));
+    assert_eq!(model.account("bln_0012"), Some(("idt_0002".to_owned(), AccountState::Active)));
+    assert_eq!(model.account("bln_0013"), None, "points are no currency");
+    assert_eq!(model.name("idt_0001").as_deref(), Some("Ada Meier"));
+    assert_eq!(model.name("idt_0002").as_deref(), Some("Hansa Boote GmbH"));
+    assert_eq!(model.skips(), [("blnk.balances", 1), ("blnk.transactions", 2)]);
+}
+
+#[test]
+fn in_both_every_debit_has_its_credit_and_no_posting_is_left_out_of_a_balance() {
+    let blnk = Model::play(BLNK.0, BLNK.1.lines());
+    for account in ["bln_0010", "bln_0011", "bln_0012"] {
+        let postings = blnk.transactions().into_iter().filter(|(_, of, _)| of == account);
+        assert_eq!(
+            Some(postings.map(|(_, _, amount)| amount).sum()),
+            blnk.balance(account).map(|(booked, _, _)| booked)
+        );
+    }
+    assert_eq!(blnk.transactions().iter().map(|(_, _, amount)| amount).sum::<i64>(), 0);
+}
+
+#[test]
+fn the_row_before_is_not_needed_and_the_order_of_tables_does_not_matter() {
+    for (mapping, events) in [FINERACT, BLNK] {
+        let whole = Model::play(mapping, events.lines()).served();
+        let blind = without_before(events);
+        assert_eq!(Model::play(mapping, blind.iter().map(String::as_str)).served(), whole);
+        let mut tables: Vec<&str> = events.lines().collect();
+        // Each table comes on a topic of its own.
+        tables.sort_by_key(|line| std::cmp::Reverse(line.split('"').nth(3)));
+        assert_eq!(Model::play(mapping, tables).served(), whole);
+        let twice = events.lines().flat_map(|line| [line, line]);
+        assert_eq!(Model::play(mapping, twice).served(), whole);
+    }
+}
