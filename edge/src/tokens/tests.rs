@@ -42,7 +42,8 @@ fn every_fault_is_told_with_its_remedy_and_no_token() {
     for part in ["channels[0]: token is shorter", "channels[1]: scopes of a channel", "channels[1]: principal must"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    for part in ["channels[2]: token_sha256", "channels[3]: customers is empty", "channels[4]: a customer is an empty"] {
+    for part in ["channels[2]: token_sha256", "channels[3]: customers is empty", "channels[4]: a customer is an empty"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(told.contains("operators[0]: this token is listed"), "{told}");

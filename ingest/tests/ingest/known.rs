@@ -88,3 +88,39 @@ async fn an_event_that_tells_the_rows_own_key_alone_touches_the_row_that_was_sto
     .await;
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_row_that_a_filter_leaves_out_ends_nothing_that_is_another_rows_by_now() {
+    let site = Site::open().await;
+    let core = &site.core;
+    let open_only = mapping_by_id().replace("    key: [id]\n", "    key: [id]\n    where: {status: [A, F]}\n");
+    let start = || site.start_mapped("one", Arc::new(NoJournal), &open_only);
+    let closed = |id: i64, no: &str| {
+        let mut row = row(id, no, 0);
+        row["status"] = json!("C");
+        row
+    };
+    let running = start();
+    core.event("accounts", "r", json!({"id": 1}), Json::Null, row(1, "A1", 100), "true");
+    core.event("accounts", "r", json!({"id": 2}), Json::Null, closed(2, "A2"), "true");
+    core.heartbeat();
+    site.until_booked("A1", 100).await;
+    until_gone(&site, "A2").await;
+    core.event("accounts", "u", json!({"id": 1}), Json::Null, closed(1, "A1"), "false");
+    until_gone(&site, "A1").await;
+    core.event("accounts", "u", json!({"id": 2}), Json::Null, row(2, "A1", 300), "false");
+    site.until_booked("A1", 300).await;
+
+    // That the first row feeds nothing outlives the process.
+    running.kill().await;
+    let running = start();
+    core.event("accounts", "u", json!({"id": 1}), Json::Null, closed(1, "A1"), "false");
+    core.event("accounts", "d", json!({"id": 1}), key_alone(1), Json::Null, "false");
+    core.event("accounts", "c", json!({"id": 3}), Json::Null, row(3, "A3", 7), "false");
+    site.until_booked("A3", 7).await;
+    assert_eq!(site.booked("A1").await, Ok(300));
+    core.event("accounts", "d", json!({"id": 2}), key_alone(2), Json::Null, "false");
+    until_gone(&site, "A1").await;
+    assert_eq!(parked_events(&site.db, None, 10).await.unwrap(), []);
+    running.stop().await;
+}

@@ -124,7 +124,7 @@ pub struct MappedRows {
 pub struct Touched {
     /// Which kind of row.
     pub entity: Entity,
-    /// Its key within the kind.
+    /// Its key within the kind; empty in what is kept of a core's row that feeds none of this kind at present.
     pub key: String,
     /// The account it belongs to, where the event tells it.
     pub account_id: Option<String>,

@@ -197,3 +197,30 @@ fn the_row_before_is_not_needed_and_the_order_of_tables_does_not_matter() {
         assert_eq!(Model::play(mapping, twice).served(), whole);
     }
 }
+
+proptest! {
+    #[test]
+    fn no_cell_of_these_cores_makes_the_mapping_panic_or_tell_its_value(
+        (mapping, events) in prop::sample::select(vec![FINERACT, BLNK]),
+        line in any::<prop::sample::Index>(),
+        column in any::<prop::sample::Index>(),
+        cell in prop_oneof![
+            Just("null".to_owned()), Just("true".to_owned()), Just("{\"scale\":1001,\"value\":\"fw==\"}".to_owned()), Just("[]".to_owned()),
+            "\"canary[ -!#-\\[\\]-~]{0,20}\"", "-?[1-9][0-9]{0,18}", "-?[1-9][0-9]{0,5}\\.[0-9]{1,5}", "\"[A-Za-z0-9+/]{4,24}\"",
+        ],
+    ) {
+        let lines: Vec<&str> = events.lines().collect();
+        let mut record: serde_json::Value = serde_json::from_str(lines[line.index(lines.len())]).unwrap();
+        let after = record["value"]["after"].as_object_mut().unwrap();
+        let names: Vec<String> = after.keys().cloned().collect();
+        after.insert(names[column.index(names.len())].clone(), serde_json::from_str(&cell).unwrap());
+        let text = record.to_string();
+        let record: Fixture = serde_json::from_str(&text).unwrap();
+        let mut decoder = Decoder::new();
+        let Ok(Record::Change(event)) = decoder.decode(&record.topic, record.key(), record.value()) else { return Ok(()) };
+        if let Err(err) = read(mapping).apply(&event, 1) {
+            let shown = format!("{err} {err:?}");
+            prop_assert!(!shown.contains("canary"), "{}", shown);
+        }
+    }
+}
