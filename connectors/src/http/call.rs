@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: Template,
     pub(super) headers: Vec<(HeaderName, Template)>,
+    pub(super) accept: HeaderValue,
+    pub(super) content_type: HeaderValue,
     pub(super) body: Option<BodyTemplate>,
 }
 
@@ -41,15 +43,16 @@ impl Call {
     pub(super) fn render(&self, base: &Base, values: Values<'_>) -> Result<Request<Full<Bytes>>, Unsendable> {
         let line = format!("{}{}", base.prefix, self.path.path(values)?);
         let uri = Uri::try_from(line).map_err(|_| Unsendable::Line)?;
-        let body = self.body.as_ref().map(|body| body.render(values)).transpose()?;
-        let mut request = Request::new(Full::new(body.as_ref().map_or(Bytes::new(), |b| b.to_string().into())));
+        let body = self.body.as_ref().map(|body| body.render(values)).transpose()?.map(Bytes::from);
+        let has_body = body.is_some();
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(HOST, base.authority.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, self.accept.clone());
+        if has_body {
+            headers.insert(CONTENT_TYPE, self.content_type.clone());
         }
         for (name, template) in &self.headers {
             let value = template.plain(values)?.parse().map_err(|_| Unsendable::Header(name.to_string()))?;
@@ -58,7 +61,7 @@ impl Call {
         Ok(request)
     }
 
-    /// The fields it uses, and `core_ref` where it carries the reference.
+    /// The fields it uses, and `core_ref` or `core_ref.uuid` where it carries the reference.
     pub(super) fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         self.path.names(&mut names);
@@ -71,16 +74,37 @@ impl Call {
 }
 
 impl BodyTemplate {
-    fn render(&self, values: Values<'_>) -> Result<Value, Unsendable> {
-        Ok(match self {
-            Self::Text(template) => template.json(values)?,
-            Self::Fixed(value) => value.clone(),
-            Self::List(items) => items.iter().map(|item| item.render(values)).collect::<Result<_, _>>()?,
-            Self::Object(members) => {
-                let render = |(key, member): &(String, BodyTemplate)| Ok((key.clone(), member.render(values)?));
-                Value::Object(members.iter().map(render).collect::<Result<_, _>>()?)
+    /// As text, because a JSON number that went through a float would lose digits.
+    fn render(&self, values: Values<'_>) -> Result<String, Unsendable> {
+        let mut text = String::new();
+        self.write(values, &mut text)?;
+        Ok(text)
+    }
+
+    fn write(&self, values: Values<'_>, into: &mut String) -> Result<(), Unsendable> {
+        match self {
+            Self::Text(template) => template.json(values, into)?,
+            Self::Fixed(value) => into.push_str(&value.to_string()),
+            Self::List(items) => {
+                into.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    into.push_str(if i > 0 { "," } else { "" });
+                    item.write(values, into)?;
+                }
+                into.push(']');
             }
-        })
+            Self::Object(members) => {
+                into.push('{');
+                for (i, (key, member)) in members.iter().enumerate() {
+                    into.push_str(if i > 0 { "," } else { "" });
+                    into.push_str(&Value::from(key.as_str()).to_string());
+                    into.push(':');
+                    member.write(values, into)?;
+                }
+                into.push('}');
+            }
+        }
+        Ok(())
     }
 
     fn names(&self, into: &mut BTreeSet<String>) {

@@ -13,7 +13,7 @@ use super::call::{Base, BodyTemplate, Call};
 use super::check_rules;
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
 use super::findings::{ConfigError, Findings};
-use super::template::{RESERVED, Scope, Template};
+use super::template::{CORE_UUID, RESERVED, Scope, Template};
 
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;
@@ -84,7 +84,12 @@ fn operation(
         for unused in config.fields.keys().filter(|field| !used.contains(*field)) {
             found.add(&format!("{at}.fields.{unused}"), "is declared and never sent");
         }
-        found.must(used.contains("core_ref"), &post_at, "does not carry {core_ref}");
+        found.must(
+            used.contains("core_ref"),
+            &post_at,
+            "does not carry {core_ref}, by which its posting is found again; where the core stores nothing but a UUID, say \
+             `reference: {alphabet: uuid}`",
+        );
     }
     let enquiry = match &config.enquiry {
         None => None,
@@ -93,7 +98,13 @@ fn operation(
             let methods = [Method::GET, Method::POST];
             let ask_at = format!("{at}.enquiry.request");
             let call = call(&ask.request, fixed, Scope::Reference, &methods, &ask_at, found)?;
-            found.must(call.names().contains("core_ref"), &ask_at, "does not carry {core_ref}");
+            let (asks, sent) = (call.names(), post.as_ref().map(Call::names).unwrap_or_default());
+            found.must(asks.contains("core_ref") || asks.contains(CORE_UUID), &ask_at, "does not carry {core_ref}");
+            found.must(
+                asks.contains("core_ref") || !asks.contains(CORE_UUID) || sent.contains(CORE_UUID) || post.is_none(),
+                &ask_at,
+                "asks by {core_ref.uuid}, which the post request does not carry",
+            );
             Some(Arc::new((call, ask.clone())))
         }
     };
@@ -158,8 +169,25 @@ fn call(
         let value = found.take(&at, Template::read(value, scope));
         headers.extend(name.zip(value));
     }
+    let accept = media_type(config.accept.as_deref(), &format!("{at}.accept"), found);
+    let type_at = format!("{at}.content-type");
+    let content_type = media_type(config.content_type.as_deref(), &type_at, found);
+    found.must(
+        config.content_type.is_none() || config.body.is_some(),
+        &type_at,
+        "is declared, and no `body` that it would be the type of",
+    );
     let body = config.body.as_ref().and_then(|body| body_template(body, scope, &format!("{at}.body"), found));
-    Some(Call { method: method?, path: path?, headers, body })
+    Some(Call { method: method?, path: path?, headers, accept: accept?, content_type: content_type?, body })
+}
+
+/// `type/subtype` with its parameters.
+fn media_type(text: Option<&str>, at: &str, found: &mut Findings) -> Option<HeaderValue> {
+    let Some(text) = text else { return Some(HeaderValue::from_static("application/json")) };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let parts = essence.split_once('/').filter(|(kind, sub)| !kind.is_empty() && !sub.is_empty() && !sub.contains('/'));
+    let value = parts.and_then(|_| HeaderValue::from_str(text).ok());
+    found.take(at, value.ok_or_else(|| "is not a media type such as application/json".to_owned()))
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {

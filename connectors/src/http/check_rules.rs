@@ -1,13 +1,12 @@
 //! What declared answers must satisfy.
 
-use std::collections::BTreeMap;
-
 use http::header::HeaderName;
 use schemas::money::Currency;
 use serde_json::Value;
 
 use super::config::{
-    Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig, RefusalRule, Rule, Unit,
+    CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig,
+    RefusalRule, Rule, Unit,
 };
 use super::findings::Findings;
 
@@ -63,8 +62,13 @@ pub(super) fn optional_rules(rules: &[Rule], at: &str, found: &mut Findings) {
     for (i, rule) in rules.iter().enumerate() {
         let at = format!("{at}[{i}]");
         statuses(&rule.status, &at, found);
-        conditions(&rule.when, &at, found);
-        found.must(!rule.when.is_empty(), &format!("{at}.when"), "is empty; a bare status may come from a proxy");
+        conditions(rule.conditions(), &at, found);
+        found.must(
+            rule.conditions().any_of_body(),
+            &format!("{at}.when"),
+            "is empty; a bare status may come from a proxy, and so may a header: say with `when`, `exists` or `empty` what the \
+             body holds",
+        );
     }
 }
 
@@ -72,8 +76,8 @@ fn refusals(rules: &[RefusalRule], has_codes: bool, at: &str, found: &mut Findin
     for (i, rule) in rules.iter().enumerate() {
         let at = format!("{at}[{i}]");
         statuses(&rule.status, &at, found);
-        conditions(&rule.when, &at, found);
-        pointer(&rule.code, &format!("{at}.code"), found);
+        conditions(rule.conditions(), &at, found);
+        code(&rule.code, &format!("{at}.code"), found);
         found.must(has_codes, &at, "the operation declares no `refusals`");
     }
 }
@@ -83,8 +87,9 @@ fn statuses(statuses: &[u16], at: &str, found: &mut Findings) {
     found.must(answers, &format!("{at}.status"), "needs statuses of 200..299 or 400..599");
 }
 
-fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
-    for (path, expected) in when {
+/// What an answer must hold.
+pub(super) fn conditions(asked: Conditions<'_>, at: &str, found: &mut Findings) {
+    for (path, expected) in asked.when {
         let at = format!("{at}.when.{path}");
         pointer(path, &at, found);
         let scalar = match expected {
@@ -93,6 +98,39 @@ fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
             _ => false,
         };
         found.must(scalar, &at, "must be a string, a whole number or a boolean");
+    }
+    for path in &asked.exists.0 {
+        pointer(path, &format!("{at}.exists.{path}"), found);
+    }
+    for path in &asked.empty.0 {
+        let at = format!("{at}.empty.{path}");
+        pointer(path, &at, found);
+        let both = asked.exists.0.contains(path) || asked.when.contains_key(path);
+        found.must(!both, &at, "is also in `exists` or `when`; no answer fulfils both");
+    }
+    for (name, expected) in asked.when_header {
+        let at = format!("{at}.when-header.{name}");
+        found.must(HeaderName::try_from(name).is_ok(), &at, "is not a header's name");
+        found.must(
+            matches!(expected, Value::String(_) | Value::Null),
+            &at,
+            "must be a text (in quotes where YAML takes it for something else), or null where the header must be missing",
+        );
+    }
+}
+
+fn code(at: &CodeAt, place: &str, found: &mut Findings) {
+    match at {
+        CodeAt::Pointer(path) => pointer(path, place, found),
+        CodeAt::Prefix(prefix) => {
+            pointer(&prefix.at, &format!("{place}.at"), found);
+            let until_at = format!("{place}.until");
+            found.must(
+                !prefix.until.is_empty(),
+                &until_at,
+                "is empty; write what stands behind the code, such as \":\"",
+            );
+        }
     }
 }
 

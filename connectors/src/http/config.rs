@@ -1,7 +1,10 @@
 //! The configuration that attaches an HTTP/JSON core. Shapes only; what they must satisfy is in `check`.
 
+mod rules;
+
 use std::collections::BTreeMap;
 
+pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,9 +66,10 @@ impl Default for TransportLimits {
     }
 }
 
-/// One request. Strings hold placeholders: `{core_ref}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
-/// and of a money field `{amount}` (decimal), `{amount.minor}` (a JSON integer where it is the whole string),
-/// `{amount.currency}`; `{currency}` where there is one money field. `{{` and `}}` are braces.
+/// One request. Strings hold placeholders: `{core_ref}`, `{core_ref.uuid}`, `{accepted_at}` (RFC 3339, UTC), `{value_date}`, `{field}`,
+/// and of a money field `{amount}` (decimal) and `{amount.currency}`; `{currency}` where there is one money field. `{amount.number}`
+/// (decimal), `{amount.minor}`, `{amount.precision}` (100 for EUR) and `{amount.exponent}` (2) are JSON numbers where they are the whole
+/// string. `{{` and `}}` are braces.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CallConfig {
@@ -76,6 +80,12 @@ pub struct CallConfig {
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What we say we accept. Default `application/json`.
+    #[serde(default)]
+    pub accept: Option<String>,
+    /// What we say the body is; it is JSON whatever its type is called. Default `application/json`.
+    #[serde(default)]
+    pub content_type: Option<String>,
     /// JSON body; keys are fixed, strings are templates, whole numbers, booleans and null stand for themselves.
     #[serde(default)]
     pub body: Option<Value>,
@@ -177,29 +187,6 @@ pub struct EnquiryConfig {
     /// What the answer tells; as in `post` where absent.
     #[serde(default)]
     pub posting: Option<PostingConfig>,
-}
-
-/// A declared answer: one of the statuses and every condition.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Rule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there. At least one: a bare status may come from anything on the way.
-    pub when: BTreeMap<String, Value>,
-}
-
-/// A declared refusal: one of the statuses, every condition, and a declared code at the pointer.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct RefusalRule {
-    /// Statuses.
-    pub status: Vec<u16>,
-    /// JSON pointer → the value that must be there.
-    #[serde(default)]
-    pub when: BTreeMap<String, Value>,
-    /// JSON pointer to the code, a string or a whole number.
-    pub code: String,
 }
 
 /// Where an acceptance tells what was posted. What is declared here must be there, or the answer is not usable.

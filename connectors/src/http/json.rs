@@ -52,16 +52,42 @@ impl Json {
 
     /// The value at an RFC 6901 pointer.
     pub(super) fn at(&self, pointer: &str) -> Option<&Json> {
-        pointer.split('/').skip(1).try_fold(self, |value, token| {
-            let token = token.replace("~1", "/").replace("~0", "~");
-            match value {
-                Json::Object(members) => members.iter().find(|(key, _)| *key == token).map(|(_, value)| value),
-                Json::List(items) if token.bytes().all(|b| b.is_ascii_digit()) => {
-                    items.get(token.parse::<usize>().ok()?)
-                }
-                _ => None,
-            }
-        })
+        pointer.split('/').skip(1).try_fold(self, Self::child)
+    }
+
+    /// Every value at a pointer in which `*` stands for each element of a list, in order.
+    pub(super) fn all_at(&self, pointer: &str) -> Vec<&Json> {
+        pointer
+            .split('/')
+            .skip(1)
+            .fold(vec![self], |values, token| values.into_iter().flat_map(|value| value.children(token)).collect())
+    }
+
+    fn children(&self, token: &str) -> Vec<&Json> {
+        match self {
+            Json::List(items) if token == "*" => items.iter().collect(),
+            value => value.child(token).into_iter().collect(),
+        }
+    }
+
+    fn child(&self, token: &str) -> Option<&Json> {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        match self {
+            Json::Object(members) => members.iter().find(|(key, _)| *key == token).map(|(_, value)| value),
+            Json::List(items) if token.bytes().all(|b| b.is_ascii_digit()) => items.get(token.parse::<usize>().ok()?),
+            _ => None,
+        }
+    }
+
+    /// Null, or an empty text, list or object.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Json::Null => true,
+            Json::Bool(_) | Json::Number(_) => false,
+            Json::Text(text) => text.is_empty(),
+            Json::List(items) => items.is_empty(),
+            Json::Object(members) => members.is_empty(),
+        }
     }
 
     /// The text of a string or a number: codes, references, amounts.
@@ -131,6 +157,33 @@ mod tests {
         assert_eq!(read.at(""), Some(&read));
         assert_eq!(read.at("/a/3"), None);
         assert_eq!(read.at("/a/+1"), None);
+    }
+
+    #[test]
+    fn a_star_stands_for_each_element_of_a_list() {
+        let read = Json::read(br#"{"e":[{"c":"A"},{"d":1},[{"c":"B"}],{"c":2}],"o":{"*":"C"},"x":[]}"#, 8).unwrap();
+        let texts = |pointer| read.all_at(pointer).into_iter().filter_map(Json::digits_or_text).collect::<Vec<_>>();
+        for (pointer, found) in [
+            ("/e/*/c", &["A", "2"][..]),
+            ("/e/*/*/c", &["B"]),
+            ("/e/0/c", &["A"]),
+            ("/o/*", &["C"]),
+            ("/x/*", &[]),
+            ("/e/*/c/*", &[]),
+            ("/none/*/c", &[]),
+        ] {
+            assert_eq!(texts(pointer), found, "{pointer}");
+        }
+        assert_eq!(read.at("/e/*/c"), None, "only where it is asked for");
+        assert_eq!(read.all_at(""), [&read]);
+    }
+
+    #[test]
+    fn what_holds_nothing_is_empty() {
+        let read = Json::read(br#"[null,"",[],{},0,false," ",[null],{"a":null}]"#, 8).unwrap();
+        let Json::List(items) = &read else { panic!("{read:?}") };
+        let empty: Vec<bool> = items.iter().map(Json::is_empty).collect();
+        assert_eq!(empty, [true, true, true, true, false, false, false, false, false]);
     }
 
     #[test]

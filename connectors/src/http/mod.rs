@@ -8,11 +8,13 @@ mod call;
 mod check;
 mod check_rules;
 mod config;
+mod document;
 mod findings;
 mod json;
 mod posting;
 mod template;
 mod transport;
+mod uuid;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,13 +28,14 @@ use schemas::core::{Capabilities, Enquiry, Outcome, Unsent};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::answer::AnswerDocument;
 use self::call::Call;
 use self::check::OperationPlan;
 pub use self::config::{
-    AmountConfig, CallConfig, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig,
-    OperationConfig, PostConfig, PostingConfig, ProbeConfig, RefusalRule, Rule, TransportLimits, Unit,
+    AmountConfig, CallConfig, CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind,
+    HttpCoreConfig, LegConfig, OperationConfig, Pointers, PostConfig, PostingConfig, PrefixCode, ProbeConfig,
+    RefusalRule, Rule, TransportLimits, Unit,
 };
+use self::document::AnswerDocument;
 pub use self::findings::ConfigError;
 use self::template::Values;
 use self::transport::{Answer, Exchange, Read, Transport};
@@ -125,12 +128,9 @@ impl CoreConnector for HttpCore {
         let (limits, plan, request) = (self.config.limits.clone(), Arc::clone(plan), request.clone());
         let what = format!("post {}", request.core_ref);
         let read = move |answer: &Answer| {
-            let outcome = match AnswerDocument::read(answer, &limits) {
-                Ok(document) => answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request),
-                Err(reason) => Outcome::Unknown { reason },
-            };
-            match outcome {
-                Outcome::Unknown { .. } => Read::NotUnderstood(outcome),
+            let document = AnswerDocument::read(answer, &limits);
+            match answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request) {
+                outcome @ Outcome::Unknown { .. } => Read::NotUnderstood(outcome),
                 outcome => Read::Understood(outcome),
             }
         };
@@ -153,12 +153,10 @@ impl CoreConnector for HttpCore {
         };
         let (limits, asked) = (self.config.limits.clone(), core_ref.to_owned());
         let read = move |answer: &Answer| {
-            let found = match AnswerDocument::read(answer, &limits) {
-                Ok(document) => answer::enquiry(&document, &asking.1, &plan.config.post, &plan.config.refusals, &asked),
-                Err(reason) => Enquiry::NotUnderstood { reason },
-            };
-            match found {
-                Enquiry::NotUnderstood { .. } => Read::NotUnderstood(found),
+            let document = AnswerDocument::read(answer, &limits);
+            let (post, refusals) = (&plan.config.post, &plan.config.refusals);
+            match answer::enquiry(&document, &asking.1, post, refusals, &asked) {
+                found @ Enquiry::NotUnderstood { .. } => Read::NotUnderstood(found),
                 found => Read::Understood(found),
             }
         };
@@ -174,12 +172,9 @@ impl CoreConnector for HttpCore {
             Err(err) => return Probe::Down { reason: err.to_string() },
         };
         let read = |answer: &Answer| {
-            let probe = match AnswerDocument::read(answer, &self.config.limits) {
-                Ok(document) => answer::probe(&document, &self.config.probe),
-                Err(reason) => Probe::Down { reason },
-            };
-            match probe {
-                Probe::Down { .. } => Read::NotUnderstood(probe),
+            let document = AnswerDocument::read(answer, &self.config.limits);
+            match answer::probe(&document, &self.config.probe) {
+                probe @ Probe::Down { .. } => Read::NotUnderstood(probe),
                 probe => Read::Understood(probe),
             }
         };

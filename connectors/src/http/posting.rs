@@ -5,6 +5,7 @@ use schemas::money::{Currency, parse_minor};
 
 use super::config::{AmountConfig, Direction, LegConfig, PostingConfig, Unit};
 use super::json::Json;
+use super::uuid::is_of;
 
 /// What was read.
 pub(super) struct Told {
@@ -15,7 +16,7 @@ pub(super) struct Told {
 /// Reads all that is declared; the error names the pointer, never the content.
 pub(super) fn told(answer: &Json, config: &PostingConfig, core_ref: &str) -> Result<Told, String> {
     if let Some(pointer) = &config.reference
-        && text(answer, pointer)? != core_ref
+        && !is_of(core_ref, text(answer, pointer)?)
     {
         return Err(format!("{pointer} is not our reference"));
     }

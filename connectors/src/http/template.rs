@@ -4,19 +4,24 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::money::render_minor;
+use serde_json::Value;
 
 use super::config::FieldKind;
+use super::uuid::uuid_of;
 use schemas::post_request::{Field, PostRequest};
 
 /// Names that a field may not take.
 pub(super) const RESERVED: [&str; 4] = ["core_ref", "accepted_at", "value_date", "currency"];
+
+/// The placeholder for the reference as a UUID.
+pub(super) const CORE_UUID: &str = "core_ref.uuid";
 
 /// Which placeholders a template may use.
 #[derive(Clone, Copy)]
 pub(super) enum Scope<'a> {
     /// Those of a request with these fields.
     Request(&'a BTreeMap<String, FieldKind>),
-    /// `{core_ref}` only.
+    /// `{core_ref}` and `{core_ref.uuid}` only.
     Reference,
     /// None.
     Fixed,
@@ -45,13 +50,17 @@ pub(super) enum Unsendable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Slot {
     CoreRef,
+    CoreUuid,
     AcceptedAt,
     ValueDate,
     Text(String),
     OptionalText(String),
     Decimal(String),
+    Number(String),
     Minor(String),
     Currency(String),
+    Precision(String),
+    Exponent(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,12 +137,13 @@ impl Template {
         })
     }
 
-    /// Into JSON: a string, but `{amount.minor}` alone is a number.
-    pub(super) fn json(&self, values: Values<'_>) -> Result<serde_json::Value, Unsendable> {
+    /// Into JSON: a text, but a placeholder for a number that is the whole string is a number.
+    pub(super) fn json(&self, values: Values<'_>, into: &mut String) -> Result<(), Unsendable> {
         match self.0.as_slice() {
-            [Part::Slot { slot: Slot::Minor(field), .. }] => Ok(money(values, field)?.0.into()),
-            _ => Ok(self.plain(values)?.into()),
+            [Part::Slot { slot, .. }] if slot.is_number() => into.push_str(&slot.text(values)?),
+            _ => into.push_str(&Value::from(self.plain(values)?).to_string()),
         }
+        Ok(())
     }
 }
 
@@ -141,20 +151,30 @@ impl Slot {
     fn name(&self) -> Option<&str> {
         match self {
             Slot::CoreRef => Some("core_ref"),
+            Slot::CoreUuid => Some(CORE_UUID),
             Slot::AcceptedAt | Slot::ValueDate => None,
             Slot::Text(field) | Slot::OptionalText(field) => Some(field),
-            Slot::Decimal(field) | Slot::Minor(field) | Slot::Currency(field) => Some(field),
+            Slot::Decimal(field) | Slot::Number(field) | Slot::Minor(field) | Slot::Currency(field) => Some(field),
+            // They tell how an amount is counted, and not the amount.
+            Slot::Precision(_) | Slot::Exponent(_) => None,
         }
+    }
+
+    /// Written without quotes where it is the whole string.
+    fn is_number(&self) -> bool {
+        matches!(self, Slot::Number(_) | Slot::Minor(_) | Slot::Precision(_) | Slot::Exponent(_))
     }
 
     fn text<'a>(&self, values: Values<'a>) -> Result<Cow<'a, str>, Unsendable> {
         let request = match (self, values) {
             (Slot::CoreRef, Values::Reference(core_ref)) => return Ok(core_ref.into()),
+            (Slot::CoreUuid, Values::Reference(core_ref)) => return Ok(uuid_of(core_ref).into()),
             (_, Values::Request(request)) => request,
             (_, Values::Reference(_)) => return Err(Unsendable::Line),
         };
         Ok(match self {
             Slot::CoreRef => request.core_ref.as_str().into(),
+            Slot::CoreUuid => uuid_of(&request.core_ref).into(),
             Slot::AcceptedAt => request.accepted_at.to_string().into(),
             Slot::ValueDate => request.value_date.to_string().into(),
             Slot::Text(name) | Slot::OptionalText(name) => match (request.field(name), self) {
@@ -162,9 +182,13 @@ impl Slot {
                 (None, Slot::OptionalText(_)) => "".into(),
                 _ => return Err(Unsendable::Field(name.clone())),
             },
-            Slot::Decimal(name) => money(values, name).map(|(minor, currency)| render_minor(minor, currency))?.into(),
+            Slot::Decimal(name) | Slot::Number(name) => {
+                money(values, name).map(|(minor, currency)| render_minor(minor, currency))?.into()
+            }
             Slot::Minor(name) => money(values, name)?.0.to_string().into(),
             Slot::Currency(name) => money(values, name)?.1.code().to_owned().into(),
+            Slot::Precision(name) => 10_u64.pow(money(values, name)?.1.exponent()).to_string().into(),
+            Slot::Exponent(name) => money(values, name)?.1.exponent().to_string().into(),
         })
     }
 }
@@ -183,6 +207,7 @@ fn slot(name: &str, scope: Scope<'_>) -> Result<Slot, String> {
     let unknown = || Err(format!("unknown placeholder {{{name}}}"));
     let fields = match (scope, name) {
         (Scope::Request(_) | Scope::Reference, "core_ref") => return Ok(Slot::CoreRef),
+        (Scope::Request(_) | Scope::Reference, CORE_UUID) => return Ok(Slot::CoreUuid),
         (Scope::Request(fields), _) => fields,
         _ => return unknown(),
     };
@@ -201,7 +226,10 @@ fn slot(name: &str, scope: Scope<'_>) -> Result<Slot, String> {
         (_, Some(FieldKind::Text), None) => Slot::Text(owned),
         (_, Some(FieldKind::OptionalText), None) => Slot::OptionalText(owned),
         (_, Some(FieldKind::Money), None) => Slot::Decimal(owned),
+        (_, Some(FieldKind::Money), Some("number")) => Slot::Number(owned),
         (_, Some(FieldKind::Money), Some("minor")) => Slot::Minor(owned),
+        (_, Some(FieldKind::Money), Some("precision")) => Slot::Precision(owned),
+        (_, Some(FieldKind::Money), Some("exponent")) => Slot::Exponent(owned),
         (_, Some(FieldKind::Money), Some("currency")) => Slot::Currency(owned),
         _ => return unknown(),
     })

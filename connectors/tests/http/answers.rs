@@ -215,6 +215,23 @@ async fn an_enquiry_finds_a_kept_refusal_or_nothing() {
 }
 
 #[tokio::test]
+async fn an_empty_list_may_say_that_there_is_nothing() {
+    let yaml = CORE_SIM
+        .replace("found: [{status: [200], when: {/status: BOOKED}}]", "found: [{status: [200], exists: /items/0}]")
+        .replace(
+            "not-found: [{status: [404], when: {/code: NOT_FOUND}}]",
+            "not-found: [{status: [200], empty: /items}]",
+        );
+    for nothing in [r#"{"items":[]}"#, r#"{"items":null}"#] {
+        assert_eq!(enquiry_answered(&yaml, "LOC1", &json(200, nothing)).await.0, Enquiry::NotFound, "{nothing}");
+    }
+    for unclear in [r#"{}"#, r#"{"items":0}"#, r#"{"items":[null]}"#, r#"{"items":false}"#, "[]"] {
+        let (found, _) = enquiry_answered(&yaml, "LOC1", &json(200, unclear)).await;
+        assert!(matches!(found, Enquiry::NotUnderstood { .. }), "{unclear}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_a_declared_not_found_says_that_there_is_nothing() {
     for answer in [
         response(404, "text/html", "<html>404</html>"),

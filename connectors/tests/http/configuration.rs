@@ -89,9 +89,36 @@ fn a_post_without_reference_and_a_field_never_sent_are_found() {
         errors(&yaml, "http://core"),
         [
             "operations.transfer.fields.remittance: is declared and never sent",
-            "operations.transfer.post.request: does not carry {core_ref}",
+            "operations.transfer.post.request: does not carry {core_ref}, by which its posting is found again; where the core \
+             stores nothing but a UUID, say `reference: {alphabet: uuid}`",
         ]
     );
+}
+
+#[test]
+fn a_uuid_alone_and_a_type_without_a_body_are_told() {
+    let sent = CORE_SIM.replace("reference: \"{core_ref}\"", "reference: \"{core_ref.uuid}\"");
+    let found = errors(&sent, "http://core");
+    assert!(found.len() == 1 && found[0].contains("does not carry {core_ref}"), "{found:?}");
+    let asked = CORE_SIM.replace("/api/postings/{core_ref}", "/api/postings/{core_ref.uuid}");
+    let found = errors(&asked, "http://core");
+    assert_eq!(
+        found,
+        ["operations.transfer.enquiry.request: asks by {core_ref.uuid}, which the post request does not carry"]
+    );
+    let typed = |extra: &str| {
+        CORE_SIM.replace("{method: GET, path: /health}", &format!("{{method: GET, path: /health, {extra}}}"))
+    };
+    for (extra, fault) in [
+        ("accept: json", "accept: is not a media type"),
+        ("accept: a/b/c", "accept: is not a media type"),
+        ("accept: \"a/b\\r\\nX: y\"", "accept: is not a media type"),
+        ("content-type: a/b", "content-type: is declared, and no `body`"),
+    ] {
+        let found = errors(&typed(extra), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("probe.request.{fault}")), "{extra}: {found:?}");
+    }
+    assert!(errors(&typed("accept: text/x"), "http://core").is_empty());
 }
 
 #[test]
@@ -99,6 +126,41 @@ fn a_bare_404_cannot_be_declared_as_not_found() {
     let yaml = CORE_SIM.replace("{status: [404], when: {/code: NOT_FOUND}}", "{status: [404], when: {}}");
     let found = errors(&yaml, "http://core");
     assert!(found.len() == 1 && found[0].starts_with("operations.transfer.enquiry.not-found[0].when"), "{found:?}");
+}
+
+#[test]
+fn conditions_that_say_nothing_or_cannot_hold_are_told() {
+    let rule = "{status: [404], when: {/code: NOT_FOUND}}";
+    let at = "operations.transfer.enquiry.not-found[0]";
+    for (written, fault) in [
+        ("{status: [404]}", "when: is empty; a bare status may come from a proxy, and so may a header"),
+        ("{status: [404], when-header: {X-Core: mine}}", "when: is empty; a bare status"),
+        ("{status: [404], exists: items}", "exists.items: is not a JSON pointer"),
+        ("{status: [404], empty: [/a, b]}", "empty.b: is not a JSON pointer"),
+        ("{status: [404], exists: /a, empty: /a}", "empty./a: is also in `exists` or `when`"),
+        ("{status: [404], empty: /a, when-header: {a b: x}}", "when-header.a b: is not a header's name"),
+        ("{status: [404], empty: /a, when-header: {X-A: true}}", "when-header.X-A: must be a text"),
+    ] {
+        let found = errors(&CORE_SIM.replace(rule, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.{fault}")), "{written}: {found:?}");
+    }
+    let refused = "[{status: [422], code: /code}]";
+    let at = "operations.transfer.post.refused[0].code";
+    for (written, fault) in [
+        ("[{status: [422], code: code}]", ": is not a JSON pointer"),
+        ("[{status: [422], code: {at: m, until: \":\"}}]", ".at: is not a JSON pointer"),
+        ("[{status: [422], code: {at: /m, until: \"\"}}]", ".until: is empty; write what stands behind the code"),
+    ] {
+        let found = errors(&CORE_SIM.replace(refused, written), "http://core");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at}{fault}")), "{written}: {found:?}");
+    }
+    for (from, to) in [
+        (rule, "{status: [404], exists: {a: b}}"),
+        (refused, "[{status: [422], code: {at: /m}}]"),
+        (refused, "[{status: [422], code: {at: /m, until: \":\", since: x}}]"),
+    ] {
+        assert!(serde_saphyr::from_str::<HttpCoreConfig>(&CORE_SIM.replace(from, to)).is_err(), "{to}");
+    }
 }
 
 #[test]

@@ -3,5 +3,7 @@
 mod answers;
 mod configuration;
 mod peer;
+mod savings_core;
 mod second_core;
 mod transport;
+mod wallet_core;

@@ -88,6 +88,11 @@ pub fn response(status: u16, content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
+/// The same answer with one more header line.
+pub fn with_header(response: &str, line: &str) -> String {
+    response.replacen("\r\n", &format!("\r\n{line}\r\n"), 1)
+}
+
 /// What core-sim answers to [`transfer`].
 pub const BOOKED: &str = r#"{"posting_id":"P-7","reference":"LOC1","status":"BOOKED","legs":[
     {"account":"A-1","number":41,"direction":"D","amount":"10.50"},
