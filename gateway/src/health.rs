@@ -48,7 +48,9 @@ impl Signal {
     /// What the outcome of one request says of the core; our own congestion says nothing.
     pub fn of(outcome: &Outcome) -> Option<Self> {
         match outcome {
-            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Some(Self::Answered),
+            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate | Outcome::Pending => {
+                Some(Self::Answered)
+            }
             // The core answered for this request, perhaps for its account. Other customers' requests may go through.
             Outcome::NotSent { why: Unsent::NotDone, .. } => Some(Self::Answered),
             Outcome::NotSent { why: Unsent::CoreAway, .. } => Some(Self::Refused),
@@ -194,6 +196,15 @@ mod tests {
         let mut health = available();
         for at in 0..1_000 {
             health.step(Signal::of(&not_done).unwrap(), at);
+            assert_eq!(health.health(), Health::Available);
+        }
+    }
+
+    #[test]
+    fn a_core_that_books_later_is_there() {
+        let mut health = available();
+        for at in 0..1_000 {
+            health.step(Signal::of(&Outcome::Pending).unwrap(), at);
             assert_eq!(health.health(), Health::Available);
         }
     }

@@ -29,6 +29,8 @@ struct Seen {
     /// When the core first answered something that was begun after that.
     heard_ms: Option<i64>,
     not_found_asked_ms: Option<i64>,
+    /// The core said last that it will book it later.
+    is_pending: bool,
 }
 
 /// Entries observed at once; further ones wait until others have ended.
@@ -57,6 +59,7 @@ impl Observations {
             ended_ms: None,
             heard_ms: None,
             not_found_asked_ms: None,
+            is_pending: false,
         };
         let seen = self.seen.entry(entry.entry.id.clone()).or_insert(fresh);
         if seen.attempts != entry.attempts {
@@ -93,8 +96,24 @@ impl Observations {
     pub(crate) fn not_found(&mut self, id: &EntryId, asked_ms: i64) {
         self.heard(id, asked_ms);
         if let Some(seen) = self.seen.get_mut(id) {
-            seen.not_found_asked_ms = Some(asked_ms);
+            (seen.not_found_asked_ms, seen.is_pending) = (Some(asked_ms), false);
         }
+    }
+
+    /// The core answered to what was begun at `asked_ms` that it has the entry and will book it later. What it has lives, so its lifetime counts
+    /// anew from here, and what was not found before proves nothing any more.
+    pub(crate) fn pending(&mut self, id: &EntryId, asked_ms: i64) {
+        let now_ms = self.now_ms();
+        if let Some(seen) = self.seen.get_mut(id) {
+            let has_ended = seen.ended_ms.is_some_and(|ended_ms| asked_ms >= ended_ms);
+            seen.heard_ms = has_ended.then_some(now_ms);
+            (seen.not_found_asked_ms, seen.is_pending) = (None, true);
+        }
+    }
+
+    /// Did the core say last that it will book the entry later?
+    pub(crate) fn is_pending(&self, id: &EntryId) -> bool {
+        self.seen.get(id).is_some_and(|seen| seen.is_pending)
     }
 
     /// The core answered something about the entry that was begun at `asked_ms`.
@@ -215,6 +234,36 @@ mod tests {
         let posts_nothing = Unresolved { attempts: 2, doubtful: 1, ..unresolved(2, 0) };
         assert_eq!(seen.observe(&posts_nothing, start_ms).lifetime_from_ms, heard.lifetime_from_ms);
         assert_eq!(seen.observe(&unresolved(2, 0), start_ms).lifetime_from_ms, None, "another may be on its way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lifetime_of_what_the_core_will_book_later_counts_from_when_it_last_said_so() {
+        let mut seen = Observations::new();
+        let start_ms = seen.now_ms();
+        let id = unresolved(1, 0).entry.id;
+        seen.observe(&unresolved(1, 0), start_ms);
+        seen.not_found(&id, start_ms);
+        for said_ms in [1_000, 9_000] {
+            tokio::time::advance(Duration::from_millis(said_ms)).await;
+            let asked_ms = seen.now_ms();
+            seen.pending(&id, asked_ms);
+            let known = seen.observe(&unresolved(1, 0), start_ms);
+            assert_eq!((known.lifetime_from_ms, known.not_found_asked_ms), (Some(asked_ms), None));
+            assert!(seen.is_pending(&id));
+        }
+        let asked_ms = seen.now_ms() + 1;
+        seen.not_found(&id, asked_ms);
+        let known = seen.observe(&unresolved(1, 0), start_ms);
+        assert_eq!((known.lifetime_from_ms, known.not_found_asked_ms), (Some(start_ms + 10_000), Some(asked_ms)));
+        assert!(!seen.is_pending(&id));
+        seen.pending(&id, asked_ms);
+        seen.observe(&unresolved(2, 0), start_ms);
+        assert!(!seen.is_pending(&id), "said of an earlier attempt");
+        let open = Unresolved { ended: false, ..unresolved(2, 0) };
+        seen.observe(&open, start_ms);
+        seen.pending(&id, asked_ms + 1);
+        let known = seen.observe(&open, start_ms);
+        assert_eq!(known.lifetime_from_ms, None, "another attempt may be on its way");
     }
 
     #[test]

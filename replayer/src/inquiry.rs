@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schemas::core::Enquiry;
+use schemas::core::{Enquiry, Outcome};
 use schemas::entry::Evidence;
 use standin::journal::{Change, Entry, EntryId, Instance, JournalError, Resend, Unresolved};
 use standin::resolution::{Patience, UnknownOutcome, remembered_until};
@@ -35,6 +35,11 @@ pub(crate) enum Came {
     Waits,
     /// The core was asked at `asked_ms` and had nothing.
     NotFound {
+        /// On the observer's clock.
+        asked_ms: i64,
+    },
+    /// The core was asked, or sent the same again, at `asked_ms`; it has the request and has not booked it yet.
+    Pending {
         /// On the observer's clock.
         asked_ms: i64,
     },
@@ -119,6 +124,7 @@ impl Inquiry {
         let found = self.sender.enquire(entry).await;
         match &found {
             Enquiry::NotFound => return Ok(Came::NotFound { asked_ms }),
+            Enquiry::Pending => return Ok(Came::Pending { asked_ms }),
             Enquiry::Unavailable { reason } => {
                 tracing::info!(entry = %entry.id, reason, "the core does not answer an enquiry");
                 return Ok(Came::InVain { silent: true, asked_ms });
@@ -160,7 +166,11 @@ impl Inquiry {
             tracing::warn!(entry = %entry.id, error = %err, "an outcome of a resend was not recorded; it will be found out");
             return Ok(Came::Unrecorded { attempt });
         }
-        Ok(if settled { Came::Settled } else { Came::InVain { silent: !outcome.is_answer(), asked_ms } })
+        Ok(match outcome {
+            _ if settled => Came::Settled,
+            Outcome::Pending => Came::Pending { asked_ms },
+            outcome => Came::InVain { silent: !outcome.is_answer(), asked_ms },
+        })
     }
 
     /// No byte leaves when the core may have forgotten the reference. This process may have been stopped since the resend

@@ -121,7 +121,11 @@ impl Resolver {
                 return Some(Work::Abandon(unresolved.entry));
             }
             let known = self.known(&unresolved);
-            let step = resolve(&self.core, &known, &self.patience, self.seen.now_ms());
+            let step = match resolve(&self.core, &known, &self.patience, self.seen.now_ms()) {
+                // The core has it: only the enquiry tells its end, and to send it again could at best change nothing.
+                Step::Resend if self.core.enquiry && self.seen.is_pending(id) => Step::Enquire,
+                step => step,
+            };
             let waits = self.waits.is_waiting(&unresolved.entry.id, now);
             let work = match step {
                 Step::Enquire | Step::Resend if waits => continue,
@@ -159,6 +163,10 @@ impl Resolver {
             Came::NotFound { asked_ms } => {
                 self.waits.forget(id);
                 self.seen.not_found(id, *asked_ms);
+            }
+            Came::Pending { asked_ms } => {
+                self.waits.failed(id, 0, now);
+                self.seen.pending(id, *asked_ms);
             }
             Came::InVain { silent, asked_ms } => {
                 self.waits.failed(id, 0, now);

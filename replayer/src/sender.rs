@@ -45,7 +45,7 @@ pub(crate) struct Answered {
 /// What a sending says to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The core took it or refused it.
+    /// The core took it, perhaps to book it later, or refused it.
     Taken,
     /// The core, or the connector, does not take this entry now. A later attempt may succeed.
     Declined {
@@ -156,7 +156,7 @@ pub(crate) fn is_settled(changes: &[Change]) -> bool {
 
 fn fate_of(outcome: &Outcome, sendable: bool, last_try: bool) -> Fate {
     match outcome {
-        Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => Fate::Taken,
+        Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate | Outcome::Pending => Fate::Taken,
         Outcome::NotSent { why: Unsent::NotDone, .. } => Fate::Declined { parked: last_try },
         Outcome::NotSent { why: Unsent::NotTried, .. } if !sendable => Fate::Declined { parked: last_try },
         Outcome::NotSent { why: Unsent::NotTried, .. } => Fate::NotTried,

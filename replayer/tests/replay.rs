@@ -155,6 +155,23 @@ on_every_engine! {
         replayer.end().await;
     }
 
+    async fn an_entry_that_the_core_books_later_is_sent_once_and_asked_about_until_it_is_booked(bank) {
+        let core = Core::asked();
+        core.posts("later", Does::Pends);
+        bank.account("later", 1_000).await;
+        bank.account("later-to", 0).await;
+        let later = bank.queued("later", "later-to", 1).await;
+        core.enquiries(&later, Does::Pends);
+        let replayer = Running::start(&bank, &core, options());
+        core.asked_about("enquire", &later).await;
+        until(&bank, &later, OutcomeUnknown).await;
+        core.has_posted(&later);
+        core.enquiries(&later, Does::Well);
+        until(&bank, &later, Posted).await;
+        assert_eq!(core.times("post", &later), 1);
+        replayer.end().await;
+    }
+
     async fn an_outage_that_outlasts_the_patience_parks_nothing_that_can_be_asked_about_afterwards(bank) {
         let core = Core::asked();
         let unknown = unknown(&bank, "a").await;

@@ -29,6 +29,9 @@ pub enum Outcome {
     },
     /// The core knows the reference already; look up what it posted.
     Duplicate,
+    /// The core has taken the request and books it later. Nothing is known of its end, so it is an unknown outcome of a core that is
+    /// there: it ends by an enquiry, by its change events, or by a person.
+    Pending,
     /// No byte of the request can have reached the core, or it declared that it did nothing.
     NotSent {
         /// What that says of the core.
@@ -47,7 +50,7 @@ impl Outcome {
     /// Did the core answer about this request?
     pub fn is_answer(&self) -> bool {
         match self {
-            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate => true,
+            Outcome::Posted(_) | Outcome::Refused { .. } | Outcome::Duplicate | Outcome::Pending => true,
             Outcome::NotSent { why, .. } => *why == Unsent::NotDone,
             Outcome::Unknown { .. } => false,
         }
@@ -59,6 +62,7 @@ impl Outcome {
             Outcome::Posted(_) => "posted",
             Outcome::Refused { .. } => "refused",
             Outcome::Duplicate => "duplicate",
+            Outcome::Pending => "pending",
             Outcome::NotSent { .. } => "not_sent",
             Outcome::Unknown { .. } => "unknown",
         }
@@ -105,6 +109,8 @@ pub enum Enquiry {
         /// The core's own code.
         code: String,
     },
+    /// The core has taken the request and has not booked it yet.
+    Pending,
     /// The core has nothing under this reference *now*; a late commit may still come.
     NotFound,
     /// No answer.

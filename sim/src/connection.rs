@@ -228,6 +228,7 @@ impl CoreConnector for Connection {
         let what = match &found {
             Enquiry::Posted { .. } => "posted",
             Enquiry::Refused { .. } => "refused",
+            Enquiry::Pending => "pending",
             Enquiry::NotFound => "not found",
             Enquiry::Unavailable { .. } | Enquiry::NotUnderstood { .. } => "no answer",
         };

@@ -85,12 +85,13 @@ pub fn after_post(
             change(Evidence::NotSent)
         }
         Outcome::Unknown { .. } if flawed(Flaw::SilenceIsNotSent) => change(Evidence::NotSent),
-        Outcome::Unknown { .. } => change(Evidence::NoAnswer),
+        // What will be booked later is not booked yet, and may never be.
+        Outcome::Unknown { .. } | Outcome::Pending => change(Evidence::NoAnswer),
         Outcome::Duplicate => return None,
     }])
 }
 
-/// The changes that an enquiry about an unknown outcome makes; none for *not found* and for no answer, which prove nothing by themselves.
+/// The changes that an enquiry about an unknown outcome makes; none for *not found*, *pending* and no answer, which prove nothing by themselves.
 ///
 /// `quiet_up_to`: attempts up to this number could take no effect any more when the core was asked ([`Refused::Reference`]).
 ///
@@ -111,7 +112,9 @@ pub fn after_enquiry(
             let refused = change(Evidence::CoreRefused).because(reason(code).unwrap_or_else(|| code.clone()));
             vec![refused.asked_when_quiet(quiet_up_to)]
         }
-        Enquiry::NotFound | Enquiry::Unavailable { .. } | Enquiry::NotUnderstood { .. } => Vec::new(),
+        Enquiry::Pending | Enquiry::NotFound | Enquiry::Unavailable { .. } | Enquiry::NotUnderstood { .. } => {
+            Vec::new()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::core::{Enquiry, Outcome, Posting, Unsent};
 
-use super::config::{DuplicateMeans, Echo, EnquiryConfig, PostConfig, PostingConfig, ProbeConfig};
+use super::config::{DuplicateMeans, EnquiryConfig, PostConfig, PostingConfig, ProbeConfig};
 use super::document::AnswerDocument;
 use super::posting::{self, Told};
 use crate::connector::Probe;
@@ -15,6 +15,7 @@ enum AnswerKind {
     Done,
     Refused(String),
     Duplicate,
+    Pending,
     NotDone,
 }
 
@@ -25,13 +26,18 @@ pub(super) fn outcome(
     refusals: &BTreeMap<String, String>,
     request: &PostRequest,
 ) -> Outcome {
-    if let Err(reason) = ours(document, post.echo.as_ref(), &request.core_ref) {
+    if let Err(reason) = document.echoes(post.echo.as_ref(), &request.core_ref) {
         return Outcome::Unknown { reason };
+    }
+    if let Err(reason) = document.json() {
+        // Without JSON only a bare status can fit, and only here can one be declared.
+        return if document.fits_any(&post.pending) { Outcome::Pending } else { Outcome::Unknown { reason } };
     }
     let kinds = [
         document.fits_any(&post.accepted).then_some(AnswerKind::Done),
         document.refusal(&post.refused, refusals).map(AnswerKind::Refused),
         document.fits_any(&post.duplicate).then_some(AnswerKind::Duplicate),
+        document.fits_any(&post.pending).then_some(AnswerKind::Pending),
         document.fits_any(&post.not_done).then_some(AnswerKind::NotDone),
     ];
     match document.one_of(kinds) {
@@ -41,6 +47,7 @@ pub(super) fn outcome(
             DuplicateMeans::AskAgain => Outcome::Duplicate,
             DuplicateMeans::Posted => Outcome::Posted(Posting::default()),
         },
+        Ok(AnswerKind::Pending) => Outcome::Pending,
         Ok(AnswerKind::NotDone) => Outcome::NotSent {
             why: Unsent::NotDone,
             reason: format!("the core declared with status {} that it did nothing", document.status()),
@@ -69,12 +76,14 @@ pub(super) fn enquiry(
     refusals: &BTreeMap<String, String>,
     core_ref: &str,
 ) -> Enquiry {
-    if let Err(reason) = ours(document, ask.echo.as_ref(), core_ref) {
+    let ours = document.json().and_then(|_| document.echoes(ask.echo.as_ref(), core_ref));
+    if let Err(reason) = ours {
         return Enquiry::NotUnderstood { reason };
     }
     let kinds = [
         document.fits_any(&ask.found).then_some(AnswerKind::Done),
         document.refusal(&ask.refused, refusals).map(AnswerKind::Refused),
+        document.fits_any(&ask.pending).then_some(AnswerKind::Pending),
         document.fits_any(&ask.not_found).then_some(AnswerKind::NotDone),
     ];
     match document.one_of(kinds) {
@@ -83,6 +92,7 @@ pub(super) fn enquiry(
             Err(reason) => Enquiry::NotUnderstood { reason },
         },
         Ok(AnswerKind::Refused(code)) => Enquiry::Refused { code },
+        Ok(AnswerKind::Pending) => Enquiry::Pending,
         Ok(AnswerKind::NotDone | AnswerKind::Duplicate) => Enquiry::NotFound,
         Err(reason) => Enquiry::NotUnderstood { reason },
     }
@@ -96,12 +106,6 @@ pub(super) fn probe(document: &AnswerDocument, config: &ProbeConfig) -> Probe {
     ];
     let meant = document.json().and_then(|_| document.one_of(kinds));
     meant.unwrap_or_else(|reason| Probe::Down { reason })
-}
-
-/// A JSON document that repeats our reference where that is declared.
-fn ours(document: &AnswerDocument, echo: Option<&Echo>, core_ref: &str) -> Result<(), String> {
-    document.json()?;
-    document.echoes(echo, core_ref)
 }
 
 fn told(document: &AnswerDocument, config: &PostingConfig, core_ref: &str) -> Result<Told, String> {

@@ -8,11 +8,12 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::Value;
 
-use super::template::{Template, Unsendable, Values};
+use super::template::{Template, Unsendable, Values, percent_encode};
 
 /// Where the core is.
 #[derive(Debug, Clone)]
 pub(super) struct Base {
+    pub(super) is_tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) authority: HeaderValue,
@@ -30,8 +31,9 @@ pub(super) struct Call {
     pub(super) body: Option<BodyTemplate>,
 }
 
-/// A JSON body with templates for strings.
+/// A body with templates for strings: JSON, or a form.
 pub(super) enum BodyTemplate {
+    Form(Vec<(String, Template)>),
     Text(Template),
     Fixed(Value),
     List(Vec<BodyTemplate>),
@@ -83,6 +85,14 @@ impl BodyTemplate {
 
     fn write(&self, values: Values<'_>, into: &mut String) -> Result<(), Unsendable> {
         match self {
+            Self::Form(members) => {
+                for (i, (key, template)) in members.iter().enumerate() {
+                    into.push_str(if i > 0 { "&" } else { "" });
+                    percent_encode(key, into);
+                    into.push('=');
+                    percent_encode(&template.plain(values)?, into);
+                }
+            }
             Self::Text(template) => template.json(values, into)?,
             Self::Fixed(value) => into.push_str(&value.to_string()),
             Self::List(items) => {
@@ -109,6 +119,7 @@ impl BodyTemplate {
 
     fn names(&self, into: &mut BTreeSet<String>) {
         match self {
+            Self::Form(members) => members.iter().for_each(|(_, template)| template.names(into)),
             Self::Text(template) => template.names(into),
             Self::Fixed(_) => {}
             Self::List(items) => items.iter().for_each(|item| item.names(into)),

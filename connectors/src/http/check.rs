@@ -10,10 +10,19 @@ use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
 
 use super::call::{Base, BodyTemplate, Call};
+use super::check_credentials::{self, CredentialsPlan};
 use super::check_rules;
+use super::check_tls::{self, TlsPlan};
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
 use super::findings::{ConfigError, Findings};
 use super::template::{CORE_UUID, RESERVED, Scope, Template};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Told of https in a build without it.
+const NO_TLS: &str = "https needs the TLS client, which is not built into this program (feature `tls`); until then reach the core through a TLS \
+     proxy on this host";
 
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;
@@ -21,6 +30,8 @@ const NAME_CHARS_MAX: usize = 32;
 /// The checked form of a configuration.
 pub(super) struct Plan {
     pub(super) base: Base,
+    pub(super) tls: Option<TlsPlan>,
+    pub(super) credentials: CredentialsPlan,
     pub(super) probe: Call,
     pub(super) operations: HashMap<String, OperationPlan>,
 }
@@ -31,8 +42,8 @@ pub(super) struct OperationPlan {
     pub(super) enquiry: Option<Arc<(Call, EnquiryConfig)>>,
 }
 
-/// Checks everything; a plan only where nothing was found.
-pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
+/// Checks everything, and with `files` what the named files hold; a plan only where nothing was found.
+pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<ConfigError>> {
     let mut found = Findings::default();
     found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
     for problem in config.reference.problems() {
@@ -58,8 +69,10 @@ pub(super) fn plan(config: &HttpCoreConfig) -> Result<Plan, Vec<ConfigError>> {
             operations.insert(name.clone(), plan);
         }
     }
+    let tls = base.as_ref().and_then(|base| check_tls::tls(config.tls.as_ref(), base, "tls", files, &mut found));
+    let credentials = check_credentials::credentials(config, files, &mut found);
     match (base, probe) {
-        (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, probe, operations }),
+        (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, tls, credentials, probe, operations }),
         _ => Err(found.all()),
     }
 }
@@ -126,27 +139,27 @@ fn limits(limits: &TransportLimits, found: &mut Findings) {
     found.must(limits.connections_max <= 4096, "limits.connections-max", "must be at most 4096");
 }
 
-fn base(url: &str) -> Result<Base, String> {
-    if url.starts_with("https:") {
-        return Err(
-            "https needs a TLS client, which is not built in yet (rustls, with the core's certificate authority \
-                    and ours for mutual TLS); until then reach the core through a TLS proxy on this host"
-                .to_owned(),
-        );
-    }
+/// Where requests go.
+pub(super) fn base(url: &str) -> Result<Base, String> {
     let uri = Uri::try_from(url).map_err(|_| "is not a URL".to_owned())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-    let authority = authority.ok_or_else(|| "must be http://host:port".to_owned())?;
+    let (is_tls, port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") if !cfg!(feature = "tls") => return Err(NO_TLS.to_owned()),
+        Some("https") => (true, 443),
+        _ => return Err("must be http://host:port or https://host:port".to_owned()),
+    };
+    let authority = uri.authority().ok_or_else(|| "must be http://host:port or https://host:port".to_owned())?;
     if authority.as_str().contains('@') || uri.query().is_some() {
         return Err("must not hold credentials or a query".to_owned());
     }
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let header = HeaderValue::from_str(authority.as_str()).map_err(|_| "is not a URL".to_owned())?;
     let prefix = uri.path().trim_end_matches('/').to_owned();
-    Ok(Base { host, port: uri.port_u16().unwrap_or(80), authority: header, prefix })
+    Ok(Base { is_tls, host, port: uri.port_u16().unwrap_or(port), authority: header, prefix })
 }
 
-fn call(
+/// One kind of request.
+pub(super) fn call(
     config: &CallConfig,
     fixed: &BTreeMap<String, String>,
     scope: Scope<'_>,
@@ -169,28 +182,57 @@ fn call(
         let value = found.take(&at, Template::read(value, scope));
         headers.extend(name.zip(value));
     }
-    let accept = media_type(config.accept.as_deref(), &format!("{at}.accept"), found);
+    let accept = media_type(config.accept.as_deref().unwrap_or(JSON), &format!("{at}.accept"), found);
     let type_at = format!("{at}.content-type");
-    let content_type = media_type(config.content_type.as_deref(), &type_at, found);
+    let has_body = config.body.is_some() || !config.form.is_empty();
     found.must(
-        config.content_type.is_none() || config.body.is_some(),
+        config.content_type.is_none() || has_body,
         &type_at,
         "is declared, and no `body` that it would be the type of",
     );
+    found.must(
+        config.body.is_none() || config.form.is_empty(),
+        &format!("{at}.form"),
+        "is declared beside `body`; leave one out",
+    );
+    let default = if config.form.is_empty() { JSON } else { FORM };
+    let content_type = media_type(config.content_type.as_deref().unwrap_or(default), &type_at, found);
+    let form = form_template(&config.form, scope, &format!("{at}.form"), found);
     let body = config.body.as_ref().and_then(|body| body_template(body, scope, &format!("{at}.body"), found));
-    Some(Call { method: method?, path: path?, headers, accept: accept?, content_type: content_type?, body })
+    Some(Call {
+        method: method?,
+        path: path?,
+        headers,
+        accept: accept?,
+        content_type: content_type?,
+        body: body.or(form),
+    })
+}
+
+fn form_template(
+    form: &BTreeMap<String, String>,
+    scope: Scope<'_>,
+    at: &str,
+    found: &mut Findings,
+) -> Option<BodyTemplate> {
+    let read = |(name, text): (&String, &String)| {
+        let template = found.take(&format!("{at}.{name}"), Template::read(text, scope))?;
+        Some((name.clone(), template))
+    };
+    let members = form.iter().filter_map(read).collect::<Vec<_>>();
+    (!members.is_empty()).then_some(BodyTemplate::Form(members))
 }
 
 /// `type/subtype` with its parameters.
-fn media_type(text: Option<&str>, at: &str, found: &mut Findings) -> Option<HeaderValue> {
-    let Some(text) = text else { return Some(HeaderValue::from_static("application/json")) };
+fn media_type(text: &str, at: &str, found: &mut Findings) -> Option<HeaderValue> {
     let essence = text.split(';').next().unwrap_or_default().trim();
     let parts = essence.split_once('/').filter(|(kind, sub)| !kind.is_empty() && !sub.is_empty() && !sub.contains('/'));
     let value = parts.and_then(|_| HeaderValue::from_str(text).ok());
     found.take(at, value.ok_or_else(|| "is not a media type such as application/json".to_owned()))
 }
 
-fn header_name(name: &str) -> Result<HeaderName, String> {
+/// The name of a header that is not the transport's own.
+pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     let name = HeaderName::try_from(name).map_err(|_| "is not a header's name".to_owned())?;
     let ours = [HOST, ACCEPT, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, TE, UPGRADE];
     if ours.contains(&name) { Err("is set by the transport".to_owned()) } else { Ok(name) }

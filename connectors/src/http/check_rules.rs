@@ -16,6 +16,7 @@ pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) 
     rules(&post.accepted, &format!("{at}.post.accepted"), found);
     refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
+    pending(operation, at, found);
     let posted = post.duplicate_means == DuplicateMeans::Posted;
     let means_at = format!("{at}.post.duplicate-means");
     found.must(!posted || !post.duplicate.is_empty(), &means_at, "is declared, and no `duplicate` rule");
@@ -40,9 +41,40 @@ pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) 
     );
 }
 
+/// What is booked later must look like nothing else wherever it is asked about.
+fn pending(operation: &OperationConfig, at: &str, found: &mut Findings) {
+    const ACCEPTED: u16 = 202;
+    let post = &operation.post;
+    for (i, rule) in post.pending.iter().enumerate() {
+        let at = format!("{at}.post.pending[{i}]");
+        statuses(&rule.status, &at, found);
+        conditions(rule.conditions(), &at, found);
+        found.must(
+            rule.conditions().any_of_body() || rule.status.iter().all(|status| *status == ACCEPTED),
+            &format!("{at}.when"),
+            "is empty; only 202 may be declared bare: any other status may come from a proxy",
+        );
+    }
+    if post.pending.is_empty() {
+        return;
+    }
+    found.must(
+        post.duplicate_means != DuplicateMeans::Posted,
+        &format!("{at}.post.duplicate-means"),
+        "must not be `posted` beside `pending`: a known reference may be one that the core has not booked yet",
+    );
+    found.must(
+        operation.enquiry.as_ref().is_none_or(|ask| !ask.pending.is_empty()),
+        &format!("{at}.enquiry.pending"),
+        "is missing: what the core books later must not look as if there were nothing; where it finds only what it has booked, leave \
+         the enquiry out",
+    );
+}
+
 /// The answers of an enquiry.
 pub(super) fn enquiry(ask: &EnquiryConfig, has_codes: bool, at: &str, found: &mut Findings) {
     rules(&ask.found, &format!("{at}.enquiry.found"), found);
+    optional_rules(&ask.pending, &format!("{at}.enquiry.pending"), found);
     refusals(&ask.refused, has_codes, &format!("{at}.enquiry.refused"), found);
     rules(&ask.not_found, &format!("{at}.enquiry.not-found"), found);
     echo(ask.echo.as_ref(), &format!("{at}.enquiry.echo"), found);
@@ -180,7 +212,8 @@ fn optional_pointer(path: Option<&str>, at: &str, found: &mut Findings) {
     }
 }
 
-fn pointer(path: &str, at: &str, found: &mut Findings) {
+/// A JSON pointer.
+pub(super) fn pointer(path: &str, at: &str, found: &mut Findings) {
     let escapes = path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     found.must((path.is_empty() || path.starts_with('/')) && escapes, at, "is not a JSON pointer (RFC 6901)");
 }

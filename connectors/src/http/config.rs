@@ -1,10 +1,15 @@
 //! The configuration that attaches an HTTP/JSON core. Shapes only; what they must satisfy is in `check`.
 
+mod credentials;
 mod rules;
+mod tls;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+pub use self::credentials::{BasicConfig, CredentialsConfig, RenewRule, SecretHeader, TokenConfig};
 pub use self::rules::{CodeAt, Conditions, Pointers, PrefixCode, RefusalRule, Rule};
+pub use self::tls::{ClientCertificate, TlsConfig};
 use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,8 +20,11 @@ use serde_json::Value;
 pub struct HttpCoreConfig {
     /// The core's name in Locum.
     pub name: String,
-    /// `http://host:port`, with an optional path in front of every path below.
+    /// `http://host:port` or `https://host:port`, with an optional path in front of every path below.
     pub base_url: String,
+    /// TLS, where the address begins with https.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// What the core promises about references.
     pub capabilities: Capabilities,
     /// How it stores references.
@@ -28,10 +36,25 @@ pub struct HttpCoreConfig {
     /// Fixed headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// How we show it who we are.
+    #[serde(default)]
+    pub credentials: Option<CredentialsConfig>,
     /// How to ask whether it takes work.
     pub probe: ProbeConfig,
     /// Operations by name.
     pub operations: BTreeMap<String, OperationConfig>,
+}
+
+impl HttpCoreConfig {
+    /// Makes the paths of all files that it names absolute to `folder`, that of the file it stands in.
+    pub fn resolve(&mut self, folder: &Path) {
+        if let Some(tls) = &mut self.tls {
+            tls.resolve(folder);
+        }
+        if let Some(credentials) = &mut self.credentials {
+            credentials.resolve(folder);
+        }
+    }
 }
 
 /// Bounds of the transport and of answers.
@@ -83,12 +106,16 @@ pub struct CallConfig {
     /// What we say we accept. Default `application/json`.
     #[serde(default)]
     pub accept: Option<String>,
-    /// What we say the body is; it is JSON whatever its type is called. Default `application/json`.
+    /// What we say the body is; it is JSON, or a form, whatever its type is called. Default `application/json`, of a form
+    /// `application/x-www-form-urlencoded`.
     #[serde(default)]
     pub content_type: Option<String>,
     /// JSON body; keys are fixed, strings are templates, whole numbers, booleans and null stand for themselves.
     #[serde(default)]
     pub body: Option<Value>,
+    /// Instead of `body`: name → template, sent as `application/x-www-form-urlencoded`.
+    #[serde(default)]
+    pub form: BTreeMap<String, String>,
 }
 
 /// Kind of a request field.
@@ -127,6 +154,9 @@ pub struct PostConfig {
     pub request: CallConfig,
     /// It is posted.
     pub accepted: Vec<Rule>,
+    /// The core has taken it and books it later. Such an answer ends nothing, so a bare 202 may be declared here.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core says no, with a declared code.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,
@@ -176,6 +206,9 @@ pub struct EnquiryConfig {
     pub request: CallConfig,
     /// It is posted.
     pub found: Vec<Rule>,
+    /// The core has taken it and has not booked it yet.
+    #[serde(default)]
+    pub pending: Vec<Rule>,
     /// The core keeps a refusal.
     #[serde(default)]
     pub refused: Vec<RefusalRule>,

@@ -95,6 +95,11 @@ impl AnswerDocument {
             && when_header.iter().all(|(name, expected)| self.header_is(name, expected))
     }
 
+    /// Is this header there, once or more?
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.headers.contains_key(name)
+    }
+
     fn header_is(&self, name: &str, expected: &Value) -> bool {
         match (header(&self.headers, name), expected) {
             (Header::Missing, Value::Null) => true,

@@ -1,5 +1,7 @@
 //! What a check of a configuration found.
 
+use std::path::PathBuf;
+
 /// One thing wrong with the configuration of a core.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {what}")]
@@ -8,6 +10,12 @@ pub struct ConfigError {
     pub at: String,
     /// What is wrong, and what to do where that is not plain.
     pub what: String,
+}
+
+/// A file, and where the configuration names it.
+pub(super) struct FilePlan {
+    pub(super) at: String,
+    pub(super) path: PathBuf,
 }
 
 /// The errors found so far, at a place.

@@ -1,18 +1,27 @@
 //! The HTTP/JSON connector, attached by configuration alone.
 //!
 //! `config` says what a core looks like, `check` turns that into calls and rules or into a list of errors, `transport`
-//! exchanges bytes and knows what left, and `answer` says what an answer means.
+//! exchanges bytes and knows what left, `session` puts credentials on them, and `answer` says what an answer means.
 
 mod answer;
 mod call;
 mod check;
+mod check_credentials;
 mod check_rules;
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod check_tls;
 mod config;
+mod credentials;
 mod document;
 mod findings;
 mod json;
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod pem;
 mod posting;
+mod secret;
+mod session;
 mod template;
+mod token;
 mod transport;
 mod uuid;
 
@@ -31,14 +40,17 @@ use tokio::time::Instant;
 use self::call::Call;
 use self::check::OperationPlan;
 pub use self::config::{
-    AmountConfig, CallConfig, CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, FieldKind,
-    HttpCoreConfig, LegConfig, OperationConfig, Pointers, PostConfig, PostingConfig, PrefixCode, ProbeConfig,
-    RefusalRule, Rule, TransportLimits, Unit,
+    AmountConfig, BasicConfig, CallConfig, ClientCertificate, CodeAt, Conditions, CredentialsConfig, Direction,
+    DuplicateMeans, Echo, EnquiryConfig, FieldKind, HttpCoreConfig, LegConfig, OperationConfig, Pointers, PostConfig,
+    PostingConfig, PrefixCode, ProbeConfig, RefusalRule, RenewRule, Rule, SecretHeader, TlsConfig, TokenConfig,
+    TransportLimits, Unit,
 };
+use self::credentials::Credentials;
 use self::document::AnswerDocument;
 pub use self::findings::ConfigError;
+use self::session::{Place, Session};
 use self::template::Values;
-use self::transport::{Answer, Exchange, Read, Transport};
+use self::transport::{Answer, Exchange, Read, TlsClient, Transport};
 use crate::connector::{CoreConnector, Probe};
 use schemas::post_request::PostRequest;
 
@@ -53,27 +65,36 @@ pub struct HttpCore {
     config: HttpCoreConfig,
     probe: Call,
     operations: HashMap<String, Arc<OperationPlan>>,
-    transport: Arc<Transport>,
+    session: Arc<Session>,
 }
 
 impl HttpCore {
-    /// Checks the whole configuration; opens no connection.
+    /// Checks the whole configuration and opens the files that it names; opens no connection.
     pub fn build(config: HttpCoreConfig) -> Result<Self, Vec<ConfigError>> {
-        let plan = check::plan(&config)?;
-        let transport = Arc::new(Transport::new(plan.base, config.limits.clone()));
+        let plan = check::plan(&config, true)?;
+        let credentials = Credentials::open(plan.credentials, &config.limits)?;
+        let tls = plan.tls.map(TlsClient::open).transpose();
+        let tls = tls.map_err(|what| vec![ConfigError { at: "tls".to_owned(), what }])?;
+        let transport = Transport::new(plan.base, config.limits.clone(), tls);
+        let session = Arc::new(Session::new(transport, credentials, config.limits.clone()));
         let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
-        Ok(Self { probe: plan.probe, operations, transport, config })
+        Ok(Self { probe: plan.probe, operations, session, config })
+    }
+
+    /// Everything wrong with a configuration but for the files that it names, which only a process that talks to the core needs.
+    pub fn problems(config: &HttpCoreConfig) -> Vec<ConfigError> {
+        check::plan(config, false).err().unwrap_or_default()
     }
 
     /// How many connections lie idle and usable.
     pub fn idle_connections(&self) -> usize {
-        self.transport.idle_connections()
+        self.session.idle_connections()
     }
 
     fn render(&self, request: &PostRequest) -> Result<(&Arc<OperationPlan>, Request<Full<Bytes>>), String> {
         let plan = self.operations.get(&request.operation);
         let plan = plan.ok_or_else(|| format!("the core does not offer {:?}", request.operation))?;
-        let rendered = plan.post.render(self.transport.base(), Values::Request(request));
+        let rendered = plan.post.render(self.session.base(), Values::Request(request));
         Ok((plan, rendered.map_err(|err| err.to_string())?))
     }
 
@@ -86,10 +107,10 @@ impl HttpCore {
         read: impl Fn(&Answer) -> Read<T> + Send + Sync + 'static,
     ) -> Exchange<T> {
         let deadline = deadline(timeout);
-        let transport = Arc::clone(&self.transport);
+        let session = Arc::clone(&self.session);
         let (done, outcome) = oneshot::channel();
         tokio::spawn(async move {
-            let exchange = transport.exchange(request, deadline, read).await;
+            let exchange = session.exchange(request, deadline, Place::Counted, read).await;
             if let Err(exchange) = done.send(exchange) {
                 tracing::warn!(%what, came_to = exchange.name(), "an exchange with the core ended after its caller");
             }
@@ -130,6 +151,9 @@ impl CoreConnector for HttpCore {
         let read = move |answer: &Answer| {
             let document = AnswerDocument::read(answer, &limits);
             match answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request) {
+                outcome if document.echoes(plan.config.post.echo.as_ref(), &request.core_ref).is_err() => {
+                    Read::NotOurs(outcome)
+                }
                 outcome @ Outcome::Unknown { .. } => Read::NotUnderstood(outcome),
                 outcome => Read::Understood(outcome),
             }
@@ -147,7 +171,7 @@ impl CoreConnector for HttpCore {
         else {
             return Enquiry::NotUnderstood { reason: format!("no enquiry is declared for {operation:?}") };
         };
-        let request = match asking.0.render(self.transport.base(), Values::Reference(core_ref)) {
+        let request = match asking.0.render(self.session.base(), Values::Reference(core_ref)) {
             Ok(request) => request,
             Err(err) => return Enquiry::NotUnderstood { reason: err.to_string() },
         };
@@ -156,6 +180,7 @@ impl CoreConnector for HttpCore {
             let document = AnswerDocument::read(answer, &limits);
             let (post, refusals) = (&plan.config.post, &plan.config.refusals);
             match answer::enquiry(&document, &asking.1, post, refusals, &asked) {
+                found if document.echoes(asking.1.echo.as_ref(), &asked).is_err() => Read::NotOurs(found),
                 found @ Enquiry::NotUnderstood { .. } => Read::NotUnderstood(found),
                 found => Read::Understood(found),
             }
@@ -167,7 +192,7 @@ impl CoreConnector for HttpCore {
     }
 
     async fn probe(&self, timeout: Duration) -> Probe {
-        let request = match self.probe.render(self.transport.base(), Values::Reference("")) {
+        let request = match self.probe.render(self.session.base(), Values::Reference("")) {
             Ok(request) => request,
             Err(err) => return Probe::Down { reason: err.to_string() },
         };
@@ -178,7 +203,7 @@ impl CoreConnector for HttpCore {
                 probe => Read::Understood(probe),
             }
         };
-        match self.transport.exchange_beside(request, deadline(timeout), read).await {
+        match self.session.exchange(request, deadline(timeout), Place::Beside, read).await {
             Exchange::NotSent(_, reason) | Exchange::Unknown(reason) => Probe::Down { reason },
             Exchange::Answered(probe) => probe,
         }

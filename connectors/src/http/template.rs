@@ -23,6 +23,8 @@ pub(super) enum Scope<'a> {
     Request(&'a BTreeMap<String, FieldKind>),
     /// `{core_ref}` and `{core_ref.uuid}` only.
     Reference,
+    /// The one placeholder of this name.
+    Only(&'static str),
     /// None.
     Fixed,
 }
@@ -32,6 +34,8 @@ pub(super) enum Scope<'a> {
 pub(super) enum Values<'a> {
     Request(&'a PostRequest),
     Reference(&'a str),
+    /// Of a template with one placeholder, or with none.
+    Only(&'a str),
 }
 
 /// Why a request cannot be made. Names fields, never values.
@@ -49,6 +53,7 @@ pub(super) enum Unsendable {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Slot {
+    Only(&'static str),
     CoreRef,
     CoreUuid,
     AcceptedAt,
@@ -150,6 +155,7 @@ impl Template {
 impl Slot {
     fn name(&self) -> Option<&str> {
         match self {
+            Slot::Only(name) => Some(name),
             Slot::CoreRef => Some("core_ref"),
             Slot::CoreUuid => Some(CORE_UUID),
             Slot::AcceptedAt | Slot::ValueDate => None,
@@ -169,10 +175,12 @@ impl Slot {
         let request = match (self, values) {
             (Slot::CoreRef, Values::Reference(core_ref)) => return Ok(core_ref.into()),
             (Slot::CoreUuid, Values::Reference(core_ref)) => return Ok(uuid_of(core_ref).into()),
+            (Slot::Only(_), Values::Only(value)) => return Ok(value.into()),
             (_, Values::Request(request)) => request,
-            (_, Values::Reference(_)) => return Err(Unsendable::Line),
+            (_, Values::Reference(_) | Values::Only(_)) => return Err(Unsendable::Line),
         };
         Ok(match self {
+            Slot::Only(_) => return Err(Unsendable::Line),
             Slot::CoreRef => request.core_ref.as_str().into(),
             Slot::CoreUuid => uuid_of(&request.core_ref).into(),
             Slot::AcceptedAt => request.accepted_at.to_string().into(),
@@ -199,7 +207,7 @@ fn money(values: Values<'_>, name: &str) -> Result<(i64, schemas::money::Currenc
             Some(Field::Money { minor, currency }) => Ok((*minor, *currency)),
             _ => Err(Unsendable::Field(name.to_owned())),
         },
-        Values::Reference(_) => Err(Unsendable::Line),
+        Values::Reference(_) | Values::Only(_) => Err(Unsendable::Line),
     }
 }
 
@@ -207,6 +215,7 @@ fn slot(name: &str, scope: Scope<'_>) -> Result<Slot, String> {
     let unknown = || Err(format!("unknown placeholder {{{name}}}"));
     let fields = match (scope, name) {
         (Scope::Request(_) | Scope::Reference, "core_ref") => return Ok(Slot::CoreRef),
+        (Scope::Only(only), _) if only == name => return Ok(Slot::Only(only)),
         (Scope::Request(_) | Scope::Reference, CORE_UUID) => return Ok(Slot::CoreUuid),
         (Scope::Request(fields), _) => fields,
         _ => return unknown(),
@@ -235,7 +244,8 @@ fn slot(name: &str, scope: Scope<'_>) -> Result<Slot, String> {
     })
 }
 
-fn percent_encode(value: &str, into: &mut String) {
+/// All but unreserved characters (RFC 3986).
+pub(super) fn percent_encode(value: &str, into: &mut String) {
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             into.push(char::from(byte));

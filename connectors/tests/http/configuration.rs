@@ -41,7 +41,7 @@ operations:
         "reference: length: must be 16 to 64, not 12",
         "reference: prefix: must be at most 4 characters of the alphabet",
         "limits.connections-max: must be more than 0",
-        "base-url: must be http://host:port",
+        "base-url: must be http://host:port or https://host:port",
         "probe.request.method: must be one of GET",
         "probe.request.path: must begin with / and be visible ASCII without #",
         "probe.request.headers.Host: is set by the transport",
@@ -76,10 +76,17 @@ operations:
     assert_eq!(found.len(), expected.len() + repeated, "{found:#?}");
 }
 
+#[cfg(not(feature = "tls"))]
 #[test]
 fn https_is_refused_with_what_is_missing() {
     let found = errors(CORE_SIM, "https://core.bank");
     assert!(found.len() == 1 && found[0].contains("TLS client") && found[0].contains("TLS proxy"), "{found:?}");
+}
+
+#[test]
+fn tls_without_https_is_told() {
+    let found = errors(&format!("{CORE_SIM}\ntls: {{ca: ca.pem}}\n"), "http://core");
+    assert_eq!(found, ["tls: is declared, and the address begins with http; write https, or leave it out"]);
 }
 
 #[test]
@@ -193,6 +200,27 @@ fn duplicate_means_posted_needs_a_duplicate_rule_and_a_core_that_cannot_be_asked
     let rule = alone.lines().find(|line| line.starts_with("      duplicate:")).unwrap();
     let found = errors(&alone.replace(rule, ""), "http://core");
     assert_eq!(found, [format!("{at}: is declared, and no `duplicate` rule")]);
+}
+
+#[test]
+fn what_is_booked_later_must_not_look_like_anything_else() {
+    let pending =
+        |rules: &str| CORE_SIM.replace("      duplicate:", &format!("      pending: {rules}\n      duplicate:"));
+    let asked = |yaml: &str| {
+        yaml.replace("      not-found:", "      pending: [{status: [200], when: {/status: NEW}}]\n      not-found:")
+    };
+    assert!(
+        errors(&asked(&pending("[{status: [202]}, {status: [201], when: {/status: NEW}}]")), "http://core").is_empty()
+    );
+    let at = "operations.transfer";
+    let found = errors(&asked(&pending("[{status: [201, 202]}]")), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.pending[0].when: is empty")), "{found:?}");
+    let found = errors(&pending("[{status: [202]}]"), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.enquiry.pending: is missing")), "{found:?}");
+    let posted = without_enquiry(&pending("[{status: [202]}]"))
+        .replace("      duplicate:", "      duplicate-means: posted\n      duplicate:");
+    let found = errors(&posted, "http://core");
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.duplicate-means: must not be")), "{found:?}");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 mod answers;
 mod configuration;
+mod credentials;
 mod peer;
 mod savings_core;
 mod second_core;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod wallet_core;

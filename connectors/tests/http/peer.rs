@@ -1,5 +1,7 @@
 //! A core on a real socket that does what the test says, and the requests that are sent to it.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use locum_connectors::http::{CORE_SIM, HttpCore, HttpCoreConfig};
@@ -121,6 +123,32 @@ pub fn config(yaml: &str, url: &str) -> HttpCoreConfig {
     let mut config: HttpCoreConfig = serde_saphyr::from_str(yaml).unwrap();
     config.base_url = url.to_owned();
     config
+}
+
+/// A folder of this test's own.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("locum-connectors-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// Written aside and renamed: no reader may see half a file.
+    pub fn write(&self, name: &str, text: &str) {
+        let aside = self.0.join(format!("{name}.new"));
+        std::fs::write(&aside, text).unwrap();
+        std::fs::rename(aside, self.0.join(name)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The same core, which cannot be asked.

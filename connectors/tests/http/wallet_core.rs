@@ -76,3 +76,38 @@ async fn a_request_carries_the_references_uuid_and_types_of_its_own() {
     let (_, received) = enquiry_answered(&yaml, reference, &json(404, "{}")).await;
     assert!(received.head.starts_with(&format!("GET /transactions/{uuid} HTTP/1.1\r\n")), "{}", received.head);
 }
+
+/// The same ledger, told to queue.
+fn queueing() -> String {
+    YAML.replace("skip_queue: true", "skip_queue: false")
+        .replace(
+            "      duplicate: [",
+            "      pending: [{status: [201], when: {/status: QUEUED}}, {status: [202]}]\n      duplicate: [",
+        )
+        .replace("      not-found: [", "      pending: [{status: [200], when: {/status: QUEUED}}]\n      not-found: [")
+}
+
+#[tokio::test]
+async fn what_is_booked_later_is_pending_and_nothing_else() {
+    let yaml = queueing();
+    let queued = APPLIED.replace("APPLIED", "QUEUED");
+    for answer in
+        [json(201, &queued), json(202, "{}"), response(202, "text/plain", ""), response(202, "text/html", "<p>")]
+    {
+        assert_eq!(post_answered(&yaml, &transfer(), &answer).await.0, Outcome::Pending, "{answer}");
+    }
+    for answer in [json(200, &queued), response(201, "text/plain", &queued), json(201, "{}"), response(204, "a/b", "")]
+    {
+        let (outcome, _) = post_answered(&yaml, &transfer(), &answer).await;
+        assert!(is_unknown(&outcome), "{answer}: {outcome:?}");
+    }
+    let both = yaml.replace("accepted: [{status: [201]", "accepted: [{status: [201, 202]");
+    let (outcome, _) = post_answered(&both, &transfer(), &json(202, APPLIED)).await;
+    assert!(is_unknown(&outcome), "of two kinds: {outcome:?}");
+    assert_eq!(enquiry_answered(&yaml, "LOC1", &json(200, &queued)).await.0, Enquiry::Pending);
+    let (found, _) = enquiry_answered(&yaml, "LOC1", &json(200, APPLIED)).await;
+    assert_eq!(legs_match(&transfer(), &found), LegsMatch::Same);
+    let echoing = yaml.replacen("      posting:\n", "      echo: {body: /reference}\n      posting:\n", 1);
+    let (outcome, _) = post_answered(&echoing, &transfer(), &response(202, "text/plain", "")).await;
+    assert!(is_unknown(&outcome), "an answer to another request, perhaps: {outcome:?}");
+}

@@ -111,6 +111,30 @@ async fn not_found_after_every_attempt_ended_returns_the_entry_to_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_core_will_book_later_is_asked_about_and_never_sent_again() {
+    let remembering = Capabilities { reference_memory_ms: Some(3_600_000), request_lifetime_ms_max: 60_000, ..ASKED };
+    let patience = Patience { park_after_ms: 20_000, memory_margin_ms: 0 };
+    let mut resolver = Resolver::new(remembering, patience, WATCHED_FOR);
+    let entry = unresolved();
+    let id = entry.entry.id.clone();
+    let (start, mut steps) = (Instant::now(), Vec::new());
+    loop {
+        page(&mut resolver, std::slice::from_ref(&entry));
+        match next(&mut resolver, Instant::now()) {
+            Some(("enquire", _)) => {
+                steps.push(start.elapsed().as_millis());
+                let asked_ms = resolver.now_ms();
+                resolver.came(&id, &Came::Pending { asked_ms }, Instant::now());
+            }
+            None => tokio::time::advance(Duration::from_millis(500)).await,
+            other => break assert_eq!(other, Some(("park", id.clone())), "after {:?}", start.elapsed()),
+        }
+    }
+    assert_eq!(steps, [0, 500, 1_500, 3_500, 7_500, 15_500]);
+    assert!(start.elapsed() >= Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_is_abandoned_once_it_was_seen_silent_for_long_whatever_its_stamps_say() {
     let (mut resolver, now) = (resolver(60_000), Instant::now());
     let mut entry = unresolved();

@@ -207,7 +207,11 @@ impl Replayer {
             }
             Came::Unrecorded { attempt } => drop(self.unrecorded.insert(id.clone(), (attempt, now))),
             Came::Failed(err) => self.complain(&format!("a step about entry {id} failed"), &err),
-            Came::Settled | Came::Waits | Came::NotFound { .. } | Came::InVain { silent: false, .. } => {}
+            Came::Settled
+            | Came::Waits
+            | Came::Pending { .. }
+            | Came::NotFound { .. }
+            | Came::InVain { silent: false, .. } => {}
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Does {
     Refuses,
     /// Knows the reference, and says no more.
     Duplicate,
+    /// Takes the request and books it later.
+    Pends,
     /// Takes the request and never answers, until [`Core::release`] or the caller's time-out.
     Hang,
     /// Answers nothing usable, at once.
@@ -166,6 +168,7 @@ impl CoreConnector for Core {
             Does::Refuses => Outcome::Refused { code: "no".into() },
             Does::Duplicate => Outcome::Duplicate,
             Does::Silent => Outcome::Unknown { reason },
+            Does::Pends => Outcome::Pending,
             Does::Hang => {
                 self.hang(longest).await;
                 if *self.released.borrow() { self.book(&request.core_ref) } else { Outcome::Unknown { reason } }
@@ -184,6 +187,7 @@ impl CoreConnector for Core {
                 Enquiry::Unavailable { reason }
             }
             Does::Silent => Enquiry::Unavailable { reason },
+            Does::Pends => Enquiry::Pending,
             _ if self.books.lock().unwrap().posted.iter().any(|posted| posted == core_ref) => {
                 Enquiry::Posted { posting: Posting::default(), legs: Vec::new() }
             }

@@ -161,15 +161,19 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
         Ok(core) => core,
     };
     times::relate(config, &core.capabilities, faults);
-    if let Err(errors) = HttpCore::build(core) {
-        faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
-    }
+    // A process that only ingests sends nothing to the core: it needs no secrets, and had better not have them.
+    let errors = match config.writes() {
+        true => HttpCore::build(core).err().unwrap_or_default(),
+        false => HttpCore::problems(&core),
+    };
+    faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
 }
 
 impl Core {
     /// The connector's configuration, from its file or inline, with the address that holds here.
     pub fn config(&self) -> Result<HttpCoreConfig, Fault> {
         let mut config = self.written()?;
+        config.resolve(self.connector.as_deref().and_then(Path::parent).unwrap_or(&self.folder));
         if let Some(address) = &self.base_url {
             config.base_url.clone_from(address);
         }

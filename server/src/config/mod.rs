@@ -90,6 +90,7 @@ impl Config {
 
     /// Makes every path absolute to the folder of the file.
     fn resolve(&mut self, folder: &Path) {
+        folder.clone_into(&mut self.core.folder);
         let mut paths: Vec<&mut PathBuf> = vec![&mut self.state_dir];
         paths.extend(&mut self.tokens);
         paths.extend(&mut self.cursor_key);

@@ -242,6 +242,9 @@ pub struct Core {
     pub http: Option<Value>,
     /// Instead of the configuration's `base-url`, so that one file serves every place where such a core stands.
     pub base_url: Option<String>,
+    /// The folder of the configuration file: what an inline connector names is relative to it.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 impl Default for Listen {

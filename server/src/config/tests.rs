@@ -178,6 +178,24 @@ fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
 }
 
 #[test]
+fn secrets_of_a_core_are_beside_its_connector_and_only_who_talks_to_it_needs_them() {
+    let connectors = folder().join("secret-core");
+    fs::create_dir_all(&connectors).unwrap();
+    let core_sim = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
+    let credentials = "credentials: {header: {X-Key: {file: core.key}}}";
+    let connector = format!("{}\n{credentials}\n", fs::read_to_string(core_sim).unwrap());
+    fs::write(connectors.join("core.yaml"), connector).unwrap();
+    let _ = fs::remove_file(connectors.join("core.key"));
+    let yaml =
+        format!("{READS}core: {{connector: secret-core/core.yaml}}\n{LIMITS}").replace("[read-api]", "[gateway]");
+    has(&faults(&yaml, &[]), "core.credentials.header.X-Key.file: cannot read");
+    let ingest = faults(&yaml.replace("[gateway]", "[ingest]"), &[]);
+    assert!(!ingest.iter().any(|fault| fault.contains("credentials")), "{ingest:?}");
+    fs::write(connectors.join("core.key"), "k").unwrap();
+    assert_eq!(faults(&yaml, &[]), [""; 0]);
+}
+
+#[test]
 fn a_core_that_forgets_before_anything_could_be_sent_again_is_told() {
     let yaml = gateway(LIMITS);
     assert_eq!(faults(&yaml, &[]), [""; 0]);

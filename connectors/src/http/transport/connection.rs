@@ -7,11 +7,15 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use schemas::core::Unsent;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::meter::{Meter, MeteredSocket};
+use super::tls::TlsClient;
 use crate::http::call::Base;
 
 /// Largest head of an answer.
@@ -39,34 +43,52 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Looks the name up and connects, to each address in turn, until the deadline. No byte is written.
-    pub(super) async fn open(base: &Base, deadline: Instant) -> Result<Self, String> {
-        match timeout_at(deadline, Self::connect(base)).await {
-            Ok(connected) => connected,
-            Err(_) => Err("no connection within its time".to_owned()),
-        }
+    /// Looks the name up, connects to each address in turn, and shakes hands where there is TLS; until the deadline. No byte of a
+    /// request is written. The error says what the failure shows of the core: behind an open port its TLS may be a proxy's.
+    pub(super) async fn open(
+        base: &Base,
+        tls: Option<&TlsClient>,
+        deadline: Instant,
+    ) -> Result<Self, (Unsent, String)> {
+        let socket = timeout_at(deadline, Self::connect(base)).await.unwrap_or_else(late);
+        let socket = socket.map_err(|reason| (Unsent::CoreAway, reason))?;
+        let meter = Arc::new(Meter::default());
+        let metered = MeteredSocket::new(socket, Arc::clone(&meter));
+        let over = async {
+            match tls {
+                None => Self::over(metered, meter).await,
+                Some(tls) => Self::over(tls.shake_hands(metered).await?, meter).await,
+            }
+        };
+        let opened = timeout_at(deadline, over).await.unwrap_or_else(late);
+        opened.map_err(|reason| (Unsent::ConnectionLost, reason))
     }
 
-    async fn connect(base: &Base) -> Result<Self, String> {
+    async fn connect(base: &Base) -> Result<TcpStream, String> {
         let looked_up = lookup_host((base.host.as_str(), base.port)).await;
         let mut failed = "the name has no address".to_owned();
         for address in looked_up.map_err(|err| format!("look-up of the name failed: {err}"))? {
             match TcpStream::connect(address).await {
-                Ok(socket) => return Self::over(socket).await,
+                Ok(socket) => return Self::set_up(socket),
                 Err(err) => failed = format!("cannot connect to {address}: {err}"),
             }
         }
         Err(failed)
     }
 
-    async fn over(socket: TcpStream) -> Result<Self, String> {
+    fn set_up(socket: TcpStream) -> Result<TcpStream, String> {
         // A reset throws away what the kernel still holds. After a plain close the kernel may deliver it minutes later over
         // a broken network, when we have already said that the attempt ended, or when our successor has.
         let set = socket.set_nodelay(true).and_then(|()| socket.set_zero_linger());
         set.map_err(|err| format!("cannot set up the socket: {err}"))?;
-        let meter = Arc::new(Meter::default());
-        let io = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&meter)));
-        let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(io).await;
+        Ok(socket)
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        meter: Arc<Meter>,
+    ) -> Result<Self, String> {
+        let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|err| format!("cannot set up HTTP: {err}"))?;
         let driver = tokio::spawn(async move {
             if let Err(err) = connection.await {
@@ -125,6 +147,10 @@ impl Connection {
         }
         self.meter.written()
     }
+}
+
+fn late<T>(_: Elapsed) -> Result<T, String> {
+    Err("no connection within its time".to_owned())
 }
 
 impl Drop for Connection {

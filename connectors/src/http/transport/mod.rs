@@ -5,6 +5,8 @@
 
 mod connection;
 mod meter;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::connection::Answer;
 use self::connection::{Broken, Connection};
+pub(super) use self::tls::TlsClient;
 use super::call::Base;
 use super::config::TransportLimits;
 use schemas::core::Unsent;
@@ -37,11 +40,14 @@ pub(super) enum Read<T> {
     Understood(T),
     /// It is another request's. Nobody knows which, so the connection carries nothing any more.
     NotUnderstood(T),
+    /// The same, and it does not repeat our reference although every answer of this core does: it proves nothing about our request.
+    NotOurs(T),
 }
 
 /// The connections to one core.
 pub(super) struct Transport {
     base: Base,
+    tls: Option<TlsClient>,
     limits: TransportLimits,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
@@ -53,9 +59,9 @@ struct Idle {
 }
 
 impl Transport {
-    pub(super) fn new(base: Base, limits: TransportLimits) -> Self {
+    pub(super) fn new(base: Base, limits: TransportLimits, tls: Option<TlsClient>) -> Self {
         let permits = Semaphore::new(limits.connections_max);
-        Self { base, limits, permits, idle: Mutex::default() }
+        Self { base, tls, limits, permits, idle: Mutex::default() }
     }
 
     pub(super) fn base(&self) -> &Base {
@@ -91,9 +97,9 @@ impl Transport {
             }
         }
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.limits.connect_ms_max));
-        match Connection::open(&self.base, connect_by).await {
+        match Connection::open(&self.base, self.tls.as_ref(), connect_by).await {
             Ok(connection) => self.send(connection, request, deadline, &read).await,
-            Err(reason) => Exchange::NotSent(unless_late(Unsent::CoreAway, deadline), reason),
+            Err((why, reason)) => Exchange::NotSent(unless_late(why, deadline), reason),
         }
     }
 
@@ -115,7 +121,7 @@ impl Transport {
                     self.put(connection);
                     Exchange::Answered(meaning)
                 }
-                Read::NotUnderstood(meaning) => {
+                Read::NotUnderstood(meaning) | Read::NotOurs(meaning) => {
                     connection.end().await;
                     Exchange::Answered(meaning)
                 }
