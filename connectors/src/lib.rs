@@ -3,9 +3,18 @@
 //! What matters is what may be *said* after a call: a posting, the core's own no, a proof that nothing left this process,
 //! or "outcome unknown". There is no error type for an attempt.
 
+mod config;
 mod connector;
+mod findings;
 pub mod http;
+mod json;
+mod posting;
+pub mod sql;
+mod template;
+mod uuid;
 
+pub use config::{CoreConfig, Kind};
 pub use connector::{CoreConnector, Probe};
+pub use findings::ConfigError;
 pub use schemas::legs::{LegsMatch, legs_match, same_legs};
 pub use schemas::post_request::{Field, PostRequest};

@@ -8,7 +8,7 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::Value;
 
-use super::template::{Template, Unsendable, Values, percent_encode};
+use crate::template::{Template, Unsendable, Values, percent_encode};
 
 /// Where the core is.
 #[derive(Debug, Clone)]

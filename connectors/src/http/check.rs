@@ -14,8 +14,8 @@ use super::check_credentials::{self, CredentialsPlan};
 use super::check_rules;
 use super::check_tls::{self, TlsPlan};
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
-use super::findings::{ConfigError, Findings};
-use super::template::{CORE_UUID, RESERVED, Scope, Template};
+use crate::findings::{ConfigError, Findings};
+use crate::template::{CORE_UUID, RESERVED, Scope, Template};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -11,9 +11,9 @@ use super::check::{base, call, header_name};
 use super::check_rules;
 use super::check_tls::{self, TlsPlan};
 use super::config::{BasicConfig, CredentialsConfig, HttpCoreConfig, RenewRule, SecretHeader, TokenConfig};
-use super::findings::{FilePlan, Findings};
 use super::secret::SecretFile;
-use super::template::{Scope, Template};
+use crate::findings::{FilePlan, Findings};
+use crate::template::{Scope, Template};
 
 /// The placeholder for what a file holds.
 const SECRET: &str = "secret";

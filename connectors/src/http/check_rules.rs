@@ -8,7 +8,7 @@ use super::config::{
     CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig,
     RefusalRule, Rule, Unit,
 };
-use super::findings::Findings;
+use crate::findings::Findings;
 
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {

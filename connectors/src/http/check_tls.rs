@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::call::Base;
 use super::config::TlsConfig;
-use super::findings::{FilePlan, Findings};
 use super::pem::{self, PemFiles};
+use crate::findings::{FilePlan, Findings};
 
 /// The checked form of TLS to one place.
 pub(super) struct TlsPlan {

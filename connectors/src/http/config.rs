@@ -14,10 +14,15 @@ use schemas::core::{Capabilities, ReferenceFormat};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::Kind;
+
 /// One HTTP/JSON core. Unknown keys are errors, everywhere.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HttpCoreConfig {
+    /// `http`, which is the default.
+    #[serde(default)]
+    pub kind: Kind,
     /// The core's name in Locum.
     pub name: String,
     /// `http://host:port` or `https://host:port`, with an optional path in front of every path below.

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::check_credentials::{CredentialsPlan, HeaderPlan, Shown};
 use super::config::{RenewRule, TransportLimits};
 use super::document::AnswerDocument;
-use super::findings::{ConfigError, FilePlan, Findings};
 use super::secret::SecretFile;
-use super::template::Values;
 use super::token::TokenSource;
 use super::transport::Transport;
+use crate::findings::{ConfigError, FilePlan, Findings};
+use crate::template::Values;
 
 /// The credentials of one core.
 pub(super) struct Credentials {

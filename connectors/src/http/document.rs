@@ -7,9 +7,9 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use super::config::{Conditions, Echo, RefusalRule, Rule, TransportLimits};
-use super::json::Json;
 use super::transport::Answer;
-use super::uuid::is_of;
+use crate::json::Json;
+use crate::uuid::is_of;
 
 /// An answer that was read; what it means is open.
 pub(super) struct AnswerDocument {

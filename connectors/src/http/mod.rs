@@ -13,17 +13,12 @@ mod check_tls;
 mod config;
 mod credentials;
 mod document;
-mod findings;
-mod json;
 #[cfg_attr(not(feature = "tls"), allow(dead_code))]
 mod pem;
-mod posting;
 mod secret;
 mod session;
-mod template;
 mod token;
 mod transport;
-mod uuid;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,11 +42,11 @@ pub use self::config::{
 };
 use self::credentials::Credentials;
 use self::document::AnswerDocument;
-pub use self::findings::ConfigError;
 use self::session::{Place, Session};
-use self::template::Values;
 use self::transport::{Answer, Exchange, Read, TlsClient, Transport};
 use crate::connector::{CoreConnector, Probe};
+pub use crate::findings::ConfigError;
+use crate::template::Values;
 use schemas::post_request::PostRequest;
 
 /// The configuration of our own simulated core, as YAML; its base URL is to be replaced.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::check_tls::TlsPlan;
-use super::findings::{FilePlan, Findings};
+use crate::findings::{FilePlan, Findings};
 
 /// Largest file of certificates or of a key.
 const BYTES_MAX: u64 = 1 << 20;

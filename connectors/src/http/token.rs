@@ -17,11 +17,11 @@ use super::check_credentials::TokenPlan;
 use super::config::{RenewRule, TransportLimits};
 use super::credentials::{SecretHeader, sensitive};
 use super::document::AnswerDocument;
-use super::findings::{FilePlan, Findings};
-use super::json::Json;
 use super::secret::{Secret, SecretFile};
-use super::template::{Template, Values};
 use super::transport::{Answer, Exchange, Read, TlsClient, Transport};
+use crate::findings::{FilePlan, Findings};
+use crate::json::Json;
+use crate::template::{Template, Values};
 
 /// No token is waited for longer than this.
 const FETCH_MAX: Duration = Duration::from_secs(5);

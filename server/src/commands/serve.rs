@@ -214,7 +214,8 @@ async fn open(config: &Config) -> anyhow::Result<Shared> {
     let tiers = Tiers { memory, redis };
     let reader = Reader::new(db.clone(), tiers.clone(), ReaderOptions::default());
     // A process that only reads has no core. It asks for holds, never for an entry by its reference.
-    let (core, references) = config.core.config().map(|core| (core.name, core.reference)).unwrap_or_default();
+    let core = config.core.config().map(|core| (core.name().to_owned(), core.reference().clone()));
+    let (core, references) = core.unwrap_or_default();
     let journal = Journal::open(db.clone(), Arc::new(ReadModelFacts), &core).await;
     let journal = journal.context("sql.url: cannot open the journal")?.with_references(references);
     let journal = journal.with_calendar(config.business_day.clone());

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use connectors::http::{HttpCore, HttpCoreConfig};
+use connectors::{CoreConfig, Kind};
 use edge::tokens::Tokens;
 use schemas::mapping::Mapping;
 
@@ -160,39 +160,44 @@ fn core(config: &Config, faults: &mut Vec<Fault>) {
         Err(fault) => return faults.push(fault),
         Ok(core) => core,
     };
-    times::relate(config, &core.capabilities, faults);
+    times::relate(config, core.capabilities(), faults);
     // A process that only ingests sends nothing to the core: it needs no secrets, and had better not have them.
-    let errors = match config.writes() {
-        true => HttpCore::build(core).err().unwrap_or_default(),
-        false => HttpCore::problems(&core),
-    };
+    let errors = if config.writes() { core.build().err().unwrap_or_default() } else { core.problems() };
     faults.extend(errors.into_iter().map(|e| Fault::new(format!("core.{}", e.at), e.what)));
 }
 
 impl Core {
     /// The connector's configuration, from its file or inline, with the address that holds here.
-    pub fn config(&self) -> Result<HttpCoreConfig, Fault> {
+    pub fn config(&self) -> Result<CoreConfig, Fault> {
         let mut config = self.written()?;
         config.resolve(self.connector.as_deref().and_then(Path::parent).unwrap_or(&self.folder));
         if let Some(address) = &self.base_url {
-            config.base_url.clone_from(address);
+            config.set_address(address);
         }
         Ok(config)
     }
 
-    fn written(&self) -> Result<HttpCoreConfig, Fault> {
+    fn written(&self) -> Result<CoreConfig, Fault> {
         match (&self.connector, &self.http) {
-            (Some(path), None) => {
-                let text = read(path).map_err(|text| Fault::new("core.connector", text))?;
-                serde_saphyr::from_str(&text).map_err(|error| {
-                    Fault::new("core.connector", format!("{}: {}", path.display(), error.without_snippet()))
-                })
-            }
+            (Some(path), None) => connector(path).map_err(|text| Fault::new("core.connector", text)),
             (None, Some(inline)) => serde_path_to_error::deserialize(inline)
+                .map(CoreConfig::Http)
                 .map_err(|error| Fault::new(format!("core.http.{}", error.path()), error.inner().to_string())),
             _ => Err(Fault::new("core", "give exactly one of `connector` (a file) and `http` (inline)")),
         }
     }
+}
+
+/// A connector's file, of the kind that it says.
+fn connector(path: &Path) -> Result<CoreConfig, String> {
+    let text = read(path)?;
+    // What this first reading cannot read, the second one tells with its place.
+    let kind = serde_saphyr::from_str(&text).map(|tree| Kind::of(&tree)).unwrap_or_default();
+    let config = match kind {
+        Kind::Http => serde_saphyr::from_str(&text).map(CoreConfig::Http),
+        Kind::Sql => serde_saphyr::from_str(&text).map(CoreConfig::Sql),
+    };
+    config.map_err(|error| format!("{}: {}", path.display(), error.without_snippet()))
 }
 
 fn tokens(config: &Config, faults: &mut Vec<Fault>) {

@@ -120,7 +120,7 @@ impl Config {
 
     /// This instance's share of the connections that the core's connector names.
     pub fn core_share(&self) -> Result<CoreShare, Fault> {
-        let total = self.core.config()?.limits.connections_max;
+        let total = self.core.config()?.connections_max();
         CoreShare::of(total, self.instances_max).map_err(|text| Fault::new("core.limits.connections-max", text))
     }
 

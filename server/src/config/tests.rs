@@ -170,7 +170,7 @@ fn a_bound_that_lets_nothing_through_is_told() {
 fn the_address_of_a_core_can_be_given_apart_from_its_connector() {
     let connector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores/core-sim.yaml");
     let yaml = format!("{READS}core: {{connector: '{}', base_url: 'http://core:7001'}}\n", connector.display());
-    let address = |yaml: &str| Config::parse(yaml, &folder(), []).unwrap().core.config().unwrap().base_url;
+    let address = |yaml: &str| Config::parse(yaml, &folder(), []).unwrap().core.config().unwrap().address().to_owned();
     assert_eq!(address(&yaml), "http://core:7001");
     assert_eq!(address(&yaml.replace(", base_url: 'http://core:7001'", "")), "http://127.0.0.1:7001");
     let everything = yaml.replace("roles: [read-api]", "roles: [gateway]").replace("http://core", "core");
@@ -193,6 +193,36 @@ fn secrets_of_a_core_are_beside_its_connector_and_only_who_talks_to_it_needs_the
     assert!(!ingest.iter().any(|fault| fault.contains("credentials")), "{ingest:?}");
     fs::write(connectors.join("core.key"), "k").unwrap();
     assert_eq!(faults(&yaml, &[]), [""; 0]);
+}
+
+#[test]
+fn a_core_of_sql_procedures_is_checked_whole_with_the_files_that_it_names() {
+    let cores = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/cores");
+    let place = folder().join("sql-core");
+    fs::create_dir_all(place.join("secrets")).unwrap();
+    let of = |example: &str, url: &str| {
+        fs::copy(cores.join(example), place.join(example)).unwrap();
+        let connector = place.join(example);
+        let yaml = format!("{READS}core: {{connector: '{}', base_url: '{url}'}}\n{LIMITS}", connector.display());
+        let gateway = faults(&yaml.replace("[read-api]", "[gateway]"), &[]);
+        // Who only ingests talks to no core, and needs none of its secrets.
+        let ingest = faults(&yaml.replace("[read-api]", "[ingest]"), &[]);
+        assert!(!ingest.iter().any(|fault| fault.contains("credentials")), "{ingest:#?}");
+        gateway
+    };
+    let examples = [("sql-mariadb.yaml", "mysql"), ("sql-postgresql.yaml", "postgresql")];
+    let _ = fs::remove_file(place.join("secrets/core-password"));
+    for (example, scheme) in examples {
+        let found = of(example, &format!("{scheme}://core.internal/bank"));
+        assert_eq!(found.len(), 2, "{found:#?}");
+        has(&found, "core.credentials.password-file: ");
+        has(&found, "core.tls: is missing, and the server is not on this host");
+    }
+    fs::write(place.join("secrets/core-password"), "s3cret\n").unwrap();
+    for (example, scheme) in examples {
+        assert_eq!(of(example, &format!("{scheme}://localhost/bank")), [""; 0]);
+        has(&of(example, "http://localhost"), &format!("core.url: must be {scheme}://host:port/database"));
+    }
 }
 
 #[test]

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use connectors::CoreConnector;
-use connectors::http::HttpCore;
 use gateway::{Gateway, Monitor, MonitorOptions, Watch};
 use replayer::Replayer;
 use standin::instance_lock::InstanceLock;
@@ -132,12 +131,11 @@ fn hold_for_life(state_dir: &Path) -> anyhow::Result<(String, Option<String>)> {
 
 fn core(config: &Config, share: CoreShare) -> anyhow::Result<Arc<dyn CoreConnector>> {
     let mut settings = config.core.config().map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    settings.limits.connections_max = share.exchanges();
-    let core = HttpCore::build(settings).map_err(|errors| {
+    settings.set_connections_max(share.exchanges());
+    settings.build().map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("core: {}", lines.join("\n"))
-    })?;
-    Ok(Arc::new(core))
+    })
 }
 
 #[cfg(test)]

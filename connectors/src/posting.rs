@@ -3,9 +3,9 @@
 use schemas::core::{CoreLeg, Posting};
 use schemas::money::{Currency, parse_minor};
 
-use super::config::{AmountConfig, Direction, LegConfig, PostingConfig, Unit};
 use super::json::Json;
-use super::uuid::is_of;
+use crate::http::{AmountConfig, Direction, LegConfig, PostingConfig, Unit};
+use crate::uuid::is_of;
 
 /// What was read.
 pub(super) struct Told {

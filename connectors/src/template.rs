@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::money::render_minor;
 use serde_json::Value;
 
-use super::config::FieldKind;
-use super::uuid::uuid_of;
+use crate::http::FieldKind;
+use crate::uuid::uuid_of;
 use schemas::post_request::{Field, PostRequest};
 
 /// Names that a field may not take.
