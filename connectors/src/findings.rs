@@ -36,6 +36,7 @@ impl Findings {
     pub(super) fn take<T>(&mut self, at: &str, read: Result<T, String>) -> Option<T> {
         read.map_err(|what| self.add(at, what)).ok()
     }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -7,9 +7,7 @@ use schemas::core::{Enquiry, Outcome, Posting, Unsent};
 use super::config::{DuplicateMeans, EnquiryConfig, PostConfig, PostingConfig, ProbeConfig};
 use super::document::AnswerDocument;
 use crate::connector::Probe;
-use crate::json::Json;
 use crate::posting::{self, Told};
-use crate::posting::{Told, told};
 use schemas::legs::{LegsMatch, legs_match};
 use schemas::post_request::PostRequest;
 

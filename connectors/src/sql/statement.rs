@@ -99,7 +99,7 @@ impl Parameter {
     fn bind(&self, values: Values<'_>) -> Result<Bound, Unsendable> {
         match (self, values) {
             (Self::AcceptedAt, Values::Request(request)) => Ok(Bound::Text(sql_time(request.accepted_at))),
-            (Self::AcceptedAt, Values::Reference(_)) => Err(Unsendable::Line),
+            (Self::AcceptedAt, Values::Reference(_) | Values::Only(_)) => Err(Unsendable::Line),
             (Self::Minor(template), _) => {
                 template.plain(values)?.parse().map(Bound::Integer).map_err(|_| Unsendable::Line)
             }
