@@ -11,11 +11,19 @@ const PASSWORD_BYTES_MAX: usize = 1_024;
 pub(super) struct Login {
     pub(super) place: Place,
     pub(super) user: String,
+    /// Read anew for every connection, so that a changed password needs no restart.
     pub(super) password_file: Option<PathBuf>,
     /// PEM files: of the authority, and of our certificate and its key.
     pub(super) tls: Option<TlsFiles>,
     pub(super) isolation: Isolation,
     pub(super) limits: SessionLimits,
+}
+
+impl Login {
+    /// What the password's file holds now; none where there is no such file.
+    pub(super) fn password(&self) -> Result<Option<String>, String> {
+        self.password_file.as_deref().map(password).transpose()
+    }
 }
 
 /// PEM files.

@@ -9,7 +9,7 @@ use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Params, Row, SslOpts,
 
 use super::config::{Isolation, SessionLimits};
 use super::errors::ServerError;
-use super::login::{Login, password};
+use super::login::Login;
 use super::outcome::Trouble;
 use super::session::{Begin, Driver};
 use super::statement::Bound;
@@ -29,8 +29,8 @@ pub(super) struct Mariadb(Conn);
 
 impl Mariadb {
     /// Connects, logs in and sets the session up.
-    pub(super) async fn open(login: &Login) -> Result<Self, Trouble> {
-        let mut conn = Conn::new(options(login)?).await.map_err(trouble)?;
+    pub(super) async fn open(login: &Login, password: Option<String>) -> Result<Self, Trouble> {
+        let mut conn = Conn::new(options(login, password)).await.map_err(trouble)?;
         conn.query_drop(settings(&login.limits, login.isolation)).await.map_err(trouble)?;
         Ok(Self(conn))
     }
@@ -78,8 +78,7 @@ impl Driver for Mariadb {
     }
 }
 
-fn options(login: &Login) -> Result<Opts, Trouble> {
-    let password = login.password_file.as_deref().map(password).transpose().map_err(Trouble::Lost)?;
+fn options(login: &Login, password: Option<String>) -> Opts {
     let tls = login.tls.as_ref().map(|files| {
         let client = files.client.clone();
         let identity = client.map(|(certificate, key)| ClientIdentity::new(certificate.into(), key.into()));
@@ -88,7 +87,7 @@ fn options(login: &Login) -> Result<Opts, Trouble> {
             .with_disable_built_in_roots(true)
             .with_client_identity(identity)
     });
-    Ok(OptsBuilder::default()
+    OptsBuilder::default()
         .ip_or_hostname(login.place.host.clone())
         .tcp_port(login.place.port)
         .db_name(Some(login.place.database.clone()))
@@ -102,7 +101,7 @@ fn options(login: &Login) -> Result<Opts, Trouble> {
         // Known, so that the driver does not ask.
         .max_allowed_packet(Some(PACKET_BYTES_MAX))
         .wait_timeout(Some(seconds(login.limits.idle_ms_max) as usize))
-        .into())
+        .into()
 }
 
 /// Everything on which the meaning of an answer rests, whatever the server's defaults are. A session that is silent for `wait_timeout` is ended

@@ -62,8 +62,10 @@ impl Pool {
                 return Ok(session);
             }
         }
+        // A file of ours that cannot be read says nothing of the core.
+        let password = self.login.password().map_err(|reason| Unready { why: Unsent::NotTried, reason })?;
         let connect_by = deadline.min(Instant::now() + Duration::from_millis(self.login.limits.connect_ms_max));
-        let opened = Session::open(self.server, &self.login, connect_by).await;
+        let opened = Session::open(self.server, &self.login, password, connect_by).await;
         let mut session = opened.map_err(|trouble| unready(unopened(&trouble), &trouble, deadline))?;
         let statement = self.statement_time(deadline).ok_or_else(late)?;
         match session.begin(begin, statement, deadline).await {

@@ -9,7 +9,7 @@ use sqlx::{Column, ConnectOptions, Executor, Postgres, Row, TypeInfo};
 
 use super::config::{Isolation, SessionLimits};
 use super::errors::ServerError;
-use super::login::{Login, password};
+use super::login::Login;
 use super::outcome::Trouble;
 use super::session::{Begin, Driver};
 use super::statement::Bound;
@@ -24,8 +24,8 @@ pub(super) struct Postgresql(PgConnection);
 
 impl Postgresql {
     /// Connects, logs in and sets the session up.
-    pub(super) async fn open(login: &Login) -> Result<Self, Trouble> {
-        let conn = options(login)?.connect().await.map_err(trouble)?;
+    pub(super) async fn open(login: &Login, password: Option<String>) -> Result<Self, Trouble> {
+        let conn = options(login, password.as_deref()).connect().await.map_err(trouble)?;
         let mut session = Self(conn);
         session.simple(&settings(&login.limits, login.isolation)).await?;
         Ok(session)
@@ -74,18 +74,17 @@ impl Driver for Postgresql {
 }
 
 /// Every option is set, because the driver would take what is left out from the environment.
-fn options(login: &Login) -> Result<PgConnectOptions, Trouble> {
-    let password = login.password_file.as_deref().map(password).transpose().map_err(Trouble::Lost)?;
+fn options(login: &Login, password: Option<&str>) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&login.place.host)
         .port(login.place.port)
         .database(&login.place.database)
         .username(&login.user)
-        .password(password.as_deref().unwrap_or_default())
+        .password(password.unwrap_or_default())
         .application_name("locum")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();
-    Ok(match &login.tls {
+    match &login.tls {
         None => options.ssl_mode(PgSslMode::Disable),
         Some(files) => {
             let options = options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(&files.ca);
@@ -94,7 +93,7 @@ fn options(login: &Login) -> Result<PgConnectOptions, Trouble> {
                 Some((certificate, key)) => options.ssl_client_cert(certificate).ssl_client_key(key),
             }
         }
-    })
+    }
 }
 
 /// Everything on which the meaning of an answer rests, whatever the server's defaults are. A session that is silent for its idle time is ended

@@ -45,11 +45,16 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects, logs in and sets everything up on which the meaning of an answer rests.
-    pub(super) async fn open(server: Server, login: &Login, deadline: Instant) -> Result<Self, Trouble> {
+    pub(super) async fn open(
+        server: Server,
+        login: &Login,
+        password: Option<String>,
+        deadline: Instant,
+    ) -> Result<Self, Trouble> {
         let opened = Instant::now();
         let driver: Box<dyn Driver> = match server {
-            Server::Mariadb => Box::new(within(deadline, "no session", Mariadb::open(login)).await?),
-            Server::Postgresql => Box::new(within(deadline, "no session", Postgresql::open(login)).await?),
+            Server::Mariadb => Box::new(within(deadline, "no session", Mariadb::open(login, password)).await?),
+            Server::Postgresql => Box::new(within(deadline, "no session", Postgresql::open(login, password)).await?),
         };
         Ok(Self { driver, opened })
     }
