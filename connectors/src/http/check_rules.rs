@@ -13,7 +13,11 @@ use crate::findings::Findings;
 /// The answers of a post.
 pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) {
     let post = &operation.post;
-    rules(&post.accepted, &format!("{at}.post.accepted"), found);
+    let accepted_at = format!("{at}.post.accepted");
+    match post.pending.is_empty() {
+        true => rules(&post.accepted, &accepted_at, found),
+        false => optional_rules(&post.accepted, &accepted_at, found),
+    }
     refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
     pending(operation, at, found);

@@ -157,7 +157,8 @@ pub struct OperationConfig {
 pub struct PostConfig {
     /// What to send.
     pub request: CallConfig,
-    /// It is posted.
+    /// It is posted. May be left out where every request is booked later.
+    #[serde(default)]
     pub accepted: Vec<Rule>,
     /// The core has taken it and books it later. Such an answer ends nothing, so a bare 202 may be declared here.
     #[serde(default)]

@@ -213,6 +213,11 @@ fn what_is_booked_later_must_not_look_like_anything_else() {
         errors(&asked(&pending("[{status: [202]}, {status: [201], when: {/status: NEW}}]")), "http://core").is_empty()
     );
     let at = "operations.transfer";
+    let accepted = "      accepted: [{status: [201, 200], when: {/status: BOOKED}}]\n";
+    let later = asked(&pending("[{status: [202]}]")).replace(accepted, "");
+    assert_eq!(errors(&later, "http://core"), [""; 0], "a core may book everything later");
+    let found = errors(&CORE_SIM.replace(accepted, ""), "http://core");
+    assert_eq!(found, [format!("{at}.post.accepted: declares no answer")]);
     let found = errors(&asked(&pending("[{status: [201, 202]}]")), "http://core");
     assert!(found.len() == 1 && found[0].starts_with(&format!("{at}.post.pending[0].when: is empty")), "{found:?}");
     let found = errors(&pending("[{status: [202]}]"), "http://core");
