@@ -1,11 +1,12 @@
 //! MariaDB. The driver never chooses: it carries statements and tells what came back.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Params, Row, SslOpts, Value};
+use mysql_async::{ClientIdentity, Conn, Error, IoError, Opts, OptsBuilder, Params, Row, SslOpts, Value};
 
 use super::config::{Isolation, SessionLimits};
 use super::errors::ServerError;
@@ -30,7 +31,7 @@ pub(super) struct Mariadb(Conn);
 impl Mariadb {
     /// Connects, logs in and sets the session up.
     pub(super) async fn open(login: &Login, password: Option<String>) -> Result<Self, Trouble> {
-        let mut conn = Conn::new(options(login, password)).await.map_err(trouble)?;
+        let mut conn = Conn::new(options(login, password)).await.map_err(unopened)?;
         conn.query_drop(settings(&login.limits, login.isolation)).await.map_err(trouble)?;
         Ok(Self(conn))
     }
@@ -170,17 +171,24 @@ fn cell(name: &str, value: Value) -> Result<Json, String> {
     })
 }
 
-/// Messages are left out: servers put values into them.
-fn trouble(error: mysql_async::Error) -> Trouble {
+/// A fault of the socket itself says that nobody is there; every other one comes from somebody who answers.
+fn unopened(error: Error) -> Trouble {
     match error {
-        mysql_async::Error::Server(error) => {
-            Trouble::Server(ServerError { state: error.state, number: Some(error.code) })
+        Error::Io(IoError::Io(error)) if error.kind() != ErrorKind::InvalidData => {
+            trouble(Error::Io(IoError::Io(error)))
         }
-        mysql_async::Error::Io(error) => Trouble::Lost(format!("the connection broke: {error}")),
-        mysql_async::Error::Driver(error) => Trouble::Lost(format!("the connection is of no use: {error}")),
-        mysql_async::Error::Url(_) | mysql_async::Error::Other(_) => {
-            Trouble::Lost("no connection came about".to_owned())
-        }
+        Error::Server(error) => trouble(Error::Server(error)),
+        error => Trouble::NoSession(trouble(error).to_string()),
+    }
+}
+
+/// Messages are left out: servers put values into them.
+fn trouble(error: Error) -> Trouble {
+    match error {
+        Error::Server(error) => Trouble::Server(ServerError { state: error.state, number: Some(error.code) }),
+        Error::Io(error) => Trouble::Lost(format!("the connection broke: {error}")),
+        Error::Driver(error) => Trouble::Lost(format!("the connection is of no use: {error}")),
+        Error::Url(_) | Error::Other(_) => Trouble::Lost("no connection came about".to_owned()),
     }
 }
 

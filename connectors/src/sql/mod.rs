@@ -199,7 +199,7 @@ async fn ask(
 ) -> Result<Result<table::Table, outcome::Trouble>, pool::Unready> {
     let mut session = pool.ready(Begin::ReadOnly, by).await?;
     let asked = session.run(&query.text, bound, by).await;
-    if !matches!(asked, Err(outcome::Trouble::Lost(_))) {
+    if !matches!(asked, Err(outcome::Trouble::Lost(_) | outcome::Trouble::NoSession(_))) {
         roll_back(pool, session).await;
     }
     Ok(asked)

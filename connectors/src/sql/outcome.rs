@@ -23,6 +23,8 @@ pub(super) enum Trouble {
     Server(ServerError),
     /// No answer: the connection broke, or its time was over. The session is of no use any more.
     Lost(String),
+    /// Somebody answers there, and no session came about: one of both sides did not prove who it is, or it speaks otherwise. Of a log-in only.
+    NoSession(String),
     /// An answer that cannot be read. It was read to its end.
     Unreadable(String),
 }
@@ -31,7 +33,7 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Server(error) => error.fmt(f),
-            Self::Lost(reason) | Self::Unreadable(reason) => f.write_str(reason),
+            Self::Lost(reason) | Self::NoSession(reason) | Self::Unreadable(reason) => f.write_str(reason),
         }
     }
 }
@@ -129,7 +131,7 @@ fn our_transaction(
             Err(reason) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
         },
         Err(Trouble::Unreadable(reason)) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
-        Err(Trouble::Lost(reason)) => {
+        Err(Trouble::Lost(reason) | Trouble::NoSession(reason)) => {
             let reason = format!("{reason}; no COMMIT was sent");
             (Outcome::NotSent { why: Unsent::ConnectionLost, reason }, Next::End)
         }
@@ -218,7 +220,9 @@ pub(super) struct EnquiryAnswers {
 pub(super) fn of_enquiry(answers: &EnquiryAnswers, core_ref: &str, asked: &Result<Table, Trouble>) -> Enquiry {
     let table = match asked {
         Ok(table) => table,
-        Err(Trouble::Lost(reason)) => return Enquiry::Unavailable { reason: reason.clone() },
+        Err(Trouble::Lost(reason) | Trouble::NoSession(reason)) => {
+            return Enquiry::Unavailable { reason: reason.clone() };
+        }
         Err(trouble) => return Enquiry::NotUnderstood { reason: trouble.to_string() },
     };
     let kinds = [

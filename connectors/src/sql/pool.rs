@@ -122,11 +122,12 @@ fn late() -> Unready {
     Unready { why: Unsent::NotTried, reason: "no time was left to send".to_owned() }
 }
 
-/// A server that answers is there, even if it takes no log-in now: too many connections, a wrong password. The probe tells whether it is away.
+/// A server that answers is there, even if it takes no log-in now: too many connections, a wrong password, a certificate that is not trusted. The
+/// probe tells whether it is away.
 fn unopened(trouble: &Trouble) -> Unsent {
     match trouble {
-        Trouble::Server(_) => Unsent::ConnectionLost,
-        Trouble::Lost(_) | Trouble::Unreadable(_) => Unsent::CoreAway,
+        Trouble::Server(_) | Trouble::NoSession(_) | Trouble::Unreadable(_) => Unsent::ConnectionLost,
+        Trouble::Lost(_) => Unsent::CoreAway,
     }
 }
 
@@ -139,6 +140,15 @@ fn unready(why: Unsent, trouble: &Trouble, deadline: Instant) -> Unready {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::errors::ServerError;
+
+    #[test]
+    fn only_a_server_that_does_not_answer_is_away() {
+        let refused = ServerError { state: "08004".into(), number: Some(1040) };
+        assert_eq!(unopened(&Trouble::Server(refused)), Unsent::ConnectionLost);
+        assert_eq!(unopened(&Trouble::NoSession("its certificate is not trusted".into())), Unsent::ConnectionLost);
+        assert_eq!(unopened(&Trouble::Lost("connection refused".into())), Unsent::CoreAway);
+    }
 
     #[test]
     fn the_server_ends_a_statement_before_we_give_up() {

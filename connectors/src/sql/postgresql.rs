@@ -1,5 +1,6 @@
 //! PostgreSQL. The driver never chooses: it carries statements and tells what came back.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +26,7 @@ pub(super) struct Postgresql(PgConnection);
 impl Postgresql {
     /// Connects, logs in and sets the session up.
     pub(super) async fn open(login: &Login, password: Option<String>) -> Result<Self, Trouble> {
-        let conn = options(login, password.as_deref()).connect().await.map_err(trouble)?;
+        let conn = options(login, password.as_deref()).connect().await.map_err(unopened)?;
         let mut session = Self(conn);
         session.simple(&settings(&login.limits, login.isolation)).await?;
         Ok(session)
@@ -73,7 +74,8 @@ impl Driver for Postgresql {
     }
 }
 
-/// Every option is set, because the driver would take what is left out from the environment.
+/// Every option is set, because the driver would take what is left out from the environment. `PGOPTIONS` cannot be unset here; what it may change of
+/// the meaning of an answer is set again by `settings`.
 fn options(login: &Login, password: Option<&str>) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&login.place.host)
@@ -143,6 +145,15 @@ fn cell(row: &PgRow, column: &sqlx::postgres::PgColumn) -> Result<Json, String> 
         }
     };
     read.map(|value| value.unwrap_or(Json::Null)).map_err(|_| format!("column {name} is not readable"))
+}
+
+/// A fault of the socket itself says that nobody is there; every other one comes from somebody who answers.
+fn unopened(error: sqlx::Error) -> Trouble {
+    match error {
+        sqlx::Error::Io(error) if error.kind() != ErrorKind::InvalidData => trouble(sqlx::Error::Io(error)),
+        sqlx::Error::Database(error) => trouble(sqlx::Error::Database(error)),
+        error => Trouble::NoSession(trouble(error).to_string()),
+    }
 }
 
 /// Messages are left out: servers put values into them.
