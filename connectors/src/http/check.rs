@@ -14,6 +14,7 @@ use super::check_credentials::{self, CredentialsPlan};
 use super::check_rules;
 use super::check_tls::{self, TlsPlan};
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
+use crate::config::Kind;
 use crate::findings::{ConfigError, Findings};
 use crate::template::{CORE_UUID, RESERVED, Scope, Template};
 
@@ -45,6 +46,11 @@ pub(super) struct OperationPlan {
 /// Checks everything, and with `files` what the named files hold; a plan only where nothing was found.
 pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<ConfigError>> {
     let mut found = Findings::default();
+    found.must(
+        config.kind == Kind::Http,
+        "kind",
+        "is sql; a core of SQL procedures is declared in a connector's file of its own",
+    );
     found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
     for problem in config.reference.problems() {
         found.add("reference", problem);

@@ -171,6 +171,13 @@ fn conditions_that_say_nothing_or_cannot_hold_are_told() {
 }
 
 #[test]
+fn a_core_of_another_kind_is_not_taken_for_one_that_speaks_http() {
+    assert!(errors(&format!("kind: http\n{CORE_SIM}"), "http://core").is_empty());
+    let found = errors(&format!("kind: sql\n{CORE_SIM}"), "http://core");
+    assert!(found.len() == 1 && found[0].starts_with("kind: is sql"), "{found:?}");
+}
+
+#[test]
 fn credentials_in_the_url_are_refused() {
     assert_eq!(errors(CORE_SIM, "http://u:p@core"), ["base-url: must not hold credentials or a query"]);
 }
