@@ -15,6 +15,11 @@ const BLNK: (&str, &str) = (
     include_str!("../../../fixtures/cores/blnk/events.jsonl"),
 );
 
+/// What Blnk itself wrote: a deposit, a transfer, and one that is queued first and then applied.
+const CAPTURED: &str = include_str!("../../../fixtures/cores/blnk/captured.jsonl");
+/// A transfer of Fineract and its reversal, on all topics of the connector.
+const TRANSFER: &str = include_str!("../../../fixtures/cores/fineract/transfer.jsonl");
+
 /// What a reader of the mapping's events holds: rows by their versions, and what the core's rows are stored under.
 #[derive(Default)]
 struct Model {
@@ -30,6 +35,14 @@ impl Model {
             model.apply(&mapping, line);
         }
         model
+    }
+
+    /// The same, of all topics of a connector: those of tables that are not mapped, of transactions and of heartbeats are left out.
+    fn play_mapped(mapping: &str, events: &str) -> Self {
+        let tables: Vec<String> = read(mapping).tables().map(|table| format!(".{table}")).collect();
+        let topic = |line: &str| line.split('"').nth(3).unwrap_or_default().to_owned();
+        let is_mapped = |line: &&str| tables.iter().any(|table| topic(line).ends_with(table));
+        Self::play(mapping, events.lines().filter(is_mapped))
     }
 
     fn apply(&mut self, mapping: &Mapping, line: &str) {
@@ -168,6 +181,44 @@ fn a_row_of_blnk_is_both_legs_and_a_queued_one_is_none() {
     assert_eq!(model.name("idt_0001").as_deref(), Some("Ada Meier"));
     assert_eq!(model.name("idt_0002").as_deref(), Some("Hansa Boote GmbH"));
     assert_eq!(model.skips(), [("blnk.balances", 1), ("blnk.transactions", 2)]);
+}
+
+#[test]
+fn what_blnk_itself_wrote_is_read_as_it_was_meant() {
+    let model = Model::play_mapped(BLNK.0, CAPTURED);
+    let (world, one, two) = (
+        "bln_e05bab17-0a58-422d-8105-8d308e3de7ab",
+        "bln_c6ae8fc7-cdcd-4142-b854-c2ce99a90c31",
+        "bln_d8fec176-39f4-4b62-b7ae-c1dad181fee9",
+    );
+    assert_eq!(
+        model.transactions(),
+        [
+            transaction("txn_790fd43f-eb2f-4158-be58-1915cda8544e-C", two, 1_250),
+            transaction("txn_790fd43f-eb2f-4158-be58-1915cda8544e-D", one, -1_250),
+            transaction("txn_d0d11c65-2213-432d-b647-a07733e3f279-C", two, 700),
+            transaction("txn_d0d11c65-2213-432d-b647-a07733e3f279-D", one, -700),
+            transaction("txn_de573ed5-fd30-4918-827c-c4c4c9170303-C", one, 500_000),
+            transaction("txn_de573ed5-fd30-4918-827c-c4c4c9170303-D", world, -500_000),
+        ]
+    );
+    for (account, booked) in [(world, -500_000), (one, 498_050), (two, 1_950)] {
+        assert_eq!(model.balance(account), Some((booked, 0, 0)), "{account}");
+    }
+    assert_eq!(model.account(world), Some((String::new(), AccountState::Active)));
+    assert_eq!(model.name("idt_7adcf316-5819-4662-a452-6dcc04357a42").as_deref(), Some("A One"));
+    assert_eq!(model.name("idt_7eacc5b5-26ee-4f7f-9b73-32da64fe8e19").as_deref(), Some("Two Ltd"));
+    assert_eq!(model.skips(), [("blnk.transactions", 1)], "the queued one, which carries the reference alone");
+}
+
+#[test]
+fn a_transfer_of_fineract_that_is_taken_back_leaves_what_was_there() {
+    let model = Model::play_mapped(FINERACT.0, TRANSFER);
+    assert_eq!(model.transactions(), [transaction("901", "21", 125_075)]);
+    assert_eq!((model.balance("21"), model.balance("22")), (Some((125_075, 0, 0)), Some((0, 0, 0))));
+    assert_eq!(model.account("21"), Some(("11".to_owned(), AccountState::Active)));
+    assert_eq!(model.name("12").as_deref(), Some("Tomas Brandt"));
+    assert_eq!(model.skips(), [("fineract_default.m_savings_account_transaction", 2)]);
 }
 
 #[test]
