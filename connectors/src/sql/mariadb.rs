@@ -65,8 +65,9 @@ impl Driver for Mariadb {
         }
         result.drop_result().await.map_err(trouble)?;
         let mut table = read.unwrap_or_else(|| Ok(Table::default())).map_err(Trouble::Unreadable)?;
+        // Every answer ends with the server's status. Without one our transaction is taken to be over, of which nothing good follows.
         let flags = self.0.last_ok_packet().map(|ok| ok.status_flags());
-        table.in_transaction = flags.map(|flags| flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS));
+        table.in_transaction = Some(flags.is_some_and(|flags| flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS)));
         Ok(table)
     }
 
