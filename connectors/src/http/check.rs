@@ -21,10 +21,6 @@ use crate::template::{CORE_UUID, RESERVED, Scope, Template};
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Told of https in a build without it.
-const NO_TLS: &str = "https needs the TLS client, which is not built into this program (feature `tls`); until then reach the core through a TLS \
-     proxy on this host";
-
 /// Longest name of a core that the journal keeps with an entry.
 const NAME_CHARS_MAX: usize = 32;
 
@@ -150,7 +146,6 @@ pub(super) fn base(url: &str) -> Result<Base, String> {
     let uri = Uri::try_from(url).map_err(|_| "is not a URL".to_owned())?;
     let (is_tls, port) = match uri.scheme_str() {
         Some("http") => (false, 80),
-        Some("https") if !cfg!(feature = "tls") => return Err(NO_TLS.to_owned()),
         Some("https") => (true, 443),
         _ => return Err("must be http://host:port or https://host:port".to_owned()),
     };

@@ -8,12 +8,10 @@ mod call;
 mod check;
 mod check_credentials;
 mod check_rules;
-#[cfg_attr(not(feature = "tls"), allow(dead_code))]
 mod check_tls;
 mod config;
 mod credentials;
 mod document;
-#[cfg_attr(not(feature = "tls"), allow(dead_code))]
 mod pem;
 mod secret;
 mod session;

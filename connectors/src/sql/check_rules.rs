@@ -127,7 +127,7 @@ fn refusals(
         found.must(!declared.is_empty(), &at, "the operation declares no `refusals`");
         let by_error = !rule.error.is_empty();
         let told = "needs either `code` with a column, or `error` with codes, which are refusal codes themselves";
-        found.must(by_error != rule.code.is_some() && !(by_error && !rule.when.is_empty()), &at, told);
+        found.must(by_error != rule.code.is_some() && (!by_error || rule.when.is_empty()), &at, told);
         if let Some(name) = &rule.code {
             column(name, &format!("{at}.code"), found);
         }

@@ -76,13 +76,6 @@ operations:
     assert_eq!(found.len(), expected.len() + repeated, "{found:#?}");
 }
 
-#[cfg(not(feature = "tls"))]
-#[test]
-fn https_is_refused_with_what_is_missing() {
-    let found = errors(CORE_SIM, "https://core.bank");
-    assert!(found.len() == 1 && found[0].contains("TLS client") && found[0].contains("TLS proxy"), "{found:?}");
-}
-
 #[test]
 fn tls_without_https_is_told() {
     let found = errors(&format!("{CORE_SIM}\ntls: {{ca: ca.pem}}\n"), "http://core");

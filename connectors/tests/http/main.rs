@@ -6,7 +6,6 @@ mod credentials;
 mod peer;
 mod savings_core;
 mod second_core;
-#[cfg(feature = "tls")]
 mod tls;
 mod transport;
 mod wallet_core;

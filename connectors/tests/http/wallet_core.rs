@@ -1,6 +1,6 @@
 //! A ledger that counts in integers with a precision beside them, and what else a request may hold.
 
-use locum_connectors::{CoreConnector, Field, LegsMatch, PostRequest, legs_match};
+use locum_connectors::{Field, LegsMatch, PostRequest, legs_match};
 use schemas::core::{Enquiry, Outcome, Posting};
 use schemas::money::Currency;
 

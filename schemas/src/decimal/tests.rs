@@ -182,10 +182,10 @@ proptest! {
         let decimal = Decimal { unscaled, scale };
         let exact = BigDecimal::from(decimal) * BigDecimal::from(10u64.pow(exponent));
         if let Ok(floor) = decimal.to_minor_by(exponent, Inexact::Floor) {
-            prop_assert!(BigDecimal::from(floor) <= exact && exact < BigDecimal::from(floor) + BigDecimal::from(1));
+            prop_assert!(exact >= floor && exact < BigDecimal::from(floor) + BigDecimal::from(1));
         }
         if let Ok(ceil) = decimal.to_minor_by(exponent, Inexact::Ceil) {
-            prop_assert!(BigDecimal::from(ceil) >= exact && exact > BigDecimal::from(ceil) - BigDecimal::from(1));
+            prop_assert!(exact <= ceil && exact > BigDecimal::from(ceil) - BigDecimal::from(1));
             let mirrored = decimal.checked_neg().unwrap().to_minor_by(exponent, Inexact::Ceil.mirrored());
             prop_assert_eq!(mirrored.ok(), ceil.checked_neg());
         }

@@ -144,7 +144,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>
         problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
-    let table = key.zip(filter.map_or_else(|| Some(Where::default()), |filter| filter)).map(|(key, filter)| Table {
+    let table = key.zip(filter.unwrap_or_else(|| Some(Where::default()))).map(|(key, filter)| Table {
         database: database.map(str::to_owned),
         name: bare.to_owned(),
         key,

@@ -5,7 +5,6 @@
 
 mod connection;
 mod meter;
-#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
