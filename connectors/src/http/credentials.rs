@@ -114,7 +114,9 @@ fn value(shown: &Shown, secret: &str) -> Result<HeaderValue, String> {
 
 /// A header's value that is never shown.
 pub(super) fn sensitive(text: Option<String>) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&text?).ok()?;
+    // Octets beyond ASCII mean nothing that both sides would agree on.
+    let text = text.filter(|text| text.is_ascii())?;
+    let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
