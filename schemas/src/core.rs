@@ -223,10 +223,32 @@ impl ReferenceFormat {
 
     /// Does this text carry our mark? `false` for every text where references have no prefix: others may write the same.
     pub fn marks(&self, reference: &str) -> bool {
-        let Some(body) = reference.strip_prefix(self.prefix()) else { return false };
-        !self.prefix().is_empty()
-            && reference.len() == self.length()
-            && body.bytes().all(|b| self.alphabet.chars().contains(&b))
+        !self.prefix().is_empty() && self.fits(reference)
+    }
+
+    /// Can a reference be told from what stands around it in a text? It has a prefix, or the hyphens of a UUID.
+    pub fn stands_out(&self) -> bool {
+        !self.prefix().is_empty() || self.alphabet == Alphabet::Uuid
+    }
+
+    /// The first reference in a text, with the place where it begins. What is a part of a longer word is none.
+    pub fn first_in<'t>(&self, text: &'t str) -> Option<(usize, &'t str)> {
+        text.char_indices().find_map(|(at, _)| {
+            let (before, rest) = text.split_at(at);
+            let (found, after) = rest.split_at_checked(self.length())?;
+            let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+            let is_apart = !is_part(before.chars().next_back()) && !is_part(after.chars().next());
+            (is_apart && self.fits(found)).then_some((at, found))
+        })
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        let Some(body) = text.strip_prefix(self.prefix()) else { return false };
+        let fits = |(at, byte): (usize, u8)| match (self.alphabet, at) {
+            (Alphabet::Uuid, 8 | 13 | 18 | 23) => byte == b'-',
+            _ => self.alphabet.chars().contains(&byte),
+        };
+        text.len() == self.length() && body.bytes().enumerate().all(fits)
     }
 }
 
@@ -266,5 +288,33 @@ mod tests {
         let digits = ReferenceFormat { alphabet: Alphabet::Digits, length: Some(16), prefix: None };
         assert!(!digits.marks("1234567890123456"));
         assert!(ReferenceFormat { prefix: Some("77".into()), ..digits }.marks("7734567890123456"));
+    }
+
+    #[test]
+    fn a_reference_is_found_in_a_text_and_never_as_a_part_of_a_longer_word() {
+        let format = ReferenceFormat::default();
+        let ours = "LC0190A1B2C3D47E5F8091A2B3C4D5E6F7";
+        for (text, at) in [
+            (ours.to_owned(), Some(0)),
+            (format!("{ours} Rent"), Some(0)),
+            (format!("Miete für März, {ours}."), Some("Miete für März, ".len())),
+            (format!("LC {ours}_q"), Some(3)),
+            (format!("X{ours} {ours}"), Some(36)),
+            (format!("X{ours}"), None),
+            (format!("{ours}7"), None),
+            (format!("{ours}é"), None),
+            (format!("ü{ours}"), None),
+            (ours.to_lowercase(), None),
+            (ours[..33].to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(format.first_in(&text), at.map(|at| (at, ours)), "{text}");
+        }
+        let uuid = ReferenceFormat { alphabet: Alphabet::Uuid, length: None, prefix: None };
+        let ours = "0190a1b2-c3d4-7e5f-8091-a2b3c4d5e6f7";
+        assert_eq!(uuid.first_in(&format!("[{ours}]")), Some((1, ours)));
+        assert_eq!(uuid.first_in("0190a1b2c3d4-7e5f-8091-a2b3c4d5e6f7-99"), None);
+        assert!(uuid.stands_out() && format.stands_out());
+        assert!(!ReferenceFormat { alphabet: Alphabet::Digits, length: None, prefix: None }.stands_out());
     }
 }

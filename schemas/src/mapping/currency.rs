@@ -147,7 +147,7 @@ impl Fields<'_> {
     }
 
     /// One of two words; true for the second.
-    fn word(&mut self, node: &Node, at: &str, words: [&str; 2]) -> Option<bool> {
+    pub(super) fn word(&mut self, node: &Node, at: &str, words: [&str; 2]) -> Option<bool> {
         let text = self.problems.text(node, at)?;
         let place = words.iter().position(|word| *word == text);
         if place.is_none() {

@@ -14,6 +14,7 @@ mod known;
 mod node;
 mod postings;
 mod read;
+mod reference;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use currency::Currencies;
 pub use known::{KeptRow, RowId};
 use table::{Table, qualified};
 
+use crate::core::ReferenceFormat;
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
 use crate::model::{CanonicalChange, Entity, LegEvidence};
@@ -41,6 +43,8 @@ pub struct Mapping {
     zone: TimeZone,
     plausible_years: u16,
     currencies: Currencies,
+    /// How our references are written, for finding them in texts.
+    reference: ReferenceFormat,
     tables: Vec<Table>,
     /// Database, where it is named, and name of the table of heartbeats.
     heartbeat: Option<(Option<String>, String)>,
@@ -64,6 +68,11 @@ impl Mapping {
     /// The connector whose positions are expected.
     pub fn connector(&self) -> Connector {
         self.connector
+    }
+
+    /// How our references are written, where the mapping looks for them in texts: the connector of the core must write them so.
+    pub fn reference(&self) -> Option<&ReferenceFormat> {
+        self.tables.iter().any(Table::looks_for_references).then_some(&self.reference)
     }
 
     /// Names of the mapped tables and of that of heartbeats, qualified where the mapping qualifies them.

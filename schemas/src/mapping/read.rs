@@ -9,7 +9,8 @@ use super::field::Fields;
 use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
-use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions, reference};
+use crate::core::ReferenceFormat;
 use crate::debezium::Connector;
 use crate::decimal::Inexact;
 use crate::model::AccountState;
@@ -60,6 +61,8 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
     };
     let declared = members.take("currencies");
     let currencies = declared.map(|n| Currencies::read(n, problems)).unwrap_or_default();
+    let reference = members.take("reference");
+    let reference = reference.map_or_else(|| Some(ReferenceFormat::default()), |n| reference::written(n, problems));
     let tables: Option<Vec<Table>> = match members.need("tables", problems) {
         Some(Node { value: Value::Map(tables), .. }) if !tables.is_empty() => {
             let mut read = |(name, node): &(String, Node)| {
@@ -89,6 +92,9 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         contradictions::between(tables, root.line, problems);
         contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
         currencies.check_use(tables, declared.map_or(root.line, |node| node.line), problems);
+        if let Some(format) = &reference {
+            reference::check_use(tables, format, root.line, problems);
+        }
     }
     Some(Mapping {
         source: source?,
@@ -96,6 +102,7 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         zone: zone?,
         plausible_years: plausible_years?,
         currencies,
+        reference: reference?,
         tables: tables?,
         heartbeat,
     })
@@ -233,14 +240,17 @@ impl Fields<'_> {
         let booked_at = members.need("booked_at", self.problems).and_then(|n| self.time(n, &members.path("booked_at")));
         let value_date = self.column(members, "value_date", "date");
         let remittance = self.words(members, "remittance");
-        let core_ref = self.column(members, "core_ref", "text");
+        let core_ref = members.take("core_ref").map(|n| self.reference(n, &members.path("core_ref")));
         Some(TransactionFields {
             transaction_id: transaction_id?,
             postings: postings?,
             booked_at: booked_at?,
             value_date,
             remittance,
-            core_ref,
+            core_ref: match core_ref {
+                None => None,
+                Some(reference) => Some(reference?),
+            },
         })
     }
 

@@ -1,7 +1,5 @@
 //! Canonical rows and evidence from the columns of one row of the core.
 
-use std::borrow::Cow;
-
 use super::MapError;
 use super::amount::Amount;
 use super::code::Predicate;
@@ -75,7 +73,7 @@ impl View<'_> {
             booked_at,
             value_date: value_date.unwrap_or_else(|| booked_at.to_zoned(self.mapping.zone.clone()).date()),
             remittance: self.words_of(row, fields.remittance.as_ref())?.map(Personal::new),
-            core_ref: self.optional(row, fields.core_ref.as_ref(), Self::text)?.map(Cow::into_owned),
+            core_ref: fields.core_ref.as_ref().map_or(Ok(None), |reference| self.reference(row, reference))?,
         };
         Ok((transaction, leg))
     }

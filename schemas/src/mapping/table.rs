@@ -6,6 +6,7 @@ use super::code::Predicate;
 use super::currency::CurrencyField;
 use super::filter::Where;
 use super::identifier::{Holder, Id};
+use super::reference::Reference;
 use super::time::Time;
 use super::words::Words;
 use crate::entry::LegKind;
@@ -74,6 +75,19 @@ impl Table {
     /// True when some of its rows may be left out.
     pub(super) fn is_filtered(&self) -> bool {
         !self.filter.0.is_empty() || self.currencies().any(|field| field.skips_unknown)
+    }
+
+    /// Where our references stand in its rows.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.transaction.iter().filter_map(|transaction| transaction.core_ref.as_ref())
+    }
+
+    /// Its texts for people.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Words> {
+        let of_customer = self.customer.iter().filter_map(|customer| customer.name.as_ref());
+        let of_account = self.account.iter().filter_map(|account| account.product.as_ref());
+        let of_posting = self.transaction.iter().filter_map(|transaction| transaction.remittance.as_ref());
+        of_customer.chain(of_account).chain(of_posting)
     }
 
     /// The amounts of its rows.
@@ -145,7 +159,7 @@ pub(super) struct TransactionFields {
     pub(super) booked_at: Time,
     pub(super) value_date: Option<String>,
     pub(super) remittance: Option<Words>,
-    pub(super) core_ref: Option<String>,
+    pub(super) core_ref: Option<Reference>,
 }
 
 impl TransactionFields {

@@ -7,6 +7,7 @@ mod events;
 mod filter;
 mod legs;
 mod reading;
+mod references;
 mod tables;
 mod values;
 mod words;

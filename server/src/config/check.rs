@@ -6,6 +6,7 @@ use std::path::Path;
 
 use connectors::{CoreConfig, Kind};
 use edge::tokens::Tokens;
+use schemas::core::ReferenceFormat;
 use schemas::mapping::Mapping;
 
 use super::sections::{Config, Core, Source};
@@ -118,6 +119,7 @@ fn sources(config: &Config, faults: &mut Vec<Fault>) {
     if config.sources.is_empty() {
         faults.push(Fault::new("sources", "is empty; name at least one, or leave `ingest` out of roles"));
     }
+    let references = config.core.config().ok().map(|core| core.reference().clone());
     let mut seen = HashSet::new();
     for (index, source) in config.sources.iter().enumerate() {
         let at = |key: &str| format!("sources[{index}].{key}");
@@ -131,13 +133,18 @@ fn sources(config: &Config, faults: &mut Vec<Fault>) {
         if source.topic_prefix.is_empty() && source.change_log.is_none() {
             faults.push(Fault::new(at("topic_prefix"), "is empty; give `topic.prefix` of the Debezium connector"));
         }
-        mapping(source, &at("mapping"), faults);
+        mapping(source, &at("mapping"), references.as_ref(), faults);
     }
 }
 
-fn mapping(source: &Source, at: &str, faults: &mut Vec<Fault>) {
+fn mapping(source: &Source, at: &str, references: Option<&ReferenceFormat>, faults: &mut Vec<Fault>) {
     match read(&source.mapping).map(|text| Mapping::from_yaml(&text)) {
-        Ok(Ok(mapping)) => agrees(source, &mapping, at, faults),
+        Ok(Ok(mapping)) => {
+            agrees(source, &mapping, at, faults);
+            if let (Some(sought), Some(written)) = (mapping.reference(), references) {
+                finds_what_is_written(sought, written, at, faults);
+            }
+        }
         Ok(Err(errors)) => faults.push(Fault::new(at, format!("{}: {errors}", source.mapping.display()))),
         Err(text) => faults.push(Fault::new(at, text)),
     }
@@ -152,6 +159,22 @@ fn agrees(source: &Source, mapping: &Mapping, at: &str, faults: &mut Vec<Fault>)
     let own = mapping.connector().as_str();
     if let Some(here) = source.connector.as_deref().filter(|here| *here != own) {
         faults.push(Fault::new(at, says("connector:", own, here)));
+    }
+}
+
+/// A mapping that looks for references of another form than the connector writes would find none, and confirm nothing.
+fn finds_what_is_written(sought: &ReferenceFormat, written: &ReferenceFormat, at: &str, faults: &mut Vec<Fault>) {
+    let form = |format: &ReferenceFormat| (format.alphabet, format.length(), format.prefix().to_owned());
+    if form(sought) != form(written) {
+        let text = format!(
+            "looks for references of {} characters that begin with {:?}, and the core's connector writes {} that begin with {:?}, or \
+             of another alphabet; make `reference` the same in both",
+            sought.length(),
+            sought.prefix(),
+            written.length(),
+            written.prefix()
+        );
+        faults.push(Fault::new(at, text));
     }
 }
 

@@ -347,3 +347,23 @@ fn four_eyes_are_of_orders_that_exist() {
     has(&found, "operators.four_eyes[0]: unknown variant `send-twice`, expected one of `cancel`, `retry`, `force`");
     has(&faults(&format!("{READS}operators: {{approval_expires_after_s: 5}}\n"), &[]), "must be 60 to 2592000");
 }
+
+#[test]
+fn a_mapping_that_looks_for_other_references_than_the_connector_writes_is_a_fault() {
+    let ingests = |name: &str, format: &str, core_ref: &str| {
+        let mapping = format!(
+            "source: bank\nconnector: mysql\n{format}tables:\n  postings:\n    key: [id]\n    transaction:\n      transaction_id: id\n      \
+             account_id: account\n      amount: {{column: amount, type: minor_units}}\n      currency: currency\n      \
+             booked_at: {{column: at, type: timestamp_ms}}\n      core_ref: {core_ref}\n"
+        );
+        fs::write(folder().join(name), mapping).unwrap();
+        let sources = format!("sources: [{{name: bank, mapping: {name}, topic_prefix: bank}}]\n");
+        let config = gateway(&format!("{sources}kafka: {{bootstrap: 'kafka:9092'}}\n"));
+        faults(&config.replace("[gateway]", "[ingest]"), &[])
+    };
+    let found = "{column: text, find: start}";
+    assert_eq!(ingests("same.yaml", "", found), [""; 0]);
+    has(&ingests("prefix.yaml", "reference: {prefix: LOC}\n", found), "make `reference` the same in both");
+    has(&ingests("short.yaml", "reference: {length: 20}\n", found), "looks for references of 20 characters");
+    assert_eq!(ingests("alone.yaml", "reference: {length: 20}\n", "text"), [""; 0], "nothing is looked for");
+}
