@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::apply_error::{ApplyError, Remedy};
 use crate::confirm::Confirm;
 use crate::lanes;
-use crate::prepared::Prepared;
-use crate::waiting::{Settled, settle};
+use crate::prepared::{Prepared, accounts_of};
+use crate::waiting::{Before, Settled, settle};
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(20);
@@ -69,6 +69,8 @@ pub(crate) struct Applier {
     pub(crate) writer: Writer,
     pub(crate) lease: Lease,
     pub(crate) confirm: Arc<dyn Confirm>,
+    /// References belong to postings of other rows.
+    pub(crate) by_links: bool,
 }
 
 impl Applier {
@@ -138,18 +140,23 @@ impl Applier {
 
     async fn once(&self, batch: Try) -> Result<Committed, ApplyError> {
         let (writer, token, confirm) = (self.writer.clone(), self.lease.token, self.confirm.clone());
+        let by_links = self.by_links;
         let (applied, as_of_ms, any_waiting, held_from) = self
             .db
             .transaction(move |tx| {
                 Box::pin(async move {
                     let Try { prepared, advance, as_of_before_ms, any_waiting } = batch;
+                    let mut evidence = prepared.evidence.clone();
+                    if by_links {
+                        evidence.extend(writer.linked(tx, &prepared.changes, &prepared.links).await?);
+                    }
                     if !writer.is_shadow() {
-                        lanes::bounded(tx, &*confirm, &prepared).await?;
+                        lanes::bounded(tx, &*confirm, &prepared, &evidence).await?;
                     }
                     writer.forget_queues(tx, &prepared.healed).await?;
                     writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
-                    let before = (any_waiting, advance.as_of_ms);
+                    let before = Before { any_waiting, attested_ms: advance.as_of_ms, by_links };
                     let settled = match writer.is_shadow() {
                         // Nobody is served from it, so no hold is counted beside it.
                         true => Settled { changes: prepared.changes.clone(), waiting_since_ms: None },
@@ -157,13 +164,14 @@ impl Applier {
                     };
                     let applied = writer.apply(tx, &settled.changes).await?;
                     writer.keep_rows(tx, prepared.kept.values()).await?;
-                    let accounts = prepared.evidence_accounts().union(&applied.accounts).cloned().collect::<Vec<_>>();
+                    writer.keep_links(tx, &prepared.links).await?;
+                    let accounts = accounts_of(&evidence).union(&applied.accounts).cloned().collect::<Vec<_>>();
                     let held_from = (!accounts.is_empty()).then(Instant::now);
                     if writer.is_shadow() {
-                        let kept = confirm.unrecorded(tx, &prepared.evidence).await.map_err(ApplyError::Confirm)?;
+                        let kept = confirm.unrecorded(tx, &evidence).await.map_err(ApplyError::Confirm)?;
                         writer.keep_evidence(tx, &kept).await?;
                     } else if !accounts.is_empty() {
-                        let confirmed = confirm.confirm(tx, &prepared.evidence, &accounts).await;
+                        let confirmed = confirm.confirm(tx, &evidence, &accounts).await;
                         confirmed.map_err(ApplyError::Confirm)?;
                     }
                     writer.count_unmapped(tx, &prepared.unmapped).await?;

@@ -42,6 +42,7 @@ pub(crate) async fn begin(
         feed.assign(places.clone().into_iter().collect()).await?;
     }
     let mapping = ingester.options.mapping.clone();
+    let by_links = mapping.has_links();
     let mut tables = Tables::new(&mapping);
     tables.found(places.keys());
     let mut preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
@@ -51,7 +52,8 @@ pub(crate) async fn begin(
         tracing::info!(source, generation, served, "filling a new generation");
     }
     let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
-    let applier = Applier { db: db.clone(), writer, lease: lease.clone(), confirm: ingester.confirm.clone() };
+    let (db, lease, confirm) = (db.clone(), lease.clone(), ingester.confirm.clone());
+    let applier = Applier { db, writer, lease, confirm, by_links };
     let (attestation, pace) = (Attestation::new(proven), Pace::new(ingester.options.bounds.records_max));
     let state = State { applier, preparer, attestation, status, served, places, pace, tables, any_waiting: true };
     Ok((state, feed))

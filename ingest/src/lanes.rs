@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use schemas::model::Entity;
+use schemas::model::{Entity, LegEvidence};
 use sql::Tx;
 
 use crate::apply_error::ApplyError;
 use crate::confirm::{Confirm, Locks};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, accounts_of};
 
 /// Lanes that an apply of several records locks at most; one that would lock more is cut before it has locked any. A single
 /// record is applied in any case: it concerns few accounts.
@@ -16,21 +16,25 @@ pub const LANES_MAX: usize = 200;
 /// Entries that an apply of several records confirms at most: however few its lanes are, they are locked while all of these are written.
 pub const ENTRIES_MAX: usize = 64;
 
-/// Fails where the batch must be cut.
-pub(crate) async fn bounded(tx: &mut Tx, confirm: &dyn Confirm, prepared: &Prepared) -> Result<(), ApplyError> {
+/// Fails where the batch must be cut. `evidence` = all that its confirmation is told.
+pub(crate) async fn bounded(
+    tx: &mut Tx,
+    confirm: &dyn Confirm,
+    prepared: &Prepared,
+    evidence: &[LegEvidence],
+) -> Result<(), ApplyError> {
     if prepared.records <= 1 {
         return Ok(());
     }
-    let mut accounts = prepared.evidence_accounts();
+    let mut accounts = accounts_of(evidence);
     let of_accounts = prepared.changes.iter().filter(|c| matches!(c.entity, Entity::Account | Entity::Balance));
     accounts.extend(of_accounts.map(|change| change.key.clone()));
-    let references: BTreeSet<&str> = prepared.evidence.iter().map(|evidence| evidence.core_ref.as_str()).collect();
+    let references: BTreeSet<&str> = evidence.iter().map(|evidence| evidence.core_ref.as_str()).collect();
     // Each reference brings one more account at most: that of its other leg.
     if accounts.len() + references.len() <= LANES_MAX && references.len() <= ENTRIES_MAX {
         return Ok(());
     }
     let accounts: Vec<String> = accounts.into_iter().collect();
-    let Locks { lanes, entries } =
-        confirm.locks(tx, &prepared.evidence, &accounts).await.map_err(ApplyError::Confirm)?;
+    let Locks { lanes, entries } = confirm.locks(tx, evidence, &accounts).await.map_err(ApplyError::Confirm)?;
     if lanes > LANES_MAX || entries > ENTRIES_MAX { Err(ApplyError::LocksTooMuch) } else { Ok(()) }
 }

@@ -208,12 +208,11 @@ impl Preparer {
 
     /// One record whose panic parks it: nothing of it is in `prepared` then.
     fn isolated(&mut self, record: &RawRecord, reached: &mut Continuity, prepared: &mut Prepared) -> Fate {
-        let (changes, evidence) = (prepared.changes.len(), prepared.evidence.len());
+        let before = prepared.length();
         let outcome = isolated(|| self.one(record, reached, prepared));
         outcome.unwrap_or_else(|panicked| {
             self.decoder = Decoder::new();
-            prepared.changes.truncate(changes);
-            prepared.evidence.truncate(evidence);
+            prepared.cut(before);
             let unread = || self.unread(record, panicked.to_string(), prepared);
             let whole = |_| Fate::Parked { reason: panicked.to_string(), touches: Vec::new(), version: None };
             isolated(unread).unwrap_or_else(whole)
@@ -307,9 +306,11 @@ impl Preparer {
             Err(err) => return Err(NotMapped::Event(err.to_string())),
         };
         let fits = applied.changes.iter().try_for_each(read_model::check);
+        let fits = fits.and_then(|()| applied.links.iter().try_for_each(read_model::check_link));
         fits.map_err(|err| NotMapped::Event(err.to_string()))?;
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
+        prepared.links.extend(applied.links);
         if let Some(kept) = applied.kept.filter(|kept| kept.keys != known) {
             prepared.kept.insert(kept.row.clone(), kept);
         }

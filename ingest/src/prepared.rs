@@ -6,7 +6,7 @@ use std::sync::Arc;
 use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, Worked};
 use schemas::debezium::Snapshot;
 use schemas::mapping::{KeptRow, RowId};
-use schemas::model::{CanonicalChange, Entity, LegEvidence};
+use schemas::model::{CanonicalChange, Entity, LegEvidence, PostingLink};
 use schemas::position::{Continuity, LogIdentity, Version};
 
 use crate::attest::Signs;
@@ -19,6 +19,8 @@ pub struct Prepared {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about entries.
     pub evidence: Vec<LegEvidence>,
+    /// Which references belong to postings of other rows.
+    pub links: Vec<PostingLink>,
     /// What rows of the core are stored under from now on, where the core's own keys do not tell it.
     pub kept: BTreeMap<RowId, KeptRow>,
     /// Events that cannot be applied.
@@ -101,15 +103,31 @@ impl SnapshotSeen {
     }
 }
 
+/// Accounts whose served balance a confirmation by this evidence needs, whether or not a row of the batch changes it.
+pub(crate) fn accounts_of(evidence: &[LegEvidence]) -> BTreeSet<String> {
+    evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
+}
+
+/// How many changes, pieces of evidence and links a batch had.
+pub(crate) type Length = (usize, usize, usize);
+
 impl Prepared {
-    /// Accounts whose served balance the confirmation needs, whether or not a row of this batch changes it.
-    pub fn evidence_accounts(&self) -> BTreeSet<String> {
-        self.evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
+    pub(crate) fn length(&self) -> Length {
+        (self.changes.len(), self.evidence.len(), self.links.len())
+    }
+
+    /// Takes back what was added since.
+    pub(crate) fn cut(&mut self, (changes, evidence, links): Length) {
+        self.changes.truncate(changes);
+        self.evidence.truncate(evidence);
+        self.links.truncate(links);
     }
 
     /// True when every change is of a table whose rows say all there is, so that a later one makes earlier ones needless.
     pub(crate) fn is_state(&self) -> bool {
-        self.evidence.is_empty() && self.changes.iter().all(|change| change.entity != Entity::Transaction)
+        self.evidence.is_empty()
+            && self.links.is_empty()
+            && self.changes.iter().all(|change| change.entity != Entity::Transaction)
     }
 
     /// Accounts that parked events touch; `None` = an event did not tell, so any.

@@ -43,14 +43,24 @@ impl Account<'_> {
     }
 }
 
-/// Decides which balances are applied with this batch, and keeps the others. `attested_ms` = everything that was sent before is
-/// applied; `any_waiting` = some balance may wait from before.
+/// What is known before a batch is settled.
+pub(crate) struct Before {
+    /// Some balance may wait from before.
+    pub(crate) any_waiting: bool,
+    /// Everything that was sent before is applied.
+    pub(crate) attested_ms: Option<i64>,
+    /// Postings do not say whose they are: links do. So a number says nothing before its link has come, and a balance of an account
+    /// with an unknown debit waits for all of them.
+    pub(crate) by_links: bool,
+}
+
+/// Decides which balances are applied with this batch, and keeps the others.
 pub(crate) async fn settle(
     tx: &mut Tx,
     writer: &Writer,
     confirm: &dyn Confirm,
     prepared: &Prepared,
-    (any_waiting, attested_ms): (bool, Option<i64>),
+    Before { any_waiting, attested_ms, by_links }: Before,
 ) -> Result<Settled, ApplyError> {
     let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
     let mut concerned: BTreeSet<String> = numbered(&prepared.changes).map(|change| change.key.clone()).collect();
@@ -77,8 +87,11 @@ pub(crate) async fn settle(
         let serves = match uncertain.contains(&account) {
             false => balances.len(),
             true => {
-                let mut numbers = writer.newest_posting_numbers(tx, &account).await?;
-                numbers.extend(posted(&prepared.changes, &account));
+                let mut numbers = BTreeSet::new();
+                if !by_links {
+                    numbers = writer.newest_posting_numbers(tx, &account).await?;
+                    numbers.extend(posted(&prepared.changes, &account));
+                }
                 let known = Account { served: served.get(&account).copied(), numbers: &numbers };
                 served_of(&balances, &known, attested_ms, |last, seen| confirm.serves(last, seen))
             }

@@ -9,6 +9,8 @@ mod generations;
 mod known;
 #[path = "ingest/lanes.rs"]
 mod lanes;
+#[path = "ingest/links.rs"]
+mod links;
 #[path = "ingest/parts.rs"]
 mod parts;
 mod support;

@@ -22,6 +22,7 @@ mod migrations;
 mod moving;
 mod page;
 mod parked;
+mod posting_links;
 mod postings;
 mod progress;
 mod publication;
@@ -51,6 +52,7 @@ pub use parked::{
     ParkedRef, ParkedSummary, QueueKey, RETRIED_AT_ONCE, Waiting, WhichParked, Worked, kept_of_parked, marks_of,
     order_parked, ordered_queues, parked_event, parked_events, parked_queues, trust, waiting_in,
 };
+pub use posting_links::check_link;
 pub use postings::{PostingFound, postings};
 pub use progress::{Advance, Marks, OffsetStep, Partition, Place, RecordMark, offsets, places, resume};
 pub use publication::Publication;

@@ -10,7 +10,7 @@ pub const COMPONENT: &str = "read-model";
 ///
 /// The key of a row is (its canonical key, dataset), so that a new generation can be filled in the shadow of the one that is served.
 /// `sources.generation` names the one that is served, and `sources.dataset` is its number. Rows are moved between
-/// the last three, see `moving.rs`.
+/// the seventh and the ninth, see `moving.rs`.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: PARKED_QUEUES },
@@ -22,7 +22,13 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, statements: &[] },
     Migration { version: 8, statements: WRITE_FENCE },
     Migration { version: 9, statements: NAMES_IN_VIEWS },
+    Migration { version: 10, statements: POSTING_LINKS },
 ];
+
+/// Rows of the core that name a posting and carry our reference, by the posting.
+const POSTING_LINKS: &[&str] = &["CREATE TABLE posting_links (
+       transaction_id {text:128} NOT NULL, dataset {int:4} NOT NULL, core_ref {text:64} NOT NULL, version {bytes:26} NOT NULL,
+       PRIMARY KEY (transaction_id, dataset))"];
 
 /// Rows of the core by dataset. `datasets` is only ever added to.
 const DATASETS: &[&str] = &[

@@ -16,7 +16,7 @@ pub struct PostingFound {
     pub currency: Currency,
     /// The account's own number of the posting, where the core has one.
     pub posting_no: Option<i64>,
-    /// The reference it carries.
+    /// The reference it carries, or that another row of the core gives it.
     pub core_ref: Option<String>,
 }
 
@@ -27,8 +27,9 @@ pub async fn postings(tx: &mut Tx, transaction_ids: &[String]) -> Result<Vec<Pos
     }
     let sql = format!(
         "SELECT t.transaction_id AS transaction_id, t.account_id AS account_id, t.amount_minor AS amount_minor, \
-         t.currency AS currency, t.posting_no AS posting_no, t.core_ref AS core_ref FROM transaction_rows t \
-         JOIN sources s ON s.dataset = t.dataset \
+         t.currency AS currency, t.posting_no AS posting_no, COALESCE(l.core_ref, t.core_ref) AS core_ref \
+         FROM transaction_rows t JOIN sources s ON s.dataset = t.dataset \
+         LEFT JOIN posting_links l ON l.transaction_id = t.transaction_id AND l.dataset = t.dataset \
          WHERE t.deleted = 0 AND t.transaction_id IN ({})",
         placeholders(transaction_ids.len())
     );

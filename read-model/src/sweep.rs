@@ -9,11 +9,12 @@ pub const KEPT_AFTER_SWAP_MS: i64 = 60_000;
 const KEYS_PER_STEP: usize = 1_000;
 
 /// Each table with the first column of its primary key.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 5] = [
     ("customer_rows", "customer_id"),
     ("account_rows", "account_id"),
     ("balance_rows", "account_id"),
     ("transaction_rows", "transaction_id"),
+    ("posting_links", "transaction_id"),
 ];
 /// The table with an index that begins with the dataset.
 const CORE_KEYS: &str = "core_row_keys";

@@ -1,6 +1,6 @@
 //! Canonical changes as rows of their tables: columns, values, and what does not fit.
 
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Transaction};
 use sql::{Policy, Upsert, Value, params};
 
 use crate::rows::day_of_date;
@@ -35,7 +35,11 @@ pub fn check(change: &CanonicalChange) -> Result<(), Unfit> {
     let key_max = if change.entity == Entity::Transaction { TRANSACTION_ID_LEN_MAX } else { KEY_LEN_MAX };
     fits("key", &change.key, key_max)?;
     fits("account_id", change.account_id.as_deref().unwrap_or_default(), KEY_LEN_MAX)?;
-    let RowChange::Upsert(row) = &change.row else { return Ok(()) };
+    let row = match &change.row {
+        RowChange::Upsert(row) => row,
+        RowChange::Ended(row) => return check_transaction(row),
+        RowChange::Delete => return Ok(()),
+    };
     match (change.entity, row) {
         (Entity::Customer, CanonicalRow::Customer(row)) => {
             fits("name", row.name.as_ref().map(|n| n.expose()).unwrap_or_default(), NAME_LEN_MAX)
@@ -45,16 +49,18 @@ pub fn check(change: &CanonicalChange) -> Result<(), Unfit> {
             fits("product", row.product.as_deref().unwrap_or_default(), 128)
         }
         (Entity::Balance, CanonicalRow::Balance(_)) => Ok(()),
-        (Entity::Transaction, CanonicalRow::Transaction(row)) => {
-            fits("account_id", &row.account_id, KEY_LEN_MAX)?;
-            fits("core_ref", row.core_ref.as_deref().unwrap_or_default(), KEY_LEN_MAX)?;
-            fits("remittance", row.remittance.as_ref().map(|r| r.expose()).unwrap_or_default(), REMITTANCE_LEN_MAX)
-        }
+        (Entity::Transaction, CanonicalRow::Transaction(row)) => check_transaction(row),
         (entity, _) => Err(Unfit::Kind(entity.as_str())),
     }
 }
 
-fn fits(column: &'static str, text: &str, max: usize) -> Result<(), Unfit> {
+fn check_transaction(row: &Transaction) -> Result<(), Unfit> {
+    fits("account_id", &row.account_id, KEY_LEN_MAX)?;
+    fits("core_ref", row.core_ref.as_deref().unwrap_or_default(), KEY_LEN_MAX)?;
+    fits("remittance", row.remittance.as_ref().map(|r| r.expose()).unwrap_or_default(), REMITTANCE_LEN_MAX)
+}
+
+pub(crate) fn fits(column: &'static str, text: &str, max: usize) -> Result<(), Unfit> {
     let long = text.len() > max && text.chars().count() > max;
     if long { Err(Unfit::TooLong { column, max }) } else { Ok(()) }
 }
@@ -101,12 +107,13 @@ pub(crate) const TRANSACTIONS: &[&str] = &[
     "core_ref",
 ];
 
-/// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker.
+/// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker; what ended keeps what it was.
 pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
-    let deleted = matches!(change.row, RowChange::Delete);
+    let deleted = matches!(change.row, RowChange::Delete | RowChange::Ended(_));
     let mut values = params![&change.key, dataset, change.version.as_bytes(), deleted];
     values.extend(match &change.row {
         RowChange::Upsert(row) => row_values(row),
+        RowChange::Ended(row) => transaction_values(row),
         RowChange::Delete => marker_values(change),
     });
     values
@@ -125,21 +132,23 @@ fn row_values(row: &CanonicalRow) -> Vec<Value> {
             row.core_holds_minor,
             row.last_posting
         ],
-        CanonicalRow::Transaction(row) => {
-            let remittance = row.remittance.as_ref().map(|text| text.expose());
-            params![
-                &row.account_id,
-                row.booked_at.as_microsecond(),
-                row.posting_no,
-                row.amount_minor,
-                row.currency.code(),
-                day_of_date(row.value_date),
-                remittance,
-                remittance.map(searchable),
-                row.core_ref.as_deref()
-            ]
-        }
+        CanonicalRow::Transaction(row) => transaction_values(row),
     }
+}
+
+fn transaction_values(row: &Transaction) -> Vec<Value> {
+    let remittance = row.remittance.as_ref().map(|text| text.expose());
+    params![
+        &row.account_id,
+        row.booked_at.as_microsecond(),
+        row.posting_no,
+        row.amount_minor,
+        row.currency.code(),
+        day_of_date(row.value_date),
+        remittance,
+        remittance.map(searchable),
+        row.core_ref.as_deref()
+    ]
 }
 
 fn marker_values(change: &CanonicalChange) -> Vec<Value> {

@@ -5,6 +5,8 @@
 mod convergence;
 #[path = "conformance/datasets.rs"]
 mod datasets;
+#[path = "conformance/links.rs"]
+mod links;
 mod support;
 #[path = "conformance/tiers.rs"]
 mod tiers;

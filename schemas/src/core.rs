@@ -177,7 +177,7 @@ impl Alphabet {
 /// Shorter references would meet each other too often.
 const REFERENCE_CHARS_MIN: usize = 16;
 /// Longest reference that the journal keeps.
-const REFERENCE_CHARS_MAX: usize = 64;
+pub(crate) const REFERENCE_CHARS_MAX: usize = 64;
 /// Longest prefix: what is left must tell entries apart.
 const PREFIX_CHARS_MAX: usize = 4;
 const UUID_CHARS: usize = 36;

@@ -173,6 +173,8 @@ pub enum RowChange {
     Upsert(CanonicalRow),
     /// It is gone; leave a delete marker with the version.
     Delete,
+    /// A posting that is none any more, and what it was: a link that comes later finds it. Otherwise as [`RowChange::Delete`].
+    Ended(Transaction),
 }
 
 /// A change of one canonical row, to be applied when its version is greater than the stored one.
@@ -188,6 +190,17 @@ pub struct CanonicalChange {
     pub version: Version,
     /// The row or its end.
     pub row: RowChange,
+}
+
+/// A row of the core that names a posting and carries the reference we gave, which the posting's own row does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostingLink {
+    /// The posting, by its key.
+    pub transaction_id: String,
+    /// The reference.
+    pub core_ref: String,
+    /// The version of the row that says so.
+    pub version: Version,
 }
 
 /// What a core's row says about a written entry.

@@ -37,10 +37,9 @@ impl Preparer {
     }
 
     fn isolated_again(&mut self, event: &Waiting, prepared: &mut Prepared) -> Result<(), String> {
-        let (changes, evidence) = (prepared.changes.len(), prepared.evidence.len());
+        let before = prepared.length();
         isolated(|| self.once_more(event, prepared)).unwrap_or_else(|panicked| {
-            prepared.changes.truncate(changes);
-            prepared.evidence.truncate(evidence);
+            prepared.cut(before);
             Err(panicked.to_string())
         })
     }

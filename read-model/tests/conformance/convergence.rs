@@ -79,7 +79,7 @@ fn truth(events: &[Event]) -> Rows {
             Entity::Balance => "balances",
             _ => "transactions",
         };
-        let deleted = matches!(change.row, RowChange::Delete);
+        let deleted = !matches!(change.row, RowChange::Upsert(_));
         rows.insert((table, change.key.clone()), (change.version.as_bytes().to_vec(), deleted));
     }
     rows

@@ -115,6 +115,19 @@ impl View<'_> {
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
     }
 
+    /// The end of a row that is not meant any more. A posting stays known where a link may still name it.
+    pub(super) fn push_end(&self, feed: &Feed<'_>, key: String, after: &Row<'_>, applied: &mut MappedRows) {
+        let fields = self.table.transaction.as_ref().zip(feed.posting).filter(|_| self.mapping.has_links());
+        let was = fields.and_then(|(fields, posting)| self.transaction(after, fields, posting).ok());
+        match was.filter(|(was, _)| was.transaction_id == key) {
+            None => self.push_delete(feed, key, applied),
+            Some((was, _)) => {
+                let (entity, account_id, version) = (feed.entity, Some(was.account_id.clone()), self.version);
+                applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Ended(was) });
+            }
+        }
+    }
+
     fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
         let known = self.known(feed.entity).filter(|known| feed.key(known.key.clone()) == key);
         known.and_then(|known| known.account_id.clone()).or_else(|| self.account_in(feed, key, rows))
@@ -159,6 +172,9 @@ impl View<'_> {
             for feed in fields.feeds() {
                 self.posting(after, fields, &feed, applied)?;
             }
+        }
+        if let Some(fields) = &self.table.links {
+            applied.links = self.links(after, fields)?;
         }
         applied.kept = self.kept(after);
         Ok(())

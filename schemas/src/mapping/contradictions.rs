@@ -3,6 +3,7 @@
 use super::amount::{Amount, Term};
 use super::choice::Choice;
 use super::code::{Code, Predicate};
+use super::links::lead_to_postings;
 use super::node::{Members, Problems};
 use super::table::{BalanceFields, Confirms, Table, TransactionFields};
 
@@ -138,6 +139,7 @@ fn one_form(table: &Members<'_>, amounts: &[&Amount], problems: &mut Problems) {
 /// Looks at all tables together.
 pub(super) fn between(tables: &[Table], line: u64, problems: &mut Problems) {
     numbered_balances(tables, line, problems);
+    lead_to_postings(tables, line, problems);
     for (i, table) in tables.iter().enumerate() {
         let same = |other: &&Table| {
             let databases = other.database.as_ref().zip(table.database.as_ref());
@@ -173,7 +175,7 @@ pub(super) fn heartbeats(
 
 /// A hold ends when a served balance says by its number that it includes the posting.
 fn numbered_balances(tables: &[Table], line: u64, problems: &mut Problems) {
-    let confirms = tables.iter().any(|table| table.confirms.is_some());
+    let confirms = tables.iter().any(|table| table.confirms.is_some() || table.links.is_some());
     let unnumbered = |table: &&Table| table.balance.as_ref().is_some_and(|balance| balance.last_posting.is_none());
     for table in tables.iter().filter(unnumbered).filter(|_| confirms) {
         let at = format!("tables.{}.balance", table.name);

@@ -101,7 +101,7 @@ impl View<'_> {
         applied.skipped = Some(self.table.full_name());
         for feed in self.table.feeds() {
             if let Some(key) = self.ended(after, &feed)? {
-                self.push_delete(&feed, key, applied);
+                self.push_end(&feed, key, after, applied);
             }
         }
         applied.kept = self.kept_under_nothing();

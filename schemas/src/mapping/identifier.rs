@@ -121,7 +121,7 @@ impl View<'_> {
     }
 
     /// The identifier, unless a column of it is NULL or an empty text.
-    fn id_unless_null(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
+    pub(super) fn id_unless_null(&self, row: &Row<'_>, id: &Id) -> Result<Option<String>, MapError> {
         if id.columns().any(|column| row.get(column).is_some_and(names_nothing)) {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod field;
 mod filter;
 mod identifier;
 mod known;
+mod links;
 mod node;
 mod postings;
 mod read;
@@ -32,7 +33,7 @@ use table::{Table, qualified};
 use crate::core::ReferenceFormat;
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
-use crate::model::{CanonicalChange, Entity, LegEvidence};
+use crate::model::{CanonicalChange, Entity, LegEvidence, PostingLink};
 use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
@@ -73,6 +74,11 @@ impl Mapping {
     /// How our references are written, where the mapping looks for them in texts: the connector of the core must write them so.
     pub fn reference(&self) -> Option<&ReferenceFormat> {
         self.tables.iter().any(Table::looks_for_references).then_some(&self.reference)
+    }
+
+    /// True when rows of some table name the postings that our references are of.
+    pub fn has_links(&self) -> bool {
+        self.tables.iter().any(|table| table.links.is_some())
     }
 
     /// Names of the mapped tables and of that of heartbeats, qualified where the mapping qualifies them.
@@ -122,6 +128,8 @@ pub struct MappedRows {
     pub changes: Vec<CanonicalChange>,
     /// Evidence about written entries.
     pub evidence: Vec<LegEvidence>,
+    /// Which references belong to postings of other rows.
+    pub links: Vec<PostingLink>,
     /// What the core's row is stored under from now on, where its own key does not tell it.
     pub kept: Option<KeptRow>,
     /// The table, when its filter leaves the row out: what the row had fed before ends by the changes, nothing new begins.

@@ -146,9 +146,12 @@ fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>
     let balance = reader.section(&mut members, "balance", Fields::balance);
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
+    let links = reader.section(&mut members, "links", Fields::links);
     let problems = reader.problems;
-    if [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()] == [false; 4] {
-        problems.add(members.line(), members.at(), "feeds nothing; expected customer, account, balance or transaction");
+    let fed = [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some(), links.is_some()];
+    if fed == [false; 5] {
+        let problem = "feeds nothing; expected customer, account, balance, transaction or links";
+        problems.add(members.line(), members.at(), problem);
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
     let table = key.zip(filter.unwrap_or_else(|| Some(Where::default()))).map(|(key, filter)| Table {
@@ -161,6 +164,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>
         balance: balance.flatten(),
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
+        links: links.flatten(),
     });
     if let Some(table) = &table {
         contradictions::filtered(&members, table, problems);

@@ -6,6 +6,7 @@ use super::code::Predicate;
 use super::currency::CurrencyField;
 use super::filter::Where;
 use super::identifier::{Holder, Id};
+use super::links::LinkFields;
 use super::reference::Reference;
 use super::time::Time;
 use super::words::Words;
@@ -29,6 +30,7 @@ pub(super) struct Table {
     pub(super) balance: Option<BalanceFields>,
     pub(super) transaction: Option<TransactionFields>,
     pub(super) confirms: Option<Confirms>,
+    pub(super) links: Option<LinkFields>,
 }
 
 impl Table {
@@ -79,7 +81,8 @@ impl Table {
 
     /// Where our references stand in its rows.
     pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.transaction.iter().filter_map(|transaction| transaction.core_ref.as_ref())
+        let of_postings = self.transaction.iter().filter_map(|transaction| transaction.core_ref.as_ref());
+        of_postings.chain(self.links.iter().map(|links| &links.core_ref))
     }
 
     /// Its texts for people.

@@ -6,6 +6,7 @@ mod defaults;
 mod events;
 mod filter;
 mod legs;
+mod links;
 mod reading;
 mod references;
 mod tables;
@@ -51,7 +52,7 @@ fn upserts(applied: &MappedRows) -> Vec<&CanonicalRow> {
         .filter(|c| row(c))
         .map(|c| match &c.row {
             RowChange::Upsert(row) => row,
-            RowChange::Delete => unreachable!(),
+            RowChange::Delete | RowChange::Ended(_) => unreachable!(),
         })
         .collect()
 }

@@ -57,7 +57,7 @@ impl Model {
         for change in applied.changes {
             let row = match change.row {
                 RowChange::Upsert(row) => Some(row),
-                RowChange::Delete => None,
+                RowChange::Delete | RowChange::Ended(_) => None,
             };
             let slot = self.rows.entry((change.entity, change.key)).or_insert((Version::floor(0), None));
             if change.version > slot.0 {
@@ -219,6 +219,52 @@ fn a_transfer_of_fineract_that_is_taken_back_leaves_what_was_there() {
     assert_eq!(model.account("21"), Some(("11".to_owned(), AccountState::Active)));
     assert_eq!(model.name("12").as_deref(), Some("Tomas Brandt"));
     assert_eq!(model.skips(), [("fineract_default.m_savings_account_transaction", 2)]);
+}
+
+/// The mapping of Fineract as it would be if postings and balances were numbered, with the rows that carry references.
+fn fineract_with_links() -> String {
+    let numbered = FINERACT.0.replace("      transaction_id: id\n", "      transaction_id: id\n      posting_no: id\n");
+    let numbered = numbered.replace("      core_holds:\n", "      last_posting: version\n      core_holds:\n");
+    let links = "  m_account_transfer_transaction:\n    key: [id]\n    where: {is_reversed: false}\n    links:\n      operations: [transfer]\n      \
+        core_ref: {column: description, find: start}\n      table: m_savings_account_transaction\n      \
+        postings: [from_savings_transaction_id, to_savings_transaction_id]\n";
+    format!("reference: {{prefix: LOC}}\n{numbered}{links}")
+}
+
+#[test]
+fn a_transfer_of_fineract_carries_its_reference_in_a_row_that_names_both_postings() {
+    let mapping = read(&fineract_with_links());
+    let topic = r#"{"topic":"fin.fineract_default.m_account_transfer_transaction""#;
+    let links = TRANSFER.lines().filter(|line| line.starts_with(topic));
+    let mut found = Vec::new();
+    for line in links {
+        let record: Fixture = serde_json::from_str(line).unwrap();
+        let mut decoder = Decoder::new();
+        let Record::Change(event) = decoder.decode(&record.topic, record.key(), record.value()).unwrap() else {
+            panic!()
+        };
+        found.extend(mapping.apply(&event, 1).unwrap().rows().links);
+    }
+    let found: Vec<_> = found.iter().map(|link| (link.core_ref.as_str(), link.transaction_id.as_str())).collect();
+    let ours = "LOC7K2M9Q4T8X1B5N6P3R0S7V2W4Y6Z8A1";
+    assert_eq!(found, [(ours, "902"), (ours, "903")]);
+    // Both are taken back later: what they were is kept with their ends.
+    let model = Model::play_mapped(&fineract_with_links(), TRANSFER);
+    assert_eq!(model.transactions(), [transaction("901", "21", 125_075)]);
+}
+
+#[test]
+fn a_transfer_of_blnk_is_shown_with_the_reference_that_was_sent() {
+    let stripped = BLNK.0.replace("core_ref: reference", "core_ref: {column: reference, strip: _q}");
+    assert_ne!(stripped, BLNK.0);
+    for (mapping, suffixed) in [(BLNK.0, 2), (stripped.as_str(), 0)] {
+        let model = Model::play_mapped(mapping, CAPTURED);
+        let references = model.served().into_values().filter_map(|row| match row {
+            CanonicalRow::Transaction(row) => row.core_ref,
+            _ => None,
+        });
+        assert_eq!(references.filter(|reference| reference.ends_with("_q")).count(), suffixed);
+    }
 }
 
 #[test]

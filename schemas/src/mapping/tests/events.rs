@@ -72,7 +72,7 @@ pub(super) fn read(yaml: &str) -> Mapping {
 
 /// What becomes of which key, in order: `+` begins or changes, `-` ends.
 pub(super) fn ends(applied: &MappedRows) -> Vec<String> {
-    let mark = |change: &CanonicalChange| if change.row == RowChange::Delete { '-' } else { '+' };
+    let mark = |change: &CanonicalChange| if matches!(change.row, RowChange::Upsert(_)) { '+' } else { '-' };
     applied.changes.iter().map(|c| format!("{}{} {}", mark(c), c.entity.as_str(), c.key)).collect()
 }
 

@@ -258,7 +258,7 @@ proptest! {
             let applied = told.knowing(&mapping, kept.get(&id).map_or(&[][..], Vec::as_slice)).unwrap();
             for change in &applied.changes {
                 match change.row {
-                    RowChange::Delete => drop(served.remove(&change.key)),
+                    RowChange::Delete | RowChange::Ended(_) => drop(served.remove(&change.key)),
                     RowChange::Upsert(_) => drop(served.insert(change.key.clone())),
                 }
             }
