@@ -71,6 +71,8 @@ pub(crate) struct Applier {
     pub(crate) confirm: Arc<dyn Confirm>,
     /// References belong to postings of other rows.
     pub(crate) by_links: bool,
+    /// Rows take their currency from their account.
+    pub(crate) asks_accounts: bool,
 }
 
 impl Applier {
@@ -140,7 +142,7 @@ impl Applier {
 
     async fn once(&self, batch: Try) -> Result<Committed, ApplyError> {
         let (writer, token, confirm) = (self.writer.clone(), self.lease.token, self.confirm.clone());
-        let by_links = self.by_links;
+        let (by_links, asks_accounts) = (self.by_links, self.asks_accounts);
         let (applied, as_of_ms, any_waiting, held_from) = self
             .db
             .transaction(move |tx| {
@@ -175,7 +177,15 @@ impl Applier {
                         confirmed.map_err(ApplyError::Confirm)?;
                     }
                     writer.count_unmapped(tx, &prepared.unmapped).await?;
-                    let as_of_ms = complete_until(advance.as_of_ms, as_of_before_ms, settled.waiting_since_ms);
+                    let mut waiting_since_ms = settled.waiting_since_ms;
+                    if asks_accounts {
+                        writer.end_events(tx, &prepared.released).await?;
+                        writer.keep_events(tx, &prepared.waits).await?;
+                        writer.tell_waiting(tx, &prepared.told).await?;
+                        let since_ms = writer.waiting_since_ms(tx).await?;
+                        waiting_since_ms = waiting_since_ms.into_iter().chain(since_ms).min();
+                    }
+                    let as_of_ms = complete_until(advance.as_of_ms, as_of_before_ms, waiting_since_ms);
                     let advance = Advance { as_of_ms, ..Advance::clone(&advance) };
                     writer.advance(tx, token, &advance).await?;
                     failpoints::reached(failpoints::APPLY_BEFORE_COMMIT);

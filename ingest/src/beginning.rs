@@ -12,7 +12,7 @@ use crate::ingester::Ingester;
 use crate::pace::Pace;
 use crate::prepare::Preparer;
 use crate::prepared::SnapshotSeen;
-use crate::state::State;
+use crate::state::{State, Told};
 use crate::tables::Tables;
 
 /// Why leading did not begin.
@@ -42,7 +42,7 @@ pub(crate) async fn begin(
         feed.assign(places.clone().into_iter().collect()).await?;
     }
     let mapping = ingester.options.mapping.clone();
-    let by_links = mapping.has_links();
+    let (by_links, asks_accounts) = (mapping.has_links(), mapping.asks_accounts());
     let mut tables = Tables::new(&mapping);
     tables.found(places.keys());
     let mut preparer = Preparer::new(mapping, status.generation, status.identity.as_deref(), parked);
@@ -53,9 +53,10 @@ pub(crate) async fn begin(
     }
     let proven = Proven { as_of_ms: status.as_of_ms, loaded: status.loaded };
     let (db, lease, confirm) = (db.clone(), lease.clone(), ingester.confirm.clone());
-    let applier = Applier { db, writer, lease, confirm, by_links };
+    let applier = Applier { db, writer, lease, confirm, by_links, asks_accounts };
     let (attestation, pace) = (Attestation::new(proven), Pace::new(ingester.options.bounds.records_max));
-    let state = State { applier, preparer, attestation, status, served, places, pace, tables, any_waiting: true };
+    let told = Told::default();
+    let state = State { applier, preparer, attestation, status, served, places, pace, tables, any_waiting: true, told };
     Ok((state, feed))
 }
 

@@ -95,6 +95,9 @@ impl<'s> Leading<'s> {
             // Loaded by a leader that ended before it could.
             return self.swap(&mut state).await;
         }
+        if let Break(ended) = self.release(&mut state).await {
+            return ended;
+        }
         let mut look = tokio::time::interval(LOOK_FOR_ORDERS);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -217,6 +220,8 @@ impl<'s> Leading<'s> {
 
     async fn piece(&self, state: &mut State, records: &[RawRecord], ends: Option<&Ends>) -> ControlFlow<Ended, Piece> {
         self.know(state, records.iter().map(|record| (&*record.topic, record.key.as_deref()))).await?;
+        let whole = records.iter().map(|record| (&*record.topic, record.key.as_deref(), record.value.as_deref()));
+        self.know_accounts(state, whole).await?;
         let mut prepared = state.preparer.prepare(records, &state.places);
         let halt = prepared.halt.take();
         let mut attestation = state.attestation.clone();
@@ -230,6 +235,9 @@ impl<'s> Leading<'s> {
                 Piece::Done => {}
                 cut => return Continue(cut),
             }
+        }
+        if halt.is_none() {
+            self.release(state).await?;
         }
         match halt {
             Some(halt) => Break(self.halt(state, &halt).await),
@@ -254,6 +262,51 @@ impl<'s> Leading<'s> {
                 tracing::warn!(error = %err, source = %self.lease.source, "cannot read what rows are stored under");
                 Break(Ended::Failed)
             }
+        }
+    }
+
+    /// Reads what is known of the accounts that these records ask for, by topic, key and value.
+    async fn know_accounts<'r>(
+        &self,
+        state: &mut State,
+        records: impl IntoIterator<Item = (&'r str, Option<&'r [u8]>, Option<&'r [u8]>)>,
+    ) -> Flow {
+        let asked = state.preparer.accounts_asked(records);
+        match state.applier.writer.accounts_known(&self.ingester.db, &asked).await {
+            Ok(known) => {
+                state.preparer.know_accounts(known);
+                Continue(())
+            }
+            Err(err) => {
+                tracing::warn!(error = %err, source = %self.lease.source, "cannot read what is known of accounts");
+                Break(Ended::Failed)
+            }
+        }
+    }
+
+    /// Lets events go whose accounts have come, and parks those whose accounts do not come; each step in an apply transaction of its own.
+    async fn release(&self, state: &mut State) -> Flow {
+        if !state.applier.asks_accounts {
+            return Continue(());
+        }
+        loop {
+            let (events, overdue) = match state.due(&self.ingester.db).await {
+                Ok(due) => due,
+                Err(err) => {
+                    tracing::warn!(error = %err, source = %self.lease.source, "cannot read which events wait");
+                    return Break(Ended::Failed);
+                }
+            };
+            if events.is_empty() {
+                return Continue(());
+            }
+            self.know(state, events.iter().map(|event| (event.topic.as_str(), event.key.as_deref()))).await?;
+            let whole = events.iter().map(|event| (event.topic.as_str(), event.key.as_deref(), event.value.as_deref()));
+            self.know_accounts(state, whole).await?;
+            let mut prepared = state.preparer.release(events, overdue);
+            let mut attestation = state.attestation.clone();
+            let advance = state.advance(&mut prepared, None, &mut attestation, now_ms());
+            self.commit(state, prepared, advance, attestation, &[]).await?;
         }
     }
 
@@ -311,12 +364,15 @@ impl<'s> Leading<'s> {
                 }
             };
             self.know(state, waiting.iter().map(|event| (&*event.topic, event.key.as_deref()))).await?;
+            let whole = waiting.iter().map(|event| (&*event.topic, event.key.as_deref(), event.value.as_deref()));
+            self.know_accounts(state, whole).await?;
             let mut prepared = state.preparer.again(queue, &waiting);
             let (left, failed) = (prepared.worked.left.len(), prepared.worked.failed.is_some());
             let mut attestation = state.attestation.clone();
             let advance = state.advance(&mut prepared, None, &mut attestation, now_ms());
             self.commit(state, prepared, advance, attestation, &[]).await?;
             tracing::info!(source, left, failed, "parked events worked on, as ordered");
+            self.release(state).await?;
         }
         Continue(())
     }

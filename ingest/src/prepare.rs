@@ -3,6 +3,7 @@
 //! What a batch teaches is kept only when the batch is committed ([`Preparer::learn`]). A batch that fails is prepared
 //! again, in parts, from what was known before.
 
+mod accounts;
 mod again;
 mod known;
 mod parking;
@@ -13,9 +14,9 @@ mod touching;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use read_model::{Marks, OffsetStep, ParkedQueue, Partition, Place, QueueKey};
+use read_model::{Marks, OffsetStep, ParkedQueue, Partition, Place, QueueKey, WaitingEvent};
 use schemas::debezium::{ChangeEvent, Decoder, Record, Snapshot};
-use schemas::mapping::{Mapped, Mapping, RowId, Touched};
+use schemas::mapping::{MapReason, Mapped, Mapping, RowId, Touched};
 use schemas::model::Entity;
 use schemas::position::{Continuity, LogIdentity, Version};
 
@@ -24,6 +25,7 @@ use crate::halt::Halt;
 use crate::isolation::isolated;
 use crate::prepared::{Lessons, Prepared, SnapshotSeen};
 use crate::{identity, marks, topics};
+pub(crate) use accounts::Known;
 use parking::queue;
 use touching::touches;
 
@@ -51,6 +53,8 @@ pub struct Preparer {
     snapshot: SnapshotSeen,
     /// What rows of the next batch were stored under, where the core's own keys do not tell it.
     known: HashMap<RowId, Vec<Touched>>,
+    /// What is known of the accounts that the next batch asks for.
+    accounts: Known,
     /// Called for each record before it is decoded.
     #[cfg(test)]
     trip: fn(&RawRecord),
@@ -69,6 +73,8 @@ enum Fate {
         touches: Vec<(Entity, String)>,
         version: Option<Version>,
     },
+    /// It waits for the row of an account.
+    Waits(Box<WaitingEvent>),
     /// Behind a parked event of its key: says nothing about itself.
     Queued {
         touches: Vec<(Entity, String)>,
@@ -92,6 +98,20 @@ enum NotMapped {
     Event(String),
     /// It differs from the mapping in a way that puts all events of its table in doubt.
     Contradiction(String),
+    /// It takes its currency from this account, which is not there.
+    NoAccount(String),
+    /// It shows that what is stored was read wrongly.
+    Outdated(String),
+}
+
+impl NotMapped {
+    fn reason(self) -> String {
+        match self {
+            Self::NoTable => "no table of the mapping takes it".into(),
+            Self::NoAccount(_) => MapReason::NoAccount.to_string(),
+            Self::Event(reason) | Self::Contradiction(reason) | Self::Outdated(reason) => reason,
+        }
+    }
 }
 
 impl Preparer {
@@ -113,6 +133,7 @@ impl Preparer {
             parked_in_a_row: 0,
             snapshot: SnapshotSeen::default(),
             known: HashMap::new(),
+            accounts: Known::new(),
             #[cfg(test)]
             trip: |_| (),
         }
@@ -148,6 +169,7 @@ impl Preparer {
                     }
                     self.park(record, reason, touches, version, &mut prepared);
                 }
+                Fate::Waits(event) => prepared.waits.push(*event),
                 Fate::Queued { touches, version } => {
                     self.park(record, QUEUED.into(), touches, Some(version), &mut prepared);
                 }
@@ -282,6 +304,10 @@ impl Preparer {
                 Ok(fate) => fate,
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
+                Err(NotMapped::Outdated(reason)) => return Fate::Halt(Halt::rebuild(reason)),
+                Err(NotMapped::NoAccount(account)) => {
+                    Fate::Waits(Box::new(self.waiting_for(account, record, event, prepared)))
+                }
                 Err(NotMapped::Event(reason)) => {
                     Fate::Parked { reason, touches: touches(&self.mapping, event, &known), version: Some(version) }
                 }
@@ -290,6 +316,10 @@ impl Preparer {
         let before = prepared.lessons.highest.get(&record.partition).or_else(|| self.highest.get(&record.partition));
         let highest = before.map_or(version, |before| version.max(*before));
         prepared.lessons.highest.insert(record.partition.clone(), highest);
+        if matches!(fate, Fate::Waits(_)) {
+            // It is durable, and what waits holds the time of the data back.
+            sign(record, event, prepared);
+        }
         if matches!(fate, Fate::Done | Fate::Unmapped(_) | Fate::Skipped(_)) {
             sign(record, event, prepared);
             prepared.watermark = prepared.watermark.max(Some(version));
@@ -299,15 +329,21 @@ impl Preparer {
 
     /// Adds the event's rows.
     fn map(&self, event: &ChangeEvent<'_>, known: &[Touched], prepared: &mut Prepared) -> Result<Fate, NotMapped> {
-        let applied = match self.mapping.apply_knowing(event, self.generation, known) {
+        let (accounts, missing) = self.accounts_of(event, prepared);
+        let applied = match self.mapping.apply_with(event, self.generation, known, &accounts) {
             Ok(Mapped::Rows(applied)) => applied,
             Ok(Mapped::Unmapped) => return Err(NotMapped::NoTable),
+            Err(err) if err.reason == MapReason::NoAccount => {
+                return Err(missing.map_or_else(|| NotMapped::Event(err.to_string()), NotMapped::NoAccount));
+            }
             Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
             Err(err) => return Err(NotMapped::Event(err.to_string())),
         };
         let fits = applied.changes.iter().try_for_each(read_model::check);
         let fits = fits.and_then(|()| applied.links.iter().try_for_each(read_model::check_link));
         fits.map_err(|err| NotMapped::Event(err.to_string()))?;
+        let told = self.hear(&applied.changes, prepared)?;
+        prepared.told.extend(told);
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
         prepared.links.extend(applied.links);

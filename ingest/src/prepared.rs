@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, Worked};
+use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, WaitingEvent, Worked};
 use schemas::debezium::Snapshot;
 use schemas::mapping::{KeptRow, RowId};
 use schemas::model::{CanonicalChange, Entity, LegEvidence, PostingLink};
+use schemas::money::Currency;
 use schemas::position::{Continuity, LogIdentity, Version};
 
 use crate::attest::Signs;
@@ -21,6 +22,12 @@ pub struct Prepared {
     pub evidence: Vec<LegEvidence>,
     /// Which references belong to postings of other rows.
     pub links: Vec<PostingLink>,
+    /// What its rows say of accounts, where others take their currency from them: none for one that is deleted or left out.
+    pub told: BTreeMap<String, Option<Currency>>,
+    /// Events that wait for the row of an account.
+    pub waits: Vec<WaitingEvent>,
+    /// Events that waited, and need not any longer as they did.
+    pub released: Vec<WaitingEvent>,
     /// What rows of the core are stored under from now on, where the core's own keys do not tell it.
     pub kept: BTreeMap<RowId, KeptRow>,
     /// Events that cannot be applied.

@@ -1,12 +1,15 @@
 //! What a leader knows of its source between two batches. Changed only by what is committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use read_model::{Advance, Applied, OffsetStep, Partition, Place, Publication, SourceStatus};
+use read_model::{
+    Advance, Applied, Due, OffsetStep, Partition, Place, Publication, SourceStatus, WaitingEvent, WriteError,
+};
+use sql::Db;
 
 use crate::apply::{Applier, Committed};
-use crate::attest::{Attestation, Proven};
+use crate::attest::{Attestation, LATE_MS, Proven};
 use crate::feed::Ends;
 use crate::pace::Pace;
 use crate::prepare::Preparer;
@@ -27,6 +30,19 @@ pub(crate) struct State {
     pub(crate) tables: Tables,
     /// A balance may wait for its posting.
     pub(crate) any_waiting: bool,
+    /// Which accounts events may wait for that are there.
+    pub(crate) told: Told,
+}
+
+/// What may let events go that wait for accounts.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Everything that waits was looked through since the start.
+    pub(crate) looked: bool,
+    /// Accounts that came since.
+    pub(crate) accounts: BTreeSet<String>,
+    /// Everything that was sent before is applied, or waits.
+    pub(crate) attested_ms: Option<i64>,
 }
 
 impl State {
@@ -93,6 +109,9 @@ impl State {
     pub(crate) fn committed(&mut self, prepared: &Prepared, advance: &Advance, attestation: Attestation) {
         self.attestation = attestation;
         self.preparer.learn(prepared);
+        let there = prepared.told.iter().filter(|(_, currency)| currency.is_some());
+        self.told.accounts.extend(there.map(|(account, _)| account.clone()));
+        self.told.attested_ms = self.told.attested_ms.max(advance.as_of_ms);
         self.status.applied_seq = advance.sequence + 1;
         self.status.watermark = advance.watermark;
         self.status.loaded = advance.loaded;
@@ -103,6 +122,29 @@ impl State {
         self.preparer.seen(SnapshotSeen { begun: advance.snapshot_begun, whole: advance.loaded });
         for step in &advance.offsets {
             self.places.insert(step.partition.clone(), Place { next: step.to, marks: step.marks.clone() });
+        }
+    }
+
+    /// The next events that wait and need not any longer; true: their accounts do not come.
+    pub(crate) async fn due(&mut self, db: &Db) -> Result<(Vec<WaitingEvent>, bool), WriteError> {
+        let (writer, told) = (&self.applier.writer, &mut self.told);
+        if !told.looked {
+            let found = writer.events_due(db, Due::Known).await?;
+            if !found.is_empty() {
+                return Ok((found, false));
+            }
+            told.looked = true;
+        }
+        if !told.accounts.is_empty() {
+            let found = writer.events_due(db, Due::Of(&told.accounts)).await?;
+            if !found.is_empty() {
+                return Ok((found, false));
+            }
+            told.accounts.clear();
+        }
+        match told.attested_ms {
+            None => Ok((Vec::new(), true)),
+            Some(ms) => Ok((writer.events_due(db, Due::SentUntil(ms.saturating_sub(LATE_MS))).await?, true)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The ingester against a core in memory.
 #![allow(missing_docs)]
 
+#[path = "ingest/accounts.rs"]
+mod accounts;
 #[path = "ingest/change_log.rs"]
 mod change_log;
 #[path = "ingest/generations.rs"]

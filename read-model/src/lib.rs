@@ -37,6 +37,7 @@ mod table;
 mod tables_seen;
 mod tiers;
 mod waiting;
+mod waiting_events;
 mod writer;
 
 pub use digest::{Comparison, Digest, compare};
@@ -67,6 +68,7 @@ pub use table::{KEY_LEN_MAX, NAME_LEN_MAX, REMITTANCE_LEN_MAX, TRANSACTION_ID_LE
 pub use tables_seen::{TableSeen, tables_seen};
 pub use tiers::Tiers;
 pub use waiting::WaitingBalance;
+pub use waiting_events::{Due, EVENTS_PER_STEP, WaitingEvent};
 pub use writer::{Applied, WriteError, Writer};
 
 /// Brings the read model's tables to their newest version. The rows of an earlier release are moved meanwhile, which may take long;

@@ -23,6 +23,17 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, statements: WRITE_FENCE },
     Migration { version: 9, statements: NAMES_IN_VIEWS },
     Migration { version: 10, statements: POSTING_LINKS },
+    Migration { version: 11, statements: WAITING_EVENTS },
+];
+
+/// Events that wait for the row of an account.
+const WAITING_EVENTS: &[&str] = &[
+    "CREATE TABLE waiting_events (
+       source {text:64} NOT NULL, generation {int} NOT NULL, account_id {text:64} NOT NULL, topic {text:249} NOT NULL,
+       kpartition {int} NOT NULL, koffset {int} NOT NULL, event_topic {text:249} NOT NULL, event_key {blob}, event_value {blob},
+       sent_ms {int} NOT NULL, made_ms {int} NOT NULL, left_out {int} NOT NULL,
+       PRIMARY KEY (source, generation, account_id, topic, kpartition, koffset))",
+    "CREATE INDEX waiting_events_by_time ON waiting_events (source, generation, left_out, made_ms)",
 ];
 
 /// Rows of the core that name a posting and carry our reference, by the posting.

@@ -19,9 +19,15 @@ const TABLES: [(&str, &str); 5] = [
 /// The table with an index that begins with the dataset.
 const CORE_KEYS: &str = "core_row_keys";
 /// Tables with an index that begins with source and generation, and the column of it that follows.
-const BY_GENERATION: [(&str, &str); 4] =
-    [("parked", "queue"), ("parked_marks", "queue"), (EVIDENCE, "core_ref"), (WAITING, "account_id")];
+const BY_GENERATION: [(&str, &str); 5] = [
+    ("parked", "queue"),
+    ("parked_marks", "queue"),
+    (EVIDENCE, "core_ref"),
+    (WAITING, "account_id"),
+    (EVENTS, "account_id"),
+];
 const WAITING: &str = "waiting_balances";
+const EVENTS: &str = "waiting_events";
 const EVIDENCE: &str = "shadow_evidence";
 /// Keys of these deleted by one step.
 const KEYS_PER_DELETE: usize = 100;

@@ -5,6 +5,8 @@
 mod convergence;
 #[path = "conformance/datasets.rs"]
 mod datasets;
+#[path = "conformance/events.rs"]
+mod events;
 #[path = "conformance/links.rs"]
 mod links;
 mod support;

@@ -57,9 +57,6 @@ impl Preparer {
             return Err("of another log than the one that is followed".into());
         }
         let known = self.known(&event, prepared);
-        self.map(&event, &known, prepared).map(drop).map_err(|err| match err {
-            NotMapped::NoTable => "no table of the mapping takes it".into(),
-            NotMapped::Event(reason) | NotMapped::Contradiction(reason) => reason,
-        })
+        self.map(&event, &known, prepared).map(drop).map_err(NotMapped::reason)
     }
 }

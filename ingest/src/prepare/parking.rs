@@ -75,6 +75,7 @@ impl Preparer {
         prepared.healed.insert(queue);
         prepared.changes.append(&mut alone.changes);
         prepared.kept.append(&mut alone.kept);
+        prepared.told.append(&mut alone.told);
         fate
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use schemas::model::RowChange;
 
 use super::*;
@@ -179,4 +181,85 @@ fn a_skipped_row_heals_its_parked_events_only_where_it_ends_what_they_may_have_c
         let prepared = filtering(customer_id).prepare(&records, &HashMap::new());
         assert_eq!((prepared.healed.len(), prepared.changes.len()), (healed, healed), "{customer_id}");
     }
+}
+
+/// As [`MAPPING`], but postings take their currency from their account.
+fn of_account() -> Preparer {
+    let from = "codes: {D: debit, C: credit}}\n      currency: ccy\n";
+    assert!(MAPPING.contains(from));
+    let mapping = MAPPING.replace(from, "codes: {D: debit, C: credit}}\n      currency: {of: account}\n");
+    Preparer::new(Arc::new(Mapping::from_yaml(&mapping).unwrap()), 1, None, BTreeMap::new())
+}
+
+fn account(offset: i64, currency: &str) -> RawRecord {
+    let value = format!(
+        r#"{{"before":null,"after":{{"account_no":"A1","owner":"C1","ccy":"{currency}","status":"A","balance":"AA==","overdraft":"AA==",
+        "held":"AA==","last_posting":0}},"op":"u","source":{{"connector":"mariadb","name":"core","ts_ms":{offset},"snapshot":"false",
+        "db":"corebank","table":"accounts","file":"bin.000001","pos":{offset},"row":0}}}}"#
+    );
+    let topic: Arc<str> = "core.corebank.accounts".into();
+    let partition = Arc::new(Partition { topic: topic.to_string(), partition: 0 });
+    RawRecord { topic, partition, ..record(offset, Some(r#"{"account_no":"A1"}"#), &value) }
+}
+
+fn known(currency: Option<&str>) -> Known {
+    [("A1".to_owned(), currency.map(|code| schemas::money::Currency::parse(code).unwrap()))].into()
+}
+
+#[test]
+fn an_event_waits_for_the_account_that_tells_its_currency() {
+    let posting = || posting(1, "\"AZoo\"");
+    let mut preparer = of_account();
+    let asked = |preparer: &mut Preparer, record: &RawRecord| {
+        preparer.accounts_asked([(&*record.topic, record.key.as_deref(), record.value.as_deref())])
+    };
+    assert_eq!(asked(&mut preparer, &posting()), ["A1".to_owned()].into());
+    assert_eq!(asked(&mut preparer, &account(1, "EUR")), ["A1".to_owned()].into(), "its currency must not change");
+    assert_eq!(asked(&mut preparer, &customer(1, None)), BTreeSet::new());
+
+    let prepared = preparer.prepare(&[posting()], &HashMap::new());
+    assert_eq!((prepared.changes.len(), prepared.parked.len(), prepared.waits.len()), (0, 0, 1));
+    let waits = prepared.waits.clone();
+    assert_eq!((waits[0].account_id.as_str(), waits[0].left_out, waits[0].offset), ("A1", false, 1));
+    assert!(prepared.watermark.is_none() && prepared.signs.event.is_some(), "read, and not applied");
+    assert_eq!(prepared.steps[0].to, 2, "it is durable with its offset");
+
+    let early = preparer.release(waits.clone(), false);
+    assert_eq!((early.waits.len(), early.released.len(), early.parked.len()), (1, 1, 0));
+    let late = preparer.release(waits.clone(), true);
+    assert_eq!((late.waits.len(), late.released.len(), late.parked.len()), (0, 1, 1));
+    assert!(late.parked[0].reason.contains("the row of that account has not come"), "{}", late.parked[0].reason);
+    assert_eq!(late.parked[0].touches, [(Entity::Account, "A1".to_owned())]);
+
+    preparer.know_accounts(known(Some("JPY")));
+    let there = preparer.release(waits, true);
+    assert_eq!((there.changes.len(), there.evidence.len(), there.parked.len(), there.waits.len()), (1, 0, 0, 0));
+    let row = match &there.changes[0].row {
+        RowChange::Upsert(schemas::model::CanonicalRow::Transaction(row)) => row.currency.code(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(row, "JPY");
+}
+
+#[test]
+fn what_is_known_of_an_account_is_known_within_the_batch_and_may_be_that_it_is_left_out() {
+    let mut preparer = of_account();
+    let records = [account(1, "EUR"), posting(2, "\"AZoo\"")];
+    let prepared = preparer.prepare(&records, &HashMap::new());
+    assert_eq!((prepared.waits.len(), prepared.told.clone()), (0, known(Some("EUR"))));
+    let mut preparer = of_account();
+    preparer.know_accounts(known(None));
+    let prepared = preparer.prepare(&[posting(1, "\"AZoo\"")], &HashMap::new());
+    assert!(prepared.waits[0].left_out);
+}
+
+#[test]
+fn an_account_whose_currency_changes_halts_the_source_where_other_rows_took_it() {
+    let mut preparer = of_account();
+    preparer.know_accounts(known(Some("USD")));
+    assert_eq!(preparer.prepare(&[account(1, "USD")], &HashMap::new()).halt, None);
+    let halt = preparer.prepare(&[account(2, "EUR")], &HashMap::new()).halt.expect("a halt").text("corebank");
+    assert!(halt.contains("currency of an account changed") && halt.contains("locum source rebuild"), "{halt}");
+    let mut others = self::preparer();
+    assert_eq!(others.prepare(&[account(1, "EUR"), account(2, "USD")], &HashMap::new()).halt, None, "nobody took it");
 }

@@ -1,6 +1,7 @@
 //! A mapping applied to a change event. Pure and deterministic: the same event gives the same rows, whenever and wherever.
 
 use super::identifier::{Id, names_nothing};
+use super::lookup::{Accounts, NO_ACCOUNTS};
 use super::table::{Feed, TransactionFields};
 use super::view::View;
 use super::{MapError, MapReason, Mapped, MappedRows, Mapping, Touched};
@@ -21,8 +22,20 @@ impl Mapping {
         generation: u32,
         known: &[Touched],
     ) -> Result<Mapped, MapError> {
+        self.apply_with(event, generation, known, &NO_ACCOUNTS)
+    }
+
+    /// The same, with the accounts that the event's rows take something from ([`Mapping::accounts_asked`]).
+    pub fn apply_with(
+        &self,
+        event: &ChangeEvent<'_>,
+        generation: u32,
+        known: &[Touched],
+        accounts: &Accounts,
+    ) -> Result<Mapped, MapError> {
         let Some(table) = self.table(event) else { return Ok(Mapped::Unmapped) };
-        let view = View { mapping: self, table, event, version: Version::from_event(generation, event), known };
+        let version = Version::from_event(generation, event);
+        let view = View { mapping: self, table, event, version, known, accounts };
         if event.source.connector != self.connector {
             return Err(view.error("", MapReason::Connector));
         }
@@ -45,7 +58,7 @@ impl Mapping {
     /// The canonical rows an event concerns, as far as its keys can be read; for marking what a parked event degrades.
     pub fn touched(&self, event: &ChangeEvent<'_>, known: &[Touched]) -> Vec<Touched> {
         let Some(table) = self.table(event) else { return Vec::new() };
-        let view = View { mapping: self, table, event, version: Version::floor(0), known };
+        let view = View::plain(self, table, event, Version::floor(0), known);
         let rows = [event.after.as_ref(), Some(&event.key), view.whole_before()];
         let mut touched: Vec<Touched> =
             known.iter().filter(|known| !known.is_nothing()).flat_map(|known| view.touched_by(known, &rows)).collect();

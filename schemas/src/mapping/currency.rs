@@ -51,6 +51,11 @@ impl Currencies {
         Self(codes.iter().filter_map(|(code, node)| Declared::read(code, node, problems)).collect())
     }
 
+    /// True when the core counts some currency in a unit of its own.
+    pub(super) fn have_own_exponents(&self) -> bool {
+        self.0.iter().any(|declared| declared.own_exponent)
+    }
+
     /// An exponent that nothing is counted in contradicts the fields.
     pub(super) fn check_use(&self, tables: &[Table], line: u64, problems: &mut Problems) {
         let scaled = |field: &CurrencyField| field.scaled && field.otherwise.is_none();
@@ -113,17 +118,30 @@ pub(super) struct CurrencyField {
     scaled: bool,
     /// Rows in a currency that is not known are not meant; otherwise they are parked.
     pub(super) skips_unknown: bool,
+    /// It is the one of the row's account.
+    pub(super) of_account: bool,
+}
+
+impl CurrencyField {
+    /// True where the column tells the scale of the core's minor unit, too.
+    pub(super) fn is_scaled(&self) -> bool {
+        self.scaled
+    }
 }
 
 impl Fields<'_> {
-    /// Reads a column's name, `{column, form, unknown, null_is}` or `{constant: …}`.
+    /// Reads a column's name, `{column, form, unknown, null_is}`, `{constant: …}` or `{of: account}`.
     pub(super) fn currency(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<CurrencyField> {
         let node = members.need(name, self.problems)?;
         self.currency_at(node, &members.path(name))
     }
 
     pub(super) fn currency_at(&mut self, node: &Node, at: &str) -> Option<CurrencyField> {
-        let plain = CurrencyField { column: None, otherwise: None, scaled: false, skips_unknown: false };
+        let plain =
+            CurrencyField { column: None, otherwise: None, scaled: false, skips_unknown: false, of_account: false };
+        if let Some(of_account) = self.of_account(node, at) {
+            return of_account.then_some(CurrencyField { of_account, ..plain });
+        }
         if let Some(text) = self.constant(node, at) {
             let otherwise = self.currency_of(&text?, node.line, &format!("{at}.constant"))?;
             return Some(CurrencyField { otherwise: Some(otherwise), ..plain });
@@ -143,7 +161,21 @@ impl Fields<'_> {
             Some(denomination) => Some(denomination?),
         };
         let (scaled, skips_unknown) = (scaled.unwrap_or(Some(false))?, skips.unwrap_or(Some(false))?);
-        Some(CurrencyField { column: Some(column), otherwise, scaled, skips_unknown })
+        Some(CurrencyField { column: Some(column), otherwise, scaled, skips_unknown, ..plain })
+    }
+
+    /// Reads `{of: account}`; false where that is wrong, none where a field is something else.
+    fn of_account(&mut self, node: &Node, at: &str) -> Option<bool> {
+        let Value::Map(all) = &node.value else { return None };
+        all.iter().find(|(name, _)| name == "of")?;
+        let mut members = Members::of(node, at, self.problems)?;
+        let of = members.take("of").and_then(|n| self.problems.text(n, &members.path("of")));
+        if all.len() > 1 {
+            self.problems.add(node.line, at, "`of` has nothing beside it");
+        } else if of.as_deref().is_some_and(|of| of != "account") {
+            self.problems.add(node.line, at, "expected `of: account`: no other row is looked up");
+        }
+        Some(all.len() == 1 && of.as_deref() == Some("account"))
     }
 
     /// One of two words; true for the second.

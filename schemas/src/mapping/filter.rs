@@ -100,7 +100,11 @@ impl View<'_> {
     pub(super) fn skip(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
         applied.skipped = Some(self.table.full_name());
         for feed in self.table.feeds() {
-            if let Some(key) = self.ended(after, &feed)? {
+            let ended = match self.ended(after, &feed)? {
+                None if self.must_be_told(feed.entity) => Some(feed.key(self.id(after, feed.id)?)),
+                ended => ended,
+            };
+            if let Some(key) = ended {
                 self.push_end(&feed, key, after, applied);
             }
         }

@@ -41,7 +41,7 @@ impl Mapping {
     pub fn kept_row(&self, event: &ChangeEvent<'_>) -> Option<RowId> {
         let table = self.table(event)?;
         table.ids_outside_key().next()?;
-        let view = View { mapping: self, table, event, version: Version::floor(0), known: &[] };
+        let view = View::plain(self, table, event, Version::floor(0), &[]);
         view.row_id()
     }
 }

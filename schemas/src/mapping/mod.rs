@@ -12,6 +12,7 @@ mod filter;
 mod identifier;
 mod known;
 mod links;
+mod lookup;
 mod node;
 mod postings;
 mod read;
@@ -28,6 +29,7 @@ use jiff::tz::TimeZone;
 
 use currency::Currencies;
 pub use known::{KeptRow, RowId};
+pub use lookup::Accounts;
 use table::{Table, qualified};
 
 use crate::core::ReferenceFormat;
@@ -212,6 +214,9 @@ pub enum MapReason {
     /// Neither an ISO 4217 code nor one that the mapping declares.
     #[error("unknown currency code")]
     UnknownCurrency,
+    /// The row takes something from its account, and the account is not known.
+    #[error("the row takes its currency from its account, and the row of that account has not come")]
+    NoAccount,
     /// The key may have changed, and the row before is not in the log.
     #[error(
         "the row before is needed to follow an identifier outside the table's key: set REPLICA IDENTITY FULL for the table, or \

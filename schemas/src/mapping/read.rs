@@ -9,7 +9,7 @@ use super::field::Fields;
 use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
-use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions, reference};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions, lookup, reference};
 use crate::core::ReferenceFormat;
 use crate::debezium::Connector;
 use crate::decimal::Inexact;
@@ -92,6 +92,7 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         contradictions::between(tables, root.line, problems);
         contradictions::heartbeats(tables, heartbeat.as_ref(), root.line, problems);
         currencies.check_use(tables, declared.map_or(root.line, |node| node.line), problems);
+        lookup::check_use(tables, currencies.have_own_exponents(), root.line, problems);
         if let Some(format) = &reference {
             reference::check_use(tables, format, root.line, problems);
         }

@@ -30,7 +30,7 @@ impl View<'_> {
     }
 
     pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
-        let unit = self.currency(row, &fields.currency)?;
+        let unit = self.currency_on(row, &fields.currency, &fields.account_id)?;
         let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, unit));
         Ok(CanonicalRow::Balance(Balance {
             account_id: self.id(row, &fields.account_id)?,
@@ -48,7 +48,7 @@ impl View<'_> {
         fields: &TransactionFields,
         posting: &PostingFields,
     ) -> Result<(Transaction, LegKind), MapError> {
-        let unit = self.currency(row, &posting.currency)?;
+        let unit = self.currency_on(row, &posting.currency, &posting.account_id)?;
         let stated = self.total(row, &posting.amount, unit)?;
         let leg = posting.leg.as_ref().map(|choice| self.choose(row, choice)).transpose()?;
         let rule = posting.amount.inexact();

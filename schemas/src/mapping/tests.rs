@@ -7,6 +7,7 @@ mod events;
 mod filter;
 mod legs;
 mod links;
+mod lookup;
 mod reading;
 mod references;
 mod tables;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::lookup::{Accounts, NO_ACCOUNTS};
 use super::table::Table;
 use super::{MapError, MapReason, Mapping, Touched};
 use crate::debezium::{Cell, ChangeEvent, ColumnKind, Row};
@@ -20,6 +21,21 @@ pub(super) struct View<'v> {
     pub(super) version: Version,
     /// What the event's row was stored under before, where its own key does not tell it.
     pub(super) known: &'v [Touched],
+    /// The accounts that the event's rows take something from, as far as they are known.
+    pub(super) accounts: &'v Accounts,
+}
+
+impl<'v> View<'v> {
+    /// A view that knows no accounts.
+    pub(super) fn plain(
+        mapping: &'v Mapping,
+        table: &'v Table,
+        event: &'v ChangeEvent<'v>,
+        version: Version,
+        known: &'v [Touched],
+    ) -> Self {
+        Self { mapping, table, event, version, known, accounts: &NO_ACCOUNTS }
+    }
 }
 
 impl View<'_> {

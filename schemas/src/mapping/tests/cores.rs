@@ -53,7 +53,13 @@ impl Model {
             other => panic!("{other:?}"),
         };
         let known = mapping.kept_row(&event).and_then(|row| self.kept.get(&row).cloned()).unwrap_or_default();
-        let applied = mapping.apply_knowing(&event, 1, &known).unwrap_or_else(|err| panic!("{err}: {line}")).rows();
+        let currency = |id: String| match self.row(Entity::Account, &id)? {
+            CanonicalRow::Account(account) => Some((id, account.currency)),
+            other => panic!("{other:?}"),
+        };
+        let accounts: Accounts = mapping.accounts_asked(&event).into_iter().filter_map(currency).collect();
+        let applied = mapping.apply_with(&event, 1, &known, &accounts);
+        let applied = applied.unwrap_or_else(|err| panic!("{err}: {line}")).rows();
         for change in applied.changes {
             let row = match change.row {
                 RowChange::Upsert(row) => Some(row),
@@ -251,6 +257,16 @@ fn a_transfer_of_fineract_carries_its_reference_in_a_row_that_names_both_posting
     // Both are taken back later: what they were is kept with their ends.
     let model = Model::play_mapped(&fineract_with_links(), TRANSFER);
     assert_eq!(model.transactions(), [transaction("901", "21", 125_075)]);
+}
+
+#[test]
+fn postings_of_fineract_may_take_their_currency_from_their_account() {
+    let of_account = FINERACT.0.replace("currency: {constant: EUR}", "currency: {of: account}");
+    assert_ne!(of_account, FINERACT.0);
+    for events in [FINERACT.1, TRANSFER] {
+        let told = Model::play_mapped(&of_account, events).served();
+        assert_eq!(told, Model::play_mapped(FINERACT.0, events).served());
+    }
 }
 
 #[test]
