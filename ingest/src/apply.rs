@@ -176,6 +176,12 @@ impl Applier {
                         let confirmed = confirm.confirm(tx, &evidence, &accounts).await;
                         confirmed.map_err(ApplyError::Confirm)?;
                     }
+                    if !prepared.refusals.is_empty() && writer.is_shadow() {
+                        let news = confirm.unrefused(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?;
+                        writer.keep_refusals(tx, &news).await?;
+                    } else if !prepared.refusals.is_empty() {
+                        confirm.refuse(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?;
+                    }
                     writer.count_unmapped(tx, &prepared.unmapped).await?;
                     let mut waiting_since_ms = settled.waiting_since_ms;
                     if asks_accounts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use schemas::model::LegEvidence;
+use schemas::model::{LegEvidence, Refusal};
 use sql::{BoxFuture, Tx};
 
 /// Why confirmations could not be written.
@@ -47,6 +47,20 @@ pub trait Confirm: Send + Sync + 'static {
         evidence: &'t [LegEvidence],
     ) -> BoxFuture<'t, Result<Vec<LegEvidence>, ConfirmError>> {
         Box::pin(async { Ok(evidence.to_vec()) })
+    }
+
+    /// Ends entries that the core refused, as its own rows say. After [`Confirm::confirm`], in the same transaction.
+    fn refuse<'t>(&'t self, _tx: &'t mut Tx, _refusals: &'t [Refusal]) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Those of `refusals` that would change something, as [`Confirm::unrecorded`].
+    fn unrefused<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        refusals: &'t [Refusal],
+    ) -> BoxFuture<'t, Result<Vec<Refusal>, ConfirmError>> {
+        Box::pin(async { Ok(refusals.to_vec()) })
     }
 
     /// Every account with a hold, in byte order: a swap changes the balance that is served of all of them.

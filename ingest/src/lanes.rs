@@ -30,11 +30,14 @@ pub(crate) async fn bounded(
     let of_accounts = prepared.changes.iter().filter(|c| matches!(c.entity, Entity::Account | Entity::Balance));
     accounts.extend(of_accounts.map(|change| change.key.clone()));
     let references: BTreeSet<&str> = evidence.iter().map(|evidence| evidence.core_ref.as_str()).collect();
-    // Each reference brings one more account at most: that of its other leg.
-    if accounts.len() + references.len() <= LANES_MAX && references.len() <= ENTRIES_MAX {
+    // Each reference brings one more account at most: that of its other leg. A refusal brings its entry with both.
+    let refused = prepared.refusals.len();
+    let (most_lanes, most_entries) = (accounts.len() + references.len() + 2 * refused, references.len() + refused);
+    if most_lanes <= LANES_MAX && most_entries <= ENTRIES_MAX {
         return Ok(());
     }
     let accounts: Vec<String> = accounts.into_iter().collect();
     let Locks { lanes, entries } = confirm.locks(tx, evidence, &accounts).await.map_err(ApplyError::Confirm)?;
-    if lanes > LANES_MAX || entries > ENTRIES_MAX { Err(ApplyError::LocksTooMuch) } else { Ok(()) }
+    let crowded = lanes + 2 * refused > LANES_MAX || entries + refused > ENTRIES_MAX;
+    if crowded { Err(ApplyError::LocksTooMuch) } else { Ok(()) }
 }

@@ -347,6 +347,7 @@ impl Preparer {
         prepared.changes.extend(applied.changes);
         prepared.evidence.extend(applied.evidence);
         prepared.links.extend(applied.links);
+        prepared.refusals.extend(applied.refusals);
         if let Some(kept) = applied.kept.filter(|kept| kept.keys != known) {
             prepared.kept.insert(kept.row.clone(), kept);
         }

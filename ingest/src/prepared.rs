@@ -6,7 +6,7 @@ use std::sync::Arc;
 use read_model::{OffsetStep, ParkedEvent, ParkedQueue, Partition, QueueKey, WaitingEvent, Worked};
 use schemas::debezium::Snapshot;
 use schemas::mapping::{KeptRow, RowId};
-use schemas::model::{CanonicalChange, Entity, LegEvidence, PostingLink};
+use schemas::model::{CanonicalChange, Entity, LegEvidence, PostingLink, Refusal};
 use schemas::money::Currency;
 use schemas::position::{Continuity, LogIdentity, Version};
 
@@ -22,6 +22,8 @@ pub struct Prepared {
     pub evidence: Vec<LegEvidence>,
     /// Which references belong to postings of other rows.
     pub links: Vec<PostingLink>,
+    /// What the core refused.
+    pub refusals: Vec<Refusal>,
     /// What its rows say of accounts, where others take their currency from them: none for one that is deleted or left out.
     pub told: BTreeMap<String, Option<Currency>>,
     /// Events that wait for the row of an account.
@@ -115,25 +117,27 @@ pub(crate) fn accounts_of(evidence: &[LegEvidence]) -> BTreeSet<String> {
     evidence.iter().map(|evidence| evidence.account_id.clone()).collect()
 }
 
-/// How many changes, pieces of evidence and links a batch had.
-pub(crate) type Length = (usize, usize, usize);
+/// How many changes, pieces of evidence, links and refusals a batch had.
+pub(crate) type Length = [usize; 4];
 
 impl Prepared {
     pub(crate) fn length(&self) -> Length {
-        (self.changes.len(), self.evidence.len(), self.links.len())
+        [self.changes.len(), self.evidence.len(), self.links.len(), self.refusals.len()]
     }
 
     /// Takes back what was added since.
-    pub(crate) fn cut(&mut self, (changes, evidence, links): Length) {
+    pub(crate) fn cut(&mut self, [changes, evidence, links, refusals]: Length) {
         self.changes.truncate(changes);
         self.evidence.truncate(evidence);
         self.links.truncate(links);
+        self.refusals.truncate(refusals);
     }
 
     /// True when every change is of a table whose rows say all there is, so that a later one makes earlier ones needless.
     pub(crate) fn is_state(&self) -> bool {
         self.evidence.is_empty()
             && self.links.is_empty()
+            && self.refusals.is_empty()
             && self.changes.iter().all(|change| change.entity != Entity::Transaction)
     }
 

@@ -9,6 +9,9 @@ pub(crate) fn warn_of_parked(source: &str, prepared: &Prepared) {
     if !prepared.healed.is_empty() {
         tracing::info!(source, rows = prepared.healed.len(), "later events superseded the parked events of these rows");
     }
+    if !prepared.waits.is_empty() {
+        tracing::info!(source, events = prepared.waits.len(), "events wait for the rows of their accounts");
+    }
     for event in &prepared.parked {
         let Partition { topic, partition } = &event.partition;
         tracing::warn!(

@@ -25,6 +25,13 @@ impl Applier {
                     after.clone_from(&last.core_ref);
                     confirm.confirm(tx, &evidence, &[]).await.map_err(ApplyError::Confirm)?;
                 }
+                after.clear();
+                loop {
+                    let refusals = writer.refusals_after(tx, &after).await?;
+                    let Some(last) = refusals.last() else { break };
+                    after.clone_from(&last.core_ref);
+                    confirm.refuse(tx, &refusals).await.map_err(ApplyError::Confirm)?;
+                }
                 let holding = confirm.holding(tx).await.map_err(ApplyError::Confirm)?;
                 if !holding.is_empty() {
                     confirm.confirm(tx, &[], &holding).await.map_err(ApplyError::Confirm)?;

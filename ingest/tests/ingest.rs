@@ -15,6 +15,8 @@ mod lanes;
 mod links;
 #[path = "ingest/parts.rs"]
 mod parts;
+#[path = "ingest/refusals.rs"]
+mod refusals;
 mod support;
 
 use std::collections::{BTreeSet, HashMap};

@@ -30,6 +30,7 @@ mod reader;
 mod redis_tier;
 mod rows;
 mod shadow_evidence;
+mod shadow_refusals;
 mod source;
 mod stored;
 mod sweep;

@@ -24,7 +24,14 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 9, statements: NAMES_IN_VIEWS },
     Migration { version: 10, statements: POSTING_LINKS },
     Migration { version: 11, statements: WAITING_EVENTS },
+    Migration { version: 12, statements: SHADOW_REFUSALS },
 ];
+
+/// Refusals that a shadow saw, until its swap.
+const SHADOW_REFUSALS: &[&str] = &["CREATE TABLE shadow_refusals (
+       source {text:64} NOT NULL, generation {int} NOT NULL, core_ref {text:64} NOT NULL, code {text:64} NOT NULL,
+       version {bytes:26} NOT NULL,
+       PRIMARY KEY (source, generation, core_ref))"];
 
 /// Events that wait for the row of an account.
 const WAITING_EVENTS: &[&str] = &[

@@ -19,15 +19,17 @@ const TABLES: [(&str, &str); 5] = [
 /// The table with an index that begins with the dataset.
 const CORE_KEYS: &str = "core_row_keys";
 /// Tables with an index that begins with source and generation, and the column of it that follows.
-const BY_GENERATION: [(&str, &str); 5] = [
+const BY_GENERATION: [(&str, &str); 6] = [
     ("parked", "queue"),
     ("parked_marks", "queue"),
     (EVIDENCE, "core_ref"),
     (WAITING, "account_id"),
     (EVENTS, "account_id"),
+    (REFUSALS, "core_ref"),
 ];
 const WAITING: &str = "waiting_balances";
 const EVENTS: &str = "waiting_events";
+const REFUSALS: &str = "shadow_refusals";
 const EVIDENCE: &str = "shadow_evidence";
 /// Keys of these deleted by one step.
 const KEYS_PER_DELETE: usize = 100;
@@ -114,7 +116,7 @@ impl Sweep {
 
     async fn kept_in(&mut self, db: &Db, table: &str, key: &str) -> Result<(), sql::Error> {
         // Evidence is spent with the swap itself.
-        let below = self.served + u32::from(table == EVIDENCE);
+        let below = self.served + u32::from(table == EVIDENCE || table == REFUSALS);
         let of_earlier = "source = ? AND generation < ?";
         if !deleted_some(db, (table, key), of_earlier, params![&self.source, below]).await? {
             self.next_table();

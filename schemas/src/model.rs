@@ -203,6 +203,20 @@ pub struct PostingLink {
     pub version: Version,
 }
 
+/// Longest code of a refusal that is kept, in characters.
+pub const REFUSAL_CODE_CHARS_MAX: usize = 64;
+
+/// A row of the core that says that it refused what carried the reference we gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reference.
+    pub core_ref: String,
+    /// The core's own code, at most [`REFUSAL_CODE_CHARS_MAX`] characters.
+    pub code: String,
+    /// The version of that row.
+    pub version: Version,
+}
+
 /// What a core's row says about a written entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LegVerdict {

@@ -189,6 +189,9 @@ impl View<'_> {
         if let Some(fields) = &self.table.links {
             applied.links = self.links(after, fields)?;
         }
+        if let Some(fields) = &self.table.refusals {
+            applied.refusals.extend(self.refusal(after, fields)?);
+        }
         applied.kept = self.kept(after);
         Ok(())
     }

@@ -17,6 +17,7 @@ mod node;
 mod postings;
 mod read;
 mod reference;
+mod refusals;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use table::{Table, qualified};
 use crate::core::ReferenceFormat;
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
-use crate::model::{CanonicalChange, Entity, LegEvidence, PostingLink};
+use crate::model::{CanonicalChange, Entity, LegEvidence, PostingLink, Refusal};
 use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
@@ -132,6 +133,8 @@ pub struct MappedRows {
     pub evidence: Vec<LegEvidence>,
     /// Which references belong to postings of other rows.
     pub links: Vec<PostingLink>,
+    /// What the core refused.
+    pub refusals: Vec<Refusal>,
     /// What the core's row is stored under from now on, where its own key does not tell it.
     pub kept: Option<KeptRow>,
     /// The table, when its filter leaves the row out: what the row had fed before ends by the changes, nothing new begins.

@@ -148,11 +148,15 @@ fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>
     let transaction = reader.section(&mut members, "transaction", Fields::transaction);
     let confirms = reader.section(&mut members, "confirms", Fields::confirms);
     let links = reader.section(&mut members, "links", Fields::links);
+    let refusals = reader.section(&mut members, "refusals", Fields::refusals);
     let problems = reader.problems;
-    let fed = [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some(), links.is_some()];
-    if fed == [false; 5] {
-        let problem = "feeds nothing; expected customer, account, balance, transaction or links";
+    let rows = [customer.is_some(), account.is_some(), balance.is_some(), transaction.is_some()];
+    if rows == [false; 4] && links.is_none() && refusals.is_none() {
+        let problem = "feeds nothing; expected customer, account, balance, transaction, links or refusals";
         problems.add(members.line(), members.at(), problem);
+    }
+    if refusals.is_some() && filter.is_none() {
+        problems.add(members.line(), &filter_at, "missing: which rows of this table are `refusals`");
     }
     contradictions::within(&members, &balance, &transaction, &confirms, problems);
     let table = key.zip(filter.unwrap_or_else(|| Some(Where::default()))).map(|(key, filter)| Table {
@@ -166,6 +170,7 @@ fn table(name: &str, node: &Node, database: Option<&str>, mut reader: Fields<'_>
         transaction: transaction.flatten(),
         confirms: confirms.flatten(),
         links: links.flatten(),
+        refusals: refusals.flatten(),
     });
     if let Some(table) = &table {
         contradictions::filtered(&members, table, problems);

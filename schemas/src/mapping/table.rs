@@ -8,6 +8,7 @@ use super::filter::Where;
 use super::identifier::{Holder, Id};
 use super::links::LinkFields;
 use super::reference::Reference;
+use super::refusals::RefusalFields;
 use super::time::Time;
 use super::words::Words;
 use crate::entry::LegKind;
@@ -31,6 +32,7 @@ pub(super) struct Table {
     pub(super) transaction: Option<TransactionFields>,
     pub(super) confirms: Option<Confirms>,
     pub(super) links: Option<LinkFields>,
+    pub(super) refusals: Option<RefusalFields>,
 }
 
 impl Table {
@@ -82,7 +84,8 @@ impl Table {
     /// Where our references stand in its rows.
     pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
         let of_postings = self.transaction.iter().filter_map(|transaction| transaction.core_ref.as_ref());
-        of_postings.chain(self.links.iter().map(|links| &links.core_ref))
+        let of_links = self.links.iter().map(|links| &links.core_ref);
+        of_postings.chain(of_links).chain(self.refusals.iter().map(|refusals| &refusals.core_ref))
     }
 
     /// Its texts for people.

@@ -10,6 +10,7 @@ mod links;
 mod lookup;
 mod reading;
 mod references;
+mod refusals;
 mod tables;
 mod values;
 mod words;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use ingest::{Confirm, ConfirmError, Locks};
-use schemas::model::{LegEvidence, LegVerdict};
+use schemas::model::{LegEvidence, LegVerdict, Refusal};
 use sql::{BoxFuture, Tx};
-use standin::journal::{Confirmations, JournalError, LegSeen, ToLock};
+use standin::journal::{Confirmations, JournalError, LegSeen, RefusalSeen, ToLock};
 
 /// The journal as ingest sees it.
 pub struct Confirmation(pub Confirmations);
@@ -34,6 +34,25 @@ impl Confirm for Confirmation {
             let news = self.0.is_news(tx, &seen).await.map_err(told)?;
             let kept = rows.into_iter().zip(news).filter(|(_, news)| *news);
             Ok(kept.map(|(row, _)| row.clone()).collect())
+        })
+    }
+
+    fn refuse<'t>(&'t self, tx: &'t mut Tx, refusals: &'t [Refusal]) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        Box::pin(async move {
+            let seen: Vec<RefusalSeen> = refusals.iter().map(refusal_seen).collect();
+            self.0.refuse(tx, &seen).await.map(drop).map_err(told)
+        })
+    }
+
+    fn unrefused<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        refusals: &'t [Refusal],
+    ) -> BoxFuture<'t, Result<Vec<Refusal>, ConfirmError>> {
+        Box::pin(async move {
+            let seen: Vec<RefusalSeen> = refusals.iter().map(refusal_seen).collect();
+            let news = self.0.refusals_news(tx, &seen).await.map_err(told)?;
+            Ok(refusals.iter().zip(news).filter(|(_, news)| *news).map(|(refusal, _)| refusal.clone()).collect())
         })
     }
 
@@ -74,6 +93,10 @@ fn told(err: JournalError) -> ConfirmError {
         err if err.is_retryable() => ConfirmError::Sql(sql::Error::Retryable { code: 0 }),
         err => ConfirmError::Other(err.to_string()),
     }
+}
+
+fn refusal_seen(refusal: &Refusal) -> RefusalSeen {
+    RefusalSeen { core_ref: refusal.core_ref.clone(), code: refusal.code.clone() }
 }
 
 /// Only a posting confirms. A row that the core marks as refused or reversed is left to the reconciliation.

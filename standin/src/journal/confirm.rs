@@ -1,5 +1,6 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
+mod refusals;
 mod to_lock;
 mod unrecorded;
 
@@ -23,6 +24,7 @@ use crate::journal::facts::KnownAccounts;
 use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
 
+pub use refusals::RefusalSeen;
 pub use to_lock::ToLock;
 
 /// What one batch of change events did to the journal.

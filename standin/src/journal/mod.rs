@@ -44,7 +44,7 @@ pub use archive::{ArchiveError, ArchiveJournal, ArchivedEntry, Lease, Pass, Rete
 pub use audit::AuditRecord;
 pub use batch::{Admissions, AdmissionsTask};
 pub use claim::{Claimed, Claims, OpenAttempt, Resend, Unresolved};
-pub use confirm::{Confirmed, ToLock};
+pub use confirm::{Confirmed, RefusalSeen, ToLock};
 pub use controls::ModeOrder;
 pub use error::JournalError;
 pub use facts::{Facts, KnownAccount, KnownAccounts};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::core::Enquiry;
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Entry};
+use standin::journal::{Change, Entry, RefusalSeen};
 use standin::settle::after_enquiry;
 
 use crate::support::*;
@@ -25,6 +25,26 @@ async fn resend(bank: &Bank, entry: &Entry, alone_after: i64) -> i64 {
 
 fn refused(entry: &Entry, n: i64) -> Change {
     Change::new(entry.id.clone(), Evidence::CoreRefused).because("funds").ending(n)
+}
+
+/// What the core's books say of an entry, and of a reference that no entry has.
+fn seen(entry: &Entry) -> Vec<RefusalSeen> {
+    let of = |core_ref: &str| RefusalSeen { core_ref: core_ref.to_owned(), code: "funds".to_owned() };
+    vec![of(&entry.core_ref), of("INVOICE 7")]
+}
+
+/// One apply transaction with these refusals; answers how many entries it ended.
+async fn refuse(bank: &Bank, entry: &Entry) -> usize {
+    let (journal, seen) = (bank.journal.clone(), seen(entry));
+    let ended = bank.db.transaction(move |tx| Box::pin(async move { journal.confirmations().refuse(tx, &seen).await }));
+    ended.await.unwrap()
+}
+
+async fn news(bank: &Bank, entry: &Entry) -> Vec<bool> {
+    let (journal, seen) = (bank.journal.clone(), seen(entry));
+    let news =
+        bank.db.transaction(move |tx| Box::pin(async move { journal.confirmations().refusals_news(tx, &seen).await }));
+    news.await.unwrap()
 }
 
 on_every_engine! {
@@ -101,5 +121,37 @@ on_every_engine! {
         assert_eq!(bank.record(enquired(&entry, 0)).await.entry.state, OutcomeUnknown);
         assert_eq!(bank.record(enquired(&entry, 1)).await.entry.state, OutcomeUnknown, "the second may have posted since");
         assert_eq!(bank.record(enquired(&entry, 2)).await.entry.state, Refused);
+    }
+
+    async fn a_refusal_in_the_cores_books_ends_the_only_attempt_and_frees_its_hold(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        assert_eq!(news(&bank, &entry).await, [true, false]);
+        assert_eq!(refuse(&bank, &entry).await, 1);
+        let now = bank.now(&entry).await;
+        assert_eq!((now.state, now.reason.as_deref(), bank.available("a").await), (Refused, Some("funds"), 100_000));
+        assert_eq!((refuse(&bank, &entry).await, news(&bank, &entry).await), (0, vec![false, false]), "known by now");
+        // Its sender hears the same, and then it is known already.
+        assert_eq!(bank.record(refused(&entry, 1)).await.verdict, Verdict::Nothing);
+    }
+
+    async fn a_refusal_in_the_cores_books_ends_nothing_of_which_another_attempt_may_post(bank) {
+        bank.two_accounts().await;
+        let entry = sent_again(&bank, 0).await;
+        assert_eq!(refuse(&bank, &entry).await, 0);
+        assert_eq!((bank.state(&entry).await, bank.available("a").await), (OutcomeUnknown, 99_500));
+        bank.record(posted(&entry, &[]).ending(2)).await;
+        assert_eq!(refuse(&bank, &entry).await, 0);
+        assert_eq!((bank.state(&entry).await, bank.now(&entry).await.contradicted), (Posted, false));
+    }
+
+    async fn a_refusal_of_what_the_core_has_posted_contradicts_it(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        assert_eq!(refuse(&bank, &entry).await, 0);
+        let now = bank.now(&entry).await;
+        assert_eq!((now.state, now.contradicted), (Posted, true));
+        assert!(bank.lane_is_stopped("a").await && bank.lane_is_stopped("b").await);
     }
 }

@@ -119,5 +119,5 @@ fn links_that_lead_nowhere_are_refused() {
     let unnumbered = issues(&format!("{}{balance}", both())).join("; ");
     assert!(unnumbered.contains("tables.b.balance: needs `last_posting`"), "{unnumbered}");
     let feeds = issues(&mapping("  p:\n    key: [id]\n", "")).join("; ");
-    assert!(feeds.contains("expected customer, account, balance, transaction or links"), "{feeds}");
+    assert!(feeds.contains("expected customer, account, balance, transaction, links or refusals"), "{feeds}");
 }
