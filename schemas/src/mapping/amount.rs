@@ -58,6 +58,12 @@ impl Amount {
         self.terms.first().map_or("", |term| &term.column)
     }
 
+    /// Every column that it is made of, or that decides about it.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        let terms = self.terms.iter().flat_map(|term| std::iter::once(&term.column).chain(term.only.columns()));
+        terms.chain(self.only.columns())
+    }
+
     /// What becomes of less than a minor unit.
     pub(super) fn inexact(&self) -> Inexact {
         self.inexact

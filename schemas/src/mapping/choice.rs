@@ -35,6 +35,15 @@ pub(super) enum Choice<T> {
 }
 
 impl<T> Choice<T> {
+    /// Every column that tells it, as often as it is asked.
+    pub(super) fn columns(&self) -> Vec<&String> {
+        match self {
+            Self::Codes(codes) => vec![&codes.column],
+            Self::Constant(_) => Vec::new(),
+            Self::Cases { cases, .. } => cases.iter().flat_map(|(_, tests)| tests.columns()).collect(),
+        }
+    }
+
     /// The column whose codes tell it, and all codes that it may have.
     pub(super) fn codes(&self) -> Option<(&str, Vec<Code>)> {
         let Self::Codes(Codes { column, codes, null }) = self else { return None };

@@ -17,6 +17,11 @@ use crate::debezium::{Op, Row, Snapshot};
 pub(super) struct Where(pub(super) Vec<Predicate>);
 
 impl Where {
+    /// The columns that are tested.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|test| &test.column)
+    }
+
     /// True when a row can pass only with one certain code in this column.
     pub(super) fn pins(&self, column: &str) -> bool {
         self.0.iter().any(|test| test.column == column && !test.not && test.codes.len() == 1)

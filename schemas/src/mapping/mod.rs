@@ -6,6 +6,7 @@ mod beat;
 mod choice;
 mod code;
 mod contradictions;
+mod coverage;
 mod currency;
 mod field;
 mod filter;
@@ -28,6 +29,7 @@ mod words;
 
 use jiff::tz::TimeZone;
 
+pub use coverage::{TableUse, Unlisted};
 use currency::Currencies;
 pub use known::{KeptRow, RowId};
 pub use lookup::Accounts;
@@ -57,6 +59,9 @@ pub struct Mapping {
 /// Years between a booking and its change beyond which the time is not believed, unless the mapping says otherwise.
 /// A bank's books go back further than that seldom, and a zero date, 1970, is further back.
 pub const PLAUSIBLE_YEARS: u16 = 40;
+
+/// What `locum mapping draft` writes where a person must say what the core means; no text of a mapping may be this.
+pub const FILL_IN: &str = "FILL-IN";
 
 impl Mapping {
     /// Reads and checks a mapping; reports every problem it has, not only the first.

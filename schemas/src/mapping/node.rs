@@ -3,8 +3,8 @@
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::MappingIssue;
 use super::code::Code;
+use super::{FILL_IN, MappingIssue};
 
 /// A YAML node with the line it starts at.
 #[derive(Debug)]
@@ -95,6 +95,9 @@ impl Problems {
     /// A non-empty text. Codes and names that YAML takes for numbers or booleans must be quoted: `01` is not `1`.
     pub(super) fn text(&mut self, node: &Node, at: &str) -> Option<String> {
         match &node.value {
+            Value::Text(text) if text == FILL_IN => {
+                self.add(node.line, at, "left open by the draft: say what the core means here; the comment beside it tells what was looked for");
+            }
             Value::Text(text) if !text.is_empty() => return Some(text.clone()),
             Value::Integer(_) | Value::Bool(_) | Value::Null | Value::Other => {
                 self.add(node.line, at, "expected a text (put it in quotes)");

@@ -1,6 +1,7 @@
 mod amounts;
 mod cases;
 mod cores;
+mod coverage;
 mod currencies;
 mod defaults;
 mod events;

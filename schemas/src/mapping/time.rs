@@ -20,6 +20,15 @@ pub(super) struct Time {
     otherwise: Option<Box<Time>>,
 }
 
+impl Time {
+    /// Every column that it may come from.
+    pub(super) fn columns(&self) -> Vec<&String> {
+        let mut columns = vec![&self.column];
+        columns.extend(self.otherwise.iter().flat_map(|other| other.columns()));
+        columns
+    }
+}
+
 /// How a column tells a time.
 #[derive(Debug, Clone, Copy)]
 enum TimeForm {

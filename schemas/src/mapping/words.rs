@@ -27,6 +27,19 @@ enum Parts {
     Constant(String),
 }
 
+impl Words {
+    /// Every column that it may come from.
+    pub(super) fn columns(&self) -> Vec<&String> {
+        let mut columns: Vec<&String> = match &self.parts {
+            Parts::Column(column) => vec![column],
+            Parts::Joined(columns) => columns.iter().collect(),
+            Parts::Constant(_) => Vec::new(),
+        };
+        columns.extend(self.otherwise.iter().flat_map(|other| other.columns()));
+        columns
+    }
+}
+
 impl Fields<'_> {
     /// Reads a column's name, `{column, without, empty_is}`, `{columns, empty_is}` or `{constant: …}`.
     pub(super) fn words(&mut self, members: &mut Members<'_>, name: &'static str) -> Option<Words> {
