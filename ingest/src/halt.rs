@@ -30,6 +30,11 @@ impl Halt {
         Self { reason: reason.into(), way: Way::Rebuild }
     }
 
+    /// Why.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// How it goes on.
     pub fn way(&self) -> Way {
         self.way

@@ -2,14 +2,16 @@
 //!
 //! `prepare`, `attest`, `pace` and `marks` decide and touch nothing. `apply` is one SQL transaction. `leading` polls,
 //! prepares, applies and publishes. `service` takes and gives back the lease. A [`Feed`] delivers records: Kafka, or the
-//! embedded core's change log.
+//! embedded core's change log. `coverage` tries a mapping without any of that, on records of a file or of [`Whole`] topics.
 
 mod apply;
 mod apply_error;
 mod attest;
 mod beginning;
+pub mod capture;
 mod change_log;
 mod confirm;
+pub mod coverage;
 mod discovery;
 mod feed;
 mod halt;
@@ -37,6 +39,7 @@ mod sweeping;
 mod tables;
 mod topics;
 mod waiting;
+mod whole;
 
 pub use attest::{Attestation, LATE_MS, Proven, Signs};
 pub use change_log::{CHANGE_LOG_TOPIC, HttpChangeLog};
@@ -51,3 +54,4 @@ pub use prepare::{PARKED_IN_A_ROW_MAX, Preparer};
 pub use prepared::{Prepared, SnapshotSeen, Times};
 pub use service::Service;
 pub use topics::TopicFilter;
+pub use whole::Whole;

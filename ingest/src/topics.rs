@@ -18,13 +18,19 @@ pub(crate) fn is_table(topic: &str, mut tables: impl Iterator<Item = String>) ->
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicFilter {
     prefix: String,
-    tables: Vec<String>,
+    /// None = whatever tables there are.
+    tables: Option<Vec<String>>,
 }
 
 impl TopicFilter {
     /// `tables` as a mapping names them: `table` in any database, or `database.table`.
     pub fn new(prefix: &str, tables: impl IntoIterator<Item = String>) -> Self {
-        Self { prefix: prefix.to_owned(), tables: tables.into_iter().collect() }
+        Self { prefix: prefix.to_owned(), tables: Some(tables.into_iter().collect()) }
+    }
+
+    /// Every table that the connector has a topic for.
+    pub fn all(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), tables: None }
     }
 
     /// True for a topic of the source.
@@ -34,7 +40,8 @@ impl TopicFilter {
         }
         let Some(rest) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')) else { return false };
         let table = rest.split_once('.').map(|(_, table)| table);
-        rest == "transaction" || self.tables.iter().any(|mapped| mapped == rest || Some(mapped.as_str()) == table)
+        let named = |tables: &Vec<String>| tables.iter().any(|mapped| mapped == rest || Some(mapped.as_str()) == table);
+        rest == "transaction" || self.tables.as_ref().map_or(table.is_some(), named)
     }
 }
 
@@ -66,5 +73,8 @@ mod tests {
             "accounts",
         ];
         assert!(!refused.iter().any(|topic| filter.admits(topic)));
+        let all = TopicFilter::all("core");
+        assert!(all.admits("core.any.cards") && all.admits("core.transaction"));
+        assert!(!all.admits("core2.any.cards") && !all.admits("core") && !all.admits("core.cards"));
     }
 }

@@ -15,6 +15,7 @@ mod parameters;
 mod refusal;
 mod routes;
 mod seams;
+pub mod shown;
 mod status;
 mod transactions;
 mod waiting;

@@ -29,8 +29,9 @@ struct Links {
     next: Option<String>,
 }
 
+/// A transaction as it is shown.
 #[derive(Serialize)]
-struct TransactionView<'a> {
+pub(crate) struct TransactionView<'a> {
     transaction_id: &'a str,
     account_id: &'a str,
     amount: String,
@@ -46,7 +47,7 @@ struct TransactionView<'a> {
 }
 
 impl<'a> TransactionView<'a> {
-    fn of(row: &'a Transaction) -> Self {
+    pub(crate) fn of(row: &'a Transaction) -> Self {
         Self {
             transaction_id: &row.transaction_id,
             account_id: &row.account_id,
