@@ -1,6 +1,7 @@
 //! The command line: what `--help` teaches.
 
 mod archive;
+mod attaching;
 mod people;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use archive::ArchiveCommand;
+pub use attaching::{MappingCommand, Records};
 pub use people::{ApprovalsCommand, ExportFormat, Grounds, InstanceCommand, LaneCommand, QueueCommand};
 
 use crate::roles::Role;
@@ -27,6 +29,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 First steps:
   locum demo                           everything at work, with nothing but this binary
+  locum mapping check --mapping core.yaml --from events.jsonl   what a mapping makes of the core's records
   locum check-config locum.yaml        everything wrong with a configuration, with the remedy
   locum serve --config locum.yaml      all configured roles in one process
   locum mode get --token-file op.token who takes writes now
@@ -75,6 +78,12 @@ pub enum Command {
     CheckConfig {
         /// The configuration file.
         config: PathBuf,
+    },
+    /// Try a mapping of a core's tables. Needs no server.
+    Mapping {
+        /// What.
+        #[command(subcommand)]
+        command: MappingCommand,
     },
     /// Verify the files of the archive, and look into them. Needs no server.
     Archive {

@@ -9,6 +9,7 @@ mod export;
 pub mod instance;
 pub mod lane;
 pub mod limits;
+pub mod mapping;
 pub mod mode;
 pub mod parked;
 pub mod queue;
