@@ -4,6 +4,7 @@ pub mod core;
 pub mod data_position;
 pub mod debezium;
 pub mod decimal;
+pub mod draft;
 pub mod entry;
 pub mod grant;
 pub mod legs;

@@ -23,12 +23,25 @@ pub enum MappingCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Propose a mapping for the tables of a core, to be finished by a person.
+    ///
+    /// Reads the tables' definitions (CREATE TABLE) or their records, and guesses which hold accounts, balances, transactions and
+    /// customers. Every guess has its reason in a comment. What nobody can guess is FILL-IN, which `check`, `check-config` and `serve`
+    /// refuse with the line.
+    Draft {
+        /// What it is made from.
+        #[command(flatten)]
+        records: Records,
+        /// Name of the source; for --topics the prefix if not given.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+    },
 }
 
 /// Records of a Debezium connector.
 #[derive(Args, Clone)]
 pub struct Records {
-    /// File of records, one JSON object a line with topic, key and value.
+    /// File of records, one JSON object a line with topic, key and value; for `draft` also a .sql file of CREATE TABLE.
     #[arg(long, value_name = "FILE", required_unless_present = "topics", conflicts_with = "topics")]
     pub from: Option<PathBuf>,
     /// The connector's topic.prefix: its topics are read from their beginning to where they end now.

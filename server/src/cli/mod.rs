@@ -29,6 +29,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 First steps:
   locum demo                           everything at work, with nothing but this binary
+  locum mapping draft --from core.sql  a proposal of how the core's tables are read
   locum mapping check --mapping core.yaml --from events.jsonl   what a mapping makes of the core's records
   locum check-config locum.yaml        everything wrong with a configuration, with the remedy
   locum serve --config locum.yaml      all configured roles in one process
@@ -79,7 +80,7 @@ pub enum Command {
         /// The configuration file.
         config: PathBuf,
     },
-    /// Try a mapping of a core's tables. Needs no server.
+    /// Try a mapping of a core's tables, or have one proposed. Needs no server.
     Mapping {
         /// What.
         #[command(subcommand)]

@@ -37,7 +37,8 @@ pub async fn run(path: &Path, records: &Records, json: bool) -> Result<(), Failu
 }
 
 fn read(path: &Path) -> Result<Mapping, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|err| Failure::Usage(format!("cannot read the mapping {}: {err}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|err| {
+        Failure::Usage(format!("cannot read the mapping {}: {err}; `locum mapping draft` proposes one", path.display()))
+    })?;
     Mapping::from_yaml(&text).map_err(|issues| Failure::Usage(format!("{}: {issues}", path.display())))
 }

@@ -1,6 +1,7 @@
 //! `locum mapping`: a mapping before it is used.
 
 mod check;
+mod draft;
 mod input;
 mod progress;
 mod report;
@@ -12,5 +13,6 @@ use crate::cli::MappingCommand;
 pub async fn run(command: MappingCommand) -> Result<(), Failure> {
     match command {
         MappingCommand::Check { mapping, records, json } => check::run(&mapping, &records, json).await,
+        MappingCommand::Draft { records, source } => draft::run(&records, source).await,
     }
 }
