@@ -1,5 +1,6 @@
 //! A core's configuration, whatever kind of core it is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use serde::Deserialize;
 
 use crate::connector::CoreConnector;
 use crate::findings::ConfigError;
-use crate::http::{HttpCore, HttpCoreConfig};
+use crate::heard::Listener;
+use crate::http::{FieldKind, HttpCore, HttpCoreConfig};
 use crate::sql::{SqlCore, SqlCoreConfig};
 
 /// The way of talking to a core.
@@ -109,6 +111,39 @@ impl CoreConfig {
             Self::Http(config) => HttpCore::problems(config),
             Self::Sql(config) => SqlCore::problems(config),
         }
+    }
+
+    /// The operations that it declares.
+    pub fn operations(&self) -> Vec<&str> {
+        match self {
+            Self::Http(config) => config.operations.keys().map(String::as_str).collect(),
+            Self::Sql(config) => config.operations.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// The fields of an operation's request.
+    pub fn fields(&self, operation: &str) -> Option<&BTreeMap<String, FieldKind>> {
+        match self {
+            Self::Http(config) => config.operations.get(operation).map(|operation| &operation.fields),
+            Self::Sql(config) => config.operations.get(operation).map(|operation| &operation.fields),
+        }
+    }
+
+    /// True where it says how to ask what became of a reference.
+    pub fn can_ask(&self, operation: &str) -> bool {
+        match self {
+            Self::Http(config) => config.operations.get(operation).is_some_and(|operation| operation.enquiry.is_some()),
+            Self::Sql(config) => config.operations.get(operation).is_some_and(|operation| operation.enquiry.is_some()),
+        }
+    }
+
+    /// As [`CoreConfig::build`], with somebody who is told every answer.
+    pub fn build_heard(self, listener: Listener) -> Result<Arc<dyn CoreConnector>, Vec<ConfigError>> {
+        let core: Arc<dyn CoreConnector> = match self {
+            Self::Http(config) => Arc::new(HttpCore::build(*config)?.heard_by(listener)),
+            Self::Sql(config) => Arc::new(SqlCore::build(*config)?.heard_by(listener)),
+        };
+        Ok(core)
     }
 
     /// Checks the whole configuration and reads the files it names; opens no connection.

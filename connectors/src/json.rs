@@ -79,6 +79,30 @@ impl Json {
         }
     }
 
+    /// Everything that holds nothing further, with its pointer, in order; at most so many.
+    pub(super) fn scalars(&self, max: usize) -> Vec<(String, &Json)> {
+        let mut found = Vec::new();
+        self.collect(String::new(), max, &mut found);
+        found
+    }
+
+    fn collect<'j>(&'j self, at: String, max: usize, found: &mut Vec<(String, &'j Json)>) {
+        match self {
+            _ if found.len() >= max => {}
+            Json::Object(members) if !members.is_empty() => {
+                for (key, value) in members {
+                    value.collect(format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), max, found);
+                }
+            }
+            Json::List(items) if !items.is_empty() => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect(format!("{at}/{index}"), max, found);
+                }
+            }
+            scalar => found.push((at, scalar)),
+        }
+    }
+
     /// Null, or an empty text, list or object.
     pub(super) fn is_empty(&self) -> bool {
         match self {
@@ -176,6 +200,16 @@ mod tests {
         }
         assert_eq!(read.at("/e/*/c"), None, "only where it is asked for");
         assert_eq!(read.all_at(""), [&read]);
+    }
+
+    #[test]
+    fn every_scalar_has_the_pointer_that_leads_to_it() {
+        let read = Json::read(br#"{"a":[1,{"b/c":null}],"d":{},"e":"x"}"#, 8).unwrap();
+        let scalars = read.scalars(9);
+        let pointers: Vec<&str> = scalars.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/a/0", "/a/1/b~1c", "/d", "/e"]);
+        assert!(scalars.iter().all(|(pointer, value)| read.at(pointer) == Some(*value)));
+        assert_eq!(read.scalars(2).len(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod config;
 mod connector;
 mod findings;
+mod heard;
 pub mod http;
 mod json;
 mod posting;
@@ -16,5 +17,6 @@ mod uuid;
 pub use config::{CoreConfig, Kind};
 pub use connector::{CoreConnector, Probe};
 pub use findings::ConfigError;
+pub use heard::{Heard, Listener};
 pub use schemas::legs::{LegsMatch, legs_match, same_legs};
 pub use schemas::post_request::{Field, PostRequest};

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::config::{Conditions, Echo, RefusalRule, Rule, TransportLimits};
 use super::transport::Answer;
+use crate::heard::shown;
 use crate::json::Json;
 use crate::uuid::is_of;
 
@@ -93,6 +94,45 @@ impl AnswerDocument {
             && exists.0.iter().all(|pointer| self.at(pointer).is_some_and(|found| !found.is_empty()))
             && empty.0.iter().all(|pointer| self.at(pointer).is_some_and(Json::is_empty))
             && when_header.iter().all(|(name, expected)| self.header_is(name, expected))
+    }
+
+    /// What keeps a rule from fitting, in words; nothing of one that fits. Says of a value what stands there if it is short.
+    pub(super) fn misses(&self, status: &[u16], conditions: Conditions<'_>) -> Vec<String> {
+        let Conditions { when, exists, empty, when_header } = conditions;
+        let mut misses = Vec::new();
+        if !status.contains(&self.status) {
+            misses.push(format!("the status is {}, not one of {status:?}", self.status));
+        }
+        for (pointer, expected) in when {
+            match self.at(pointer) {
+                Some(found) if found.is(expected) => {}
+                Some(found) => misses.push(format!("{pointer} is {}, not {expected}", shown(pointer, found, &[]))),
+                None => misses.push(format!("{pointer} is missing, not {expected}")),
+            }
+        }
+        let nothing = |pointer: &&String| !self.at(pointer).is_some_and(|found| !found.is_empty());
+        misses.extend(exists.0.iter().filter(nothing).map(|pointer| format!("there is nothing at {pointer}")));
+        let something = |pointer: &&String| !self.at(pointer).is_some_and(Json::is_empty);
+        misses.extend(empty.0.iter().filter(something).map(|pointer| format!("{pointer} is missing, or not empty")));
+        let other = |(name, expected): &(&String, &Value)| !self.header_is(name, expected);
+        misses.extend(when_header.iter().filter(other).map(|(name, expected)| match expected {
+            Value::Null => format!("the header {name} is there"),
+            expected => format!("the header {name} is not {expected}"),
+        }));
+        misses
+    }
+
+    /// Its status and type, for people.
+    pub(super) fn what(&self) -> String {
+        let kind = match header(&self.headers, CONTENT_TYPE.as_str()) {
+            Header::Is(kind) => kind,
+            Header::Missing => "without a content type",
+            Header::Unclear => "with no clear content type",
+        };
+        match &self.json {
+            Ok(_) => format!("status {}, {kind}", self.status),
+            Err(reason) => format!("{reason} ({kind})"),
+        }
     }
 
     /// Is this header there, once or more?

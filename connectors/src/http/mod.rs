@@ -12,6 +12,7 @@ mod check_tls;
 mod config;
 mod credentials;
 mod document;
+mod heard;
 mod pem;
 mod secret;
 mod session;
@@ -44,6 +45,7 @@ use self::session::{Place, Session};
 use self::transport::{Answer, Exchange, Read, TlsClient, Transport};
 use crate::connector::{CoreConnector, Probe};
 pub use crate::findings::ConfigError;
+use crate::heard::Listener;
 use crate::template::Values;
 use schemas::post_request::PostRequest;
 
@@ -59,6 +61,8 @@ pub struct HttpCore {
     probe: Call,
     operations: HashMap<String, Arc<OperationPlan>>,
     session: Arc<Session>,
+    /// Is told every answer; for a person who tries the configuration.
+    listener: Option<Listener>,
 }
 
 impl HttpCore {
@@ -71,12 +75,17 @@ impl HttpCore {
         let transport = Transport::new(plan.base, config.limits.clone(), tls);
         let session = Arc::new(Session::new(transport, credentials, config.limits.clone()));
         let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
-        Ok(Self { probe: plan.probe, operations, session, config })
+        Ok(Self { probe: plan.probe, operations, session, config, listener: None })
     }
 
     /// Everything wrong with a configuration but for the files that it names, which only a process that talks to the core needs.
     pub fn problems(config: &HttpCoreConfig) -> Vec<ConfigError> {
         check::plan(config, false).err().unwrap_or_default()
+    }
+
+    /// The same core, which tells every answer to this listener.
+    pub fn heard_by(self, listener: Listener) -> Self {
+        Self { listener: Some(listener), ..self }
     }
 
     /// How many connections lie idle and usable.
@@ -141,8 +150,12 @@ impl CoreConnector for HttpCore {
         };
         let (limits, plan, request) = (self.config.limits.clone(), Arc::clone(plan), request.clone());
         let what = format!("post {}", request.core_ref);
+        let tell = self.listener.clone().map(|listener| (listener, self.config.headers.clone()));
         let read = move |answer: &Answer| {
             let document = AnswerDocument::read(answer, &limits);
+            if let Some((listener, headers)) = &tell {
+                listener(heard::post(&document, &plan.config.post, &plan.config.refusals, headers));
+            }
             match answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request) {
                 outcome if document.echoes(plan.config.post.echo.as_ref(), &request.core_ref).is_err() => {
                     Read::NotOurs(outcome)
@@ -169,8 +182,12 @@ impl CoreConnector for HttpCore {
             Err(err) => return Enquiry::NotUnderstood { reason: err.to_string() },
         };
         let (limits, asked) = (self.config.limits.clone(), core_ref.to_owned());
+        let tell = self.listener.clone().map(|listener| (listener, self.config.headers.clone()));
         let read = move |answer: &Answer| {
             let document = AnswerDocument::read(answer, &limits);
+            if let Some((listener, headers)) = &tell {
+                listener(heard::enquiry(&document, &asking.1, &plan.config.refusals, headers));
+            }
             let (post, refusals) = (&plan.config.post, &plan.config.refusals);
             match answer::enquiry(&document, &asking.1, post, refusals, &asked) {
                 found if document.echoes(asking.1.echo.as_ref(), &asked).is_err() => Read::NotOurs(found),
@@ -191,6 +208,9 @@ impl CoreConnector for HttpCore {
         };
         let read = |answer: &Answer| {
             let document = AnswerDocument::read(answer, &self.config.limits);
+            if let Some(listener) = &self.listener {
+                listener(heard::probe(&document, &self.config.probe, &self.config.headers));
+            }
             match answer::probe(&document, &self.config.probe) {
                 probe @ Probe::Down { .. } => Read::NotUnderstood(probe),
                 probe => Read::Understood(probe),

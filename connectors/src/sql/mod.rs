@@ -7,6 +7,7 @@ mod check;
 mod check_rules;
 mod config;
 mod errors;
+mod heard;
 mod login;
 mod mariadb;
 mod outcome;
@@ -38,6 +39,7 @@ use self::session::Begin;
 use self::statement::{Bound, Statement};
 use crate::connector::{CoreConnector, Probe};
 use crate::findings::ConfigError;
+use crate::heard::Listener;
 use crate::template::Values;
 
 /// A core with procedures in MariaDB, as YAML: an example.
@@ -56,6 +58,8 @@ pub struct SqlCore {
     probe: Arc<Statement>,
     operations: Operations,
     pool: Arc<Pool>,
+    /// Is told every answer; for a person who tries the configuration.
+    listener: Option<Listener>,
 }
 
 impl SqlCore {
@@ -64,12 +68,17 @@ impl SqlCore {
         let plan = check::plan(&config, Files::Read)?;
         let pool = Arc::new(Pool::new(config.server, plan.login));
         let operations = plan.operations.into_iter().map(|(name, plan)| (name, Arc::new(plan))).collect();
-        Ok(Self { probe: Arc::new(plan.probe), operations, pool, config })
+        Ok(Self { probe: Arc::new(plan.probe), operations, pool, config, listener: None })
     }
 
     /// Everything that is wrong with a configuration; reads no file.
     pub fn problems(config: &SqlCoreConfig) -> Vec<ConfigError> {
         check::plan(config, Files::Unread).err().unwrap_or_default()
+    }
+
+    /// The same core, which tells every answer to this listener.
+    pub fn heard_by(self, listener: Listener) -> Self {
+        Self { listener: Some(listener), ..self }
     }
 
     /// How many sessions lie idle and usable.
@@ -114,7 +123,9 @@ impl CoreConnector for SqlCore {
         };
         let (pool, plan, request) = (Arc::clone(&self.pool), Arc::clone(plan), request.clone());
         let (deadline, what) = (deadline(timeout), format!("post {}", request.core_ref));
-        let posted = in_a_task(what, async move { post(&pool, &plan, &request, &bound, deadline).await }).await;
+        let tell = self.listener.clone();
+        let post = async move { post(&pool, &plan, &request, &bound, (deadline, tell.as_ref())).await };
+        let posted = in_a_task(what, post).await;
         posted.unwrap_or_else(|| Outcome::Unknown { reason: "the attempt's task was lost".to_owned() })
     }
 
@@ -124,22 +135,34 @@ impl CoreConnector for SqlCore {
             return Enquiry::NotUnderstood { reason: format!("no enquiry is declared for {operation:?}") };
         };
         let (pool, core_ref, deadline) = (Arc::clone(&self.pool), core_ref.to_owned(), deadline(timeout));
-        let what = format!("enquiry {core_ref}");
-        let asked = in_a_task(what, async move { enquire(&pool, &plan, &core_ref, deadline).await }).await;
+        let (what, tell) = (format!("enquiry {core_ref}"), self.listener.clone());
+        let enquire = async move { enquire(&pool, &plan, &core_ref, (deadline, tell.as_ref())).await };
+        let asked = in_a_task(what, enquire).await;
         asked.unwrap_or_else(|| Enquiry::Unavailable { reason: "the enquiry's task was lost".to_owned() })
     }
 
     async fn probe(&self, timeout: Duration) -> Probe {
         let deadline = deadline(timeout);
         match ask(&self.pool, &self.probe, &[], deadline).await {
-            Ok(asked) => outcome::of_probe(&self.config.probe.up, &self.config.probe.read_only, &asked),
+            Ok(asked) => {
+                if let Some(listener) = &self.listener {
+                    listener(heard::probe(&asked, &self.config.probe));
+                }
+                outcome::of_probe(&self.config.probe.up, &self.config.probe.read_only, &asked)
+            }
             Err(unready) => Probe::Down { reason: unready.reason },
         }
     }
 }
 
 /// One attempt: a place, a session that is alive, the call, and what `outcome` says to do next.
-async fn post(pool: &Pool, plan: &OperationPlan, request: &PostRequest, bound: &[Bound], by: Instant) -> Outcome {
+async fn post(
+    pool: &Pool,
+    plan: &OperationPlan,
+    request: &PostRequest,
+    bound: &[Bound],
+    (by, tell): (Instant, Option<&Listener>),
+) -> Outcome {
     let begin = if plan.is_ours() { Begin::Transaction } else { Begin::Nothing };
     let unsent = |unready: pool::Unready| Outcome::NotSent { why: unready.why, reason: unready.reason };
     let _place = match pool.place(by).await {
@@ -151,6 +174,9 @@ async fn post(pool: &Pool, plan: &OperationPlan, request: &PostRequest, bound: &
         Err(unready) => return unsent(unready),
     };
     let called = session.run(&plan.post.text, bound, by).await;
+    if let Some(listener) = tell {
+        listener(heard::post(&called, &plan.answers));
+    }
     let (outcome, next) = outcome::of_call(&plan.answers, request, &called, Instant::now() < by);
     match next {
         Next::Commit => {
@@ -172,7 +198,12 @@ async fn post(pool: &Pool, plan: &OperationPlan, request: &PostRequest, bound: &
     }
 }
 
-async fn enquire(pool: &Pool, plan: &OperationPlan, core_ref: &str, by: Instant) -> Enquiry {
+async fn enquire(
+    pool: &Pool,
+    plan: &OperationPlan,
+    core_ref: &str,
+    (by, tell): (Instant, Option<&Listener>),
+) -> Enquiry {
     let Some((query, answers)) = &plan.enquiry else {
         return Enquiry::NotUnderstood { reason: "no enquiry is declared".to_owned() };
     };
@@ -185,7 +216,12 @@ async fn enquire(pool: &Pool, plan: &OperationPlan, core_ref: &str, by: Instant)
         Err(unready) => return Enquiry::Unavailable { reason: unready.reason },
     };
     match ask(pool, query, &bound, by).await {
-        Ok(asked) => outcome::of_enquiry(answers, core_ref, &asked),
+        Ok(asked) => {
+            if let Some(listener) = tell {
+                listener(heard::enquiry(&asked, answers));
+            }
+            outcome::of_enquiry(answers, core_ref, &asked)
+        }
         Err(unready) => Enquiry::Unavailable { reason: unready.reason },
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::heard::shown;
 use crate::json::Json;
 
 /// Most rows of an answer: an answer is about one posting.
@@ -48,6 +49,16 @@ impl Table {
     /// Every column of the first row has its value.
     pub(super) fn fits(&self, when: &BTreeMap<String, Value>) -> bool {
         when.iter().all(|(column, expected)| self.first(column).is_some_and(|found| found.is(expected)))
+    }
+
+    /// The columns of the first row that do not have their value, in words.
+    pub(super) fn misses(&self, when: &BTreeMap<String, Value>) -> Vec<String> {
+        let other = |(column, expected): (&String, &Value)| match self.first(column) {
+            Some(found) if found.is(expected) => None,
+            Some(found) => Some(format!("{column} is {}, not {expected}", shown(column, found, &[]))),
+            None => Some(format!("{column} is missing, not {expected}")),
+        };
+        when.iter().filter_map(other).collect()
     }
 
     /// The text or the digits in a column of the first row.

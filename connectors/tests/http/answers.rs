@@ -1,7 +1,9 @@
 //! What an answer means: the declared rules of core-sim, and everything that is not declared.
 
+use std::sync::{Arc, Mutex};
+
 use locum_connectors::http::CORE_SIM;
-use locum_connectors::{CoreConnector, LegsMatch, Probe, legs_match};
+use locum_connectors::{CoreConnector, Heard, LegsMatch, Probe, legs_match};
 use schemas::core::{CoreLeg, Enquiry, Outcome, Posting, Unsent};
 
 use crate::peer::*;
@@ -276,4 +278,44 @@ async fn a_probe_tells_up_from_read_only_from_down() {
             None => assert!(matches!(probe, Probe::Down { .. }), "{answer}: {probe:?}"),
         }
     }
+}
+
+/// What a listener hears of the answer to [`transfer`].
+async fn heard_of(yaml: &str, answer: &str) -> Heard {
+    let (listener, url) = Listener::start().await;
+    let all: Arc<Mutex<Vec<Heard>>> = Arc::default();
+    let told = Arc::clone(&all);
+    let core = build(config(yaml, &url)).heard_by(Arc::new(move |heard| told.lock().unwrap().push(heard)));
+    let (_, _) = tokio::join!(core.post(&transfer(), PATIENT), listener.answer(answer));
+    let heard = all.lock().unwrap().pop();
+    heard.expect("an answer was heard")
+}
+
+#[tokio::test]
+async fn a_listener_hears_which_rule_fits() {
+    let heard = heard_of(CORE_SIM, &json(201, BOOKED)).await;
+    assert_eq!(
+        (heard.fits.as_slice(), heard.what.as_str()),
+        (&["post.accepted[0]".to_owned()][..], "status 201, application/json; charset=utf-8")
+    );
+    assert!(heard.places.contains(&("/status".to_owned(), "\"BOOKED\"".to_owned())), "{heard:?}");
+    let refused = heard_of(CORE_SIM, &json(422, r#"{"code":"ACCOUNT_FROZEN"}"#)).await;
+    assert_eq!(refused.fits, ["post.refused[0]"]);
+}
+
+#[tokio::test]
+async fn a_listener_hears_what_keeps_the_nearest_rules_from_fitting() {
+    let heard = heard_of(CORE_SIM, &json(422, r#"{"code":"LIMIT","token":"abc"}"#)).await;
+    assert!(heard.fits.is_empty());
+    let (rule, misses) = &heard.misses[0];
+    assert_eq!(rule, "post.refused[0]");
+    assert!(misses[0].contains("\"LIMIT\"") && misses[0].contains("`refusals`"), "{misses:?}");
+    assert!(!format!("{heard:?}").contains("abc"), "{heard:?}");
+    let queued = heard_of(CORE_SIM, &json(201, r#"{"status":"QUEUED"}"#)).await;
+    assert_eq!(
+        queued.misses[0],
+        ("post.accepted[0]".to_owned(), vec!["/status is \"QUEUED\", not \"BOOKED\"".to_owned()])
+    );
+    let page = heard_of(CORE_SIM, &response(502, "text/html", "<html>")).await;
+    assert!(page.what.contains("502") && page.what.contains("text/html") && page.places.is_empty(), "{page:?}");
 }
