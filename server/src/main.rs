@@ -22,8 +22,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat};
 use crate::commands::{
-    Failure, approvals, archive, check_config, instance, lane, limits, mapping, mode, parked, queue, replay, serve,
-    source,
+    Failure, approvals, archive, check_config, connector, instance, lane, limits, mapping, mode, parked, queue, replay,
+    serve, source,
 };
 
 fn main() -> ExitCode {
@@ -86,6 +86,7 @@ async fn run(cli: Cli, folder: &Path) -> Result<(), Failure> {
         Command::Demo { check } => demo::run(folder, check).await,
         Command::CoreSim(options) => Ok(demo::be_the_core(options).await?),
         Command::CheckConfig { config } => check_config::run(&config),
+        Command::Connector { command } => connector::run(command).await,
         Command::Mapping { command } => mapping::run(command).await,
         Command::Archive { command } => archive::run(command),
         Command::Queue { admin, command } => queue::run(&admin, command).await,

@@ -38,6 +38,57 @@ pub enum MappingCommand {
     },
 }
 
+/// `locum connector …`
+#[derive(Subcommand)]
+pub enum ConnectorCommand {
+    /// Try a connector's file against the live core: one harmless call after another, and what each answer was read as.
+    ///
+    /// Without --yes nothing can change in the core: it is probed, and asked for a reference that nobody ever sent. With --yes a smallest
+    /// posting is sent, asked for, and sent once more under the same reference: **with money of the core**, so name two accounts of a
+    /// test system. Ends with 1 if an answer shows that the file is wrong.
+    Try(TryConnector),
+}
+
+/// What is tried, and how far.
+#[derive(Args)]
+pub struct TryConnector {
+    /// The connector's file, as `core.connector` names it.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The operation that is tried.
+    #[arg(long, value_name = "NAME", default_value = "transfer")]
+    pub operation: String,
+    /// Another address than the file has.
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// Longest wait for an answer, in milliseconds.
+    #[arg(long, default_value_t = 5_000)]
+    pub timeout_ms: u64,
+    /// Post: the smallest amount, from one of the accounts to the other.
+    #[arg(long, requires = "from_account", requires = "to_account", requires = "currency")]
+    pub yes: bool,
+    /// The account that is debited.
+    #[arg(long, value_name = "ACCOUNT", requires = "yes")]
+    pub from_account: Option<String>,
+    /// The account that is credited.
+    #[arg(long, value_name = "ACCOUNT", requires = "yes")]
+    pub to_account: Option<String>,
+    /// Currency of the amount, an ISO 4217 code such as EUR.
+    #[arg(long, requires = "yes")]
+    pub currency: Option<String>,
+    /// The amount, in minor units of the currency.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    pub amount_minor: i64,
+    /// A further field that the operation needs.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    pub field: Vec<(String, String)>,
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Records of a Debezium connector.
 #[derive(Args, Clone)]
 pub struct Records {
@@ -68,5 +119,17 @@ mod tests {
             assert!(!is_right(wrong), "{wrong:?}");
         }
         assert!(!is_right(&["--from", "e.jsonl", "--topics", "core", "--bootstrap", "localhost:9092"]));
+    }
+
+    #[test]
+    fn a_posting_wants_yes_and_two_accounts() {
+        let of = ["locum", "connector", "try", "--config", "c.yaml"];
+        let is_right = |more: &[&str]| Cli::try_parse_from(of.iter().chain(more)).is_ok();
+        let accounts = ["--from-account", "A", "--to-account", "B", "--currency", "EUR"];
+        assert!(is_right(&[]) && !is_right(&["--yes"]) && !is_right(&accounts));
+        let with_yes: Vec<&str> = accounts.into_iter().chain(["--yes", "--field", "office=7"]).collect();
+        assert!(is_right(&with_yes));
+        let wrong: Vec<&str> = with_yes.into_iter().chain(["--amount-minor", "0"]).collect();
+        assert!(!is_right(&wrong));
     }
 }

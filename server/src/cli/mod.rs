@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use archive::ArchiveCommand;
-pub use attaching::{MappingCommand, Records};
+pub use attaching::{ConnectorCommand, MappingCommand, Records, TryConnector};
 pub use people::{ApprovalsCommand, ExportFormat, Grounds, InstanceCommand, LaneCommand, QueueCommand};
 
 use crate::roles::Role;
@@ -31,6 +31,7 @@ First steps:
   locum demo                           everything at work, with nothing but this binary
   locum mapping draft --from core.sql  a proposal of how the core's tables are read
   locum mapping check --mapping core.yaml --from events.jsonl   what a mapping makes of the core's records
+  locum connector try --config core.yaml   what a connector's file makes of the live core's answers
   locum check-config locum.yaml        everything wrong with a configuration, with the remedy
   locum serve --config locum.yaml      all configured roles in one process
   locum mode get --token-file op.token who takes writes now
@@ -85,6 +86,12 @@ pub enum Command {
         /// What.
         #[command(subcommand)]
         command: MappingCommand,
+    },
+    /// Try a core's connector against the live core. Needs no server.
+    Connector {
+        /// What.
+        #[command(subcommand)]
+        command: ConnectorCommand,
     },
     /// Verify the files of the archive, and look into them. Needs no server.
     Archive {

@@ -4,6 +4,7 @@ pub mod approvals;
 pub mod archive;
 pub mod check_config;
 mod client;
+pub mod connector;
 mod entries;
 mod export;
 pub mod instance;

@@ -212,7 +212,7 @@ impl Core {
 }
 
 /// A connector's file, of the kind that it says.
-fn connector(path: &Path) -> Result<CoreConfig, String> {
+pub(crate) fn connector(path: &Path) -> Result<CoreConfig, String> {
     let text = read(path)?;
     // What this first reading cannot read, the second one tells with its place.
     let kind = serde_saphyr::from_str(&text).map(|tree| Kind::of(&tree)).unwrap_or_default();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub(crate) use check::read_cursor_key;
+pub(crate) use check::{connector, read_cursor_key};
 pub use environment::overrides;
 pub use sections::{Config, Source};
 pub use shares::CoreShare;
