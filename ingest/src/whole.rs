@@ -26,7 +26,8 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// Of the tables of a mapping; without tables, of all topics that the connector has for tables. Opens no connection yet.
+    /// Of the tables of a mapping; without tables, of all topics that the connector has for tables. Whether brokers answer is told by
+    /// [`Whole::next`].
     pub fn of_kafka(options: &KafkaOptions, tables: Option<Vec<String>>) -> Result<Self, FeedError> {
         let topics = match &tables {
             Some(tables) => TopicFilter::new(&options.topic_prefix, tables.iter().cloned()),

@@ -48,6 +48,7 @@ pub async fn run(what: &TryConnector) -> Result<(), Failure> {
         table::line("enquiry: not declared, so an unknown outcome ends by change data or a person");
     }
     match &request {
+        Some(_) if trial.wrong > 0 => table::line("nothing was posted: mend first what is WRONG above"),
         Some(request) => {
             trial
                 .core
@@ -61,7 +62,9 @@ pub async fn run(what: &TryConnector) -> Result<(), Failure> {
     }
     match trial.wrong {
         0 => Ok(()),
-        wrong => Err(Failure::Failed(anyhow::anyhow!("{wrong} answers show that the file is wrong; see WRONG above"))),
+        wrong => Err(Failure::Failed(anyhow::anyhow!(
+            "{wrong} of the answers are not what the file must make of them; see WRONG above"
+        ))),
     }
 }
 
@@ -133,5 +136,95 @@ impl<'t> Trial<'t> {
         let second = self.core.post(request, self.timeout).await;
         let judged = judge::again(self.core.capabilities(), first, &second);
         self.tell(&format!("the reference {} once more", request.core_ref), judged);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const CORE_SIM: &str = include_str!("../../../../connectors/cores/core-sim.yaml");
+    const NOT_FOUND: (u16, &str) = (404, r#"{"code":"NOT_FOUND"}"#);
+    const UP: (u16, &str) = (200, r#"{"status":"UP"}"#);
+
+    /// A core that answers each request on a connection of its own: to the probe, and to everything else.
+    async fn core(probe: (u16, &'static str), other: (u16, &'static str)) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match socket.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => break,
+                    }
+                }
+                let (status, body) = if head.starts_with(b"GET /health") { probe } else { other };
+                let length = body.len();
+                let kind = "Content-Type: application/json\r\nConnection: close";
+                let answer = format!("HTTP/1.1 {status} X\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        url
+    }
+
+    /// Of a posting, too.
+    fn with_yes(what: TryConnector) -> TryConnector {
+        let account = |name: &str| Some(name.to_owned());
+        let (from_account, to_account, currency) = (account("A"), account("B"), account("EUR"));
+        TryConnector { yes: true, from_account, to_account, currency, ..what }
+    }
+
+    fn what(name: &str, base_url: String, operation: &str) -> TryConnector {
+        let path = std::env::temp_dir().join(format!("locum-try-{}-{name}.yaml", std::process::id()));
+        std::fs::write(&path, CORE_SIM).unwrap();
+        TryConnector {
+            config: path,
+            operation: operation.to_owned(),
+            base_url: Some(base_url),
+            timeout_ms: 10_000,
+            yes: false,
+            from_account: None,
+            to_account: None,
+            currency: None,
+            amount_minor: 1,
+            field: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_core_that_answers_as_declared_is_right_and_an_undeclared_answer_is_wrong() {
+        run(&what("good", core(UP, NOT_FOUND).await, "transfer")).await.unwrap();
+        let found = (200, r#"{"status":"REFUSED","code":"ACCOUNT_CLOSED"}"#);
+        for (name, probe, other) in [("probe", (200, r#"{"status":"FINE"}"#), NOT_FOUND), ("found", UP, found)] {
+            match run(&what(name, core(probe, other).await, "transfer")).await {
+                Err(Failure::Failed(why)) => assert!(why.to_string().contains("WRONG"), "{name}: {why}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_posted_to_a_core_whose_probe_is_not_understood() {
+        let posted = (201, "{}");
+        let strange = core((200, r#"{"status":"FINE"}"#), posted).await;
+        match run(&with_yes(what("strange", strange, "transfer"))).await {
+            // The probe, and the enquiry that `posted` does not answer: no third call.
+            Err(Failure::Failed(why)) => assert!(why.to_string().starts_with("2 of"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_the_file_lacks_is_told_with_those_it_has() {
+        match run(&what("lacks", "http://127.0.0.1:1".to_owned(), "freeze")).await {
+            Err(Failure::Usage(text)) => assert!(text.contains("transfer"), "{text}"),
+            other => panic!("{other:?}"),
+        }
     }
 }

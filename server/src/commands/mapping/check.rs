@@ -42,3 +42,41 @@ fn read(path: &Path) -> Result<Mapping, Failure> {
     })?;
     Mapping::from_yaml(&text).map_err(|issues| Failure::Usage(format!("{}: {issues}", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPING: &str = include_str!("../../../../schemas/fixtures/cores/blnk/mapping.yaml");
+    const EVENTS: &str = include_str!("../../../../schemas/fixtures/cores/blnk/captured.jsonl");
+
+    /// Writes both into files of this test's own, and runs the command.
+    async fn checked(name: &str, mapping: &str, events: &str) -> Result<(), Failure> {
+        let file = |ending: &str, text: &str| {
+            let path = std::env::temp_dir().join(format!("locum-check-{}-{name}.{ending}", std::process::id()));
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let records = Records { from: Some(file("jsonl", events)), topics: None, bootstrap: None };
+        run(&file("yaml", mapping), &records, false).await
+    }
+
+    #[tokio::test]
+    async fn a_mapping_that_takes_every_record_is_good_and_one_refused_record_fails_it() {
+        checked("good", MAPPING, EVENTS).await.unwrap();
+        let other_form = MAPPING.replace("type: decimal_variable, unit: minor", "type: minor_units");
+        match checked("refused", &other_form, EVENTS).await {
+            Err(Failure::Failed(why)) => assert!(why.to_string().contains("would be refused"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_draft_that_nobody_finished_is_a_wrong_one_and_names_its_lines() {
+        let open = MAPPING.replace("state: {constant: active}", "state: FILL-IN");
+        match checked("open", &open, EVENTS).await {
+            Err(Failure::Usage(why)) => assert!(why.contains("line") && why.contains("left open"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
