@@ -6,6 +6,7 @@
 
 mod deciding;
 mod drain;
+mod examples;
 mod faults;
 mod journal;
 mod killed;
