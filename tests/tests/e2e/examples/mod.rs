@@ -3,6 +3,7 @@
 mod blnk;
 mod fineract;
 mod http;
+mod walk;
 
 use std::env::var;
 
