@@ -1,12 +1,14 @@
 //! Places in the core's own log, the versions of rows that follow from them, and the order that must hold between them.
 
 mod continuity;
+mod place;
 mod version;
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use continuity::{Beat, Continuity, Discontinuity, LATER_BY_NUMBER_MS, LATER_MS};
+pub use place::{PlaceError, Reach, TransactionPlace};
 pub use version::{FILE_MAX, OFFSET_MAX, TOTAL_ORDER_MAX, Version, VersionError};
 
 /// A place in the core's log, as the connector states it. Order comes from [`Version`] only.
