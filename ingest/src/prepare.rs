@@ -100,8 +100,8 @@ enum NotMapped {
     Contradiction(String),
     /// It takes its currency from this account, which is not there.
     NoAccount(String),
-    /// It shows that what is stored was read wrongly.
-    Outdated(String),
+    /// What is stored was read wrongly, or what is in the topics already will never agree with the mapping.
+    Anew(String),
 }
 
 impl NotMapped {
@@ -109,7 +109,7 @@ impl NotMapped {
         match self {
             Self::NoTable => "no table of the mapping takes it".into(),
             Self::NoAccount(_) => MapReason::NoAccount.to_string(),
-            Self::Event(reason) | Self::Contradiction(reason) | Self::Outdated(reason) => reason,
+            Self::Event(reason) | Self::Contradiction(reason) | Self::Anew(reason) => reason,
         }
     }
 }
@@ -304,7 +304,7 @@ impl Preparer {
                 Ok(fate) => fate,
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
-                Err(NotMapped::Outdated(reason)) => return Fate::Halt(Halt::rebuild(reason)),
+                Err(NotMapped::Anew(reason)) => return Fate::Halt(Halt::rebuild(reason)),
                 Err(NotMapped::NoAccount(account)) => {
                     Fate::Waits(Box::new(self.waiting_for(account, record, event, prepared)))
                 }
@@ -336,6 +336,7 @@ impl Preparer {
             Err(err) if err.reason == MapReason::NoAccount => {
                 return Err(missing.map_or_else(|| NotMapped::Event(err.to_string()), NotMapped::NoAccount));
             }
+            Err(err) if err.needs_rebuild() => return Err(NotMapped::Anew(err.to_string())),
             Err(err) if err.is_contradiction() => return Err(NotMapped::Contradiction(err.to_string())),
             Err(err) => return Err(NotMapped::Event(err.to_string())),
         };

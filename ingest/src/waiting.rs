@@ -156,6 +156,7 @@ fn as_change(balance: &WaitingBalance) -> CanonicalChange {
         account_id: Some(key.clone()),
         key,
         version: balance.version,
+        place: None,
         row: RowChange::Upsert(CanonicalRow::Balance(balance.row.clone())),
     }
 }

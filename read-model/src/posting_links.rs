@@ -173,6 +173,7 @@ fn evidence(link: &PostingLink, posting: &Posting) -> LegEvidence {
         amount_minor: posting.amount_minor,
         currency: posting.currency,
         posting_no: posting.posting_no,
+        place: None,
         row_key: link.transaction_id.clone(),
         version: posting.version,
     }

@@ -96,6 +96,7 @@ fn read(row: &Row) -> Result<LegEvidence, RowError> {
         amount_minor: row.get("amount_minor")?,
         currency: Currency::parse(row.get("currency")?).map_err(|_| RowError::Vocabulary("currency"))?,
         posting_no: row.get("posting_no")?,
+        place: None,
         row_key: row.get("row_key")?,
         version: version(row, "version")?,
     })

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use crate::entry::LegKind;
 use crate::money::Currency;
-use crate::position::Version;
+use crate::position::{TransactionPlace, Version};
 
 /// Personal data: reaches answers, never logs. Debug shows dots and there is no Display.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -126,7 +126,8 @@ pub struct Balance {
     pub overdraft_line_minor: i64,
     /// Reserved by the core itself, as a positive number.
     pub core_holds_minor: i64,
-    /// Number of the newest posting included in `booked`; none when the core does not number them.
+    /// Number of the newest posting included in `booked`; none when the core does not number them. Then
+    /// [`CanonicalChange::place`] tells what is included, where the mapping says so.
     pub last_posting: Option<i64>,
 }
 
@@ -188,6 +189,8 @@ pub struct CanonicalChange {
     pub account_id: Option<String>,
     /// Its version.
     pub version: Version,
+    /// Of a balance or a posting whose mapping orders by source transaction: its place among them.
+    pub place: Option<TransactionPlace>,
     /// The row or its end.
     pub row: RowChange,
 }
@@ -245,6 +248,8 @@ pub struct LegEvidence {
     pub currency: Currency,
     /// The core's number of the posting, where it has one.
     pub posting_no: Option<i64>,
+    /// Its place among the source's transactions, where the mapping orders by them.
+    pub place: Option<TransactionPlace>,
     /// The core row's own key, by which a second row for the same leg is noticed.
     pub row_key: String,
     /// The version of that row.

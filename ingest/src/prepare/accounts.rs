@@ -81,7 +81,7 @@ impl Preparer {
             let before = self.account(&change.key, prepared).flatten();
             if before.zip(currency).is_some_and(|(before, now)| before != now) {
                 let reason = "the currency of an account changed, and other rows take theirs from it: they were read in the other one";
-                return Err(NotMapped::Outdated(reason.into()));
+                return Err(NotMapped::Anew(reason.into()));
             }
             told.insert(change.key.clone(), currency);
         }

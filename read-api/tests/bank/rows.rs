@@ -29,7 +29,7 @@ fn eur() -> Currency {
 
 fn change(entity: Entity, key: &str, step: u8, row: CanonicalRow) -> CanonicalChange {
     let row = RowChange::Upsert(row);
-    CanonicalChange { entity, key: key.into(), account_id: None, version: version(step), row }
+    CanonicalChange { entity, key: key.into(), account_id: None, version: version(step), place: None, row }
 }
 
 pub fn customer(id: &str) -> CanonicalChange {

@@ -193,7 +193,7 @@ pub fn eur() -> Currency {
 
 fn change(entity: Entity, key: &str, account: Option<&str>, position: u64, row: RowChange) -> CanonicalChange {
     let account_id = account.map(str::to_owned);
-    CanonicalChange { entity, key: key.to_owned(), account_id, version: version(position), row }
+    CanonicalChange { entity, key: key.to_owned(), account_id, version: version(position), place: None, row }
 }
 
 pub fn account(key: &str, customer: &str, position: u64) -> CanonicalChange {

@@ -125,20 +125,29 @@ impl View<'_> {
     pub(super) fn push_delete(&self, feed: &Feed<'_>, key: String, applied: &mut MappedRows) {
         let account_id = self.account_of(feed, &key, &[Some(&self.event.key), self.whole_before()]);
         let (entity, version) = (feed.entity, self.version);
-        applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
+        let row = RowChange::Delete;
+        applied.changes.push(CanonicalChange { entity, key, account_id, version, place: None, row });
     }
 
     /// The end of a row that is not meant any more. A posting stays known where a link may still name it.
-    pub(super) fn push_end(&self, feed: &Feed<'_>, key: String, after: &Row<'_>, applied: &mut MappedRows) {
+    pub(super) fn push_end(
+        &self,
+        feed: &Feed<'_>,
+        key: String,
+        after: &Row<'_>,
+        applied: &mut MappedRows,
+    ) -> Result<(), MapError> {
         let fields = self.table.transaction.as_ref().zip(feed.posting).filter(|_| self.mapping.has_links());
         let was = fields.and_then(|(fields, posting)| self.transaction(after, fields, posting).ok());
         match was.filter(|(was, _)| was.transaction_id == key) {
             None => self.push_delete(feed, key, applied),
             Some((was, _)) => {
                 let (entity, account_id, version) = (feed.entity, Some(was.account_id.clone()), self.version);
-                applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Ended(was) });
+                let (place, row) = (self.place()?, RowChange::Ended(was));
+                applied.changes.push(CanonicalChange { entity, key, account_id, version, place, row });
             }
         }
+        Ok(())
     }
 
     fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {
@@ -173,13 +182,13 @@ impl View<'_> {
             }
         }
         if let Some(fields) = &self.table.customer {
-            self.push(self.customer(after, fields)?, applied);
+            self.push(self.customer(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.account {
-            self.push(self.account(after, fields)?, applied);
+            self.push(self.account(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.balance {
-            self.push(self.balance(after, fields)?, applied);
+            self.push(self.balance(after, fields)?, applied)?;
         }
         if let Some(fields) = &self.table.transaction {
             for feed in fields.feeds() {
@@ -215,8 +224,7 @@ impl View<'_> {
         if let Some(confirms) = &self.table.confirms {
             applied.evidence.extend(self.evidence(after, confirms, &transaction, (leg, posting.suffix))?);
         }
-        self.push(CanonicalRow::Transaction(transaction), applied);
-        Ok(())
+        self.push(CanonicalRow::Transaction(transaction), applied)
     }
 
     /// True for a posting that the row does not have: it may be absent, and no account is named.
@@ -225,7 +233,7 @@ impl View<'_> {
         posting.account_id.columns().any(|column| row.get(column).is_some_and(names_nothing))
     }
 
-    fn push(&self, row: CanonicalRow, applied: &mut MappedRows) {
+    fn push(&self, row: CanonicalRow, applied: &mut MappedRows) -> Result<(), MapError> {
         let (entity, key, account_id) = match &row {
             CanonicalRow::Customer(c) => (Entity::Customer, &c.customer_id, None),
             CanonicalRow::Account(a) => (Entity::Account, &a.account_id, Some(&a.account_id)),
@@ -233,13 +241,13 @@ impl View<'_> {
             CanonicalRow::Transaction(t) => (Entity::Transaction, &t.transaction_id, Some(&t.account_id)),
         };
         let (key, account_id) = (key.clone(), account_id.cloned());
-        applied.changes.push(CanonicalChange {
-            entity,
-            key,
-            account_id,
-            version: self.version,
-            row: RowChange::Upsert(row),
-        });
+        let place = match entity {
+            Entity::Balance | Entity::Transaction => self.place()?,
+            Entity::Customer | Entity::Account => None,
+        };
+        let (version, row) = (self.version, RowChange::Upsert(row));
+        applied.changes.push(CanonicalChange { entity, key, account_id, version, place, row });
+        Ok(())
     }
 
     /// The key that an update moved its canonical row away from. Debezium splits changes of the table's own key; this is

@@ -5,6 +5,7 @@ use super::choice::Choice;
 use super::code::{Code, Predicate};
 use super::links::lead_to_postings;
 use super::node::{Members, Problems};
+use super::order::one_order;
 use super::table::{BalanceFields, Confirms, Table, TransactionFields};
 
 /// A section that is absent, or there and wrong, or there and read.
@@ -30,18 +31,15 @@ pub(super) fn within(
     one_form(table, &amounts, problems);
 }
 
-/// A posting of ours without a number would confirm nothing, and its hold would never end.
+/// A posting without a reference of ours would confirm nothing.
 fn confirms_a_transaction(table: &Members<'_>, transaction: &Section<TransactionFields>, problems: &mut Problems) {
     let at = table.path("confirms");
     let Some(fields) = transaction else {
         return problems.add(table.line(), &at, "needs `transaction` on the same table");
     };
     let Some(fields) = fields else { return };
-    let unnumbered = fields.postings.iter().any(|posting| posting.posting_no.is_none());
-    for (name, missing) in [("core_ref", fields.core_ref.is_none()), ("posting_no", unnumbered)] {
-        if missing {
-            problems.add(table.line(), &at, format!("needs `transaction.{name}`"));
-        }
+    if fields.core_ref.is_none() {
+        problems.add(table.line(), &at, "needs `transaction.core_ref`");
     }
 }
 
@@ -138,7 +136,7 @@ fn one_form(table: &Members<'_>, amounts: &[&Amount], problems: &mut Problems) {
 
 /// Looks at all tables together.
 pub(super) fn between(tables: &[Table], line: u64, problems: &mut Problems) {
-    numbered_balances(tables, line, problems);
+    one_order(tables, line, problems);
     lead_to_postings(tables, line, problems);
     for (i, table) in tables.iter().enumerate() {
         let same = |other: &&Table| {
@@ -169,20 +167,6 @@ pub(super) fn heartbeats(
             line,
             "heartbeat",
             format!("`{name}` is mapped under `tables`, too: its rows are one or the other"),
-        );
-    }
-}
-
-/// A hold ends when a served balance says by its number that it includes the posting.
-fn numbered_balances(tables: &[Table], line: u64, problems: &mut Problems) {
-    let confirms = tables.iter().any(|table| table.confirms.is_some() || table.links.is_some());
-    let unnumbered = |table: &&Table| table.balance.as_ref().is_some_and(|balance| balance.last_posting.is_none());
-    for table in tables.iter().filter(unnumbered).filter(|_| confirms) {
-        let at = format!("tables.{}.balance", table.name);
-        problems.add(
-            line,
-            &at,
-            "needs `last_posting`: postings of this mapping confirm, and holds end by their number",
         );
     }
 }

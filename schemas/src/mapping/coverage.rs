@@ -144,7 +144,7 @@ fn columns(table: &Table) -> BTreeSet<String> {
         named.extend(account.state.columns());
         named.extend(account.product.iter().flat_map(|product| product.columns()));
     }
-    named.extend(table.balance.iter().filter_map(|balance| balance.last_posting.as_ref()));
+    named.extend(table.balance.iter().filter_map(|balance| balance.last_posting.as_ref()?.column()));
     if let Some(transaction) = &table.transaction {
         named.extend(of_transaction(transaction));
     }

@@ -110,7 +110,7 @@ impl View<'_> {
                 ended => ended,
             };
             if let Some(key) = ended {
-                self.push_end(&feed, key, after, applied);
+                self.push_end(&feed, key, after, applied)?;
             }
         }
         applied.kept = self.kept_under_nothing();

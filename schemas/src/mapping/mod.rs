@@ -15,6 +15,7 @@ mod known;
 mod links;
 mod lookup;
 mod node;
+mod order;
 mod postings;
 mod read;
 mod reference;
@@ -39,6 +40,7 @@ use crate::core::ReferenceFormat;
 use crate::debezium::{ChangeEvent, Connector};
 use crate::decimal::DecimalError;
 use crate::model::{CanonicalChange, Entity, LegEvidence, PostingLink, Refusal};
+use crate::position::PlaceError;
 use crate::temporal::TemporalError;
 
 /// A checked mapping of one source.
@@ -52,6 +54,8 @@ pub struct Mapping {
     /// How our references are written, for finding them in texts.
     reference: ReferenceFormat,
     tables: Vec<Table>,
+    /// Balances tell by their source transactions which postings they include.
+    by_source_transaction: bool,
     /// Database, where it is named, and name of the table of heartbeats.
     heartbeat: Option<(Option<String>, String)>,
 }
@@ -175,6 +179,11 @@ impl MapError {
     pub fn is_contradiction(&self) -> bool {
         self.reason.is_contradiction()
     }
+
+    /// True when mending the setting does not mend the events that are there already: the source must be read anew.
+    pub fn needs_rebuild(&self) -> bool {
+        matches!(self.reason, MapReason::Place(_))
+    }
 }
 
 /// What is wrong with a mapped column.
@@ -240,12 +249,15 @@ pub enum MapReason {
     /// No time.
     #[error(transparent)]
     Temporal(#[from] TemporalError),
+    /// No place among the source's transactions, by which balances are ordered.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 impl MapReason {
     fn is_contradiction(self) -> bool {
         match self {
-            Self::Connector | Self::OtherForm(_) => true,
+            Self::Connector | Self::OtherForm(_) | Self::Place(_) => true,
             Self::Decimal(err) => err.is_contradiction(),
             Self::Temporal(err) => err.is_contradiction(),
             _ => false,

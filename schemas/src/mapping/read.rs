@@ -9,7 +9,7 @@ use super::field::Fields;
 use super::filter::Where;
 use super::node::{Members, Node, Problems, Value};
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, Table, TransactionFields};
-use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions, lookup, reference};
+use super::{Mapping, MappingErrors, MappingIssue, PLAUSIBLE_YEARS, contradictions, lookup, order, reference};
 use crate::core::ReferenceFormat;
 use crate::debezium::Connector;
 use crate::decimal::Inexact;
@@ -104,6 +104,7 @@ fn read_root(root: &Node, problems: &mut Problems) -> Option<Mapping> {
         plausible_years: plausible_years?,
         currencies,
         reference: reference?,
+        by_source_transaction: tables.as_deref().is_some_and(order::by_source_transaction),
         tables: tables?,
         heartbeat,
     })
@@ -230,7 +231,7 @@ impl Fields<'_> {
             .and_then(|n| self.amount(n, &members.path("overdraft_line"), Inexact::Floor));
         let core_holds =
             members.take("core_holds").and_then(|n| self.amount(n, &members.path("core_holds"), Inexact::Ceil));
-        let last_posting = self.column(members, "last_posting", "integer");
+        let last_posting = self.last_posting(members);
         Some(BalanceFields {
             account_id: account_id?,
             currency: currency?,

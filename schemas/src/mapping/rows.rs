@@ -3,6 +3,7 @@
 use super::MapError;
 use super::amount::Amount;
 use super::code::Predicate;
+use super::order::LastPosting;
 use super::table::{AccountFields, BalanceFields, Confirms, CustomerFields, PostingFields, TransactionFields};
 use super::view::View;
 use super::words::Words;
@@ -38,7 +39,10 @@ impl View<'_> {
             booked_minor: self.amount(row, &fields.booked, unit)?,
             overdraft_line_minor: amount(&fields.overdraft_line)?,
             core_holds_minor: amount(&fields.core_holds)?,
-            last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
+            last_posting: match &fields.last_posting {
+                Some(LastPosting::Number(column)) => Some(self.integer(row, column)?),
+                Some(LastPosting::SourceTransaction) | None => None,
+            },
         }))
     }
 
@@ -105,6 +109,7 @@ impl View<'_> {
             amount_minor: transaction.amount_minor,
             currency: transaction.currency,
             posting_no: transaction.posting_no,
+            place: self.place()?,
             row_key: self.row_key()? + suffix,
             version: self.version,
         }))

@@ -7,6 +7,7 @@ use super::currency::CurrencyField;
 use super::filter::Where;
 use super::identifier::{Holder, Id};
 use super::links::LinkFields;
+use super::order::LastPosting;
 use super::reference::Reference;
 use super::refusals::RefusalFields;
 use super::time::Time;
@@ -148,10 +149,14 @@ pub(super) struct BalanceFields {
     pub(super) booked: Amount,
     pub(super) overdraft_line: Option<Amount>,
     pub(super) core_holds: Option<Amount>,
-    pub(super) last_posting: Option<String>,
+    pub(super) last_posting: Option<LastPosting>,
 }
 
 impl BalanceFields {
+    pub(super) fn is_by_source_transaction(&self) -> bool {
+        self.last_posting == Some(LastPosting::SourceTransaction)
+    }
+
     pub(super) fn amounts(&self) -> impl Iterator<Item = &Amount> {
         [Some(&self.booked), self.overdraft_line.as_ref(), self.core_holds.as_ref()].into_iter().flatten()
     }

@@ -9,6 +9,7 @@ mod filter;
 mod legs;
 mod links;
 mod lookup;
+mod order;
 mod reading;
 mod references;
 mod refusals;

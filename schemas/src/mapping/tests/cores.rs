@@ -6,11 +6,11 @@ use super::events::read;
 use super::*;
 use crate::debezium::tests::Fixture;
 
-const FINERACT: (&str, &str) = (
+pub(super) const FINERACT: (&str, &str) = (
     include_str!("../../../fixtures/cores/fineract/mapping.yaml"),
     include_str!("../../../fixtures/cores/fineract/events.jsonl"),
 );
-const BLNK: (&str, &str) = (
+pub(super) const BLNK: (&str, &str) = (
     include_str!("../../../fixtures/cores/blnk/mapping.yaml"),
     include_str!("../../../fixtures/cores/blnk/events.jsonl"),
 );

@@ -13,6 +13,8 @@ pub(super) struct Told<'e> {
     pub(super) snapshot: &'e str,
     /// Columns of the value's schema block, as JSON; none without a block.
     pub(super) schema: &'e str,
+    /// Its place in its source transaction, as JSON.
+    pub(super) transaction: &'e str,
     pub(super) pos: u64,
 }
 
@@ -25,6 +27,7 @@ pub(super) const INSERT: Told<'static> = Told {
     after: "null",
     snapshot: "false",
     schema: "",
+    transaction: "null",
     pos: 4,
 };
 
@@ -36,9 +39,9 @@ pub(super) const TOLD_MS: i64 = 1_763_776_800_000;
 
 impl Told<'_> {
     fn value(&self) -> String {
-        let Self { table, op, before, after, snapshot, schema, pos, .. } = self;
+        let Self { table, op, before, after, snapshot, schema, transaction, pos, .. } = self;
         let envelope = format!(
-            r#"{{"before":{before},"after":{after},"op":"{op}","source":{{"connector":"mysql","name":"s","db":"d","table":"{table}","snapshot":"{snapshot}","ts_ms":{TOLD_MS},"file":"b.1","pos":{pos}}}}}"#
+            r#"{{"before":{before},"after":{after},"op":"{op}","transaction":{transaction},"source":{{"connector":"mysql","name":"s","db":"d","table":"{table}","snapshot":"{snapshot}","ts_ms":{TOLD_MS},"file":"b.1","pos":{pos}}}}}"#
         );
         if schema.is_empty() {
             return envelope;
