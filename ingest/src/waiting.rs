@@ -146,7 +146,7 @@ fn as_waiting(change: &CanonicalChange, times: Times) -> Option<WaitingBalance> 
     let RowChange::Upsert(CanonicalRow::Balance(row)) = &change.row else { return None };
     row.last_posting?;
     let Times { sent_ms, made_ms } = times;
-    Some(WaitingBalance { row: row.clone(), version: change.version, sent_ms, made_ms })
+    Some(WaitingBalance { row: row.clone(), version: change.version, place: change.place, sent_ms, made_ms })
 }
 
 fn as_change(balance: &WaitingBalance) -> CanonicalChange {
@@ -156,7 +156,7 @@ fn as_change(balance: &WaitingBalance) -> CanonicalChange {
         account_id: Some(key.clone()),
         key,
         version: balance.version,
-        place: None,
+        place: balance.place,
         row: RowChange::Upsert(CanonicalRow::Balance(balance.row.clone())),
     }
 }
@@ -188,6 +188,7 @@ mod tests {
                 last_posting: Some(last_posting),
             },
             version: Version::floor(1),
+            place: None,
             sent_ms: 1_000 * last_posting,
             made_ms: 0,
         };

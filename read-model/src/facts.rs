@@ -1,11 +1,12 @@
 //! What admission decides on: plain reads inside its own transaction. Locks nothing.
 
 use schemas::model::Entity;
+use schemas::position::TransactionPlace;
 use sql::{Tx, listed};
 
 use crate::lookup::{Found, documents_sql, doubt, found};
 use crate::reader::ReadError;
-use crate::rows::AccountDocument;
+use crate::rows::{AccountDocument, place};
 use crate::source::SourceStatus;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct AccountRead {
     pub source: Arc<SourceStatus>,
     /// Parked events touch it.
     pub degraded: bool,
+    /// Of the balance: its place among the source's transactions, where it tells by that which postings it includes.
+    pub place: Option<TransactionPlace>,
 }
 
 /// The accounts that the read model has, in no order. A missing one is unknown, or nothing may be said of it:
@@ -30,7 +33,7 @@ pub async fn facts(tx: &mut Tx, accounts: &[&str]) -> Result<Vec<AccountRead>, R
     let sql = documents_sql(&format!("a.account_id IN ({list})"));
     let read = |row: &sql::Row| -> Result<AccountRead, ReadError> {
         let Found { document, status, degraded, .. } = found(row)?;
-        Ok(AccountRead { document, source: status, degraded })
+        Ok(AccountRead { document, source: status, degraded, place: place(row)? })
     };
     let mut known = tx.query(&sql, values).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     known.retain(|facts| accounts.contains(&facts.document.account_id()));

@@ -10,7 +10,7 @@ pub const COMPONENT: &str = "read-model";
 ///
 /// The key of a row is (its canonical key, dataset), so that a new generation can be filled in the shadow of the one that is served.
 /// `sources.generation` names the one that is served, and `sources.dataset` is its number. Rows are moved between
-/// the seventh and the ninth, see `moving.rs`.
+/// versions 6 to 9, see `moving.rs`.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: FIRST },
     Migration { version: 2, statements: PARKED_QUEUES },
@@ -25,6 +25,15 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 10, statements: POSTING_LINKS },
     Migration { version: 11, statements: WAITING_EVENTS },
     Migration { version: 12, statements: SHADOW_REFUSALS },
+    Migration { version: 13, statements: SOURCE_PLACES },
+];
+
+/// Where balances and postings stand among the transactions of their source; NULL for a core that numbers its postings (ADR 0041).
+const SOURCE_PLACES: &[&str] = &[
+    "ALTER TABLE balance_rows ADD COLUMN source_place {bytes:31}",
+    "ALTER TABLE transaction_rows ADD COLUMN source_place {bytes:31}",
+    "ALTER TABLE waiting_balances ADD COLUMN source_place {bytes:31}",
+    "ALTER TABLE shadow_evidence ADD COLUMN source_place {bytes:31}",
 ];
 
 /// Refusals that a shadow saw, until its swap.

@@ -46,8 +46,12 @@ struct Table {
 static TABLES: [Table; 5] = [
     canonical("customers", "customer_rows", table::CUSTOMERS, || table::upsert(Entity::Customer)),
     canonical("accounts", "account_rows", table::ACCOUNTS, || table::upsert(Entity::Account)),
-    canonical("balances", "balance_rows", table::BALANCES, || table::upsert(Entity::Balance)),
-    canonical("transactions", "transaction_rows", table::TRANSACTIONS, || table::upsert(Entity::Transaction)),
+    canonical("balances", "balance_rows", table::MOVED_BALANCES, || {
+        table::upsert_of("balance_rows", table::MOVED_BALANCES)
+    }),
+    canonical("transactions", "transaction_rows", table::MOVED_TRANSACTIONS, || {
+        table::upsert_of("transaction_rows", table::MOVED_TRANSACTIONS)
+    }),
     Table {
         from: "core_rows",
         to: "core_row_keys",

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::entry::LegKind;
 use schemas::model::{CanonicalChange, CanonicalRow, LegEvidence, LegVerdict, PostingLink, RowChange};
 use schemas::money::Currency;
-use schemas::position::Version;
+use schemas::position::{TransactionPlace, Version};
 use sql::{Policy, Row, Tx, Upsert, Value, listed, params};
 
-use crate::rows::{RowError, version};
+use crate::rows::{RowError, place, version};
 use crate::table::{TRANSACTION_ID_LEN_MAX, Unfit, fits};
 use crate::writer::{WriteError, Writer};
 
@@ -25,6 +25,7 @@ struct Posting {
     amount_minor: i64,
     currency: Currency,
     posting_no: Option<i64>,
+    place: Option<TransactionPlace>,
     version: Version,
 }
 
@@ -96,6 +97,7 @@ fn postings(changes: &[CanonicalChange]) -> BTreeMap<String, Posting> {
             amount_minor: row.amount_minor,
             currency: row.currency,
             posting_no: row.posting_no,
+            place: change.place,
             version: change.version,
         };
         let known = found.entry(row.transaction_id.clone()).or_insert_with(|| posting.clone());
@@ -137,7 +139,7 @@ async fn stored_postings(
     for postings in postings.chunks(POSTINGS_PER_QUERY) {
         let (list, keys) = listed(postings.iter().copied());
         let sql = format!(
-            "SELECT transaction_id, account_id, amount_minor, currency, posting_no, version FROM transaction_rows \
+            "SELECT transaction_id, account_id, amount_minor, currency, posting_no, source_place, version FROM transaction_rows \
              WHERE dataset = ? AND currency <> '' AND transaction_id IN ({list})"
         );
         for row in tx.query(&sql, of_dataset(dataset, keys)).await? {
@@ -159,6 +161,7 @@ fn read(row: &Row) -> Result<Posting, RowError> {
         amount_minor: row.get("amount_minor")?,
         currency: Currency::parse(row.get("currency")?).map_err(|_| RowError::Vocabulary("currency"))?,
         posting_no: row.get("posting_no")?,
+        place: place(row)?,
         version: version(row, "version")?,
     })
 }
@@ -173,7 +176,7 @@ fn evidence(link: &PostingLink, posting: &Posting) -> LegEvidence {
         amount_minor: posting.amount_minor,
         currency: posting.currency,
         posting_no: posting.posting_no,
-        place: None,
+        place: posting.place,
         row_key: link.transaction_id.clone(),
         version: posting.version,
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use schemas::model::{Account, AccountState, Balance, Customer, Personal, Transaction};
 use schemas::money::Currency;
-use schemas::position::Version;
+use schemas::position::{TransactionPlace, Version};
 use sql::Row;
 
 /// A stored row that cannot be read as what it must be: corruption, or another release's value.
@@ -49,16 +49,23 @@ pub(crate) fn version(row: &Row, column: &'static str) -> Result<Version, RowErr
     Version::from_bytes(row.get(column)?).map_err(|_| RowError::Vocabulary(column))
 }
 
+/// The place of a balance or a posting among its source's transactions, where one is kept.
+pub(crate) fn place(row: &Row) -> Result<Option<TransactionPlace>, RowError> {
+    let bytes: Option<&[u8]> = row.get("source_place")?;
+    let read = |bytes| TransactionPlace::from_bytes(bytes).ok_or(RowError::Vocabulary("source_place"));
+    bytes.map(read).transpose()
+}
+
 fn currency(row: &Row, column: &'static str) -> Result<Currency, RowError> {
     Currency::parse(row.get(column)?).map_err(|_| RowError::Vocabulary(column))
 }
 
-/// The columns that [`document`] reads, of `account_rows a LEFT JOIN balance_rows b`.
+/// The columns that [`document`] and [`place`] read, of `account_rows a LEFT JOIN balance_rows b`.
 pub(crate) const DOCUMENT_COLUMNS: &str = "a.account_id AS account_id, \
     a.version AS account_version, a.customer_id AS customer_id, a.currency AS account_currency, a.state AS state, \
     a.product AS product, b.version AS balance_version, b.currency AS balance_currency, \
     b.booked_minor AS booked_minor, b.overdraft_line_minor AS overdraft_line_minor, \
-    b.core_holds_minor AS core_holds_minor, b.last_posting AS last_posting";
+    b.core_holds_minor AS core_holds_minor, b.last_posting AS last_posting, b.source_place AS source_place";
 
 /// The join behind [`DOCUMENT_COLUMNS`]; a deleted balance counts as none.
 pub(crate) const DOCUMENT_JOIN: &str = "account_rows a LEFT JOIN balance_rows b ON b.account_id = a.account_id \

@@ -3,10 +3,11 @@
 use schemas::entry::LegKind;
 use schemas::model::{LegEvidence, LegVerdict};
 use schemas::money::Currency;
+use schemas::position::TransactionPlace;
 use sha2::{Digest, Sha256};
 use sql::{Policy, Row, Tx, Upsert, params};
 
-use crate::rows::{RowError, version};
+use crate::rows::{RowError, place, version};
 use crate::writer::{WriteError, Writer};
 
 /// Rows of evidence that one statement reads.
@@ -31,6 +32,7 @@ impl Writer {
             "amount_minor",
             "currency",
             "posting_no",
+            "source_place",
         ];
         let newest = newest(evidence);
         let mut upsert = Upsert::new("shadow_evidence", COLUMNS, &COLUMNS[..5], Policy::Newer("version"));
@@ -48,7 +50,8 @@ impl Writer {
                 &seen.account_id,
                 seen.amount_minor,
                 seen.currency.code(),
-                seen.posting_no
+                seen.posting_no,
+                seen.place.as_ref().map(TransactionPlace::as_bytes)
             ]);
         }
         Ok(tx.upsert(upsert).await?)
@@ -56,7 +59,7 @@ impl Writer {
 
     /// The next evidence kept, by reference, at most [`EVIDENCE_PER_STEP`] rows; whatever has the last reference comes whole.
     pub async fn evidence_after(&self, tx: &mut Tx, after: &str) -> Result<Vec<LegEvidence>, WriteError> {
-        let sql = "SELECT core_ref, leg, row_key, version, verdict, account_id, amount_minor, currency, posting_no \
+        let sql = "SELECT core_ref, leg, row_key, version, verdict, account_id, amount_minor, currency, posting_no, source_place \
              FROM shadow_evidence WHERE source = ? AND generation = ? AND core_ref > ? ORDER BY core_ref, leg, row_hash LIMIT ?";
         let rows = tx.query(sql, params![&*self.source, self.generation, after, EVIDENCE_PER_STEP]).await?;
         let mut evidence = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -64,7 +67,7 @@ impl Writer {
             (evidence.last().map(|e| e.core_ref.clone()), rows.len() == EVIDENCE_PER_STEP as usize)
         {
             evidence.retain(|seen| seen.core_ref != last);
-            let sql = "SELECT core_ref, leg, row_key, version, verdict, account_id, amount_minor, currency, posting_no \
+            let sql = "SELECT core_ref, leg, row_key, version, verdict, account_id, amount_minor, currency, posting_no, source_place \
                  FROM shadow_evidence WHERE source = ? AND generation = ? AND core_ref = ? ORDER BY leg, row_hash";
             let rows = tx.query(sql, params![&*self.source, self.generation, last]).await?;
             evidence.extend(rows.iter().map(read).collect::<Result<Vec<_>, _>>()?);
@@ -96,7 +99,7 @@ fn read(row: &Row) -> Result<LegEvidence, RowError> {
         amount_minor: row.get("amount_minor")?,
         currency: Currency::parse(row.get("currency")?).map_err(|_| RowError::Vocabulary("currency"))?,
         posting_no: row.get("posting_no")?,
-        place: None,
+        place: place(row)?,
         row_key: row.get("row_key")?,
         version: version(row, "version")?,
     })

@@ -1,6 +1,7 @@
 //! Canonical changes as rows of their tables: columns, values, and what does not fit.
 
 use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Transaction};
+use schemas::position::TransactionPlace;
 use sql::{Policy, Upsert, Value, params};
 
 use crate::rows::day_of_date;
@@ -76,6 +77,15 @@ pub(crate) fn upsert(entity: Entity) -> Upsert {
     }
 }
 
+/// The same as [`upsert`] of one table with fewer columns, such as an earlier release knew.
+pub(crate) fn upsert_of(table: &'static str, columns: &'static [&'static str]) -> Upsert {
+    Upsert::new(table, columns, &columns[..2], Policy::Newer("version"))
+}
+
+/// The columns that rows of an earlier release are moved into; what was added since stands behind them.
+pub(crate) const MOVED_BALANCES: &[&str] = BALANCES.split_at(9).0;
+pub(crate) const MOVED_TRANSACTIONS: &[&str] = TRANSACTIONS.split_at(13).0;
+
 /// Columns of the tables of canonical rows; the first two are the key.
 pub(crate) const CUSTOMERS: &[&str] = &["customer_id", "dataset", "version", "deleted", "name"];
 pub(crate) const ACCOUNTS: &[&str] =
@@ -90,6 +100,7 @@ pub(crate) const BALANCES: &[&str] = &[
     "overdraft_line_minor",
     "core_holds_minor",
     "last_posting",
+    "source_place",
 ];
 pub(crate) const TRANSACTIONS: &[&str] = &[
     "transaction_id",
@@ -105,6 +116,7 @@ pub(crate) const TRANSACTIONS: &[&str] = &[
     "remittance",
     "remittance_search",
     "core_ref",
+    "source_place",
 ];
 
 /// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker; what ended keeps what it was.
@@ -116,6 +128,9 @@ pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
         RowChange::Ended(row) => transaction_values(row),
         RowChange::Delete => marker_values(change),
     });
+    if matches!(change.entity, Entity::Balance | Entity::Transaction) {
+        values.push(change.place.as_ref().map(TransactionPlace::as_bytes).into());
+    }
     values
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::model::Balance;
 use schemas::money::Currency;
-use schemas::position::Version;
+use schemas::position::{TransactionPlace, Version};
 use sql::{Policy, Row, Tx, Upsert, Value, params, placeholders};
 
-use crate::rows::{RowError, version};
+use crate::rows::{RowError, place, version};
 use crate::writer::{WriteError, Writer};
 
 /// A balance that is not served yet.
@@ -17,6 +17,8 @@ pub struct WaitingBalance {
     pub row: Balance,
     /// Its version.
     pub version: Version,
+    /// Its place among the source's transactions, where it tells by that which postings it includes.
+    pub place: Option<TransactionPlace>,
     /// When its event was sent at the latest, milliseconds since 1970 on the connector's clock.
     pub sent_ms: i64,
     /// When the core made it at the earliest, milliseconds since 1970.
@@ -32,7 +34,7 @@ impl Writer {
     /// Every balance of this generation that waits, by account and in order of version.
     pub async fn waiting_balances(&self, tx: &mut Tx) -> Result<BTreeMap<String, Vec<WaitingBalance>>, WriteError> {
         let sql = "SELECT account_id, version, currency, booked_minor, overdraft_line_minor, core_holds_minor, \
-             last_posting, sent_ms, made_ms FROM waiting_balances WHERE source = ? AND generation = ? \
+             last_posting, source_place, sent_ms, made_ms FROM waiting_balances WHERE source = ? AND generation = ? \
              ORDER BY account_id, version";
         let mut waiting: BTreeMap<String, Vec<WaitingBalance>> = BTreeMap::new();
         for row in tx.query(sql, params![&*self.source, self.generation]).await? {
@@ -54,12 +56,13 @@ impl Writer {
             "overdraft_line_minor",
             "core_holds_minor",
             "last_posting",
+            "source_place",
             "sent_ms",
             "made_ms",
         ];
         let key: &[&str] = &["source", "generation", "account_id", "version"];
         let mut upsert = Upsert::new("waiting_balances", COLUMNS, key, Policy::KeepExisting);
-        for WaitingBalance { row, version, sent_ms, made_ms } in balances {
+        for WaitingBalance { row, version, place, sent_ms, made_ms } in balances {
             upsert.push(params![
                 &*self.source,
                 self.generation,
@@ -70,6 +73,7 @@ impl Writer {
                 row.overdraft_line_minor,
                 row.core_holds_minor,
                 row.last_posting.unwrap_or(i64::MIN),
+                place.as_ref().map(TransactionPlace::as_bytes),
                 *sent_ms,
                 *made_ms
             ]);
@@ -132,6 +136,7 @@ fn read(row: &Row) -> Result<WaitingBalance, RowError> {
             last_posting: (last_posting != i64::MIN).then_some(last_posting),
         },
         version: version(row, "version")?,
+        place: place(row)?,
         sent_ms: row.get("sent_ms")?,
         made_ms: row.get("made_ms")?,
     })

@@ -9,6 +9,8 @@ mod datasets;
 mod events;
 #[path = "conformance/links.rs"]
 mod links;
+#[path = "conformance/places.rs"]
+mod places;
 mod support;
 #[path = "conformance/tiers.rs"]
 mod tiers;
@@ -40,6 +42,9 @@ on_every_engine! {
     an_order_is_worked_off_queue_by_queue => ordering;
     rows_of_earlier_generations_are_deleted_a_while_after_the_swap => sweeping;
     what_does_not_fit_is_named_before_it_is_written => unfit;
+    a_place_stands_beside_its_row_and_goes_with_it => places::kept;
+    a_balance_that_waits_keeps_its_place => places::waiting;
+    a_place_seen_in_a_shadow_is_kept_until_the_swap => places::of_a_shadow;
 }
 
 async fn booked(world: &World, key: &str) -> Result<i64, ReadError> {
