@@ -88,6 +88,18 @@ pub trait Confirm: Send + Sync + 'static {
         Box::pin(async { Ok(BTreeSet::new()) })
     }
 
+    /// The same where balances tell by source transaction what they include: a debit that was sent, whose row has not come in this
+    /// generation and is not among this batch's evidence.
+    fn without_rows<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        _accounts: &'t [String],
+        _evidence: &'t [LegEvidence],
+        _generation: u32,
+    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
+
     /// May a balance of such an account be served that includes the postings up to `last_posting`, when those up to `seen` were
     /// applied?
     fn serves(&self, last_posting: i64, seen: i64) -> bool {

@@ -4,6 +4,9 @@
 //! debit of ours on that account is unknown, such a balance would count the debit twice: in the balance, and by a hold that
 //! nobody can release. So the balance is kept, and applied in the transaction of the posting that it waits for (M2). It
 //! waits no longer once everything that was sent with it is attested to be applied: then the posting is not one of ours.
+//!
+//! Where balances tell by source transaction what they include, no gap shows that a posting is missing. There a balance waits
+//! until the rows of all debits of ours on the account have come.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,13 +66,7 @@ pub(crate) async fn settle(
     Before { any_waiting, attested_ms, by_links }: Before,
 ) -> Result<Settled, ApplyError> {
     let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
-    let mut concerned: BTreeSet<String> = numbered(&prepared.changes).map(|change| change.key.clone()).collect();
-    concerned.extend(waiting.keys().cloned());
-    let asked: Vec<String> = concerned.iter().cloned().collect();
-    let uncertain = match asked.is_empty() {
-        true => BTreeSet::new(),
-        false => confirm.without_numbers(tx, &asked).await.map_err(ApplyError::Confirm)?,
-    };
+    let uncertain = uncertain(tx, confirm, prepared, (&waiting, writer.generation())).await?;
     if uncertain.is_empty() && waiting.is_empty() {
         return Ok(Settled { changes: prepared.changes.clone(), waiting_since_ms: None });
     }
@@ -101,6 +98,35 @@ pub(crate) async fn settle(
     Ok(settled)
 }
 
+/// The accounts of balances on which a debit of ours is unaccounted for.
+async fn uncertain(
+    tx: &mut Tx,
+    confirm: &dyn Confirm,
+    prepared: &Prepared,
+    (waiting, generation): (&BTreeMap<String, Vec<WaitingBalance>>, u32),
+) -> Result<BTreeSet<String>, ApplyError> {
+    let mut by_place: BTreeMap<&String, bool> = BTreeMap::new();
+    let ordered = ordered(&prepared.changes).map(|change| (&change.key, change.place.is_some()));
+    let kept = waiting.iter().flat_map(|(account, all)| all.iter().map(move |kept| (account, kept.place.is_some())));
+    for (account, is_placed) in ordered.chain(kept) {
+        *by_place.entry(account).or_default() |= is_placed;
+    }
+    let (mut placed, mut numbered) = (Vec::new(), Vec::new());
+    for (account, is_placed) in by_place {
+        let those = if is_placed { &mut placed } else { &mut numbered };
+        those.push(account.clone());
+    }
+    let mut uncertain = BTreeSet::new();
+    if !numbered.is_empty() {
+        uncertain.extend(confirm.without_numbers(tx, &numbered).await.map_err(ApplyError::Confirm)?);
+    }
+    if !placed.is_empty() {
+        let without = confirm.without_rows(tx, &placed, &prepared.evidence, generation).await;
+        uncertain.extend(without.map_err(ApplyError::Confirm)?);
+    }
+    Ok(uncertain)
+}
+
 /// How many of these balances, oldest first, are served: all up to the newest that may be.
 fn served_of(
     balances: &[WaitingBalance],
@@ -110,10 +136,12 @@ fn served_of(
 ) -> usize {
     let seen = account.seen();
     // The very first balance of an account includes what no entry of ours can be in.
+    let is_whole = |balance: &WaitingBalance| match balance.place {
+        Some(_) => false,
+        None => account.served.is_none() || balance.row.last_posting.is_none_or(|last| serves(last, seen)),
+    };
     let may = |balance: &WaitingBalance| {
-        account.served.is_none()
-            || balance.row.last_posting.is_none_or(|last| serves(last, seen))
-            || attested_ms.is_some_and(|ms| ms >= balance.sent_ms.saturating_add(LATE_MS))
+        is_whole(balance) || attested_ms.is_some_and(|ms| ms >= balance.sent_ms.saturating_add(LATE_MS))
     };
     balances.iter().rposition(may).map_or(0, |newest| newest + 1)
 }
@@ -136,15 +164,17 @@ async fn apply_some(
     Ok(())
 }
 
-/// The changes that are balances of a core that numbers its postings.
-fn numbered(changes: &[CanonicalChange]) -> impl Iterator<Item = &CanonicalChange> {
+/// The changes that are balances and tell which postings they include.
+fn ordered(changes: &[CanonicalChange]) -> impl Iterator<Item = &CanonicalChange> {
     let times = Times { sent_ms: 0, made_ms: 0 };
     changes.iter().filter(move |change| as_waiting(change, times).is_some())
 }
 
 fn as_waiting(change: &CanonicalChange, times: Times) -> Option<WaitingBalance> {
     let RowChange::Upsert(CanonicalRow::Balance(row)) = &change.row else { return None };
-    row.last_posting?;
+    if row.last_posting.is_none() && change.place.is_none() {
+        return None;
+    }
     let Times { sent_ms, made_ms } = times;
     Some(WaitingBalance { row: row.clone(), version: change.version, place: change.place, sent_ms, made_ms })
 }
@@ -215,6 +245,20 @@ mod tests {
         let account = Account { served: Some(4), numbers: &none };
         for (attested_ms, served) in [(5_000 + LATE_MS - 1, 0), (5_000 + LATE_MS, 1), (7_000 + LATE_MS, 2)] {
             assert_eq!(served_of(&waiting, &account, Some(attested_ms), serves), served, "{attested_ms}");
+        }
+    }
+
+    #[test]
+    fn a_balance_without_numbers_is_served_once_everything_sent_with_it_is_applied_and_not_by_any_number() {
+        let position = schemas::position::SourcePosition::Binlog { file: 1, pos: 4, row: 0, gtid: None };
+        let place = schemas::position::TransactionPlace::streamed(1, &position, "0-1-42").ok();
+        let row = |balance: WaitingBalance| Balance { last_posting: None, ..balance.row };
+        let waiting = balances([5, 7]).into_iter().map(|b| WaitingBalance { place, row: row(b.clone()), ..b });
+        let (waiting, numbers) = (waiting.collect::<Vec<_>>(), BTreeSet::from([5, 6, 7]));
+        for served in [None, Some(4)] {
+            let account = Account { served, numbers: &numbers };
+            assert_eq!(served_of(&waiting, &account, None, serves), 0);
+            assert_eq!(served_of(&waiting, &account, Some(5_000 + LATE_MS), serves), 1);
         }
     }
 

@@ -50,6 +50,7 @@ impl Facts for Books {
                     facts,
                     customer_id: CUSTOMER.into(),
                     last_posting,
+                    place: None,
                     balance_version: last_posting.to_be_bytes().to_vec(),
                     as_of_us: Some(as_of_us),
                 };

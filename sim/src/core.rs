@@ -200,7 +200,8 @@ impl Core {
                 account: account.clone(),
                 amount_minor,
                 currency: eur(),
-                posting_no,
+                posting_no: Some(posting_no),
+                place: None,
                 row_key: format!("{account}/{posting_no}"),
             };
             inner.events.push_back(Event { row, booked_minor });

@@ -36,6 +36,7 @@ impl Facts for Rich {
             },
             customer_id: "anna".into(),
             last_posting: 1,
+            place: None,
             balance_version: vec![1],
             as_of_us: Some(jiff::Timestamp::now().as_microsecond()),
         };

@@ -81,6 +81,19 @@ impl Confirm for Confirmation {
         Box::pin(async move { self.0.accounts_without_numbers(tx, accounts).await.map_err(told) })
     }
 
+    fn without_rows<'t>(
+        &'t self,
+        tx: &'t mut Tx,
+        accounts: &'t [String],
+        evidence: &'t [LegEvidence],
+        generation: u32,
+    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+        Box::pin(async move {
+            let coming: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
+            self.0.accounts_without_rows(tx, accounts, &coming, generation).await.map_err(told)
+        })
+    }
+
     fn serves(&self, last_posting: i64, seen: i64) -> bool {
         standin::lane::serves(last_posting, seen)
     }
@@ -101,14 +114,15 @@ fn refusal_seen(refusal: &Refusal) -> RefusalSeen {
 
 /// Only a posting confirms. A row that the core marks as refused or reversed is left to the reconciliation.
 fn leg_seen(evidence: &LegEvidence) -> Option<LegSeen> {
-    let posting_no = evidence.posting_no?;
-    (evidence.verdict == LegVerdict::Posted).then(|| LegSeen {
+    let is_placed = evidence.posting_no.is_some() || evidence.place.is_some();
+    (is_placed && evidence.verdict == LegVerdict::Posted).then(|| LegSeen {
         core_ref: evidence.core_ref.clone(),
         kind: evidence.leg,
         account: evidence.account_id.clone(),
         amount_minor: evidence.amount_minor.saturating_abs(),
         currency: evidence.currency,
-        posting_no,
+        posting_no: evidence.posting_no,
+        place: evidence.place,
         row_key: evidence.row_key.clone(),
     })
 }

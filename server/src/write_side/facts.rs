@@ -39,6 +39,7 @@ impl Facts for ReadModelFacts {
                 amount_minor: found.amount_minor,
                 currency: found.currency,
                 posting_no: found.posting_no,
+                place: found.place,
                 core_ref: found.core_ref,
             };
             Ok(found.into_iter().map(row).collect())
@@ -72,6 +73,7 @@ fn sheet(facts: &read_model::AccountRead) -> Option<(String, KnownAccount)> {
         customer_id: account.customer_id.clone(),
         // A core that does not number its postings releases no hold by number.
         last_posting: balance.row.last_posting.unwrap_or(i64::MIN),
+        place: facts.place,
         balance_version: balance.version.as_bytes().to_vec(),
         // An event of it that could not be applied may have been the one that froze it.
         as_of_us: facts.source.as_of_ms.filter(|_| !facts.degraded).map(|ms| ms.saturating_mul(1_000)),

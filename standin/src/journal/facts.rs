@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use schemas::position::TransactionPlace;
 use sql::{BoxFuture, Tx};
 
 use crate::account::AccountFacts;
 use crate::entry::Transfer;
 use crate::journal::postings::PostingRow;
+use crate::journal::record::Leg;
+use crate::lane::releases;
 
 /// What the read model knows of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +20,23 @@ pub struct KnownAccount {
     pub customer_id: String,
     /// Number of the last posting the balance includes.
     pub last_posting: i64,
+    /// The balance row's place among the source's transactions. Where it has one, that tells what it includes, and the number does not.
+    pub place: Option<TransactionPlace>,
     /// The balance row's version, order-preserving bytes.
     pub balance_version: Vec<u8>,
     /// Source time up to which this account's data are complete, microseconds since 1970; `None` = never attested, or in doubt
     /// because an event of the account could not be applied.
     pub as_of_us: Option<i64>,
+}
+
+impl KnownAccount {
+    /// Does the balance include this leg, as far as is known of the row that booked it?
+    pub(super) fn includes(&self, leg: &Leg) -> bool {
+        match &self.place {
+            Some(place) => leg.booked_place.is_some_and(|booked| place.includes(&booked)),
+            None => leg.posting_no.is_some_and(|number| releases(self.last_posting, number)),
+        }
+    }
 }
 
 /// What the read model knows of some accounts, read inside the caller's transaction.

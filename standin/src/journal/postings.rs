@@ -2,6 +2,7 @@
 
 use schemas::entry::LegKind;
 use schemas::money::Currency;
+use schemas::position::TransactionPlace;
 use sha2::{Digest, Sha256};
 
 use crate::entry::Entry;
@@ -19,8 +20,10 @@ pub struct LegSeen {
     pub amount_minor: i64,
     /// Of the amount.
     pub currency: Currency,
-    /// The account's own number of the posting.
-    pub posting_no: i64,
+    /// The account's own number of the posting. It has this, or a place.
+    pub posting_no: Option<i64>,
+    /// The place of the row among the source's transactions, where the core numbers nothing.
+    pub place: Option<TransactionPlace>,
     /// The row's primary key; a second row for the same leg is a break.
     pub row_key: String,
 }
@@ -56,20 +59,23 @@ pub struct PostingRow {
     pub currency: Currency,
     /// The account's own number of the posting, where the core has one.
     pub posting_no: Option<i64>,
+    /// Its place among the source's transactions, where the core numbers nothing.
+    pub place: Option<TransactionPlace>,
     /// The reference it carries.
     pub core_ref: Option<String>,
 }
 
 impl PostingRow {
-    /// The leg of this entry that it would book. A core that does not number its postings confirms nothing.
+    /// The leg of this entry that it would book. A posting with neither number nor place confirms nothing.
     pub(super) fn as_leg_of(&self, entry: &Entry) -> Option<LegSeen> {
-        Some(LegSeen {
+        (self.posting_no.is_some() || self.place.is_some()).then(|| LegSeen {
             core_ref: entry.core_ref.clone(),
             kind: if self.amount_minor < 0 { LegKind::Debit } else { LegKind::Credit },
             account: self.account.clone(),
             amount_minor: self.amount_minor.saturating_abs(),
             currency: self.currency,
-            posting_no: self.posting_no?,
+            posting_no: self.posting_no,
+            place: self.place,
             row_key: self.posting.clone(),
         })
     }

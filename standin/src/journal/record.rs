@@ -1,6 +1,7 @@
 //! How entries and legs are stored, and read back.
 
 use schemas::entry::{EntryState, LegKind};
+use schemas::position::TransactionPlace;
 use sql::{Row, Tx, listed};
 
 use crate::entry::{Entry, EntryId};
@@ -67,20 +68,26 @@ pub(super) struct Leg {
     pub amount_minor: i64,
     pub currency: String,
     pub posting_no: Option<i64>,
+    /// Of the row that booked it, where the core numbers nothing.
+    pub booked_place: Option<TransactionPlace>,
     pub row_key: Option<String>,
     /// The hold has ended: absorbed by a served balance, or dropped without a posting.
     pub released: bool,
 }
 
 impl Leg {
+    /// Is it known where the row that books it stands? Otherwise no balance can be asked whether it includes the leg.
+    pub(super) fn is_placed(&self) -> bool {
+        self.posting_no.is_some() || self.booked_place.is_some()
+    }
+
     /// As its lane counts it.
     pub(super) fn placed(&self) -> PlacedLeg {
         let Self { kind, amount_minor, in_order, released, .. } = *self;
         kind.map_or(PlacedLeg::PLACE_ONLY, |kind| PlacedLeg { kind, amount_minor, in_order, absorbed: released })
     }
 
-    pub(super) const COLUMNS: &str =
-        "entry_id, leg, account, seq, kind, in_order, amount_minor, currency, posting_no, row_key, released_at";
+    pub(super) const COLUMNS: &str = "entry_id, leg, account, seq, kind, in_order, amount_minor, currency, posting_no, booked_place, row_key, released_at";
 
     pub(super) fn read(row: &Row) -> Result<Self, JournalError> {
         let kind: &str = row.get("kind")?;
@@ -97,10 +104,18 @@ impl Leg {
             amount_minor: row.get("amount_minor")?,
             currency: row.get("currency")?,
             posting_no: row.get("posting_no")?,
+            booked_place: place(row)?,
             row_key: row.get("row_key")?,
             released: row.get::<Option<Vec<u8>>>("released_at")?.is_some(),
         })
     }
+}
+
+/// Where the row that booked a leg stands, if that is known.
+pub(super) fn place(row: &Row) -> Result<Option<TransactionPlace>, JournalError> {
+    let bytes: Option<&[u8]> = row.get("booked_place")?;
+    let read = |bytes| TransactionPlace::from_bytes(bytes).ok_or(JournalError::Corrupt("place of a leg"));
+    bytes.map(read).transpose()
 }
 
 /// Most keys in one statement; more are asked for in pieces, in order. Engines refuse a statement of 32,767 values.

@@ -16,6 +16,14 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, statements: RESERVED },
     Migration { version: 8, statements: IN_ORDER },
     Migration { version: 9, statements: ARCHIVE },
+    Migration { version: 10, statements: PLACES },
+];
+
+/// Where the row that booked a leg stands among the transactions of its source; NULL for a core that numbers its postings (ADR 0041).
+/// The index finds the legs that are booked and whose holds count.
+const PLACES: &[&str] = &[
+    "ALTER TABLE legs ADD COLUMN booked_place {bytes:31}",
+    "CREATE INDEX legs_by_place ON legs (account, released_at, booked_place)",
 ];
 
 /// What stays of entries that left for files: their keys and references, the files in the order of their chain, and how many left.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use failpoints::{Flaw, flawed};
 use schemas::core::Posting;
 use schemas::entry::{EntryState, Evidence, LegKind, Verdict, weigh};
+use schemas::position::TransactionPlace;
 use sql::Tx;
 
 use super::admit::readmit;
@@ -22,6 +23,7 @@ use crate::admission::{CoreBelief, Decision, not_sent};
 use crate::entry::{Entry, EntryId};
 use crate::journal::error::JournalError;
 use crate::journal::facts::{Facts, KnownAccounts};
+use crate::journal::postings::LegSeen;
 use crate::lane::{LanePlace, delta, gives_back, is_promised, lane_place, mark};
 use crate::rules::Rulebook;
 
@@ -293,12 +295,13 @@ impl WorkSet {
         self.legs.get(id).into_iter().flatten().map(|touched| &touched.now).filter(|leg| leg.in_order)
     }
 
-    /// Remembers the core's row that booked a leg.
-    pub(super) fn see_leg(&mut self, id: &EntryId, n: i64, row_key: &str, posting_no: i64) {
+    /// Remembers the core's row that booked a leg. A later change of that row moves neither its number nor its place.
+    pub(super) fn see_leg(&mut self, id: &EntryId, n: i64, row: &LegSeen) {
         let legs = self.legs.get_mut(id).into_iter().flatten();
         for Touched { now: leg, .. } in legs.filter(|leg| leg.now.leg == n) {
-            leg.row_key = Some(row_key.to_owned());
-            leg.posting_no = Some(posting_no);
+            leg.row_key = Some(row.row_key.clone());
+            leg.posting_no = row.posting_no.or(leg.posting_no);
+            leg.booked_place = TransactionPlace::first_of(leg.booked_place, row.place);
         }
     }
 

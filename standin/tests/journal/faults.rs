@@ -237,7 +237,8 @@ on_every_engine! {
                     .enumerate()
                     .map(|(i, row)| {
                         let posting_no = last - 1 + i as i64 / 2;
-                        standin::journal::LegSeen { posting_no, row_key: format!("{}/{posting_no}", row.account), ..row }
+                        let row_key = format!("{}/{posting_no}", row.account);
+                        standin::journal::LegSeen { posting_no: Some(posting_no), row_key, ..row }
                     })
                     .collect();
                 ingest.apply(&[("a", 1_000_000, last), ("b", 1_000_000, last)], &rows).await;

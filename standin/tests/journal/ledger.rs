@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use schemas::money::Currency;
+use schemas::position::TransactionPlace;
 use sql::{BoxFuture, Db, Tx, listed, params, placeholders};
 use standin::admission::{AccountFacts, AccountStatus};
 use standin::journal::{Facts, KnownAccount, KnownAccounts, PostingRow};
@@ -12,9 +13,9 @@ pub const TABLES: &[sql::Migration] = &[sql::Migration {
     statements: &[
         "CREATE TABLE books (account {text:64} NOT NULL, customer {text:64} NOT NULL, currency {text:3} NOT NULL, \
          standing {text:8} NOT NULL, booked {int} NOT NULL, overdraft {int} NOT NULL, core_holds {int} NOT NULL, \
-         last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, in_doubt {int}, PRIMARY KEY (account))",
+         last_posting {int} NOT NULL, balance_version {bytes:32} NOT NULL, in_doubt {int}, place {bytes:31}, PRIMARY KEY (account))",
         "CREATE TABLE core_rows (posting {text:128} NOT NULL, account {text:64} NOT NULL, amount_minor {int} NOT NULL, \
-         currency {text:3} NOT NULL, posting_no {int}, core_ref {text:64}, PRIMARY KEY (posting))",
+         currency {text:3} NOT NULL, posting_no {int}, place {bytes:31}, core_ref {text:64}, PRIMARY KEY (posting))",
         "CREATE TABLE source (id {int} NOT NULL, as_of_us {int}, loaded {int} NOT NULL, PRIMARY KEY (id))",
     ],
 }];
@@ -84,6 +85,7 @@ impl Facts for Books {
                     amount_minor: row.get("amount_minor")?,
                     currency: Currency::parse(row.get("currency")?).unwrap(),
                     posting_no: row.get("posting_no")?,
+                    place: place(row)?,
                     core_ref: row.get("core_ref")?,
                 })
             };
@@ -122,6 +124,7 @@ async fn read(tx: &mut Tx, accounts: &[String]) -> Result<KnownAccounts, sql::Er
             facts,
             customer_id: row.get("customer")?,
             last_posting: row.get("last_posting")?,
+            place: place(&row)?,
             balance_version: row.get("balance_version")?,
             as_of_us: as_of_us.filter(|_| row.get("in_doubt") != Ok(1)),
         };
@@ -134,6 +137,10 @@ async fn read(tx: &mut Tx, accounts: &[String]) -> Result<KnownAccounts, sql::Er
         sheet.unclear.extend(accounts.iter().cloned());
     }
     Ok(sheet)
+}
+
+fn place(row: &sql::Row) -> Result<Option<TransactionPlace>, sql::Error> {
+    Ok(row.get::<Option<&[u8]>>("place")?.and_then(TransactionPlace::from_bytes))
 }
 
 /// Bytes that no text encoding accepts, ordered like `n`.

@@ -461,7 +461,8 @@ fn row_of(entry: &Entry, kind: LegKind, account: &str, posting_no: i64) -> LegSe
         account: account.to_owned(),
         amount_minor: entry.command.amount_minor,
         currency: entry.command.currency,
-        posting_no,
+        posting_no: Some(posting_no),
+        place: None,
         row_key: format!("{account}/{posting_no}"),
     }
 }

@@ -57,6 +57,7 @@ const LEG: Columns = &[
     ("amount_minor", As::Int),
     ("currency", As::Text),
     ("posting_no", As::Int),
+    ("booked_place", As::Bytes),
     ("row_key", As::Text),
     ("released_at", As::Bytes),
 ];

@@ -296,7 +296,8 @@ mod tests {
             account: "a".into(),
             amount_minor: 1,
             currency: Currency::parse("EUR").unwrap(),
-            posting_no: 1,
+            posting_no: Some(1),
+            place: None,
             row_key: row_key.into(),
         }
     }

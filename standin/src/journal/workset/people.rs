@@ -9,6 +9,7 @@ use crate::entry::EntryId;
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
 use crate::journal::postings::LegSeen;
+use crate::journal::record::Leg;
 use crate::lane::LaneDelta;
 
 impl WorkSet {
@@ -22,7 +23,7 @@ impl WorkSet {
     pub(in crate::journal) fn see_row(&mut self, id: &EntryId, row: &LegSeen) {
         let leg = self.legs(id).find(|leg| leg.kind == Some(row.kind)).map(|leg| leg.leg);
         if let Some(leg) = leg {
-            self.see_leg(id, leg, &row.row_key, row.posting_no);
+            self.see_leg(id, leg, row);
         }
     }
 
@@ -33,7 +34,7 @@ impl WorkSet {
             if leg.row_key.take().is_none() {
                 continue;
             }
-            leg.posting_no = None;
+            (leg.posting_no, leg.booked_place) = (None, None);
             if holds && leg.released && leg.kind == Some(LegKind::Debit) {
                 leg.released = false;
                 self.released.insert((id.clone(), leg.leg), None);
@@ -76,22 +77,25 @@ impl WorkSet {
         }
     }
 
-    /// Ends, with the balances served now, the holds of legs whose posting has no number. A person says that these balances
-    /// include it.
+    /// Ends, with the balances served now, the holds of legs whose posting has neither number nor place. A person says that these
+    /// balances include it. A number says nothing beside a balance that tells a place.
     pub(in crate::journal) async fn release_as_served(
         &mut self,
         tx: &mut Tx,
         facts: &dyn Facts,
         id: &EntryId,
     ) -> Result<(), JournalError> {
-        let unnumbered = |leg: &&crate::journal::record::Leg| !leg.released && leg.posting_no.is_none();
-        let accounts: Vec<String> = self.legs(id).filter(unnumbered).map(|leg| leg.account.clone()).collect();
+        let unplaced = |leg: &&Leg| !leg.released && leg.booked_place.is_none();
+        let accounts: Vec<String> = self.legs(id).filter(unplaced).map(|leg| leg.account.clone()).collect();
         if accounts.is_empty() {
             return Ok(());
         }
         let sheet = facts.read(tx, &accounts).await?;
         for Touched { now: leg, .. } in self.legs.get_mut(id).into_iter().flatten() {
-            let Some(account) = sheet.accounts.get(&leg.account).filter(|_| unnumbered(&&*leg)) else { continue };
+            let Some(account) = sheet.accounts.get(&leg.account).filter(|_| unplaced(&&*leg)) else { continue };
+            if leg.posting_no.is_some() && account.place.is_none() {
+                continue;
+            }
             leg.released = true;
             self.released.insert((id.clone(), leg.leg), Some(account.balance_version.clone()));
             self.lanes.add(&leg.account, LaneDelta { held_minor: -leg.amount_minor, ..LaneDelta::default() })?;

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use failpoints::{Flaw, flawed};
 use schemas::entry::{EntryState, LegKind};
+use schemas::position::{Reach, TransactionPlace};
 use sql::{BatchUpdate, Tx, Value, params};
 
 use super::Touched;
 use super::WorkSet;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
-use crate::journal::facts::{Facts, KnownAccounts};
+use crate::journal::facts::{Facts, KnownAccount, KnownAccounts};
 use crate::journal::record::KEYS_PER_STATEMENT;
-use crate::lane::{LaneDelta, releases};
+use crate::lane::LaneDelta;
 
 /// Accounts whose releasable legs one statement looks for: each is a condition of its own.
 const ACCOUNTS_PER_STATEMENT: usize = 200;
@@ -27,8 +28,7 @@ impl WorkSet {
                 legs.iter_mut().filter(|leg| !leg.now.released || flawed(Flaw::HoldReleasedTwice))
             {
                 let Some(sheet) = facts.accounts.get(&leg.account) else { continue };
-                let absorbed = leg.posting_no.is_some_and(|number| releases(sheet.last_posting, number));
-                if absorbed && state.is_some_and(EntryState::holds) {
+                if sheet.includes(leg) && state.is_some_and(EntryState::holds) {
                     leg.released = true;
                     self.released.insert((id.clone(), leg.leg), Some(sheet.balance_version.clone()));
                     let held_minor = if leg.kind == Some(LegKind::Debit) { -leg.amount_minor } else { 0 };
@@ -39,11 +39,11 @@ impl WorkSet {
         Ok(())
     }
 
-    /// Accounts with a leg whose posting number is known and whose hold still counts.
+    /// Accounts with a leg whose posting is known by its number or place and whose hold still counts.
     fn accounts_awaiting_release(&self) -> Vec<String> {
         let waiting = self.legs.values().flatten().map(|touched| &touched.now);
         let accounts: BTreeSet<String> =
-            waiting.filter(|leg| !leg.released && leg.posting_no.is_some()).map(|leg| leg.account.clone()).collect();
+            waiting.filter(|leg| !leg.released && leg.is_placed()).map(|leg| leg.account.clone()).collect();
         accounts.into_iter().collect()
     }
 
@@ -57,7 +57,7 @@ impl WorkSet {
         self.release_absorbed(&sheet)
     }
 
-    /// Ends every hold on the accounts of `facts` whose posting number is stored and which the served balance includes.
+    /// Ends every hold on the accounts of `facts` whose posting is stored with its number or place and which the served balance includes.
     ///
     /// The lanes of these accounts are locked. Only legs that can be released are read, in pieces: an account may have any
     /// number of debits that wait. Legs of entries in this work set are released in memory too.
@@ -81,12 +81,12 @@ impl WorkSet {
         accounts: &[&String],
         facts: &KnownAccounts,
     ) -> Result<usize, JournalError> {
-        let included = vec!["(account = ? AND released_at IS NULL AND posting_no <= ?)"; accounts.len()].join(" OR ");
+        let bounds = accounts.iter().filter_map(|account| facts.accounts.get_key_value(*account));
+        let (included, values): (Vec<String>, Vec<Vec<Value>>) = bounds.map(|(a, sheet)| included(a, sheet)).unzip();
+        let (included, values) = (included.join(" OR "), values.concat());
         let sql = format!(
             "SELECT entry_id, leg, account, amount_minor FROM legs WHERE {included} LIMIT {KEYS_PER_STATEMENT}"
         );
-        let bounds = accounts.iter().filter_map(|account| facts.accounts.get_key_value(*account));
-        let values: Vec<Value> = bounds.flat_map(|(account, sheet)| params![account, sheet.last_posting]).collect();
         let found = tx.query(&sql, values).await?;
         let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
         for row in &found {
@@ -106,5 +106,23 @@ impl WorkSet {
             return Err(JournalError::Lost("a leg is missing"));
         }
         Ok(found.len())
+    }
+}
+
+/// The condition on legs of an account that its balance includes, and its values: [`KnownAccount::includes`] in SQL.
+fn included(account: &str, sheet: &KnownAccount) -> (String, Vec<Value>) {
+    match &sheet.place {
+        None => {
+            let by_number = "(account = ? AND released_at IS NULL AND posting_no <= ?)";
+            (by_number.to_owned(), params![account, sheet.last_posting])
+        }
+        Some(place) => {
+            let Reach { from, below, name } = place.reach();
+            let by_place = format!(
+                "(account = ? AND released_at IS NULL AND booked_place >= ? AND (booked_place < ? OR SUBSTR(booked_place, {}) = ?))",
+                TransactionPlace::NAME_FROM
+            );
+            (by_place, params![account, from, below, name])
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemas::position::TransactionPlace;
 use sql::{BatchUpdate, Insert, Tx, params};
 
 use super::Touched;
@@ -77,14 +78,17 @@ async fn store_legs(
     legs: &BTreeMap<EntryId, Vec<Touched<Leg>>>,
     released: BTreeMap<(EntryId, i64), Option<Vec<u8>>>,
 ) -> Result<(), JournalError> {
-    let mut seen = BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("row_key");
+    let mut seen =
+        BatchUpdate::new("legs").key("entry_id").key("leg").set("posting_no").set("booked_place").set("row_key");
     let mut open = BatchUpdate::new("legs").key("entry_id").key("leg").set("open");
     let mut end = BatchUpdate::new("legs").key("entry_id").key("leg").set("released_at");
     for (id, legs) in legs {
         let opened = entries.get(id).map(|e| (e.read.state.is_open(), e.now.state.is_open()));
         for Touched { now, read } in legs {
-            if now.posting_no != read.posting_no || now.row_key != read.row_key {
-                seen.push(params![id.as_str(), now.leg, now.posting_no, now.row_key.clone()]);
+            let booked = |leg: &Leg| (leg.posting_no, leg.booked_place, leg.row_key.clone());
+            if booked(now) != booked(read) {
+                let place = now.booked_place.as_ref().map(TransactionPlace::as_bytes);
+                seen.push(params![id.as_str(), now.leg, now.posting_no, place, now.row_key.clone()]);
             }
             if let Some((before, after)) = opened
                 && before != after
