@@ -1,8 +1,9 @@
 //! The seam to the journal: what happens to entries in the transaction that applies the rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::model::{LegEvidence, Refusal};
+use schemas::position::OpenDebits;
 use sql::{BoxFuture, Tx};
 
 /// Why confirmations could not be written.
@@ -88,16 +89,16 @@ pub trait Confirm: Send + Sync + 'static {
         Box::pin(async { Ok(BTreeSet::new()) })
     }
 
-    /// The same where balances tell by source transaction what they include: a debit that was sent, whose row has not come in this
-    /// generation and is not among this batch's evidence.
-    fn without_rows<'t>(
+    /// Where balances tell by source transaction what they include: the debits of ours on these accounts that were sent and whose
+    /// holds count, by account. A row among this batch's evidence has come. Asked before the rows are written; locks nothing.
+    fn open_debits<'t>(
         &'t self,
         _tx: &'t mut Tx,
         _accounts: &'t [String],
         _evidence: &'t [LegEvidence],
         _generation: u32,
-    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
-        Box::pin(async { Ok(BTreeSet::new()) })
+    ) -> BoxFuture<'t, Result<BTreeMap<String, OpenDebits>, ConfirmError>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
     }
 
     /// May a balance of such an account be served that includes the postings up to `last_posting`, when those up to `seen` were

@@ -6,12 +6,14 @@
 //! waits no longer once everything that was sent with it is attested to be applied: then the posting is not one of ours.
 //!
 //! Where balances tell by source transaction what they include, no gap shows that a posting is missing. There a balance waits
-//! until the rows of all debits of ours on the account have come.
+//! until the rows of all debits of ours on the account have come, and one of a transaction that booked such a debit until it is
+//! known to be the last one of that transaction ([`OpenDebits::let_pass`], ADR 0041).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use read_model::{WaitingBalance, WriteError, Writer};
 use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use schemas::position::OpenDebits;
 use sql::Tx;
 
 use crate::apply_error::ApplyError;
@@ -27,7 +29,26 @@ pub(crate) struct Settled {
     pub(crate) waiting_since_ms: Option<i64>,
 }
 
-/// What one account's balances are judged by.
+/// What makes a balance wait, by account: what is known of debits of ours on it. No other account's balance waits.
+#[derive(Default)]
+struct Concerns {
+    /// By number: the number of a debit's posting is not known.
+    numbered: BTreeSet<String>,
+    /// By source transaction: a debit's hold counts.
+    placed: BTreeMap<String, OpenDebits>,
+}
+
+impl Concerns {
+    fn contains(&self, account: &str) -> bool {
+        self.numbered.contains(account) || self.placed.contains_key(account)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.numbered.is_empty() && self.placed.is_empty()
+    }
+}
+
+/// What one account's balances are judged by, where the core numbers its postings.
 struct Account<'a> {
     /// Number of the last posting in the balance that is served.
     served: Option<i64>,
@@ -66,65 +87,64 @@ pub(crate) async fn settle(
     Before { any_waiting, attested_ms, by_links }: Before,
 ) -> Result<Settled, ApplyError> {
     let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
-    let uncertain = uncertain(tx, confirm, prepared, (&waiting, writer.generation())).await?;
-    if uncertain.is_empty() && waiting.is_empty() {
+    let concerns = concerns(tx, confirm, prepared, (&waiting, writer.generation())).await?;
+    if concerns.is_empty() && waiting.is_empty() {
         return Ok(Settled { changes: prepared.changes.clone(), waiting_since_ms: None });
     }
-    let served = writer.served_postings(tx, &uncertain).await?;
+    let served = writer.served_postings(tx, &concerns.numbered).await?;
     let times = prepared.times.unwrap_or(Times { sent_ms: i64::MAX, made_ms: i64::MAX });
     let mut settled = Settled { changes: Vec::new(), waiting_since_ms: None };
     for change in &prepared.changes {
-        match as_waiting(change, times).filter(|_| uncertain.contains(&change.key)) {
+        match as_waiting(change, times).filter(|_| concerns.contains(&change.key)) {
             Some(balance) => waiting.entry(change.key.clone()).or_default().push(balance),
             None => settled.changes.push(change.clone()),
         }
     }
     for (account, mut balances) in waiting {
         balances.sort_by_key(|balance| balance.version);
-        let serves = match uncertain.contains(&account) {
-            false => balances.len(),
-            true => {
-                let mut numbers = BTreeSet::new();
-                if !by_links {
-                    numbers = writer.newest_posting_numbers(tx, &account).await?;
-                    numbers.extend(posted(&prepared.changes, &account));
-                }
-                let known = Account { served: served.get(&account).copied(), numbers: &numbers };
-                served_of(&balances, &known, attested_ms, |last, seen| confirm.serves(last, seen))
+        let serves = if let Some(debits) = concerns.placed.get(&account) {
+            served_beside(&balances, debits, attested_ms)
+        } else if concerns.numbered.contains(&account) {
+            let mut numbers = BTreeSet::new();
+            if !by_links {
+                numbers = writer.newest_posting_numbers(tx, &account).await?;
+                numbers.extend(posted(&prepared.changes, &account));
             }
+            let known = Account { served: served.get(&account).copied(), numbers: &numbers };
+            served_of(&balances, &known, attested_ms, |last, seen| confirm.serves(last, seen))
+        } else {
+            balances.len()
         };
         apply_some(tx, writer, &balances, serves, &mut settled).await?;
     }
     Ok(settled)
 }
 
-/// The accounts of balances on which a debit of ours is unaccounted for.
-async fn uncertain(
+/// What is known of debits of ours on the accounts whose balances are in hand.
+async fn concerns(
     tx: &mut Tx,
     confirm: &dyn Confirm,
     prepared: &Prepared,
     (waiting, generation): (&BTreeMap<String, Vec<WaitingBalance>>, u32),
-) -> Result<BTreeSet<String>, ApplyError> {
-    let mut by_place: BTreeMap<&String, bool> = BTreeMap::new();
-    let ordered = ordered(&prepared.changes).map(|change| (&change.key, change.place.is_some()));
+) -> Result<Concerns, ApplyError> {
+    let (mut placed, mut numbered) = (BTreeSet::new(), BTreeSet::new());
+    let new = ordered(&prepared.changes).map(|change| (&change.key, change.place.is_some()));
     let kept = waiting.iter().flat_map(|(account, all)| all.iter().map(move |kept| (account, kept.place.is_some())));
-    for (account, is_placed) in ordered.chain(kept) {
-        *by_place.entry(account).or_default() |= is_placed;
-    }
-    let (mut placed, mut numbered) = (Vec::new(), Vec::new());
-    for (account, is_placed) in by_place {
+    for (account, is_placed) in new.chain(kept) {
         let those = if is_placed { &mut placed } else { &mut numbered };
-        those.push(account.clone());
+        those.insert(account.clone());
     }
-    let mut uncertain = BTreeSet::new();
+    let mut concerns = Concerns::default();
     if !numbered.is_empty() {
-        uncertain.extend(confirm.without_numbers(tx, &numbered).await.map_err(ApplyError::Confirm)?);
+        let numbered: Vec<String> = numbered.into_iter().collect();
+        concerns.numbered = confirm.without_numbers(tx, &numbered).await.map_err(ApplyError::Confirm)?;
     }
     if !placed.is_empty() {
-        let without = confirm.without_rows(tx, &placed, &prepared.evidence, generation).await;
-        uncertain.extend(without.map_err(ApplyError::Confirm)?);
+        let placed: Vec<String> = placed.into_iter().collect();
+        let open = confirm.open_debits(tx, &placed, &prepared.evidence, generation).await;
+        concerns.placed = open.map_err(ApplyError::Confirm)?;
     }
-    Ok(uncertain)
+    Ok(concerns)
 }
 
 /// How many of these balances, oldest first, are served: all up to the newest that may be.
@@ -136,14 +156,25 @@ fn served_of(
 ) -> usize {
     let seen = account.seen();
     // The very first balance of an account includes what no entry of ours can be in.
-    let is_whole = |balance: &WaitingBalance| match balance.place {
-        Some(_) => false,
-        None => account.served.is_none() || balance.row.last_posting.is_none_or(|last| serves(last, seen)),
-    };
     let may = |balance: &WaitingBalance| {
-        is_whole(balance) || attested_ms.is_some_and(|ms| ms >= balance.sent_ms.saturating_add(LATE_MS))
+        account.served.is_none()
+            || balance.row.last_posting.is_none_or(|last| serves(last, seen))
+            || is_complete(balance, attested_ms)
     };
     balances.iter().rposition(may).map_or(0, |newest| newest + 1)
+}
+
+/// The same where balances tell by source transaction what they include, beside these debits of ours.
+fn served_beside(balances: &[WaitingBalance], debits: &OpenDebits, attested_ms: Option<i64>) -> usize {
+    let place = |n: usize| balances.get(n).and_then(|balance| balance.place.as_ref());
+    let passes = |n: usize| place(n).is_some_and(|own| debits.let_pass(own, place(n + 1)));
+    let may = |n: usize| passes(n) || is_complete(&balances[n], attested_ms);
+    (0..balances.len()).rposition(may).map_or(0, |newest| newest + 1)
+}
+
+/// Is everything applied that was sent with this balance?
+fn is_complete(balance: &WaitingBalance, attested_ms: Option<i64>) -> bool {
+    attested_ms.is_some_and(|ms| ms >= balance.sent_ms.saturating_add(LATE_MS))
 }
 
 async fn apply_some(
@@ -203,7 +234,7 @@ fn posted<'a>(changes: &'a [CanonicalChange], account: &'a str) -> impl Iterator
 mod tests {
     use schemas::model::Balance;
     use schemas::money::Currency;
-    use schemas::position::Version;
+    use schemas::position::{SourcePosition, TransactionPlace, Version};
 
     use super::*;
 
@@ -248,18 +279,28 @@ mod tests {
         }
     }
 
+    fn placed(pos: u64, id: &str) -> TransactionPlace {
+        let position = SourcePosition::Binlog { file: 1, pos, row: 0, gtid: None };
+        TransactionPlace::streamed(1, &position, id).unwrap()
+    }
+
     #[test]
-    fn a_balance_without_numbers_is_served_once_everything_sent_with_it_is_applied_and_not_by_any_number() {
-        let position = schemas::position::SourcePosition::Binlog { file: 1, pos: 4, row: 0, gtid: None };
-        let place = schemas::position::TransactionPlace::streamed(1, &position, "0-1-42").ok();
-        let row = |balance: WaitingBalance| Balance { last_posting: None, ..balance.row };
-        let waiting = balances([5, 7]).into_iter().map(|b| WaitingBalance { place, row: row(b.clone()), ..b });
-        let (waiting, numbers) = (waiting.collect::<Vec<_>>(), BTreeSet::from([5, 6, 7]));
-        for served in [None, Some(4)] {
-            let account = Account { served, numbers: &numbers };
-            assert_eq!(served_of(&waiting, &account, None, serves), 0);
-            assert_eq!(served_of(&waiting, &account, Some(5_000 + LATE_MS), serves), 1);
+    fn without_numbers_a_balance_waits_for_the_rows_of_our_debits_and_for_the_rest_of_their_transaction() {
+        let places = [placed(4, "0-1-42"), placed(5, "0-1-42"), placed(9, "0-1-43")];
+        let at = |(balance, place): (WaitingBalance, _)| {
+            let row = Balance { last_posting: None, ..balance.row.clone() };
+            WaitingBalance { place: Some(place), row, ..balance }
+        };
+        let waiting: Vec<_> = balances([5, 6, 7]).into_iter().zip(places).map(at).collect();
+        let unknown = OpenDebits { any_without_row: true, booked: vec![] };
+        assert_eq!(served_beside(&waiting, &unknown, None), 0);
+        assert_eq!(served_beside(&waiting, &unknown, Some(5_000 + LATE_MS)), 1);
+        let booked = |pos, id: &str| OpenDebits { any_without_row: false, booked: vec![placed(pos, id)] };
+        for (held, known, served) in [(2, "0-1-42", 0), (3, "0-1-42", 3), (3, "0-1-43", 2), (2, "0-1-43", 2)] {
+            assert_eq!(served_beside(&waiting[..held], &booked(6, known), None), served, "{held} of {known}");
         }
+        assert_eq!(served_beside(&waiting[..2], &booked(6, "0-1-42"), Some(6_000 + LATE_MS)), 2);
+        assert_eq!(served_beside(&waiting, &booked(2, "0-1-41"), None), 3, "no later transaction books it");
     }
 
     #[test]

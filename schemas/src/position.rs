@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use continuity::{Beat, Continuity, Discontinuity, LATER_BY_NUMBER_MS, LATER_MS};
-pub use place::{PlaceError, Reach, TransactionPlace};
+pub use place::{OpenDebits, PlaceError, Reach, TransactionPlace};
 pub use version::{FILE_MAX, OFFSET_MAX, TOTAL_ORDER_MAX, Version, VersionError};
 
 /// A place in the core's log, as the connector states it. Order comes from [`Version`] only.

@@ -104,8 +104,13 @@ impl TransactionPlace {
     /// transaction, so it does if both are of one transaction, or the balance is of a later one. Nothing is known of another
     /// generation.
     pub fn includes(&self, posting: &Self) -> bool {
-        let same = self.0[ORDERED..] == posting.0[ORDERED..];
-        self.generation() == posting.generation() && (same || posting.0[..ORDERED] < self.0[..ORDERED])
+        let earlier = posting.0[..ORDERED] < self.0[..ORDERED];
+        self.generation() == posting.generation() && (self.is_of(posting) || earlier)
+    }
+
+    /// Are both of one source transaction? Rows that a snapshot read at one place count as one.
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.0[ORDERED..] == other.0[ORDERED..]
     }
 
     /// The place that is kept of a posting's row: the first that was seen in the newest generation. A later change of the row
@@ -139,6 +144,29 @@ impl TransactionPlace {
     /// The reverse of [`TransactionPlace::as_bytes`]; none for another number of bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().map(Self).ok()
+    }
+}
+
+/// The debits of ours on one account that were sent and whose holds count, where balances tell by their source transactions what
+/// they include.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenDebits {
+    /// The row of at least one has not come in the generation that is served.
+    pub any_without_row: bool,
+    /// Where the rows of the others stand.
+    pub booked: Vec<TransactionPlace>,
+}
+
+impl OpenDebits {
+    /// May a balance of the account be served beside these holds? `next` = the next newer balance of the account in hand.
+    ///
+    /// Not while a debit's row is missing: the balance may include it, and nobody can tell. And of the transaction that booked a
+    /// debit only its last balance: an earlier one need not include the debit yet. It is the last one once a later transaction has
+    /// changed the account. All else waits until everything of its transaction is known to be applied.
+    pub fn let_pass(&self, balance: &TransactionPlace, next: Option<&TransactionPlace>) -> bool {
+        let books_none = || !self.booked.iter().any(|debit| debit.is_of(balance));
+        let is_over = || next.is_some_and(|next| !next.is_of(balance));
+        !self.any_without_row && (books_none() || is_over())
     }
 }
 

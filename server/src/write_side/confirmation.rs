@@ -1,9 +1,10 @@
 //! What ingest saw the core book, told to the journal in the transaction that applies it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::{Confirm, ConfirmError, Locks};
 use schemas::model::{LegEvidence, LegVerdict, Refusal};
+use schemas::position::OpenDebits;
 use sql::{BoxFuture, Tx};
 use standin::journal::{Confirmations, JournalError, LegSeen, RefusalSeen, ToLock};
 
@@ -81,16 +82,16 @@ impl Confirm for Confirmation {
         Box::pin(async move { self.0.accounts_without_numbers(tx, accounts).await.map_err(told) })
     }
 
-    fn without_rows<'t>(
+    fn open_debits<'t>(
         &'t self,
         tx: &'t mut Tx,
         accounts: &'t [String],
         evidence: &'t [LegEvidence],
         generation: u32,
-    ) -> BoxFuture<'t, Result<BTreeSet<String>, ConfirmError>> {
+    ) -> BoxFuture<'t, Result<BTreeMap<String, OpenDebits>, ConfirmError>> {
         Box::pin(async move {
             let coming: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
-            self.0.accounts_without_rows(tx, accounts, &coming, generation).await.map_err(told)
+            self.0.open_debits(tx, accounts, &coming, generation).await.map_err(told)
         })
     }
 

@@ -1,12 +1,13 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
+mod open_debits;
 mod refusals;
 mod to_lock;
 mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::entry::{Evidence, LegKind, Verdict, weigh};
+use schemas::entry::{Evidence, Verdict, weigh};
 use sql::{Tx, Value, listed, params, placeholders};
 
 use super::archive::{Ended, OF_REFERENCES};
@@ -127,37 +128,6 @@ impl Confirmations {
             );
             for row in tx.query(&sql, texts(accounts)).await? {
                 found.insert(row.get("account")?);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The same for a core that numbers nothing: those with a debit that was sent, whose row has not come in this generation and is not
-    /// among `coming`.
-    pub async fn accounts_without_rows(
-        &self,
-        tx: &mut Tx,
-        accounts: &[String],
-        coming: &[LegSeen],
-        generation: u32,
-    ) -> Result<BTreeSet<String>, JournalError> {
-        let debits = coming.iter().filter(|row| row.kind == LegKind::Debit && row.place.is_some());
-        let coming: BTreeSet<(&str, &str)> = debits.map(|row| (&*row.core_ref, &*row.account)).collect();
-        let mut found = BTreeSet::new();
-        for accounts in accounts.chunks(KEYS_PER_STATEMENT) {
-            let sql = format!(
-                "SELECT l.account AS account, e.core_ref AS core_ref FROM legs l JOIN entries e ON e.id = l.entry_id \
-                 WHERE l.account IN ({}) AND l.released_at IS NULL AND (l.booked_place IS NULL OR l.booked_place < ?) \
-                 AND e.state <> 'queued'",
-                placeholders(accounts.len())
-            );
-            let mut values = texts(accounts);
-            values.extend(params![generation.to_be_bytes()]);
-            for row in tx.query(&sql, values).await? {
-                let (account, core_ref): (String, &str) = (row.get("account")?, row.get("core_ref")?);
-                if !coming.contains(&(core_ref, account.as_str())) {
-                    found.insert(account);
-                }
             }
         }
         Ok(found)

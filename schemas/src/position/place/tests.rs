@@ -119,6 +119,25 @@ fn an_event_tells_its_place_and_one_without_its_transaction_is_a_fault() {
     assert!(TransactionPlace::from_event(7, &event).is_ok(), "a snapshot reads no transaction");
 }
 
+#[test]
+fn of_the_transaction_that_booked_a_debit_the_last_balance_alone_is_served() {
+    let at = |pos, id: &str| at(&binlog(3, pos), id);
+    let (first, last, later) = (at(400, "0-1-42"), at(500, "0-1-42"), at(900, "0-1-43"));
+    let none = OpenDebits::default();
+    assert!(none.let_pass(&first, None), "no debit of ours");
+    let unknown = OpenDebits { any_without_row: true, booked: vec![] };
+    assert!(!unknown.let_pass(&first, None) && !unknown.let_pass(&first, Some(&later)));
+    // The row that booked it lies between the two balances of its transaction, or before or behind both.
+    for pos in [300, 450, 600] {
+        let debits = OpenDebits { any_without_row: false, booked: vec![at(pos, "0-1-42"), at(200, "0-1-41")] };
+        assert!(
+            !debits.let_pass(&first, None) && !debits.let_pass(&first, Some(&last)) && !debits.let_pass(&last, None)
+        );
+        assert!(debits.let_pass(&last, Some(&later)), "the account has changed since");
+        assert!(debits.let_pass(&later, None), "another transaction changed it");
+    }
+}
+
 /// A place in either kind of log, near others.
 fn any_place() -> impl Strategy<Value = TransactionPlace> {
     let number = || prop_oneof![0..3u64, 250..260u64, any::<u64>()];
