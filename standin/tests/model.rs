@@ -1,7 +1,8 @@
 //! A model of the write protocol, checked exhaustively (`docs/invariants.md`; what it changed: ADR 0010).
 //!
 //! The model **calls** the decision functions that the journal, the gateway and the replayer call (`weigh`, `lane_place`, `delta`,
-//! `may_go_direct`, `gives_back`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `not_sent`, `may_decline`, `mark`, `Ages`); what it adds is who calls them when, and
+//! `may_go_direct`, `gives_back`, `may_replay`, `releases`, `serves`, `resolve`, `remembers`, `refusal_settles`, `not_sent`, `may_decline`, `mark`, `Ages`, `TransactionPlace::includes`,
+//! `TransactionPlace::first_of`, `OpenDebits::let_pass`); what it adds is who calls them when, and
 //! everything that can go wrong in between.
 //!
 //! **One action is one atomic step of one party**: an SQL transaction, the bytes leaving, the core taking a request up, a record, an
@@ -18,8 +19,8 @@
 //! Admission and its retry on a lost COMMIT are one step unless the gateway gives up or dies. Recording an outcome and answering the client
 //! are one step: what lies between can only order fewer requests. A retry that finds a terminal entry changes nothing and is left out.
 //!
-//! **Not modelled**: rules and limits (`proptest`), commutative accounts, the global lane, sagas, reversals, generations of the log, parked
-//! rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
+//! **Not modelled**: rules and limits (`proptest`), commutative accounts, the global lane, sagas, reversals, generations of the log where
+//! postings have numbers, a shadow that goes on after its snapshot before it is served, parked rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
 //! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry. A run is
 //! claimed entry by entry, which allows more than the one commit that claims it.
 //!
@@ -32,6 +33,7 @@ mod model {
     pub mod actions;
     pub mod compositions;
     pub mod journal;
+    pub mod places;
     pub mod properties;
     pub mod state;
     pub mod steps;
@@ -42,13 +44,13 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use model::compositions::{
-    NO_FAULTS, abandoned, balance_first, chained_runs, credit_apart, one_write, retries, row_by_row, runs, takeover,
-    three_writes, turns,
+    NO_FAULTS, abandoned, balance_first, by_transaction, chained_runs, credit_apart, one_write, retries, row_by_row,
+    runs, takeover, three_writes, turns,
 };
 use model::properties::{AGREE, DAY, KEPT, M2, ONWARD, R1, R2, TURN, W1, W2, W3, W4, W5, W7};
 use model::state::Budget;
 use model::variants::Class::{self, Both, Enquiry, Memory, Neither};
-use model::variants::{Locum, Variant};
+use model::variants::{Locum, Unnumbered, Variant};
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// Larger budgets, for a soak.
@@ -232,6 +234,59 @@ fn a_hold_counts_until_the_served_balance_includes_it() {
         holds("row by row", row_by_row(class, LOSS));
         holds("balance first", balance_first(class, LOSS));
     }
+}
+
+/// A core that writes the balance once in a transaction, behind the posting.
+const ONCE: Unnumbered = Unnumbered { wal: false, balance_first: false, stepwise: false };
+
+#[test]
+fn without_numbers_a_hold_counts_until_a_balance_of_its_transaction_or_of_a_later_one_is_served() {
+    for class in classes() {
+        holds("by source transaction", by_transaction(class, ONCE, LOSS));
+    }
+    for balance_first in [true, false] {
+        let stepwise = Unnumbered { balance_first, stepwise: true, ..ONCE };
+        holds("by source transaction, stepwise", by_transaction(Memory, stepwise, LOSS));
+        holds(
+            "by source transaction of PostgreSQL",
+            by_transaction(Enquiry, Unnumbered { wal: true, ..stepwise }, LOSS),
+        );
+    }
+}
+
+#[test]
+fn without_numbers_a_hold_counts_once_across_a_new_snapshot() {
+    let snapshot = Budget { snapshots: 1, ..LOSS };
+    for wal in [false, true] {
+        let shape = Unnumbered { wal, stepwise: true, ..ONCE };
+        holds("by source transaction, a new snapshot", by_transaction(Memory, shape, snapshot));
+    }
+    if full() {
+        let crash = Budget { crashes: 1, refusals: 1, ..snapshot };
+        holds("by source transaction, full", by_transaction(Both, ONCE, crash));
+    }
+}
+
+#[test]
+fn without_numbers_the_place_in_the_log_does_not_tell_what_a_balance_includes() {
+    let balance_first = Unnumbered { balance_first: true, ..ONCE };
+    caught(Variant::PositionAlone, by_transaction(Memory, balance_first, NO_FAULTS), &[M2]);
+}
+
+#[test]
+fn without_numbers_a_balance_that_does_not_wait_counts_a_debit_twice() {
+    caught(Variant::BalanceRunsAhead, by_transaction(Memory, ONCE, NO_FAULTS), &[M2]);
+}
+
+#[test]
+fn the_first_of_several_balances_of_one_transaction_shows_money_that_is_gone() {
+    let stepwise = Unnumbered { stepwise: true, ..ONCE };
+    caught(Variant::FirstOfTransaction, by_transaction(Memory, stepwise, NO_FAULTS), &[M2]);
+}
+
+#[test]
+fn a_posting_that_is_booked_where_its_row_changed_last_counts_twice() {
+    caught(Variant::LatestPlace, by_transaction(Memory, ONCE, NO_FAULTS), &[M2]);
 }
 
 #[test]

@@ -73,6 +73,16 @@ pub enum Action {
     Ingest,
     /// The ingester gets an earlier row again.
     Redeliver { row: u8 },
+    /// Without numbers: the core ends a transaction.
+    Commit,
+    /// Without numbers: the ingester applies the balance row that comes next, or lets it wait.
+    IngestBalance,
+    /// Without numbers: a later transaction changes the row of a posting.
+    Touch { index: u8 },
+    /// Without numbers: everything that was sent with a balance of this account is known to be applied.
+    Attest { account: u8 },
+    /// Without numbers: a new generation of the change data is served.
+    NewSnapshot,
     /// The core's longest request lifetime passes after every attempt ended.
     LifetimePasses { write: u8 },
     /// The declared memory of the first attempt, less the margin, is over.
@@ -99,6 +109,8 @@ impl Model for Locum {
             lease: self.replayers.clone().next(),
             served: Default::default(),
             offset: 0,
+            balances: 0,
+            snapshot: None,
             breach: false,
             tasks: [Task::Idle; SLOTS],
             stale: 0,
@@ -123,6 +135,9 @@ impl Model for Locum {
         }
         if state.budget.set_backs > 0 && self.class.remembers() {
             actions.push(Action::SetBack);
+        }
+        if self.unnumbered.is_some() {
+            return self.row_actions(state, actions);
         }
         let rows = rows(self, state.core.postings());
         let applied = usize::from(state.offset);
@@ -388,6 +403,13 @@ impl Locum {
                 state.prove_gone(self, instance);
             }
             Action::ProveGone { instance } => state.prove_gone(self, instance),
+            Action::Ingest if self.unnumbered.is_some() => state.ingest_posting(self),
+            Action::Redeliver { row } if self.unnumbered.is_some() => state.hear_again(self, row),
+            Action::Commit => state.commit(),
+            Action::IngestBalance => state.ingest_balance(self),
+            Action::Touch { index } => state.touch(self, index),
+            Action::Attest { account } => state.settle(self, account.into(), true),
+            Action::NewSnapshot => state.begin_anew(self),
             Action::Ingest => self.ingest(state),
             Action::Redeliver { row } => {
                 let (_, row) = rows(self, state.core.postings())[usize::from(row)];

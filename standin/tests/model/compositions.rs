@@ -11,9 +11,10 @@
 //! | [`takeover`] | 1 gateway, 2 replayers, 2 writes on one account | order and absence across a lost lease |
 //! | [`runs`], [`chained_runs`] | as `takeover`, and as `three_writes`, replayers that claim runs | what is claimed behind an entry that is not sent yet |
 //! | [`row_by_row`], [`balance_first`] | as `retries`, core rows applied and delivered again one at a time | holds |
+//! | [`by_transaction`] | 1 gateway, 1 replayer, 2 writes on one account, a core without posting numbers | holds by source transaction |
 
 use super::state::Budget;
-use super::variants::{Class, Locum, Write};
+use super::variants::{Class, Locum, Unnumbered, Write};
 
 /// From account 0 to account 1.
 const TRANSFER: Write = Write { debit: 0, credit: Some(1), amount: 1 };
@@ -33,6 +34,7 @@ pub const NO_FAULTS: Budget = Budget {
     abandons: 0,
     set_backs: 0,
     declines: 0,
+    snapshots: 0,
 };
 
 /// Everything that can befall one entry.
@@ -92,4 +94,10 @@ pub fn row_by_row(class: Class, budget: Budget) -> Locum {
 /// The same where the core writes an account's balance before the posting.
 pub fn balance_first(class: Class, budget: Budget) -> Locum {
     Locum { balance_first: true, ..row_by_row(class, budget) }
+}
+
+/// A core that numbers no postings. Its posting rows and its balance rows are applied one at a time, in any order of the two.
+pub fn by_transaction(class: Class, shape: Unnumbered, budget: Budget) -> Locum {
+    let locum = Locum::new(class, &[TRANSFER, FROM_FIRST], 1, &[(0, 0), (0, 1)], 1).with(budget);
+    Locum { whole_transactions: false, unnumbered: Some(shape), ..locum }
 }

@@ -63,6 +63,7 @@ impl State {
             seq,
             absorbed: false,
             rows: [None; 2],
+            booked: None,
             not_found: None,
             quiet: true,
             attempts: 0,
@@ -431,7 +432,7 @@ impl State {
 }
 
 /// What one posting of a write does to an account.
-fn effect(locum: &Locum, write: usize, account: usize) -> i64 {
+pub fn effect(locum: &Locum, write: usize, account: usize) -> i64 {
     let amount = locum.writes[write].amount;
     let signed = |kind| if kind == LegKind::Debit { -amount } else { amount };
     locum.legs(write).filter(|(a, _)| *a == account).map(|(_, kind)| signed(kind)).sum()

@@ -129,6 +129,17 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
     if locum.balance_first {
         some.push(sometimes("a balance waits for its posting", |_, s| s.served.iter().any(|b| b.ahead.is_some())));
     }
+    if locum.unnumbered.is_some() {
+        some.push(sometimes("a balance waits for the rest of its transaction", |locum, s| {
+            (0..ACCOUNTS).any(|account| s.waits_for_the_rest(locum, account))
+        }));
+        some.push(sometimes("one transaction books two requests", |_, s| s.core.has_coalesced()));
+    }
+    if locum.budget.snapshots > 0 {
+        some.push(sometimes("a new generation is served beside a hold", |_, s| {
+            s.snapshot.is_some() && entries(s).any(|(_, e)| e.state.holds() && !e.absorbed)
+        }));
+    }
     if locum.budget.commits > 0 {
         some.push(sometimes("an admission lands after its gateway died", |_, s| {
             s.attempts.contains(&Attempt::Orphaned) && s.budget.commits == 0 && s.told.waiting == 0

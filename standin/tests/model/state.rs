@@ -5,6 +5,7 @@
 
 use locum_standin::lane::{Lane, LanePlace, lane_place};
 use schemas::entry::EntryState;
+use schemas::position::TransactionPlace;
 
 /// Most writes of a configuration.
 pub const WRITES: usize = 3;
@@ -30,8 +31,12 @@ pub struct State {
     pub lease: Option<u8>,
     /// SQL: what the read model serves, by account.
     pub served: [Served; ACCOUNTS],
-    /// SQL: the ingester's offset in the rows of the core's log.
+    /// SQL: the ingester's offset in the rows of the core's log; where postings have no numbers, in its posting rows.
     pub offset: u8,
+    /// SQL: the ingester's offset in the balance rows, where they are a topic of their own.
+    pub balances: u8,
+    /// SQL: the core's log as far as the snapshot went that the served generation began with.
+    pub snapshot: Option<u8>,
     /// SQL: the ingester saw two rows for one leg.
     pub breach: bool,
     /// What each task is doing.
@@ -67,6 +72,8 @@ pub struct Entry {
     pub absorbed: bool,
     /// Row key per leg that confirmed it: the index in the core's log.
     pub rows: [Option<u8>; 2],
+    /// Where the row stands that booked the debit leg, if postings have no numbers.
+    pub booked: Option<TransactionPlace>,
     /// The last *not found* of the core, and whether it was asked when nothing could take effect any more.
     pub not_found: Option<Asked>,
     /// Every ended attempt that may have left bytes is past the core's longest lifetime.
@@ -126,8 +133,10 @@ pub enum Attempt {
 pub struct Served {
     /// Minor units, from zero.
     pub booked: i64,
-    /// Number of the last posting it includes.
+    /// Number of the last posting it includes. Where postings have no numbers, nothing that decides looks at it.
     pub last_posting: i64,
+    /// Where its row stands, if postings have no numbers.
+    pub place: Option<TransactionPlace>,
     /// Number of the last posting row applied.
     pub seen: i64,
     /// A balance row that includes postings whose own rows have not been applied waits here.
@@ -184,6 +193,8 @@ pub struct Core {
     pub log: [u8; LOG],
     /// How many.
     pub len: u8,
+    /// Where postings have no numbers: those behind which a transaction of the core ended.
+    pub ends: u8,
     /// Writes whose refusal is kept for enquiries.
     pub refused: u8,
     /// Writes whose reference is forgotten.
@@ -223,6 +234,8 @@ pub struct Budget {
     pub set_backs: u8,
     /// Times that stand-in's rules say no to what was not sent.
     pub declines: u8,
+    /// New generations of the change data.
+    pub snapshots: u8,
 }
 
 /// What clients were told and saw.

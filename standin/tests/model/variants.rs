@@ -100,6 +100,12 @@ pub enum Variant {
     RecordByStateOnly,
     /// A balance is served although it includes postings whose rows were not applied.
     BalanceRunsAhead,
+    /// Without numbers: what a balance includes is told by the place in the log alone, not by its transaction.
+    PositionAlone,
+    /// Without numbers: of several balances of one transaction the first is served.
+    FirstOfTransaction,
+    /// Without numbers: a later change of a posting's row moves the place at which it counts as booked.
+    LatestPlace,
     /// The next entry of a run is sent whatever became of the one before it.
     RunGoesOn,
     /// What is unknown is sent again although others are before it in its lanes.
@@ -114,6 +120,17 @@ pub enum Variant {
     ReservedForGood,
     /// What was reserved is given back with the answer and with the change events.
     GivenBackTwice,
+}
+
+/// How a core that numbers no postings writes its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unnumbered {
+    /// Its log is PostgreSQL's, not a binary log.
+    pub wal: bool,
+    /// The balance is written before the posting.
+    pub balance_first: bool,
+    /// An account's balance is written with each posting of a transaction, not once.
+    pub stepwise: bool,
 }
 
 /// Who owns a task and what it is about.
@@ -155,6 +172,8 @@ pub struct Locum {
     pub whole_transactions: bool,
     /// The core writes balances before the postings they include.
     pub balance_first: bool,
+    /// The core numbers no postings, and writes its rows so. The two fields above say nothing then.
+    pub unnumbered: Option<Unnumbered>,
     /// What is promised is counted on the day of the account.
     pub days: bool,
     /// Credits take a place in the order of their account.
@@ -186,6 +205,7 @@ impl Locum {
             replayers,
             whole_transactions: true,
             balance_first: false,
+            unnumbered: None,
             days: false,
             credits_in_order: false,
             runs: false,
