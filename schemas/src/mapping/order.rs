@@ -84,15 +84,20 @@ pub(super) fn one_order(tables: &[Table], line: u64, problems: &mut Problems) {
                      name the column of `last_posting`",
                 );
             }
-            if table.confirms.is_some() {
-                add("confirms", "needs numbered postings: holds do not end by source transaction yet");
-            }
         } else if confirms {
             if balance.is_some_and(|balance| balance.last_posting.is_none()) {
-                add("balance", "needs `last_posting`: postings of this mapping confirm, and holds end by their number");
+                add(
+                    "balance",
+                    "needs `last_posting`: postings of this mapping confirm, and holds end by their number, or with \
+                     `{by: source-transaction}` by the source transaction",
+                );
             }
             if table.confirms.is_some() && postings.any(|posting| posting.posting_no.is_none()) {
-                add("confirms", "needs `transaction.posting_no`");
+                add(
+                    "confirms",
+                    "needs `transaction.posting_no`, or `last_posting: {by: source-transaction}` in every balance of \
+                     a core that numbers nothing",
+                );
             }
         }
     }

@@ -87,6 +87,47 @@ fn two_orders_in_one_source_are_refused() {
     }
 }
 
+/// The mapping of Blnk whose postings confirm, with these words in its balances or without any.
+fn confirming(yaml: &str) -> String {
+    let reference = "      core_ref: reference\n";
+    assert!(yaml.contains(reference));
+    yaml.replace(reference, &format!("{reference}    confirms: {{operations: [transfer]}}\n"))
+}
+
+#[test]
+fn without_numbers_both_legs_of_a_row_confirm_at_the_place_of_the_row() {
+    let (mapping, mut seen) = (read(&confirming(&by_transaction(BLNK.0))), Vec::new());
+    for line in BLNK.1.lines() {
+        let record: Fixture = serde_json::from_str(line).unwrap();
+        let mut decoder = Decoder::new();
+        let Record::Change(event) = decoder.decode(&record.topic, record.key(), record.value()).unwrap() else {
+            panic!("{line}")
+        };
+        let place = TransactionPlace::from_event(1, &event).ok();
+        for evidence in mapping.apply(&event, 1).unwrap().rows().evidence {
+            assert_eq!((evidence.place, evidence.posting_no), (place, None), "{line}");
+            seen.push((evidence.core_ref, evidence.leg, evidence.row_key));
+        }
+    }
+    assert!(!seen.is_empty());
+    for legs in seen.chunks(2) {
+        let [debit, credit] = legs else { panic!("{seen:?}") };
+        assert_eq!((&debit.0, debit.1, credit.1), (&credit.0, Debit, Credit));
+        assert_ne!(debit.2, credit.2, "a second row of a leg is a break");
+    }
+}
+
+#[test]
+fn postings_confirm_by_number_or_by_source_transaction_and_not_by_nothing() {
+    let found = issues(&confirming(BLNK.0)).join("; ");
+    for (at, remedy) in [
+        ("tables.balances.balance: needs `last_posting`", "{by: source-transaction}"),
+        ("tables.transactions.confirms: needs `transaction.posting_no`", "`last_posting: {by: source-transaction}`"),
+    ] {
+        assert!(found.contains(at) && found.contains(remedy), "{found}");
+    }
+}
+
 /// What a core's streamed changes say: balances and postings by account, each with the rank of its transaction.
 fn streamed(mapping: &str, events: &str) -> BTreeMap<String, Vec<(Entity, usize, TransactionPlace)>> {
     let (mapping, mut ranks, mut found) = (read(mapping), Vec::new(), BTreeMap::<_, Vec<_>>::new());
