@@ -11,7 +11,7 @@ use crate::apply_error::{ApplyError, Remedy};
 use crate::confirm::Confirm;
 use crate::lanes;
 use crate::prepared::{Prepared, accounts_of};
-use crate::waiting::{Before, Settled, settle};
+use crate::waiting::{Before, settle};
 
 /// First wait before a failed batch is tried again; doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(20);
@@ -159,11 +159,7 @@ impl Applier {
                     writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
                     let before = Before { any_waiting, attested_ms: advance.as_of_ms, by_links };
-                    let settled = match writer.is_shadow() {
-                        // Nobody is served from it, so no hold is counted beside it.
-                        true => Settled { changes: prepared.changes.clone(), waiting_since_ms: None },
-                        false => settle(tx, &writer, &*confirm, &prepared, before).await?,
-                    };
+                    let settled = settle(tx, &writer, &*confirm, &prepared, before).await?;
                     let applied = writer.apply(tx, &settled.changes).await?;
                     writer.keep_rows(tx, prepared.kept.values()).await?;
                     writer.keep_links(tx, &prepared.links).await?;

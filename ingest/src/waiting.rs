@@ -8,11 +8,14 @@
 //! Where balances tell by source transaction what they include, no gap shows that a posting is missing. There a balance waits
 //! until the rows of all debits of ours on the account have come, and one of a transaction that booked such a debit until it is
 //! known to be the last one of that transaction ([`OpenDebits::let_pass`], ADR 0041).
+//!
+//! Nobody is served from a shadow, so by number nothing waits in it. By source transaction a balance does, on an account with an
+//! open debit: the swap ends holds by the balances that the shadow has, and nothing tells then which of them are whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use read_model::{WaitingBalance, WriteError, Writer};
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, LegEvidence, RowChange};
 use schemas::position::OpenDebits;
 use sql::Tx;
 
@@ -87,11 +90,13 @@ pub(crate) async fn settle(
     Before { any_waiting, attested_ms, by_links }: Before,
 ) -> Result<Settled, ApplyError> {
     let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
-    let concerns = concerns(tx, confirm, prepared, (&waiting, writer.generation())).await?;
+    let concerns = concerns(tx, writer, confirm, prepared, &waiting).await?;
     if concerns.is_empty() && waiting.is_empty() {
         return Ok(Settled { changes: prepared.changes.clone(), waiting_since_ms: None });
     }
     let served = writer.served_postings(tx, &concerns.numbered).await?;
+    let in_shadow = concerns.placed.keys().filter(|_| writer.is_shadow()).cloned().collect();
+    let begun = writer.accounts_with_balance(tx, &in_shadow).await?;
     let times = prepared.times.unwrap_or(Times { sent_ms: i64::MAX, made_ms: i64::MAX });
     let mut settled = Settled { changes: Vec::new(), waiting_since_ms: None };
     for change in &prepared.changes {
@@ -103,7 +108,9 @@ pub(crate) async fn settle(
     for (account, mut balances) in waiting {
         balances.sort_by_key(|balance| balance.version);
         let serves = if let Some(debits) = concerns.placed.get(&account) {
-            served_beside(&balances, debits, attested_ms)
+            // The first balance of a shadow is the snapshot's, which is whole.
+            let is_first = writer.is_shadow() && !begun.contains(&account);
+            served_beside(&balances, debits, attested_ms).max(usize::from(is_first))
         } else if concerns.numbered.contains(&account) {
             let mut numbers = BTreeSet::new();
             if !by_links {
@@ -123,9 +130,10 @@ pub(crate) async fn settle(
 /// What is known of debits of ours on the accounts whose balances are in hand.
 async fn concerns(
     tx: &mut Tx,
+    writer: &Writer,
     confirm: &dyn Confirm,
     prepared: &Prepared,
-    (waiting, generation): (&BTreeMap<String, Vec<WaitingBalance>>, u32),
+    waiting: &BTreeMap<String, Vec<WaitingBalance>>,
 ) -> Result<Concerns, ApplyError> {
     let (mut placed, mut numbered) = (BTreeSet::new(), BTreeSet::new());
     let new = ordered(&prepared.changes).map(|change| (&change.key, change.place.is_some()));
@@ -135,13 +143,15 @@ async fn concerns(
         those.insert(account.clone());
     }
     let mut concerns = Concerns::default();
-    if !numbered.is_empty() {
+    if !numbered.is_empty() && !writer.is_shadow() {
         let numbered: Vec<String> = numbered.into_iter().collect();
         concerns.numbered = confirm.without_numbers(tx, &numbered).await.map_err(ApplyError::Confirm)?;
     }
     if !placed.is_empty() {
         let placed: Vec<String> = placed.into_iter().collect();
-        let open = confirm.open_debits(tx, &placed, &prepared.evidence, generation).await;
+        // The journal records no row that a shadow sees, so to the next batch it has not come either.
+        let coming: &[LegEvidence] = if writer.is_shadow() { &[] } else { &prepared.evidence };
+        let open = confirm.open_debits(tx, &placed, coming, writer.generation()).await;
         concerns.placed = open.map_err(ApplyError::Confirm)?;
     }
     Ok(concerns)

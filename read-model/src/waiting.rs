@@ -113,6 +113,29 @@ impl Writer {
         Ok(served)
     }
 
+    /// Those of these accounts of which a balance is stored.
+    pub async fn accounts_with_balance(
+        &self,
+        tx: &mut Tx,
+        accounts: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, WriteError> {
+        let dataset = self.dataset(tx).await?;
+        let accounts: Vec<&String> = accounts.iter().collect();
+        let mut stored = BTreeSet::new();
+        for accounts in accounts.chunks(ACCOUNTS_PER_QUERY) {
+            let sql = format!(
+                "SELECT account_id FROM balance_rows WHERE dataset = ? AND deleted = 0 AND account_id IN ({})",
+                placeholders(accounts.len())
+            );
+            let mut values = params![dataset];
+            values.extend(accounts.iter().map(|account| Value::from(*account)));
+            for row in tx.query(&sql, values).await? {
+                stored.insert(row.get("account_id")?);
+            }
+        }
+        Ok(stored)
+    }
+
     /// The numbers of an account's newest postings.
     pub async fn newest_posting_numbers(&self, tx: &mut Tx, account: &str) -> Result<BTreeSet<i64>, WriteError> {
         let sql = "SELECT posting_no FROM transaction_rows WHERE account_id = ? AND dataset = ? \

@@ -20,7 +20,7 @@
 //! are one step: what lies between can only order fewer requests. A retry that finds a terminal entry changes nothing and is left out.
 //!
 //! **Not modelled**: rules and limits (`proptest`), commutative accounts, the global lane, sagas, reversals, generations of the log where
-//! postings have numbers, a shadow that goes on after its snapshot before it is served, parked rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
+//! postings have numbers, parked rows, absence by watermark, the expiry of keys, four eyes, a claim whose COMMIT lands late (its attempt row then stands like
 //! that of a late admission, which is modelled), more than one unfinished task of one replayer on one entry. A run is
 //! claimed entry by entry, which allows more than the one commit that claims it.
 //!
@@ -259,7 +259,7 @@ fn without_numbers_a_hold_counts_once_across_a_new_snapshot() {
     let snapshot = Budget { snapshots: 1, ..LOSS };
     for wal in [false, true] {
         let shape = Unnumbered { wal, stepwise: true, ..ONCE };
-        holds("by source transaction, a new snapshot", by_transaction(Memory, shape, snapshot));
+        holds("by source transaction, a new snapshot", by_transaction(Neither, shape, snapshot));
     }
     if full() {
         let crash = Budget { crashes: 1, refusals: 1, ..snapshot };
@@ -282,6 +282,12 @@ fn without_numbers_a_balance_that_does_not_wait_counts_a_debit_twice() {
 fn the_first_of_several_balances_of_one_transaction_shows_money_that_is_gone() {
     let stepwise = Unnumbered { stepwise: true, ..ONCE };
     caught(Variant::FirstOfTransaction, by_transaction(Memory, stepwise, NO_FAULTS), &[M2]);
+}
+
+#[test]
+fn a_shadow_whose_balances_run_ahead_of_their_postings_counts_a_debit_twice_once_it_is_served() {
+    let snapshot = Budget { snapshots: 1, ..NO_FAULTS };
+    caught(Variant::ShadowDoesNotWait, by_transaction(Memory, ONCE, snapshot), &[M2]);
 }
 
 #[test]

@@ -81,8 +81,10 @@ pub enum Action {
     Touch { index: u8 },
     /// Without numbers: everything that was sent with a balance of this account is known to be applied.
     Attest { account: u8 },
-    /// Without numbers: a new generation of the change data is served.
+    /// Without numbers: a new generation of the change data begins with a snapshot. The one that is served gets no rows any more.
     NewSnapshot,
+    /// Without numbers: the new generation is served.
+    Swap,
     /// The core's longest request lifetime passes after every attempt ended.
     LifetimePasses { write: u8 },
     /// The declared memory of the first attempt, less the margin, is over.
@@ -111,6 +113,7 @@ impl Model for Locum {
             offset: 0,
             balances: 0,
             snapshot: None,
+            shadow: None,
             breach: false,
             tasks: [Task::Idle; SLOTS],
             stale: 0,
@@ -410,6 +413,7 @@ impl Locum {
             Action::Touch { index } => state.touch(self, index),
             Action::Attest { account } => state.settle(self, account.into(), true),
             Action::NewSnapshot => state.begin_anew(self),
+            Action::Swap => state.swap(self),
             Action::Ingest => self.ingest(state),
             Action::Redeliver { row } => {
                 let (_, row) = rows(self, state.core.postings())[usize::from(row)];

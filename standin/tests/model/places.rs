@@ -3,7 +3,7 @@
 //! The core books one posting after the other, and the end of a transaction is a step of its own, so one holds one posting or several.
 //! Posting rows and balance rows are two topics: each is read in its order, either is ahead of the other by any number of rows, and
 //! both come again at any time. Nothing tells the ingester that a transaction is over, as when the markers of its end never come. A new
-//! generation begins with a snapshot of what is committed, at any time, also while balances wait.
+//! generation begins at any time with a snapshot of what is committed, goes on with the rows behind it, and is swapped in at any time.
 
 use schemas::entry::{EntryState, Evidence};
 use schemas::position::{OpenDebits, SourcePosition, TransactionPlace};
@@ -59,9 +59,13 @@ impl Locum {
         if usize::from(state.balances) < self.balance_rows(state).len() {
             actions.push(Action::IngestBalance);
         }
-        actions.extend((0..state.offset).map(|row| Action::Redeliver { row }));
-        if usize::from(state.offset) == postings && state.begun() < state.core.committed() {
-            actions.extend((0..state.core.committed()).map(|index| Action::Touch { index }));
+        if state.shadow.is_some() {
+            actions.push(Action::Swap);
+        } else {
+            actions.extend((0..state.offset).map(|row| Action::Redeliver { row }));
+            if usize::from(state.offset) == postings && state.begun() < state.core.committed() {
+                actions.extend((0..state.core.committed()).map(|index| Action::Touch { index }));
+            }
         }
         let complete = |account: &usize| state.waiting(self, *account).iter().any(|row| state.is_complete(self, *row));
         actions.extend((0..ACCOUNTS).filter(complete).map(|account| Action::Attest { account: account as u8 }));
@@ -111,9 +115,9 @@ impl Locum {
         TransactionPlace::streamed(state.generation(), &position, &id).expect("an id of a transaction")
     }
 
-    /// Where the rows of the snapshot stand that the generation began with.
-    fn snapshot_place(&self, state: &State) -> TransactionPlace {
-        let at = beginning_of(state.core.ends.count_ones());
+    /// Where the rows of a snapshot stand that was read when these transactions had ended.
+    fn snapshot_place(&self, state: &State, ends: u8) -> TransactionPlace {
+        let at = beginning_of(ends.count_ones());
         let position = match self.unnumbered.is_some_and(|shape| shape.wal) {
             true => SourcePosition::Wal { lsn: at, commit_lsn: None },
             false => binlog(at),
@@ -140,9 +144,14 @@ impl State {
         self.snapshot.unwrap_or(0)
     }
 
-    /// Does a balance wait although the rows of all debits have come?
+    /// Does a balance wait?
+    pub fn waits(&self, locum: &Locum, account: usize) -> bool {
+        !self.waiting(locum, account).is_empty()
+    }
+
+    /// Does one although the rows of all debits have come?
     pub fn waits_for_the_rest(&self, locum: &Locum, account: usize) -> bool {
-        !self.waiting(locum, account).is_empty() && !self.open_debits(locum, account).any_without_row
+        self.waits(locum, account) && !self.open_debits(locum, account).any_without_row
     }
 
     /// The core ends a transaction.
@@ -150,10 +159,17 @@ impl State {
         self.core.ends |= 1 << (self.core.len - 1);
     }
 
-    /// The ingester applies the next posting row.
+    /// The balance of the generation that is filled.
+    fn filled(&self, account: usize) -> &Served {
+        self.shadow.as_ref().map_or(&self.served[account], |shadow| &shadow[account])
+    }
+
+    /// The ingester applies the next posting row. What a shadow sees of our entries is told in the swap.
     pub fn ingest_posting(&mut self, locum: &Locum) {
         self.offset += 1;
-        self.hear_again(locum, self.offset - 1);
+        if self.shadow.is_none() {
+            self.hear_again(locum, self.offset - 1);
+        }
     }
 
     /// It applies a posting row.
@@ -180,20 +196,32 @@ impl State {
         self.settle_all(locum);
     }
 
-    /// A new generation is served: what is committed, read at one place.
+    /// A new generation begins in the shadow: what is committed, read at one place.
     pub fn begin_anew(&mut self, locum: &Locum) {
         self.budget.snapshots -= 1;
         let committed = self.core.committed();
         (self.snapshot, self.offset, self.balances) = (Some(committed), 0, 0);
-        let place = locum.snapshot_place(self);
+        self.shadow = Some(Default::default());
+        let place = locum.snapshot_place(self, self.core.ends);
         for account in 0..ACCOUNTS {
-            self.served[account] = Served::default();
             self.serve(locum, account, (committed, place));
         }
-        for index in 0..committed {
+    }
+
+    /// It is served: first its balances, then what it has seen of our entries.
+    pub fn swap(&mut self, locum: &Locum) {
+        let Some(shadow) = self.shadow.take() else { return };
+        self.served = shadow;
+        let begun = self.begun();
+        let place = locum.snapshot_place(self, self.core.ends & ((1 << begun) - 1));
+        for index in 0..begun {
             for leg in 0..locum.legs(self.core.write(index)).count() {
                 self.see_row(locum, (index, leg), place);
             }
+        }
+        for (index, leg) in locum.posting_rows(self).into_iter().take(self.offset.into()) {
+            let place = locum.place(self, index, false);
+            self.see_row(locum, (index, leg), place);
         }
         self.absorb_all(locum);
     }
@@ -227,6 +255,7 @@ impl State {
             debits.let_pass(&places[n], places.get(n + 1))
                 || (attested && self.is_complete(locum, waiting[n]))
                 || (locum.breaks(Variant::FirstOfTransaction) && !debits.any_without_row)
+                || (locum.breaks(Variant::ShadowDoesNotWait) && self.shadow.is_some())
                 || locum.breaks(Variant::BalanceRunsAhead)
         };
         if let Some(newest) = (0..places.len()).rposition(may) {
@@ -237,7 +266,7 @@ impl State {
 
     /// The balance rows in hand that are newer than what is served, each told by the last posting that it includes.
     fn waiting(&self, locum: &Locum, account: usize) -> Vec<u8> {
-        let served = self.served[account].last_posting;
+        let served = self.filled(account).last_posting;
         let is_newer = |row: &&BalanceRow| self.posting_no(locum, row.index, account) > served;
         let rows = locum.balance_rows(self);
         let of_account = rows[..usize::from(self.balances)].iter().filter(|row| row.account == account);
@@ -252,7 +281,7 @@ impl State {
             && balances[usize::from(self.balances)..].iter().all(|row| later(row.index))
     }
 
-    /// The debits of an account that were sent and whose holds count.
+    /// The debits of an account that were sent and whose holds count. What a shadow sees is not recorded before the swap.
     fn open_debits(&self, locum: &Locum, account: usize) -> OpenDebits {
         let mut debits = OpenDebits::default();
         for (write, entry) in self.journal.iter().enumerate().filter_map(|(w, entry)| Some((w, entry.as_ref()?))) {
@@ -268,11 +297,12 @@ impl State {
         debits
     }
 
-    /// A balance that includes the first so many postings is served.
+    /// A balance that includes the first so many postings is served, or stands in the shadow.
     fn serve(&mut self, locum: &Locum, account: usize, (postings, place): (u8, TransactionPlace)) {
         let booked: i64 = (0..postings).map(|index| effect(locum, self.core.write(index), account)).sum();
         let last_posting = if postings == 0 { 0 } else { self.posting_no(locum, postings - 1, account) };
-        self.served[account] = Served { booked, last_posting, place: Some(place), ..self.served[account] };
+        let served = self.shadow.as_mut().unwrap_or(&mut self.served);
+        served[account] = Served { booked, last_posting, place: Some(place), ..Served::default() };
     }
 
     /// Ends the holds that the served balances include.

@@ -137,7 +137,11 @@ fn reachable(locum: &Locum) -> Vec<Property<Locum>> {
     }
     if locum.budget.snapshots > 0 {
         some.push(sometimes("a new generation is served beside a hold", |_, s| {
-            s.snapshot.is_some() && entries(s).any(|(_, e)| e.state.holds() && !e.absorbed)
+            let is_swapped = s.snapshot.is_some() && s.shadow.is_none();
+            is_swapped && entries(s).any(|(_, e)| e.state.holds() && !e.absorbed)
+        }));
+        some.push(sometimes("a balance waits in a shadow", |locum, s| {
+            s.shadow.is_some() && (0..ACCOUNTS).any(|account| s.waits(locum, account))
         }));
     }
     if locum.budget.commits > 0 {

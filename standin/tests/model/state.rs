@@ -35,8 +35,10 @@ pub struct State {
     pub offset: u8,
     /// SQL: the ingester's offset in the balance rows, where they are a topic of their own.
     pub balances: u8,
-    /// SQL: the core's log as far as the snapshot went that the served generation began with.
+    /// SQL: the core's log as far as the snapshot went that the generation being filled began with.
     pub snapshot: Option<u8>,
+    /// SQL: the balances of that generation while another one is served.
+    pub shadow: Option<[Served; ACCOUNTS]>,
     /// SQL: the ingester saw two rows for one leg.
     pub breach: bool,
     /// What each task is doing.

@@ -104,6 +104,8 @@ pub enum Variant {
     PositionAlone,
     /// Without numbers: of several balances of one transaction the first is served.
     FirstOfTransaction,
+    /// Without numbers: in a shadow no balance waits.
+    ShadowDoesNotWait,
     /// Without numbers: a later change of a posting's row moves the place at which it counts as booked.
     LatestPlace,
     /// The next entry of a run is sent whatever became of the one before it.
