@@ -48,6 +48,8 @@ mod ledger;
 mod orders;
 #[path = "journal/outcomes.rs"]
 mod outcomes;
+#[path = "journal/places.rs"]
+mod places;
 #[path = "journal/pressure.rs"]
 mod pressure;
 #[path = "journal/proxy.rs"]

@@ -172,3 +172,19 @@ pub async fn put_balance(tx: &mut Tx, account: &str, booked: i64, last_posting: 
     .await
     .map(drop)
 }
+
+/// A balance row of a core that numbers no postings: its version here, and its place among the source's transactions.
+pub async fn put_placed(
+    tx: &mut Tx,
+    account: &str,
+    booked: i64,
+    number: i64,
+    place: &TransactionPlace,
+) -> Result<(), sql::Error> {
+    tx.exec(
+        "UPDATE books SET booked = ?, last_posting = ?, place = ?, balance_version = ? WHERE account = ?",
+        params![booked, i64::MIN, place.as_bytes(), version(number), account],
+    )
+    .await
+    .map(drop)
+}
