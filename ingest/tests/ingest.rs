@@ -15,6 +15,8 @@ mod lanes;
 mod links;
 #[path = "ingest/parts.rs"]
 mod parts;
+#[path = "ingest/places.rs"]
+mod places;
 #[path = "ingest/refusals.rs"]
 mod refusals;
 mod support;

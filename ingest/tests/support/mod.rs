@@ -39,6 +39,8 @@ pub struct Log {
     /// What feeds were told to start with.
     pub assigned: Vec<Vec<(Partition, Place)>>,
     position: u64,
+    /// The source transaction of what is written next; none = the connector tells none.
+    transaction: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -106,18 +108,25 @@ impl Core {
 
     #[allow(clippy::too_many_arguments)]
     fn event_made_at(&self, made: i64, table: &str, op: &str, key: Json, before: Json, after: Json, snapshot: &str) {
-        let position = {
+        let (position, transaction) = {
             let mut log = self.log.lock().unwrap();
             log.position += 1;
-            log.position
+            (log.position, log.transaction.clone())
         };
+        let transaction =
+            transaction.map(|id| json!({"id": id, "total_order": position, "data_collection_order": position}));
         let now = now_ms();
         let file = format!("bin{}.000001", self.log_name.load(Ordering::SeqCst));
-        let value = json!({"before": before, "after": after, "op": op, "ts_ms": now, "source": {"connector": "mariadb",
+        let value = json!({"before": before, "after": after, "op": op, "ts_ms": now, "transaction": transaction, "source": {"connector": "mariadb",
             "name": "core", "ts_ms": made, "snapshot": snapshot, "db": "corebank", "table": table,
             "server_id": 1, "gtid": null, "file": file, "pos": position, "row": 0}});
         let number = i32::from(key.to_string().bytes().fold(0u8, u8::wrapping_add) % 2);
         self.append(self.partition(table, number), key.to_string().into_bytes(), Some(value.to_string().into_bytes()));
+    }
+
+    /// What is written next belongs to this source transaction.
+    pub fn in_transaction(&self, id: &str) {
+        self.log.lock().unwrap().transaction = Some(id.to_owned());
     }
 
     pub fn account(&self, no: &str, balance_minor: i64, last_posting: i64) {
