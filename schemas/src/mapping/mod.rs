@@ -105,6 +105,11 @@ impl Mapping {
         masters.map(Table::full_name)
     }
 
+    /// Do postings confirm entries of ours, by themselves or by the rows that name them? Without it the source is for reading.
+    pub fn confirms(&self) -> bool {
+        self.tables.iter().any(|table| table.confirms.is_some() || table.links.is_some())
+    }
+
     /// The mapped table that an event belongs to.
     ///
     /// The topic names the table, because events of a table's partitions come on the topic of the table. Where it does not

@@ -24,5 +24,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         table::line(format_args!("core: {share}; the replay has at most {replay_max} under way"));
     }
     table::line(format_args!("sql: {}", config.sql_demand()));
+    for warning in config.warnings().0 {
+        table::line(format_args!("warning: {warning}"));
+    }
     Ok(())
 }

@@ -82,6 +82,9 @@ pub async fn serve(
     let metrics = telemetry::install().context("metrics")?;
     let shared = open(&config).await?;
     let mappings = mappings(&config)?;
+    for warning in config.warnings().0 {
+        tracing::warn!("{warning}");
+    }
     let mut services = Supervisor::new(drain.clone(), RestartPolicy::default());
     let (tokens, upkept) = (shared.tokens.clone(), metrics.clone());
     services.run_until_drained("tokens", move || follow_tokens(tokens.clone()));

@@ -10,6 +10,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 mod times;
+mod warnings;
 
 use std::fmt;
 use std::fs;

@@ -367,3 +367,31 @@ fn a_mapping_that_looks_for_other_references_than_the_connector_writes_is_a_faul
     has(&ingests("short.yaml", "reference: {length: 20}\n", found), "looks for references of 20 characters");
     assert_eq!(ingests("alone.yaml", "reference: {length: 20}\n", "text"), [""; 0], "nothing is looked for");
 }
+
+#[test]
+fn writes_over_mappings_that_confirm_nothing_are_warned_of_with_the_remedy() {
+    let confirming = include_str!("../../../schemas/mappings/core-sim.yaml");
+    let reading = confirming.replace("    confirms:\n      operations: [transfer]\n", "");
+    assert_ne!(confirming, reading);
+    for (name, text) in [("confirming", confirming), ("reading", reading.as_str())] {
+        fs::write(folder().join(format!("{name}-mapping.yaml")), text).unwrap();
+    }
+    let warnings = |head: &str, mappings: &[&str]| {
+        let source = |name: &&str| format!("{{name: {name}, mapping: {name}-mapping.yaml, topic_prefix: core}}");
+        let sources = mappings.iter().map(source).collect::<Vec<_>>().join(", ");
+        Config::parse(&format!("{head}sources: [{sources}]\n"), &folder(), []).unwrap().warnings().to_string()
+    };
+    let gateway = gateway(LIMITS);
+    let warned = warnings(&gateway, &["reading"]);
+    for part in
+        ["sources: ", "each hold would count for ever", "`confirms: {operations: [transfer]}`", "leave `gateway`"]
+    {
+        assert!(warned.contains(part), "{part} not in {warned}");
+    }
+    // One that confirms is enough, a process that only reads is not asked, and one that knows no source cannot tell.
+    let silent: [(&str, &[&str]); 4] =
+        [(&gateway, &["reading", "confirming"]), (READS, &["reading"]), (&gateway, &[]), (&gateway, &["missing"])];
+    for (head, mappings) in silent {
+        assert_eq!(warnings(head, mappings), "", "{mappings:?}");
+    }
+}
