@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::money::Currency;
+use schemas::position::TransactionPlace;
 use sql::{BoxFuture, Db, Tx, params, placeholders};
 use standin::admission::{AccountFacts, AccountStatus};
 use standin::journal::{Facts, Journal, JournalError, KnownAccount, KnownAccounts, LegSeen};
@@ -22,7 +23,8 @@ const EVENTS_MAX: u64 = 6;
 const TABLES: &[sql::Migration] = &[sql::Migration {
     version: 1,
     statements: &[
-        "CREATE TABLE books (account {text:64} NOT NULL, booked {int} NOT NULL, last_posting {int} NOT NULL, PRIMARY KEY (account))",
+        "CREATE TABLE books (account {text:64} NOT NULL, booked {int} NOT NULL, last_posting {int} NOT NULL, \
+         place {bytes:31}, PRIMARY KEY (account))",
         "CREATE TABLE source (id {int} NOT NULL, as_of_us {int} NOT NULL, PRIMARY KEY (id))",
     ],
 }];
@@ -50,7 +52,7 @@ impl Facts for Books {
                     facts,
                     customer_id: CUSTOMER.into(),
                     last_posting,
-                    place: None,
+                    place: row.get::<Option<&[u8]>>("place")?.and_then(TransactionPlace::from_bytes),
                     balance_version: last_posting.to_be_bytes().to_vec(),
                     as_of_us: Some(as_of_us),
                 };
@@ -115,9 +117,11 @@ async fn apply(db: &Db, journal: &Journal, batch: Vec<Event>, complete_us: Optio
     let confirmations = journal.confirmations();
     db.transaction(move |tx| {
         Box::pin(async move {
-            for Event { row, booked_minor } in &batch {
-                let sql = "UPDATE books SET booked = ?, last_posting = ? WHERE account = ? AND last_posting < ?";
-                tx.exec(sql, params![*booked_minor, row.posting_no, &row.account, row.posting_no]).await?;
+            for Event { row, booked_minor, number } in &batch {
+                let sql =
+                    "UPDATE books SET booked = ?, last_posting = ?, place = ? WHERE account = ? AND last_posting < ?";
+                let place = row.place.as_ref().map(TransactionPlace::as_bytes);
+                tx.exec(sql, params![*booked_minor, *number, place, &row.account, *number]).await?;
             }
             let seen: Vec<LegSeen> = batch.iter().map(|event| event.row.clone()).collect();
             let mut changed: Vec<String> = seen.iter().map(|row| row.account.clone()).collect();

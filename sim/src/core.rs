@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::core::{CoreLeg, Enquiry, Outcome, Posting};
 use schemas::entry::LegKind;
 use schemas::money::Currency;
+use schemas::position::{SourcePosition, TransactionPlace};
 use schemas::post_request::{Field, PostRequest};
 use standin::journal::LegSeen;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct Event {
     pub row: LegSeen,
     /// Minor units on the account after it.
     pub booked_minor: i64,
+    /// Counts the account's postings, for a core that does not tell it, too: newer balances have higher ones.
+    pub number: i64,
 }
 
 /// How the core is there.
@@ -63,6 +66,7 @@ pub enum Weather {
 pub struct Core {
     class: Class,
     tells_numbers: bool,
+    numbers_postings: bool,
     world: Arc<World>,
     inner: Mutex<Inner>,
 }
@@ -84,8 +88,9 @@ impl Core {
     pub fn new(world: &Arc<World>, accounts: &[String]) -> Arc<Self> {
         let accounts = accounts.iter().map(|account| (account.clone(), (OPENING_MINOR, 0))).collect();
         let inner = Mutex::new(Inner { accounts, ..Inner::default() });
-        let (class, tells_numbers) = (world.plan.class, world.plan.tells_numbers);
-        Arc::new(Self { class, tells_numbers, world: world.clone(), inner })
+        let (class, numbers_postings) = (world.plan.class, world.plan.numbers_postings);
+        let tells_numbers = numbers_postings && world.plan.tells_numbers;
+        Arc::new(Self { class, tells_numbers, numbers_postings, world: world.clone(), inner })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -192,19 +197,20 @@ impl Core {
             (LegKind::Debit, &from, debited - amount_minor, debit_no + 1),
             (LegKind::Credit, &to, credited + amount_minor, credit_no + 1),
         ];
-        for (kind, account, booked_minor, posting_no) in legs {
-            inner.accounts.insert(account.clone(), (booked_minor, posting_no));
+        let transaction = inner.books.len() as u64 + 1;
+        for (row, (kind, account, booked_minor, number)) in (0..).zip(legs) {
+            inner.accounts.insert(account.clone(), (booked_minor, number));
             let row = LegSeen {
                 core_ref: core_ref.clone(),
                 kind,
                 account: account.clone(),
                 amount_minor,
                 currency: eur(),
-                posting_no: Some(posting_no),
-                place: None,
-                row_key: format!("{account}/{posting_no}"),
+                posting_no: self.numbers_postings.then_some(number),
+                place: (!self.numbers_postings).then(|| place(transaction, row)),
+                row_key: format!("{account}/{number}"),
             };
-            inner.events.push_back(Event { row, booked_minor });
+            inner.events.push_back(Event { row, booked_minor, number });
         }
         let number = inner.books.len() + 1;
         inner.books.push(Booked { core_ref: core_ref.clone(), from: from.clone(), to: to.clone(), amount_minor });
@@ -286,6 +292,12 @@ fn transfer(request: &PostRequest) -> Option<(String, String, i64)> {
     };
     let Some(Field::Money { minor, .. }) = request.field("amount") else { return None };
     Some((text("from_account")?, text("to_account")?, *minor))
+}
+
+/// Where a row stands of one of the core's transactions.
+fn place(transaction: u64, row: u64) -> TransactionPlace {
+    let position = SourcePosition::Binlog { file: 1, pos: 100 * transaction + row, row: 0, gtid: None };
+    TransactionPlace::streamed(1, &position, &format!("0-1-{transaction}")).expect("a transaction with a name")
 }
 
 /// The one currency of the simulated bank.

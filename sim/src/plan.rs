@@ -96,6 +96,8 @@ pub struct Plan {
     pub credits_in_order: bool,
     /// Do all transfers stand in one order?
     pub global_order: bool,
+    /// Does the core number its postings? Otherwise balances are ordered by source transaction (ADR 0041).
+    pub numbers_postings: bool,
 }
 
 impl Plan {
@@ -118,6 +120,7 @@ impl Plan {
             credits_in_order: chance.one_in(3),
             set_back: if chance.one_in(2) { SetBack::Sql } else { SetBack::Hosts },
             global_order: chance.one_in(5),
+            numbers_postings: !chance.one_in(3),
         }
     }
 
