@@ -8,13 +8,15 @@ mod sums;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use schemas::debezium::{ChangeEvent, Decoder, Record};
-use schemas::mapping::{Mapping, RowId, Touched};
+use schemas::mapping::{MapReason, Mapping, RowId, Touched};
 use schemas::model::{CanonicalChange, Entity, RowChange};
+use schemas::money::Currency;
 
 pub use refusals::{REASONS_MAX, Refusal, Refusals};
 pub use shown::{ACCOUNTS_SHOWN, ShownAccount, TRANSACTIONS_SHOWN};
@@ -28,6 +30,7 @@ use crate::prepared::Prepared;
 use shown::Shown;
 use sums::Sums;
 use tables::Tables;
+use waiting::Waiting;
 
 /// Rows of the core whose own keys do not tell what they are stored under, kept at most.
 pub const KEPT_MAX: usize = 500_000;
@@ -83,6 +86,10 @@ pub struct Coverage {
     decoder: Decoder,
     kept: HashMap<RowId, Vec<Touched>>,
     kept_all: bool,
+    /// What is known of accounts, where rows take their currency from them; none for one that is deleted or left out.
+    accounts: BTreeMap<String, Option<Currency>>,
+    /// Records whose accounts have not come.
+    waiting: Waiting,
     counts: Counts,
     written: BTreeMap<Entity, Written>,
     unmapped: BTreeMap<String, u64>,
@@ -100,6 +107,8 @@ impl Coverage {
             decoder: Decoder::new(),
             kept: HashMap::new(),
             kept_all: true,
+            accounts: BTreeMap::new(),
+            waiting: Waiting::default(),
             counts: Counts::default(),
             written: BTreeMap::new(),
             unmapped: BTreeMap::new(),
@@ -111,13 +120,49 @@ impl Coverage {
         }
     }
 
-    /// Tries the mapping on one more record.
+    /// Tries the mapping on one more record, and on those that waited for the account that it tells.
     pub fn read(&mut self, record: &RawRecord) {
+        self.read_one(record);
+        while let Some(record) = self.waiting.next_due() {
+            self.read_one(&record);
+        }
+    }
+
+    /// All was read: what waits for accounts that did not come is refused, and what waits for one that is left out is left out, too.
+    pub fn finish(&mut self) {
+        for (account, record) in self.waiting.take() {
+            let is_left_out = self.accounts.get(&account) == Some(&None);
+            let fate = if is_left_out { Fate::Skipped } else { Fate::Refused };
+            if fate == Fate::Refused {
+                self.refusals.add(&record, MapReason::NoAccount.to_string(), false);
+            }
+            self.look(&record, fate);
+            self.counts.count(fate);
+        }
+    }
+
+    fn read_one(&mut self, record: &RawRecord) {
+        let whole = [(&*record.topic, record.key.as_deref(), record.value.as_deref())];
+        let asked = self.preparer.accounts_asked(whole);
+        let told = asked.into_iter().filter_map(|account| self.accounts.get_key_value(&account));
+        let told = told.map(|(account, currency)| (account.clone(), *currency)).collect();
+        self.preparer.know_accounts(told);
         let asked = self.preparer.rows_asked([(&*record.topic, record.key.as_deref())]);
         let known = asked.into_iter().filter_map(|row| self.kept.get(&row).cloned().map(|keys| (row, keys)));
         let known = known.collect();
         self.preparer.know(known);
         let prepared = self.preparer.prepare(std::slice::from_ref(record), &HashMap::new());
+        if let Some(waits) = prepared.waits.first()
+            && self.waiting.keep(&waits.account_id, record)
+        {
+            return;
+        }
+        for (account, currency) in &prepared.told {
+            self.accounts.insert(account.clone(), *currency);
+            if currency.is_some() {
+                self.waiting.came(account);
+            }
+        }
         let fate = self.fate(record, &prepared);
         self.keep(&prepared);
         self.write(&prepared);
@@ -128,6 +173,7 @@ impl Coverage {
         let refused = match (&prepared.halt, prepared.parked.first()) {
             (Some(halt), _) => Some((halt.reason().to_owned(), true)),
             (None, Some(parked)) => Some((parked.reason.clone(), false)),
+            (None, None) if !prepared.waits.is_empty() => Some((MapReason::NoAccount.to_string(), false)),
             (None, None) => None,
         };
         for (table, events) in &prepared.unmapped {
@@ -143,6 +189,11 @@ impl Coverage {
         if let Some((reason, halts)) = refused {
             self.refusals.add(record, reason, halts);
         }
+        self.look(record, fate)
+    }
+
+    /// Notes the columns of a record's row. Answers its fate.
+    fn look(&mut self, record: &RawRecord, fate: Fate) -> Fate {
         let (mapping, decoder, tables) = (&self.mapping, &mut self.decoder, &mut self.tables);
         let is_of_a_table = isolated(|| {
             let decoded = decoder.decode(&record.topic, record.key.as_deref(), record.value.as_deref());
@@ -177,7 +228,7 @@ impl Coverage {
             let written = self.written.entry(*entity).or_default();
             match row {
                 RowChange::Upsert(_) => written.upserts += 1,
-                RowChange::Delete => written.deletes += 1,
+                RowChange::Delete | RowChange::Ended(_) => written.deletes += 1,
             }
             self.sums.take(change);
             self.shown.take(change);

@@ -37,8 +37,10 @@ impl ShownAccount {
             (RowChange::Upsert(CanonicalRow::Transaction(row)), _) => self.posted(row),
             (RowChange::Delete, Entity::Account) => self.account = None,
             (RowChange::Delete, Entity::Balance) => self.balance = None,
-            (RowChange::Delete, Entity::Transaction) => self.transactions.retain(|t| t.transaction_id != change.key),
-            (RowChange::Upsert(CanonicalRow::Customer(_)), _) | (RowChange::Delete, Entity::Customer) => {}
+            (RowChange::Delete | RowChange::Ended(_), Entity::Transaction) => {
+                self.transactions.retain(|t| t.transaction_id != change.key);
+            }
+            (RowChange::Upsert(CanonicalRow::Customer(_)), _) | (RowChange::Delete | RowChange::Ended(_), _) => {}
         }
     }
 

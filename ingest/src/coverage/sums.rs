@@ -50,7 +50,7 @@ impl Sums {
                 Some((row.currency, [row.booked_minor, row.core_holds_minor, row.overdraft_line_minor]))
             }
             RowChange::Upsert(CanonicalRow::Transaction(row)) => Some((row.currency, [row.amount_minor, 0, 0])),
-            RowChange::Upsert(_) | RowChange::Delete => None,
+            RowChange::Upsert(_) | RowChange::Delete | RowChange::Ended(_) => None,
         };
         match rows.get_mut(&change.key) {
             Some(kept) if change.version > kept.0 => *kept = (change.version, amounts),

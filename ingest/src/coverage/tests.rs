@@ -21,6 +21,7 @@ fn read(yaml: &str, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Coverag
     for (number, line) in lines.into_iter().enumerate() {
         coverage.read(&capture::record(line.as_ref(), number as i64).unwrap());
     }
+    coverage.finish();
     coverage
 }
 
@@ -120,4 +121,20 @@ fn an_update_is_followed_by_what_its_row_was_stored_under() {
     let shown: Vec<_> = seen.shown().iter().map(|shown| (shown.account_id.as_str(), shown.account.is_some())).collect();
     assert_eq!(shown, [("A1", false), ("B1", true)]);
     assert_eq!(seen.shown()[1].document("s").unwrap().balance.unwrap().row.booked_minor, 5);
+}
+
+#[test]
+fn a_posting_that_comes_before_the_account_that_tells_its_currency_is_tried_once_that_has_come() {
+    let mapping = FINERACT.0.replace("currency: {constant: EUR}", "currency: {of: account}");
+    assert_ne!(mapping, FINERACT.0);
+    let (expected, lines) = (read(FINERACT.0, FINERACT.1.lines()), FINERACT.1.lines());
+    let accounts = |line: &&str| line.contains("m_savings_account\"");
+    let late = lines.clone().filter(|line| !accounts(line)).chain(lines.clone().filter(accounts));
+    for lines in [lines.clone().collect::<Vec<_>>(), late.collect()] {
+        let seen = read(&mapping, lines);
+        assert_eq!((seen.counts(), seen.sums()), (expected.counts(), expected.sums()), "{:?}", seen.refusals());
+    }
+    let without = read(&mapping, lines.filter(|line| !accounts(line)));
+    let [refusal] = without.refusals().reasons.as_slice() else { panic!("{:?}", without.refusals()) };
+    assert!(refusal.reason.contains("the row of that account has not come") && !refusal.halts, "{refusal:?}");
 }

@@ -49,7 +49,7 @@ impl Mapping {
     /// that leave it out, and by no others.
     pub fn unlisted(&self, event: &ChangeEvent<'_>) -> Vec<Unlisted> {
         let Some((table, after)) = self.table(event).zip(event.after.as_ref()) else { return Vec::new() };
-        let view = View { mapping: self, table, event, version: Version::floor(0), known: &[] };
+        let view = View::plain(self, table, event, Version::floor(0), &[]);
         let mut found = Vec::new();
         for test in &table.filter.0 {
             if matches!(view.passes_test(after, test), Ok(false)) {
@@ -100,9 +100,9 @@ impl View<'_> {
     /// A row with our reference of which no predicate says what it is confirms nothing, for ever.
     fn unlisted_verdict(&self, row: &Row<'_>, found: &mut Vec<Unlisted>) {
         let Some(confirms) = &self.table.confirms else { return };
-        let core_ref = self.table.transaction.as_ref().and_then(|transaction| transaction.core_ref.as_ref());
-        let is_ours =
-            core_ref.and_then(|column| row.get(column)).and_then(Cell::text).is_some_and(|text| !text.is_empty());
+        let reference = self.table.transaction.as_ref().and_then(|transaction| transaction.core_ref.as_ref());
+        let found = reference.and_then(|reference| self.reference(row, reference).ok().flatten());
+        let is_ours = found.is_some_and(|found| !found.is_empty());
         let Some(posted) = confirms.posted.as_ref().filter(|_| is_ours) else { return };
         let named = [Some(posted), confirms.refused.as_ref(), confirms.reversed.as_ref()];
         if named.into_iter().flatten().all(|predicate| matches!(self.holds(row, predicate), Ok(false))) {
@@ -152,6 +152,8 @@ fn columns(table: &Table) -> BTreeSet<String> {
         let predicates = [&confirms.posted, &confirms.refused, &confirms.reversed];
         named.extend(predicates.into_iter().flatten().map(|predicate| &predicate.column));
     }
+    named.extend(table.links.iter().flat_map(|links| links.columns()));
+    named.extend(table.refusals.iter().flat_map(|refusals| refusals.columns()));
     named.into_iter().cloned().collect()
 }
 
@@ -165,6 +167,6 @@ fn of_transaction(fields: &TransactionFields) -> Vec<&String> {
     named.extend(fields.booked_at.columns());
     named.extend(&fields.value_date);
     named.extend(fields.remittance.iter().flat_map(|words| words.columns()));
-    named.extend(&fields.core_ref);
+    named.extend(fields.core_ref.iter().map(|reference| reference.column()));
     named
 }

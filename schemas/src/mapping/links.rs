@@ -67,6 +67,11 @@ pub(super) fn lead_to_postings(tables: &[Table], line: u64, problems: &mut Probl
 }
 
 impl LinkFields {
+    /// The columns that it looks at.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(self.core_ref.column()).chain(self.postings.iter().flat_map(Id::columns))
+    }
+
     fn disagreements(&self, target: &Table, fields: &TransactionFields) -> Vec<String> {
         let mut found = Vec::new();
         let name = &self.table;

@@ -107,6 +107,11 @@ impl Fields<'_> {
 }
 
 impl Reference {
+    /// The column that it stands in.
+    pub(super) fn column(&self) -> &String {
+        &self.column
+    }
+
     fn is_looked_for(&self) -> bool {
         matches!(self.form, Form::Start | Form::Anywhere)
     }

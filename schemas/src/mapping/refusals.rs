@@ -24,6 +24,13 @@ struct Code {
     pointer: Option<String>,
 }
 
+impl RefusalFields {
+    /// The columns that it looks at.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
+        [self.core_ref.column(), &self.code.column].into_iter()
+    }
+}
+
 /// The code of a refusal whose row tells none.
 const UNTOLD: &str = "refused";
 

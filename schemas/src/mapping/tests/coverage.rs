@@ -48,6 +48,20 @@ fn every_column_that_a_mapping_names_is_used_and_no_other() {
 }
 
 #[test]
+fn the_columns_of_links_and_refusals_and_of_references_in_texts_are_used() {
+    let postings = "  p:\n    key: [id]\n    transaction: {transaction_id: id, account_id: acc, posting_no: n, amount: {column: m, type: minor_units}, \
+         currency: {constant: EUR}, booked_at: {column: at, type: timestamp_ms}, core_ref: {column: ref, strip: _q}}\n";
+    let links = "  l:\n    key: [id]\n    links: {operations: [transfer], core_ref: {column: text, find: start}, table: p, postings: [from, to]}\n";
+    let refusals = "  r:\n    key: [id]\n    where: {status: 5}\n    refusals: {operations: [transfer], core_ref: key_of, code: {column: result, json: /code}}\n";
+    let uses = read(&format!("source: s\nconnector: mysql\ntables:\n{postings}{links}{refusals}")).uses();
+    let columns = |n: usize| uses[n].columns.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        [columns(0), columns(1), columns(2)],
+        ["acc at id m n ref", "from id text to", "id key_of result status"]
+    );
+}
+
+#[test]
 fn a_code_is_told_with_the_place_that_does_not_list_it() {
     let good = r#""kind":1,"ccy":"EUR","status":1,"locked":false,"leg":"C""#;
     assert!(unlisted(good).is_empty());

@@ -20,6 +20,7 @@ pub async fn run(path: &Path, records: &Records, json: bool) -> Result<(), Failu
     while let Some(batch) = input.next().await? {
         batch.iter().for_each(|record| coverage.read(record));
     }
+    coverage.finish();
     input.finish()?;
     let told = report::of(&mapping, &coverage, input.note());
     match json {
