@@ -158,7 +158,8 @@ impl Applier {
                     writer.forget_queues(tx, &prepared.healed).await?;
                     writer.work_off(tx, &prepared.worked).await?;
                     writer.park(tx, &prepared.parked).await?;
-                    let before = Before { any_waiting, attested_ms: advance.as_of_ms, by_links };
+                    let attested_ms = advance.as_of_ms;
+                    let before = Before { evidence: &evidence, any_waiting, attested_ms, by_links };
                     let settled = settle(tx, &writer, &*confirm, &prepared, before).await?;
                     let applied = writer.apply(tx, &settled.changes).await?;
                     writer.keep_rows(tx, prepared.kept.values()).await?;

@@ -71,7 +71,9 @@ impl Account<'_> {
 }
 
 /// What is known before a batch is settled.
-pub(crate) struct Before {
+pub(crate) struct Before<'b> {
+    /// All that the confirmation of the batch is told, also what links say.
+    pub(crate) evidence: &'b [LegEvidence],
     /// Some balance may wait from before.
     pub(crate) any_waiting: bool,
     /// Everything that was sent before is applied.
@@ -87,10 +89,10 @@ pub(crate) async fn settle(
     writer: &Writer,
     confirm: &dyn Confirm,
     prepared: &Prepared,
-    Before { any_waiting, attested_ms, by_links }: Before,
+    Before { evidence, any_waiting, attested_ms, by_links }: Before<'_>,
 ) -> Result<Settled, ApplyError> {
     let mut waiting = if any_waiting { writer.waiting_balances(tx).await? } else { BTreeMap::new() };
-    let concerns = concerns(tx, writer, confirm, prepared, &waiting).await?;
+    let concerns = concerns(tx, writer, confirm, (&prepared.changes[..], evidence), &waiting).await?;
     if concerns.is_empty() && waiting.is_empty() {
         return Ok(Settled { changes: prepared.changes.clone(), waiting_since_ms: None });
     }
@@ -132,11 +134,11 @@ async fn concerns(
     tx: &mut Tx,
     writer: &Writer,
     confirm: &dyn Confirm,
-    prepared: &Prepared,
+    (changes, evidence): (&[CanonicalChange], &[LegEvidence]),
     waiting: &BTreeMap<String, Vec<WaitingBalance>>,
 ) -> Result<Concerns, ApplyError> {
     let (mut placed, mut numbered) = (BTreeSet::new(), BTreeSet::new());
-    let new = ordered(&prepared.changes).map(|change| (&change.key, change.place.is_some()));
+    let new = ordered(changes).map(|change| (&change.key, change.place.is_some()));
     let kept = waiting.iter().flat_map(|(account, all)| all.iter().map(move |kept| (account, kept.place.is_some())));
     for (account, is_placed) in new.chain(kept) {
         let those = if is_placed { &mut placed } else { &mut numbered };
@@ -150,7 +152,7 @@ async fn concerns(
     if !placed.is_empty() {
         let placed: Vec<String> = placed.into_iter().collect();
         // The journal records no row that a shadow sees, so to the next batch it has not come either.
-        let coming: &[LegEvidence] = if writer.is_shadow() { &[] } else { &prepared.evidence };
+        let coming: &[LegEvidence] = if writer.is_shadow() { &[] } else { evidence };
         let open = confirm.open_debits(tx, &placed, coming, writer.generation()).await;
         concerns.placed = open.map_err(ApplyError::Confirm)?;
     }

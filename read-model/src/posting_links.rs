@@ -3,7 +3,8 @@
 //! Link and posting come on topics of their own, in either order, perhaps days apart. Both are in SQL, so whichever comes second
 //! finds the other one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use schemas::entry::LegKind;
 use schemas::model::{CanonicalChange, CanonicalRow, LegEvidence, LegVerdict, PostingLink, RowChange};
@@ -54,9 +55,20 @@ impl Writer {
         for link in first_of_each(links).into_values() {
             first.entry(link.transaction_id.clone()).or_insert_with(|| link.clone());
         }
-        let missing: Vec<&str> = first.keys().map(String::as_str).filter(|id| !postings.contains_key(*id)).collect();
-        let stored = stored_postings(tx, dataset, &missing).await?;
-        postings.extend(stored);
+        // One that is stored stays where it was booked, whatever changes its row here.
+        let is_asked = |id: &&str| postings.get(*id).is_none_or(|posting| posting.place.is_some());
+        let asked: Vec<&str> = first.keys().map(String::as_str).filter(is_asked).collect();
+        for (id, stored) in stored_postings(tx, dataset, &asked).await? {
+            match postings.entry(id) {
+                Entry::Vacant(missing) => {
+                    missing.insert(stored);
+                }
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.place = TransactionPlace::first_of(stored.place, known.place);
+                }
+            }
+        }
         Ok(first.values().filter_map(|link| Some(evidence(link, postings.get(&link.transaction_id)?))).collect())
     }
 

@@ -73,7 +73,10 @@ pub(crate) fn upsert(entity: Entity) -> Upsert {
         Entity::Customer => Upsert::new("customer_rows", CUSTOMERS, &CUSTOMERS[..2], newer),
         Entity::Account => Upsert::new("account_rows", ACCOUNTS, &ACCOUNTS[..2], newer),
         Entity::Balance => Upsert::new("balance_rows", BALANCES, &BALANCES[..2], newer),
-        Entity::Transaction => Upsert::new("transaction_rows", TRANSACTIONS, &TRANSACTIONS[..2], newer),
+        // A later change of a posting's row is no new posting: it stays where it was booked.
+        Entity::Transaction => {
+            Upsert::new("transaction_rows", TRANSACTIONS, &TRANSACTIONS[..2], newer).keeping_first("source_place")
+        }
     }
 }
 
@@ -120,7 +123,8 @@ pub(crate) const TRANSACTIONS: &[&str] = &[
 ];
 
 /// The values of a change, in the order of the columns of [`upsert`]. A delete keeps nothing but its marker; what ended keeps what it was.
-pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
+/// `place`: where the row stands among the source's transactions.
+pub(crate) fn values(dataset: u32, change: &CanonicalChange, place: Option<TransactionPlace>) -> Vec<Value> {
     let deleted = matches!(change.row, RowChange::Delete | RowChange::Ended(_));
     let mut values = params![&change.key, dataset, change.version.as_bytes(), deleted];
     values.extend(match &change.row {
@@ -129,7 +133,7 @@ pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
         RowChange::Delete => marker_values(change),
     });
     if matches!(change.entity, Entity::Balance | Entity::Transaction) {
-        values.push(change.place.as_ref().map(TransactionPlace::as_bytes).into());
+        values.push(place.as_ref().map(TransactionPlace::as_bytes).into());
     }
     values
 }

@@ -140,14 +140,24 @@ impl Writer {
 /// one statement must not name a key twice on every engine.
 fn upsert(dataset: u32, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
     let mut newest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
+    let mut oldest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.entity == entity) {
         let kept = newest.entry(change.key.as_str()).or_insert(change);
         if change.version > kept.version {
             *kept = change;
         }
+        if entity == Entity::Transaction && change.place.is_some() {
+            let first = oldest.entry(change.key.as_str()).or_insert(change);
+            if change.version < first.version {
+                *first = change;
+            }
+        }
     }
     let mut upsert = table::upsert(entity);
-    newest.values().for_each(|change| upsert.push(table::values(dataset, change)));
+    for (key, change) in newest {
+        let place = oldest.get(key).map_or(change.place, |first| first.place);
+        upsert.push(table::values(dataset, change, place));
+    }
     upsert
 }
 

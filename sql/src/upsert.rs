@@ -26,6 +26,8 @@ pub struct Upsert {
     columns: &'static [&'static str],
     key: &'static [&'static str],
     policy: Policy,
+    /// Of this column the first value stays that is not null.
+    first: Option<&'static str>,
     rows: Vec<Vec<Value>>,
 }
 
@@ -37,7 +39,13 @@ impl Upsert {
         key: &'static [&'static str],
         policy: Policy,
     ) -> Self {
-        Upsert { table, columns, key, policy, rows: Vec::new() }
+        Upsert { table, columns, key, policy, first: None, rows: Vec::new() }
+    }
+
+    /// A row that is overwritten keeps what it has in this column, unless that is null.
+    pub fn keeping_first(mut self, column: &'static str) -> Self {
+        self.first = Some(column);
+        self
     }
 
     /// Adds one row, values in the order of the columns.
@@ -91,9 +99,13 @@ impl Upsert {
         if self.keeps() {
             return format!("{k} = {k}", k = self.key[0]);
         }
+        let given = |c: &str| match self.first == Some(c) {
+            true => format!("COALESCE({c}, VALUES({c}))"),
+            false => format!("VALUES({c})"),
+        };
         let assign = |c: &str| match self.policy {
-            Policy::Newer(v) => format!("{c} = IF(VALUES({v}) > {v}, VALUES({c}), {c})"),
-            _ => format!("{c} = VALUES({c})"),
+            Policy::Newer(v) => format!("{c} = IF(VALUES({v}) > {v}, {}, {c})", given(c)),
+            _ => format!("{c} = {}", given(c)),
         };
         self.merged().into_iter().map(assign).collect::<Vec<_>>().join(", ")
     }
@@ -102,7 +114,11 @@ impl Upsert {
         if self.keeps() {
             return format!("{k} = {k}", k = self.key[0]);
         }
-        let assigned: Vec<_> = self.merged().into_iter().map(|c| format!("{c} = excluded.{c}")).collect();
+        let given = |c: &str| match self.first == Some(c) {
+            true => format!("COALESCE({}.{c}, excluded.{c})", self.table),
+            false => format!("excluded.{c}"),
+        };
+        let assigned: Vec<_> = self.merged().into_iter().map(|c| format!("{c} = {}", given(c))).collect();
         let assigned = assigned.join(", ");
         match self.policy {
             Policy::Newer(v) => format!("{assigned} WHERE excluded.{v} > {}.{v}", self.table),
@@ -397,6 +413,20 @@ mod tests {
     /// The kinds of the parameters of each text: OceanBase plans each choice of kinds anew.
     fn kinds(statement: &Statement) -> (String, Vec<std::mem::Discriminant<Value>>) {
         (statement.sql.clone(), statement.params.iter().map(std::mem::discriminant).collect())
+    }
+
+    #[test]
+    fn a_column_that_keeps_its_first_value_is_overwritten_only_while_it_is_null() {
+        const COLUMNS: &[&str] = &["k", "v", "p"];
+        let upsert = Upsert::new("t", COLUMNS, &COLUMNS[..1], Policy::Newer("v")).keeping_first("p");
+        let mysql = upsert.render(Dialect::MySql, 1);
+        let merge = "UPDATE p = IF(VALUES(v) > v, COALESCE(p, VALUES(p)), p), v = IF(VALUES(v) > v, VALUES(v), v)";
+        assert!(mysql.ends_with(merge), "{mysql}");
+        let sqlite = upsert.render(Dialect::Sqlite, 1);
+        assert!(
+            sqlite.ends_with("SET p = COALESCE(t.p, excluded.p), v = excluded.v WHERE excluded.v > t.v"),
+            "{sqlite}"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Links and the postings they name, in either order.
 
 use read_model::*;
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, PostingLink, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, LegEvidence, PostingLink, RowChange};
 
+use crate::places::place;
 use crate::support::*;
 
 on_every_engine! {
@@ -12,10 +13,16 @@ on_every_engine! {
     a_posting_that_ended_is_known_to_a_later_link => ended;
     links_are_of_their_generation_and_are_swept_with_it => generations;
     a_posting_that_a_link_names_carries_its_reference => named;
+    a_link_finds_its_posting_where_it_was_booked_whatever_changed_its_row_since => booked;
 }
 
-/// Applies a batch; answers what it says of entries: reference, leg, account, amount, number and row.
-async fn told(writer: &Writer, world: &World, changes: Vec<CanonicalChange>, links: Vec<PostingLink>) -> Vec<String> {
+/// Applies a batch; answers what it says of entries.
+async fn linked(
+    writer: &Writer,
+    world: &World,
+    changes: Vec<CanonicalChange>,
+    links: Vec<PostingLink>,
+) -> Vec<LegEvidence> {
     let writer = writer.clone();
     let evidence = world.db.transaction(move |tx| {
         Box::pin(async move {
@@ -25,11 +32,16 @@ async fn told(writer: &Writer, world: &World, changes: Vec<CanonicalChange>, lin
             Ok::<_, WriteError>(evidence)
         })
     });
-    let told = |seen: schemas::model::LegEvidence| {
+    evidence.await.unwrap()
+}
+
+/// The same as reference, leg, account, amount, number and row.
+async fn told(writer: &Writer, world: &World, changes: Vec<CanonicalChange>, links: Vec<PostingLink>) -> Vec<String> {
+    let told = |seen: LegEvidence| {
         let (leg, no) = (seen.leg.as_str(), seen.posting_no.unwrap_or_default());
         format!("{} {leg} {} {} {no} {}", seen.core_ref, seen.account_id, seen.amount_minor, seen.row_key)
     };
-    evidence.await.unwrap().into_iter().map(told).collect()
+    linked(writer, world, changes, links).await.into_iter().map(told).collect()
 }
 
 fn link(core_ref: &str, posting: &str, position: u64) -> PostingLink {
@@ -128,4 +140,23 @@ async fn named(world: &mut World) {
     let mut found: Vec<_> = found.await.unwrap().into_iter().map(|row| (row.transaction_id, row.core_ref)).collect();
     found.sort();
     assert_eq!(found, [("a-000001".to_owned(), Some("R1".to_owned())), ("a-000002".to_owned(), None)]);
+}
+
+async fn booked(world: &mut World) {
+    let writer = world.writer.clone();
+    let at = |n: i64, position: u64| CanonicalChange { place: place(position), ..debit(n, position) };
+    let places = async |changes: Vec<CanonicalChange>, links: Vec<PostingLink>| {
+        let evidence = linked(&writer, world, changes, links).await;
+        evidence.into_iter().map(|seen| seen.place).collect::<Vec<_>>()
+    };
+    assert_eq!(places(vec![at(1, 4)], vec![]).await, []);
+    assert_eq!(places(vec![at(1, 9)], vec![]).await, []);
+    assert_eq!(places(vec![], vec![link("R1", "a-000001", 10)]).await, [place(4)]);
+    assert_eq!(places(vec![at(2, 5)], vec![]).await, []);
+    assert_eq!(places(vec![at(2, 11)], vec![link("R2", "a-000002", 12)]).await, [place(5)], "both in one batch");
+    assert_eq!(places(vec![at(3, 14), at(3, 13)], vec![link("R3", "a-000003", 15)]).await, [place(13)]);
+    let ended = CanonicalChange { place: place(17), ..no_more(at(4, 16), 17) };
+    assert_eq!(places(vec![at(4, 16)], vec![]).await, []);
+    assert_eq!(places(vec![ended], vec![]).await, []);
+    assert_eq!(places(vec![], vec![link("R4", "a-000004", 18)]).await, [place(16)], "it was booked there");
 }

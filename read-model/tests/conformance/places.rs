@@ -7,7 +7,7 @@ use schemas::position::{SourcePosition, TransactionPlace};
 
 use crate::support::*;
 
-fn place(pos: u64) -> Option<TransactionPlace> {
+pub fn place(pos: u64) -> Option<TransactionPlace> {
     let position = SourcePosition::Binlog { file: 1, pos, row: 0, gtid: None };
     TransactionPlace::streamed(1, &position, "0-1-42").ok()
 }
@@ -43,6 +43,11 @@ pub async fn kept(world: &mut World) {
     assert_eq!(told(world).await, (place(4), place(5)));
     world.apply(vec![at(place(3), balance("a", 9, 3))]).await;
     assert_eq!(told(world).await.0, place(4), "an older row changes nothing");
+    world.apply(vec![at(place(7), posting("a", 1, 5, 7, "x", 7))]).await;
+    assert_eq!(told(world).await.1, place(5), "a later change of its row is no new posting");
+    let two = vec![at(place(9), posting("a", 1, 5, 7, "x", 9)), at(place(8), posting("a", 1, 5, 7, "x", 8))];
+    world.apply(two).await;
+    assert_eq!(told(world).await.1, place(5));
     world.apply(vec![delete(Entity::Balance, "a", 6)]).await;
     assert_eq!(told(world).await.0, None);
 }

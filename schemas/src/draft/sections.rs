@@ -148,7 +148,10 @@ pub(super) fn balance(table: &Table, roles: &Roles<'_>) -> Vec<Line> {
             format!("{{column: {}, type: integer}}", plain(&column.name)),
             "by its name",
         )),
-        None => lines.push(hint("last_posting", "no column numbers the last posting: such a core is for reading only")),
+        None => lines.push(hint(
+            "last_posting",
+            "no column numbers the last posting; for writes say `{by: source-transaction}`, if each posting changes this row in its own transaction",
+        )),
     }
     lines
 }

@@ -176,6 +176,10 @@ impl View<'_> {
     }
 
     fn upsert(&self, after: &Row<'_>, applied: &mut MappedRows) -> Result<(), MapError> {
+        if self.mapping.asks_accounts() && (self.table.balance.is_some() || self.table.transaction.is_some()) {
+            // An event that waits for its account must not hide that it tells no source transaction.
+            self.place()?;
+        }
         for feed in self.table.feeds() {
             if let Some(key) = self.left_behind(after, &feed)? {
                 self.push_delete(&feed, key, applied);

@@ -4,6 +4,7 @@ use super::MapError;
 use super::field::Fields;
 use super::identifier::Id;
 use super::node::{Members, Node, Problems};
+use super::order::by_source_transaction;
 use super::reference::Reference;
 use super::table::{Table, TransactionFields};
 use super::view::View;
@@ -50,6 +51,7 @@ impl Fields<'_> {
 
 /// A link must lead to postings that it can confirm.
 pub(super) fn lead_to_postings(tables: &[Table], line: u64, problems: &mut Problems) {
+    let by_transaction = by_source_transaction(tables);
     for table in tables {
         let Some(links) = &table.links else { continue };
         let at = format!("tables.{}.links", table.name);
@@ -60,7 +62,7 @@ pub(super) fn lead_to_postings(tables: &[Table], line: u64, problems: &mut Probl
             problems.add(line, &at, problem);
             continue;
         };
-        for problem in links.disagreements(target, fields) {
+        for problem in links.disagreements(target, fields, by_transaction) {
             problems.add(line, &at, problem);
         }
     }
@@ -72,7 +74,7 @@ impl LinkFields {
         std::iter::once(self.core_ref.column()).chain(self.postings.iter().flat_map(Id::columns))
     }
 
-    fn disagreements(&self, target: &Table, fields: &TransactionFields) -> Vec<String> {
+    fn disagreements(&self, target: &Table, fields: &TransactionFields, by_transaction: bool) -> Vec<String> {
         let mut found = Vec::new();
         let name = &self.table;
         if target.confirms.is_some() {
@@ -82,8 +84,11 @@ impl LinkFields {
         }
         if fields.postings.iter().any(|posting| !posting.suffix.is_empty()) {
             found.push(format!("a row of `{name}` is two postings (`legs`), and a link names one"));
-        } else if fields.postings.iter().any(|posting| posting.posting_no.is_none()) {
-            found.push(format!("needs `transaction.posting_no` of `{name}`: holds end by the numbers of postings"));
+        } else if !by_transaction && fields.postings.iter().any(|posting| posting.posting_no.is_none()) {
+            found.push(format!(
+                "needs `transaction.posting_no` of `{name}`, or `last_posting: {{by: source-transaction}}` in every balance of a core \
+                 that numbers nothing: holds end by one of the two"
+            ));
         }
         let columns = fields.transaction_id.columns().count();
         if self.postings.iter().any(|id| id.columns().count() != columns) {

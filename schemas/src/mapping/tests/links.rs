@@ -3,6 +3,7 @@
 use super::events::{INSERT, TOLD_MS, Told, UPDATE, ends, read};
 use super::*;
 use crate::model::PostingLink;
+use crate::position::{PlaceError, TransactionPlace};
 
 const POSTINGS: &str = "  p:
     key: [id]
@@ -120,4 +121,26 @@ fn links_that_lead_nowhere_are_refused() {
     assert!(unnumbered.contains("tables.b.balance: needs `last_posting`"), "{unnumbered}");
     let feeds = issues(&mapping("  p:\n    key: [id]\n", "")).join("; ");
     assert!(feeds.contains("expected customer, account, balance, transaction, links or refusals"), "{feeds}");
+}
+
+#[test]
+fn a_link_may_lead_to_postings_without_numbers_where_balances_are_ordered_by_source_transaction() {
+    let balance = "  b:\n    key: [id]\n    balance: {account_id: id, currency: c, booked: {column: m, type: minor_units}, \
+         last_posting: {by: source-transaction}}\n";
+    let unnumbered = both().replace("      posting_no: n\n", "");
+    let ordered = format!("{unnumbered}{balance}");
+    let mapping = read(&ordered);
+    assert!(mapping.has_links() && mapping.confirms());
+    let found = issues(&format!("{}{balance}", both())).join("; ");
+    assert!(found.contains("tables.p.transaction: `posting_no` and a balance ordered by source"), "{found}");
+    // What ended stays known with the place of its end, for a link that finds nothing earlier.
+    let row = format!(r#"{{"id":1,"a":"A","n":3,"m":-5,"at":{TOLD_MS},"undone":true}}"#);
+    let transaction = r#"{"id":"u:7","total_order":1,"data_collection_order":1}"#;
+    let told = Told { table: "p", after: &row, transaction, ..UPDATE };
+    let ended = told.apply(&ordered).unwrap();
+    let place = told.with(|event| TransactionPlace::from_event(1, event)).unwrap();
+    assert!(matches!(ended.changes[0].row, RowChange::Ended(_)), "{ended:?}");
+    assert_eq!(ended.changes[0].place, Some(place));
+    let err = Told { transaction: "null", ..told }.apply(&ordered).unwrap_err();
+    assert_eq!(err.reason, MapReason::Place(PlaceError::Missing));
 }

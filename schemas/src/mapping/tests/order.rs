@@ -169,3 +169,17 @@ fn in_two_cores_each_balance_includes_the_postings_up_to_its_own_transaction() {
         assert!(within > 0 && later > 0, "{within} {later}");
     }
 }
+
+#[test]
+fn an_event_that_waits_for_its_account_does_not_hide_that_it_tells_no_transaction() {
+    let yaml = table(
+        "[id]",
+        "    account: {account_id: id, customer_id: owner, currency: ccy, state: {constant: active}}\n  b:\n    key: [id]\n    \
+         balance: {account_id: id, currency: {of: account}, booked: {column: booked, type: minor_units}, \
+         last_posting: {by: source-transaction}}\n",
+    );
+    let event = Told { table: "b", after: AFTER, ..INSERT };
+    assert_eq!(event.apply(&yaml).unwrap_err().reason, MapReason::Place(PlaceError::Missing));
+    let told = Told { transaction: IN_TRANSACTION, ..event };
+    assert_eq!(told.apply(&yaml).unwrap_err().reason, MapReason::NoAccount);
+}
