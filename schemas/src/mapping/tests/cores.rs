@@ -260,6 +260,16 @@ fn a_transfer_of_fineract_carries_its_reference_in_a_row_that_names_both_posting
 }
 
 #[test]
+fn the_mappings_of_the_examples_confirm_without_numbers() {
+    for yaml in [
+        include_str!("../../../../examples/fineract/mapping.yaml"),
+        include_str!("../../../../examples/blnk/mapping.yaml"),
+    ] {
+        assert!(read(yaml).confirms(), "{yaml}");
+    }
+}
+
+#[test]
 fn postings_of_fineract_may_take_their_currency_from_their_account() {
     let of_account = FINERACT.0.replace("currency: {constant: EUR}", "currency: {of: account}");
     assert_ne!(of_account, FINERACT.0);
