@@ -9,6 +9,7 @@
 
 mod core_rows;
 mod datasets;
+mod delete_markers;
 mod digest;
 mod facts;
 mod generation;
@@ -41,6 +42,9 @@ mod waiting;
 mod waiting_events;
 mod writer;
 
+pub use delete_markers::{
+    MARKERS_AT_ONCE, MarkerStanding, MarkerStep, MarkersStay, forget_markers, markers_go_before_ms,
+};
 pub use digest::{Comparison, Digest, compare};
 pub use facts::{AccountRead, every_source_loaded, facts, unclear};
 pub use generation::{Filling, filling, open_generation};

@@ -25,6 +25,15 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 10, statements: POSTING_LINKS },
     Migration { version: 11, statements: WAITING_EVENTS },
     Migration { version: 12, statements: SHADOW_REFUSALS },
+    Migration { version: 13, statements: DELETE_MARKERS },
+];
+
+/// When which delete marker of a transaction was written. A marker without a note stays as long as its dataset.
+const DELETE_MARKERS: &[&str] = &[
+    "CREATE TABLE delete_markers (
+       dataset {int:4} NOT NULL, transaction_id {text:128} NOT NULL, version {bytes:26} NOT NULL, noted_ms {int} NOT NULL,
+       PRIMARY KEY (dataset, transaction_id))",
+    "CREATE INDEX delete_markers_by_time ON delete_markers (dataset, noted_ms)",
 ];
 
 /// Refusals that a shadow saw, until its swap.

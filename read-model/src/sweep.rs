@@ -16,8 +16,8 @@ const TABLES: [(&str, &str); 5] = [
     ("transaction_rows", "transaction_id"),
     ("posting_links", "transaction_id"),
 ];
-/// The table with an index that begins with the dataset.
-const CORE_KEYS: &str = "core_row_keys";
+/// Tables with an index that begins with the dataset, and the column of it that follows.
+const BY_DATASET: [(&str, &str); 2] = [("core_row_keys", "row_hash"), ("delete_markers", "transaction_id")];
 /// Tables with an index that begins with source and generation, and the column of it that follows.
 const BY_GENERATION: [(&str, &str); 6] = [
     ("parked", "queue"),
@@ -64,7 +64,7 @@ impl Sweep {
         if let Some((table, key)) = TABLES.get(self.table) {
             self.rows_of(db, table, key).await?;
         } else if self.table == TABLES.len() {
-            self.core_keys(db).await?;
+            self.kept_by_dataset(db).await?;
         } else if let Some((table, key)) = BY_GENERATION.get(self.table - TABLES.len() - 1) {
             self.kept_in(db, table, key).await?;
         } else {
@@ -103,12 +103,16 @@ impl Sweep {
         Ok(())
     }
 
-    async fn core_keys(&mut self, db: &Db) -> Result<(), sql::Error> {
+    async fn kept_by_dataset(&mut self, db: &Db) -> Result<(), sql::Error> {
         let Some(dataset) = self.old.last().copied() else {
             self.next_table();
             return Ok(());
         };
-        if !deleted_some(db, (CORE_KEYS, "row_hash"), "dataset = ?", params![dataset]).await? {
+        let mut some = false;
+        for table in BY_DATASET {
+            some |= deleted_some(db, table, "dataset = ?", params![dataset]).await?;
+        }
+        if !some {
             self.old.pop();
         }
         Ok(())

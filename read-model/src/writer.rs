@@ -85,7 +85,8 @@ impl Writer {
         self.generation
     }
 
-    /// Applies changes by version-guarded upserts: state tables coalesced per key, transactions never; deletes leave markers.
+    /// Applies changes by version-guarded upserts: state tables coalesced per key, transactions never; deletes leave markers, and those of
+    /// transactions are noted.
     ///
     /// Rows are written in one order everywhere (customers, accounts, balances, transactions; keys in byte order). Reads back
     /// what is served now for the accounts touched, which is nothing of a shadow. Changes must have passed [`check`](crate::check).
@@ -97,6 +98,7 @@ impl Writer {
             applied.rows += upsert.len();
             tx.upsert(upsert).await?;
         }
+        self.note_markers(tx, dataset, changes).await?;
         if self.shadow {
             return Ok(applied);
         }
@@ -139,6 +141,13 @@ impl Writer {
 /// Transactions are a journal and are written one by one; only a repetition of the same version is dropped, because
 /// one statement must not name a key twice on every engine.
 fn upsert(dataset: u32, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
+    let mut upsert = table::upsert(entity);
+    newest(entity, changes).values().for_each(|change| upsert.push(table::values(dataset, change)));
+    upsert
+}
+
+/// The newest change of each key of this kind, by key.
+pub(crate) fn newest(entity: Entity, changes: &[CanonicalChange]) -> BTreeMap<&str, &CanonicalChange> {
     let mut newest: BTreeMap<&str, &CanonicalChange> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.entity == entity) {
         let kept = newest.entry(change.key.as_str()).or_insert(change);
@@ -146,9 +155,7 @@ fn upsert(dataset: u32, entity: Entity, changes: &[CanonicalChange]) -> Upsert {
             *kept = change;
         }
     }
-    let mut upsert = table::upsert(entity);
-    newest.values().for_each(|change| upsert.push(table::values(dataset, change)));
-    upsert
+    newest
 }
 
 /// The account whose document a change may alter.

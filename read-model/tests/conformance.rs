@@ -9,6 +9,8 @@ mod datasets;
 mod events;
 #[path = "conformance/links.rs"]
 mod links;
+#[path = "conformance/markers.rs"]
+mod markers;
 mod support;
 #[path = "conformance/tiers.rs"]
 mod tiers;
@@ -279,6 +281,7 @@ async fn sweeping(world: &mut World) {
         vec![customer(&key, 1), account(&key, "c", 1), balance(&key, 1, 1), posting(&key, 1, 50, 5, "x", 2)]
     };
     world.apply((0..1_500).flat_map(everything).collect()).await;
+    world.apply(vec![delete(Entity::Transaction, "a00005-000001", 3)]).await;
     let event = parked_event(vec![(Entity::Account, "a00001".into())]);
     world.apply_with(vec![], vec![event.clone()]).await;
     let kept = world.sequence;
@@ -321,6 +324,8 @@ async fn sweeping(world: &mut World) {
         let row = world.db.query(&sql, vec![]).await.unwrap().remove(0);
         assert_eq!((row.get::<i64>("n").unwrap(), row.get::<i64>("low").unwrap()), (1, 3), "{table}");
     }
+    let notes = world.db.query("SELECT COUNT(*) AS n FROM delete_markers", vec![]).await.unwrap();
+    assert_eq!(notes[0].get::<i64>("n").unwrap(), 0, "of the generation that is gone");
     assert_eq!(Sweep::due(&world.db, "bank", 0).await.unwrap(), None, "swept");
 }
 
