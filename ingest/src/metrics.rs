@@ -24,3 +24,7 @@ pub const LEADING: &str = "locum_ingest_leading";
 pub const BEHIND_RECORDS: &str = "locum_ingest_behind_records";
 /// Source time up to which everything is applied, milliseconds since 1970.
 pub const AS_OF_MS: &str = "locum_ingest_as_of_ms";
+/// Delete markers of transactions that nothing needs any more, and that are gone.
+pub const MARKERS_GONE_TOTAL: &str = "locum_ingest_delete_markers_gone_total";
+/// 1 while no delete marker may go, however old it is; the log says why.
+pub const MARKERS_HELD: &str = "locum_ingest_delete_markers_held";

@@ -44,6 +44,9 @@ pub struct Options {
     pub lease: Duration,
     /// How often a halted or foreign source is looked at again. 1 s.
     pub retry: Duration,
+    /// For so many days after a change a connector may send it once more; delete markers of transactions stay longer. None: as long
+    /// as their generation.
+    pub delete_markers_days: Option<u32>,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
             bounds: BatchBounds::default(),
             lease: Duration::from_secs(10),
             retry: Duration::from_secs(1),
+            delete_markers_days: None,
         }
     }
 

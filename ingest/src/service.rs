@@ -47,11 +47,16 @@ impl Service {
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(1.0);
         let (lost, held) = watch::channel(false);
         let keeper = tokio::spawn(keep(self.0.db.clone(), lease.clone(), self.0.options.lease, lost));
-        let sweeper = tokio::spawn(sweeping::run(self.0.db.clone(), source.clone()));
+        let markers_days = self.0.options.delete_markers_days;
+        let sweeper = tokio::spawn(sweeping::run(self.0.db.clone(), lease.clone(), markers_days));
         let ended = Leading::new(&self.0, lease.clone(), shutdown.clone(), held).run().await;
         keeper.abort();
         sweeper.abort();
         metrics::gauge!(crate::metrics::LEADING, "source" => source.clone()).set(0.0);
+        if markers_days.is_some() {
+            // The next leader says it.
+            metrics::gauge!(crate::metrics::MARKERS_HELD, "source" => source.clone()).set(0.0);
+        }
         tracing::info!(source, ended = ?ended, "not leading any more");
         if ended != Ended::LeaseLost
             && let Err(err) = release(&self.0.db, &lease).await

@@ -13,6 +13,8 @@ mod known;
 mod lanes;
 #[path = "ingest/links.rs"]
 mod links;
+#[path = "ingest/markers.rs"]
+mod markers;
 #[path = "ingest/parts.rs"]
 mod parts;
 #[path = "ingest/refusals.rs"]

@@ -313,6 +313,17 @@ impl Site {
     }
 
     pub fn start_mapped(&self, owner: &str, confirm: Arc<dyn Confirm>, mapping: &str) -> Running {
+        self.start_changed(owner, confirm, mapping, |_| {})
+    }
+
+    /// With options that the caller changes.
+    pub fn start_changed(
+        &self,
+        owner: &str,
+        confirm: Arc<dyn Confirm>,
+        mapping: &str,
+        change: impl FnOnce(&mut Options),
+    ) -> Running {
         let mapping = Arc::new(Mapping::from_yaml(mapping).unwrap());
         let core = self.core.clone();
         let factory = move |prefix: Option<&str>| {
@@ -322,6 +333,7 @@ impl Site {
         let mut options = Options::new(owner, mapping, FeedOptions::Made(Arc::new(factory)));
         options.lease = Duration::from_millis(400);
         options.retry = Duration::from_millis(20);
+        change(&mut options);
         Running::start(options.build(self.db.clone(), self.tiers.clone(), confirm))
     }
 

@@ -253,7 +253,9 @@ fn ingester(source: &Source, mapping: Arc<Mapping>, config: &Config, shared: &Sh
     };
     let owner = uuid::Uuid::now_v7().simple().to_string();
     let confirm = Arc::new(Confirmation(shared.journal.confirmations()));
-    ingest::Options::new(&owner, mapping, feed).build(shared.db.clone(), shared.tiers.clone(), confirm)
+    let mut options = ingest::Options::new(&owner, mapping, feed);
+    options.delete_markers_days = config.retention.delete_markers_days;
+    options.build(shared.db.clone(), shared.tiers.clone(), confirm)
 }
 
 /// Of all sources, by their names.

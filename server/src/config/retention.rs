@@ -1,4 +1,4 @@
-//! How long the journal keeps what, and where its archive is.
+//! How long the journal keeps what, where its archive is, and how long delete markers stay.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,14 @@ use super::Fault;
 const MONTH_DAYS: u32 = 31;
 /// For so many days a key is honoured, at least, where nothing else is said.
 const KEYS_DAYS: u32 = 400;
+/// Least days for which delete markers stay: a connector that was away over a long weekend sends what it had sent before.
+const MARKERS_DAYS_MIN: u32 = 7;
 /// A century, so that no sum of days leaves its bounds.
 const DAYS_MAX: u32 = 36_525;
 /// Entries of one file: a file of some hundred megabytes, which a person can still look at.
 const ENTRIES_PER_FILE: u64 = 1_000_000;
 
-/// How long the journal keeps what.
+/// How long the journal keeps what, and the read model its delete markers.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
@@ -28,6 +30,9 @@ pub struct Retention {
     pub keys_days: Option<u32>,
     /// A reference that the core was told is known for so long after its entry ended. Default none: for ever.
     pub references_days: Option<u32>,
+    /// Delete markers of transactions stay for so long: longer than any connector may send a change once more. Default none: as long as
+    /// their generation.
+    pub delete_markers_days: Option<u32>,
 }
 
 impl Retention {
@@ -50,6 +55,14 @@ impl Retention {
     /// What contradicts itself.
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         let mut fault = |key: &str, text: String| faults.push(Fault::new(format!("retention.{key}"), text));
+        if self.delete_markers_days.is_some_and(|days| !(MARKERS_DAYS_MIN..=DAYS_MAX).contains(&days)) {
+            fault(
+                "delete_markers_days",
+                format!(
+                    "must be {MARKERS_DAYS_MIN} to {DAYS_MAX}; leave it out to keep delete markers with their generation"
+                ),
+            );
+        }
         let Some(months) = self.journal_months else {
             let without = [
                 ("directory", self.directory.is_some()),
@@ -144,6 +157,16 @@ mod tests {
         );
         let found = faults(&Retention { references_days: Some(399), ..kept(1) });
         assert!(found[0].contains("less than the 400 days"), "{found:?}");
+    }
+
+    #[test]
+    fn delete_markers_stay_for_a_week_at_least_whatever_the_journal_keeps() {
+        let markers = |days| Retention { delete_markers_days: Some(days), ..Retention::default() };
+        assert_eq!(faults(&markers(7)), [""; 0]);
+        for days in [0, 6, 36_526] {
+            let found = faults(&markers(days));
+            assert!(found[0].starts_with("retention.delete_markers_days: must be 7 to 36525"), "{found:?}");
+        }
     }
 
     #[test]

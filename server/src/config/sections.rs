@@ -61,7 +61,7 @@ pub struct Config {
     pub replay: Replay,
     /// What the operators' orders want.
     pub operators: Operators,
-    /// How long the journal keeps what.
+    /// How long the journal keeps what, and the read model its delete markers.
     pub retention: Retention,
     /// What this process runs.
     pub roles: Vec<Role>,
