@@ -1,6 +1,7 @@
 //! Confirmation: the core's own change events end entries and release holds, in the transaction that applies the rows.
 
 mod refusals;
+mod taken;
 mod to_lock;
 mod unrecorded;
 
@@ -25,6 +26,7 @@ use crate::journal::handles::Confirmations;
 use crate::journal::postings::LegSeen;
 
 pub use refusals::RefusalSeen;
+pub(super) use taken::ANOTHERS;
 pub use to_lock::ToLock;
 
 /// What one batch of change events did to the journal.
@@ -71,7 +73,13 @@ impl Confirmations {
         if booked.is_empty() && holding.is_empty() && seen.is_empty() {
             return Ok(Confirmed::default());
         }
-        let (mut work, unreadable) = lock_readable(tx, booked.values().cloned().collect(), &holding).await?;
+        let taken = self.taken(tx, seen, &booked).await?;
+        let ids = booked.values().chain(taken.values()).cloned().collect();
+        let (mut work, unreadable) = lock_readable(tx, ids, &holding).await?;
+        if self.taken(tx, seen, &booked).await? != taken {
+            // A person needs the same lanes to link a posting, and was first.
+            return Err(JournalError::Lost("a posting was linked meanwhile"));
+        }
         if booked.values().any(|id| !unreadable.contains(id) && work.entry(id).is_err()) {
             // The next run finds it where it is now.
             return Err(JournalError::Lost("an entry was archived meanwhile"));
@@ -85,7 +93,10 @@ impl Confirmations {
             }
             let finding = match (booked.get(&row.core_ref), archived.get_mut(&row.core_ref)) {
                 (Some(id), _) if unreadable.contains(id) => Some(UNREADABLE),
-                (Some(id), _) => see(&mut work, id, row)?,
+                (Some(id), _) => match taken.get(&row.row_key).filter(|other| *other != id) {
+                    Some(other) => Some(taken_from(&mut work, id, other)?),
+                    None => see(&mut work, id, row)?,
+                },
                 (None, Some(ended)) => ended.hear(tx, row).await?,
                 (None, None) if self.0.references.marks(&row.core_ref) => Some("no entry has this reference"),
                 // Other systems post under references of their own.
@@ -236,6 +247,15 @@ pub(super) fn difference<'a>(mut legs: impl Iterator<Item = &'a Leg>, row: &LegS
         Some(leg) if leg.row_key.as_ref().is_some_and(|key| *key != row.row_key) => Some("booked twice"),
         Some(_) => None,
     }
+}
+
+/// One posting would book two entries: a person must look at both. The other one may be archived.
+fn taken_from(work: &mut WorkSet, id: &EntryId, other: &EntryId) -> Result<&'static str, JournalError> {
+    work.contradict(id)?;
+    if work.entry(other).is_ok() {
+        work.contradict(other)?;
+    }
+    Ok(ANOTHERS)
 }
 
 /// Notes the row on its leg; answers what is wrong with it, if anything is.

@@ -7,7 +7,7 @@ use schemas::entry::Evidence;
 use sql::{Tx, params};
 
 use super::breaks::keep_break;
-use super::confirm::see;
+use super::confirm::{ANOTHERS, see};
 use super::workset::WorkSet;
 use crate::entry::EntryId;
 use crate::journal::error::JournalError;
@@ -87,7 +87,16 @@ impl GatewayJournal {
                 continue;
             }
             came += 1;
-            if let Some(finding) = see(&mut work, id, &leg)? {
+            let carried = row.core_ref.as_ref().filter(|text| self.0.references.marks(text));
+            let finding = match carried.filter(|text| **text != leg.core_ref) {
+                // It came with the reference of another entry, so it may be that one's.
+                Some(_) => {
+                    work.contradict(id)?;
+                    Some(ANOTHERS)
+                }
+                None => see(&mut work, id, &leg)?,
+            };
+            if let Some(finding) = finding {
                 keep_break(tx, &leg.core_ref, leg.kind.as_str(), &leg.row_key, finding).await?;
             }
         }

@@ -2,7 +2,7 @@
 
 use schemas::entry::EntryState::*;
 use schemas::entry::Evidence;
-use standin::journal::{Act, Change, Entry, EntryId, Grounds, JournalError, Objection, Order};
+use standin::journal::{Act, Change, Entry, EntryId, Grounds, JournalError, LegSeen, Objection, Order};
 
 use crate::support::*;
 
@@ -226,6 +226,46 @@ on_every_engine! {
             assert!(matches!(refused, Objection::GroundsMissing(_)), "{refused:?}");
         }
         assert_eq!(bank.state(&entry).await, Queued, "nothing of that changed it");
+    }
+
+    async fn a_posting_that_stands_for_an_entry_confirms_no_other_when_it_gets_its_reference(bank) {
+        bank.two_accounts().await;
+        let other = bank.direct("a", "b", 500).await;
+        bank.record(posted(&other, &[]).ending(1)).await;
+        let keyed = parked(&bank, "a", "b", 500).await;
+        bank.keyed("T-1", "a", -500, 1, None).await;
+        bank.keyed("T-2", "b", 500, 1, None).await;
+        assert_eq!(bank.order(link(&keyed, &["T-1", "T-2"]), because()).await.unwrap().state, Confirmed);
+        let rows = [
+            LegSeen { row_key: "T-1".into(), ..debit_row(&other, 1) },
+            LegSeen { row_key: "T-2".into(), ..credit_row(&other, 1) },
+        ];
+        for breaks in [2, 0] {
+            let done = bank.apply(&[("a", 99_500, 1)], &rows).await;
+            assert_eq!((done.entries, done.breaks), (0, breaks));
+        }
+        let (other, keyed) = (bank.now(&other).await, bank.now(&keyed).await);
+        assert_eq!((other.state, other.contradicted), (Posted, true));
+        assert_eq!((keyed.state, keyed.contradicted), (Confirmed, true));
+        assert!(bank.lane_is_stopped("a").await && bank.lane_is_stopped("b").await);
+        assert_eq!(bank.available("a").await, 99_000, "the other one's hold counts until a person has looked");
+    }
+
+    async fn a_linked_posting_that_comes_with_the_reference_of_another_entry_confirms_neither(bank) {
+        bank.two_accounts().await;
+        let other = bank.direct("a", "b", 500).await;
+        bank.record(posted(&other, &[]).ending(1)).await;
+        let keyed = bank.queued("a", "b", 500).await;
+        bank.order(link(&keyed, &["T-1"]), because()).await.unwrap();
+        bank.keyed("T-1", "a", -500, 1, Some(&other.core_ref)).await;
+        let row = LegSeen { row_key: "T-1".into(), ..debit_row(&other, 1) };
+        assert_eq!(bank.apply(&[], &[row]).await.breaks, 1);
+        assert_eq!(bank.journal.gateway().confirm_linked().await.unwrap(), 1);
+        for entry in [&other, &keyed] {
+            let now = bank.now(entry).await;
+            assert_eq!((now.state, now.contradicted), (Posted, true));
+        }
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 2);
     }
 
     async fn linked_rows_that_come_with_another_amount_are_a_break(bank) {
