@@ -22,6 +22,8 @@ struct Code {
     column: String,
     /// Place in the JSON that the column holds as a text; none: the column is the code.
     pointer: Option<String>,
+    /// Codes of rows that are not final: the core may book their reference yet.
+    not: Vec<String>,
 }
 
 impl RefusalFields {
@@ -49,11 +51,11 @@ impl Fields<'_> {
         Some(RefusalFields { core_ref: core_ref?, code: code? })
     }
 
-    /// Reads a column's name or `{column, json}`.
+    /// Reads a column's name or `{column, json, not}`.
     fn refusal_code(&mut self, node: &Node, at: &str) -> Option<Code> {
         let Some(mut members) = self.long(node, at) else {
             let field = self.field(node, at)?;
-            return self.column_of(field, "text").map(|column| Code { column, pointer: None });
+            return self.column_of(field, "text").map(|column| Code { column, pointer: None, not: Vec::new() });
         };
         let json = members.take("json").map(|n| {
             let pointer = self.problems.text(n, &members.path("json"))?;
@@ -64,27 +66,36 @@ impl Fields<'_> {
             }
             is_pointer.then_some(pointer)
         });
+        let not = members.take("not").map(|n| self.problems.texts(n, &members.path("not")));
         let field = self.rest(members)?;
         let column = self.column_of(field, "text")?;
-        match json {
-            None => Some(Code { column, pointer: None }),
-            Some(pointer) => Some(Code { column, pointer: Some(pointer?) }),
-        }
+        let pointer = match json {
+            None => None,
+            Some(pointer) => Some(pointer?),
+        };
+        let not = match not {
+            None => Vec::new(),
+            Some(codes) => codes?,
+        };
+        Some(Code { column, pointer, not })
     }
 }
 
 impl View<'_> {
-    /// The refusal that a row tells; none where it carries no reference that could be ours.
+    /// The refusal that a row tells; none where it carries no reference that could be ours, or is not final.
     pub(super) fn refusal(&self, row: &Row<'_>, fields: &RefusalFields) -> Result<Option<Refusal>, MapError> {
         let may_be_ours = |text: &String| !text.is_empty() && text.chars().count() <= REFERENCE_CHARS_MAX;
         let Some(core_ref) = self.reference(row, &fields.core_ref)?.filter(may_be_ours) else { return Ok(None) };
-        let Code { column, pointer } = &fields.code;
+        let Code { column, pointer, not } = &fields.code;
         let text = self.optional(row, Some(column), Self::text)?;
         let code = match pointer {
             None => text.map(|text| text.into_owned()),
             Some(pointer) => text.and_then(|text| in_json(&text, pointer)),
         };
         let code = code.filter(|code| !code.is_empty()).unwrap_or_else(|| UNTOLD.to_owned());
+        if not.contains(&code) {
+            return Ok(None);
+        }
         let code = code.chars().take(REFUSAL_CODE_CHARS_MAX).collect();
         Ok(Some(Refusal { core_ref, code, version: self.version }))
     }

@@ -13,6 +13,9 @@ pub(super) const FREED: &str = "freed";
 /// How a break was settled that the entry's own posting explains.
 pub(super) const ADOPTED: &str = "adopted";
 
+/// Instead of a row's key: a refusal that the core's books show.
+pub(super) const REFUSAL_ROW: &str = "refusal";
+
 /// Keeps a finding once; answers whether it is new. `leg` and `row_key` are empty where it is about no row.
 pub(super) async fn keep_break(
     tx: &mut Tx,

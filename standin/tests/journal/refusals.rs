@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::core::Enquiry;
 use schemas::entry::EntryState::*;
 use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Change, Entry, RefusalSeen};
+use standin::journal::{Act, Change, Entry, Grounds, RefusalSeen};
 use standin::settle::after_enquiry;
 
 use crate::support::*;
@@ -143,6 +143,44 @@ on_every_engine! {
         bank.record(posted(&entry, &[]).ending(2)).await;
         assert_eq!(refuse(&bank, &entry).await, 0);
         assert_eq!((bank.state(&entry).await, bank.now(&entry).await.contradicted), (Posted, false));
+    }
+
+    async fn a_refusal_in_the_cores_books_says_nothing_against_what_is_not_posted_or_was_keyed_by_hand(bank) {
+        bank.two_accounts().await;
+        let cancelled = bank.queued("a", "b", 1).await;
+        bank.journal.gateway().cancel("anna", &cancelled.id).await.unwrap();
+        let declined = bank.admit(transfer("a", "b", 100_001).away()).await;
+        let (queued, keyed) = (bank.queued("a", "b", 1).await, bank.queued("a", "b", 1).await);
+        let act = Act::Link { entry: keyed.id.clone(), postings: vec!["T-1".into()] };
+        bank.order(act, Grounds::because("keyed, N.N.")).await.unwrap();
+        for (entry, state) in [(&cancelled, Cancelled), (&declined, Declined), (&queued, Queued), (&keyed, Posted)] {
+            assert_eq!(refuse(&bank, entry).await, 0);
+            let now = bank.now(entry).await;
+            assert_eq!((now.state, now.contradicted), (state, false));
+        }
+        assert!(!bank.lane_is_stopped("a").await);
+        assert_eq!(bank.ready().await, [queued.id]);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 0);
+    }
+
+    async fn a_refusal_that_contradicts_does_so_once(bank) {
+        bank.two_accounts().await;
+        let entry = bank.direct("a", "b", 500).await;
+        bank.record(posted(&entry, &[]).ending(1)).await;
+        refuse(&bank, &entry).await;
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 1);
+        let act = Act::Adopt { entry: entry.id.clone(), debit_posting_no: None };
+        let proof = Grounds { posted_proof: Some("statement 7".into()), ..Grounds::because("looked, N.N.") };
+        bank.order(act, proof).await.unwrap();
+        for account in ["a", "b"] {
+            bank.clear(account, "looked").await;
+        }
+        // The same row again, after a rewind or in a new generation.
+        refuse(&bank, &entry).await;
+        let now = bank.now(&entry).await;
+        assert_eq!((now.state, now.contradicted), (Confirmed, false));
+        assert!(!bank.lane_is_stopped("a").await);
+        assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 0);
     }
 
     async fn a_refusal_of_what_the_core_has_posted_contradicts_it(bank) {

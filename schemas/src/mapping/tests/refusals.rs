@@ -48,6 +48,15 @@ fn a_row_that_is_not_meant_refuses_nothing() {
 }
 
 #[test]
+fn a_code_that_is_not_final_refuses_nothing() {
+    let json = |code: &str| format!(r#""{{\"errors\":[{{\"code\":\"{code}\"}}]}}""#);
+    let in_json = "{column: result, json: /errors/0/code, not: [locked, \"7\"]}";
+    assert_eq!(refused(in_json, "\"R1\"", &json("locked")), []);
+    assert_eq!(refused(in_json, "\"R1\"", &json("balance")), [pair("balance")]);
+    assert_eq!(refused("{column: result, not: locked}", "\"R1\"", "\"locked\""), []);
+}
+
+#[test]
 fn refusals_that_cannot_be_told_are_refused() {
     let told = |yaml: &str, expected: &str| {
         let found = issues(yaml).join("; ");
@@ -55,6 +64,7 @@ fn refusals_that_cannot_be_told_are_refused() {
     };
     told(&yaml("result").replace("    where: {status: 5}\n", ""), "tables.t.where: missing: which rows");
     told(&yaml("{column: result, json: errors}"), "refusals.code.json: expected a place in JSON that begins with /");
+    told(&yaml("{column: result, not: [7]}"), "refusals.code.not: expected a text (put it in quotes)");
     told(&yaml("result").replace("      code: result\n", ""), "tables.t.refusals.code: missing");
     told(&yaml("result").replace("      core_ref: key\n", ""), "tables.t.refusals.core_ref: missing");
 }

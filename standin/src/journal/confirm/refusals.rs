@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::entry::{EntryState, Evidence, Verdict};
+use schemas::entry::{EntryState, Evidence, Verdict, weigh};
 use sql::{Tx, listed, params};
 
 use super::{ACTOR, lock_readable};
 use crate::change::Change;
 use crate::entry::EntryId;
 use crate::journal::attempts::{Attempts, Heard, hear};
+use crate::journal::breaks::{REFUSAL_ROW, keep_break};
 use crate::journal::error::JournalError;
 use crate::journal::handles::Confirmations;
 use crate::journal::record::KEYS_PER_STATEMENT;
+use crate::journal::workset::WorkSet;
 
 /// A row of the core that says that it refused what carried one of our references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct RefusalSeen {
     /// The core's own code.
     pub code: String,
 }
+
+/// What a refusal is kept as that contradicts its entry.
+const AGAINST: &str = "the core refused what is posted";
 
 impl Confirmations {
     /// Ends the entries that the core refused, by the rule for a refusal that an enquiry finds: it counts only where no other attempt may
@@ -39,11 +44,22 @@ impl Confirmations {
             return Err(JournalError::Lost("an entry was archived meanwhile"));
         }
         let mut attempts = Attempts::lock(tx, &ids).await?;
+        let linked = linked(tx, &work, &ids).await?;
         let mut ended = 0;
         for row in seen {
             let Some(id) = named.get(&row.core_ref).filter(|id| !unreadable.contains(*id)) else { continue };
+            if is_unposted(work.entry(id)?.state) || linked.contains(id) {
+                tracing::info!(entry = %id, "a refusal changes nothing: nobody says that the core posted this reference");
+                continue;
+            }
             let change = Change::new(id.clone(), Evidence::CoreRefused);
             if !matches!(hear(&mut attempts, &change), Heard::Evidence(Evidence::CoreRefused)) {
+                continue;
+            }
+            let against =
+                work.is_booked(id) || weigh(work.entry(id)?.state, Evidence::CoreRefused) == Verdict::Contradicts;
+            // The same row comes again after a rewind, and in each new generation. A person has looked at it once.
+            if against && !keep_break(tx, &row.core_ref, "", REFUSAL_ROW, AGAINST).await? {
                 continue;
             }
             if matches!(work.weigh_in(id, Evidence::CoreRefused)?, Verdict::Moves(_)) {
@@ -79,4 +95,27 @@ impl Confirmations {
         }
         Ok(named)
     }
+}
+
+/// States that a refusal says nothing against: the core has posted nothing, and nobody says that it has. A queued entry is sent again, and
+/// its sender hears the same.
+fn is_unposted(state: EntryState) -> bool {
+    matches!(state, EntryState::Queued | EntryState::Cancelled | EntryState::Declined | EntryState::WrittenOff)
+}
+
+/// Those of these entries that a person keyed into the core by hand: that the core had refused them may be why. Asked under their locks.
+async fn linked(tx: &mut Tx, work: &WorkSet, ids: &[EntryId]) -> Result<BTreeSet<EntryId>, JournalError> {
+    let is_posted = |id: &&EntryId| {
+        let state = work.entry(id).map(|entry| entry.state);
+        matches!(state, Ok(EntryState::Posted | EntryState::Confirmed))
+    };
+    let posted: Vec<&EntryId> = ids.iter().filter(is_posted).collect();
+    let mut linked = BTreeSet::new();
+    for ids in posted.chunks(KEYS_PER_STATEMENT) {
+        let (list, keys) = listed(ids.iter().map(|id| id.as_str()));
+        for row in tx.query(&format!("SELECT entry_id FROM links WHERE entry_id IN ({list})"), keys).await? {
+            linked.insert(EntryId::stored(row.get("entry_id")?));
+        }
+    }
+    Ok(linked)
 }

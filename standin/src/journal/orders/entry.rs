@@ -8,7 +8,7 @@ use super::Carrying;
 use super::Order;
 use crate::entry::{Entry, EntryId};
 use crate::journal::attempts::{Attempts, ended_for};
-use crate::journal::breaks::{ADOPTED, FREED, settle_breaks};
+use crate::journal::breaks::{ADOPTED, FREED, REFUSAL_ROW, settle_breaks};
 use crate::journal::confirm::difference;
 use crate::journal::error::JournalError;
 use crate::journal::facts::Facts;
@@ -140,7 +140,8 @@ async fn adopt(
     work.end_contradiction(id, "settled")?;
     let core_ref = work.entry(id)?.core_ref.clone();
     settle_breaks(tx, &core_ref, &booked_rows(work, id), ADOPTED).await?;
-    settle_breaks(tx, &core_ref, &[(String::new(), String::new())], ADOPTED).await?;
+    let of_no_row = ["", REFUSAL_ROW].map(|key| (String::new(), key.to_owned()));
+    settle_breaks(tx, &core_ref, &of_no_row, ADOPTED).await?;
     work.release_by(tx, facts).await?;
     // No number will come, so the person has compared with the balance that is served now.
     if waited { work.release_as_served(tx, facts, id).await } else { Ok(()) }
