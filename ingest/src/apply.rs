@@ -168,20 +168,6 @@ impl Applier {
                     writer.keep_rows(tx, prepared.kept.values()).await?;
                     writer.keep_links(tx, &prepared.links).await?;
                     let accounts = accounts_of(&evidence).union(&applied.accounts).cloned().collect::<Vec<_>>();
-                    let held_from = (!accounts.is_empty()).then(Instant::now);
-                    if writer.is_shadow() {
-                        let kept = confirm.unrecorded(tx, &evidence).await.map_err(ApplyError::Confirm)?;
-                        writer.keep_evidence(tx, &kept).await?;
-                    } else if !accounts.is_empty() {
-                        let confirmed = confirm.confirm(tx, &evidence, &accounts).await;
-                        confirmed.map_err(ApplyError::Confirm)?;
-                    }
-                    if !prepared.refusals.is_empty() && writer.is_shadow() {
-                        let news = confirm.unrefused(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?;
-                        writer.keep_refusals(tx, &news).await?;
-                    } else if !prepared.refusals.is_empty() {
-                        confirm.refuse(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?;
-                    }
                     writer.count_unmapped(tx, &prepared.unmapped).await?;
                     let mut waiting_since_ms = settled.waiting_since_ms;
                     if asks_accounts {
@@ -190,6 +176,18 @@ impl Applier {
                         writer.tell_waiting(tx, &prepared.told).await?;
                         let since_ms = writer.waiting_since_ms(tx).await?;
                         waiting_since_ms = waiting_since_ms.into_iter().chain(since_ms).min();
+                    }
+                    // From here on lanes may be locked, so the rows of the read model are written before.
+                    let concerns_entries = !accounts.is_empty() || !prepared.refusals.is_empty();
+                    let held_from = concerns_entries.then(Instant::now);
+                    if writer.is_shadow() {
+                        let kept = confirm.unrecorded(tx, &evidence).await.map_err(ApplyError::Confirm)?;
+                        writer.keep_evidence(tx, &kept).await?;
+                        let kept = confirm.unrefused(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?;
+                        writer.keep_refusals(tx, &kept).await?;
+                    } else if concerns_entries {
+                        let confirmed = confirm.confirm(tx, &evidence, &prepared.refusals, &accounts).await;
+                        confirmed.map_err(ApplyError::Confirm)?;
                     }
                     let as_of_ms = complete_until(advance.as_of_ms, as_of_before_ms, waiting_since_ms);
                     let advance = Advance { as_of_ms, ..Advance::clone(&advance) };

@@ -25,17 +25,18 @@ pub struct Locks {
     pub entries: usize,
 }
 
-/// Confirms entries and releases holds, after the read-model rows are written and before the offsets are.
+/// Confirms and refuses entries and releases holds, after the read-model rows are written and before the offsets are.
 ///
 /// Lock order: read-model rows → lanes → entries → offset row. Called again with the same batch after a rollback, and never
 /// twice for a batch that was committed.
 pub trait Confirm: Send + Sync + 'static {
-    /// `evidence` = rows of the core that carry references; `accounts` = every account touched by a row or by evidence, in
+    /// `evidence` = rows of the core that carry references; `refusals` = what it refused, weighed after them; `accounts` = every account touched by a row or by evidence, in
     /// byte order: what is served of them from this transaction on may be another balance.
     fn confirm<'t>(
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
+        refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>>;
 
@@ -47,11 +48,6 @@ pub trait Confirm: Send + Sync + 'static {
         evidence: &'t [LegEvidence],
     ) -> BoxFuture<'t, Result<Vec<LegEvidence>, ConfirmError>> {
         Box::pin(async { Ok(evidence.to_vec()) })
-    }
-
-    /// Ends entries that the core refused, as its own rows say. After [`Confirm::confirm`], in the same transaction.
-    fn refuse<'t>(&'t self, _tx: &'t mut Tx, _refusals: &'t [Refusal]) -> BoxFuture<'t, Result<(), ConfirmError>> {
-        Box::pin(async { Ok(()) })
     }
 
     /// Those of `refusals` that would change something, as [`Confirm::unrecorded`].
@@ -104,6 +100,7 @@ impl Confirm for NoJournal {
         &'t self,
         _tx: &'t mut Tx,
         _evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
         _accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async { Ok(()) })

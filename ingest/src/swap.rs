@@ -23,18 +23,18 @@ impl Applier {
                     let evidence = writer.evidence_after(tx, &after).await?;
                     let Some(last) = evidence.last() else { break };
                     after.clone_from(&last.core_ref);
-                    confirm.confirm(tx, &evidence, &[]).await.map_err(ApplyError::Confirm)?;
+                    confirm.confirm(tx, &evidence, &[], &[]).await.map_err(ApplyError::Confirm)?;
                 }
                 after.clear();
                 loop {
                     let refusals = writer.refusals_after(tx, &after).await?;
                     let Some(last) = refusals.last() else { break };
                     after.clone_from(&last.core_ref);
-                    confirm.refuse(tx, &refusals).await.map_err(ApplyError::Confirm)?;
+                    confirm.confirm(tx, &[], &refusals, &[]).await.map_err(ApplyError::Confirm)?;
                 }
                 let holding = confirm.holding(tx).await.map_err(ApplyError::Confirm)?;
                 if !holding.is_empty() {
-                    confirm.confirm(tx, &[], &holding).await.map_err(ApplyError::Confirm)?;
+                    confirm.confirm(tx, &[], &[], &holding).await.map_err(ApplyError::Confirm)?;
                 }
                 Ok::<_, ApplyError>(())
             })

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ingest::{Confirm, ConfirmError, Preparer, RawRecord};
 use read_model::*;
-use schemas::model::LegEvidence;
+use schemas::model::{LegEvidence, Refusal};
 use sql::{BoxFuture, Tx};
 use support::*;
 
@@ -537,6 +537,7 @@ impl Confirm for Hook {
         &'t self,
         _tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ingest::{Confirm, ConfirmError};
 use read_model::*;
-use schemas::model::LegEvidence;
+use schemas::model::{LegEvidence, Refusal};
 use sql::{BoxFuture, Tx};
 
 use crate::support::*;
@@ -159,6 +159,7 @@ impl Confirm for Ledger {
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ingest::{Confirm, ConfirmError, ENTRIES_MAX, LANES_MAX, Locks};
-use schemas::model::LegEvidence;
+use schemas::model::{LegEvidence, Refusal};
 use sql::{BoxFuture, Tx};
 
 use crate::support::*;
@@ -21,6 +21,7 @@ impl Confirm for Held {
         &'t self,
         _tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         self.entries.lock().unwrap().push(evidence.len());

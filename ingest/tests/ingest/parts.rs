@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use ingest::{Confirm, ConfirmError};
 use read_model::resume;
-use schemas::model::LegEvidence;
+use schemas::model::{LegEvidence, Refusal};
 use sql::{BoxFuture, Tx};
 
 use crate::support::*;
@@ -26,6 +26,7 @@ impl Confirm for Fails {
         &'t self,
         _tx: &'t mut Tx,
         _evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         let refused = self.refused.lock().unwrap().is_some_and(|no| accounts.iter().any(|account| account == no));

@@ -19,7 +19,7 @@ const COMMANDS: &str = "  commands:
       code: {column: result, json: /errors/0/code}
 ";
 
-/// A journal that notes what it is told to refuse; `KNOWN` it has refused already.
+/// A journal that notes what it is told was refused; `KNOWN` it has refused already.
 #[derive(Default)]
 struct Refusing(Mutex<Vec<(String, String)>>);
 
@@ -28,12 +28,9 @@ impl Confirm for Refusing {
         &'t self,
         _tx: &'t mut Tx,
         _evidence: &'t [LegEvidence],
+        refusals: &'t [Refusal],
         _accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn refuse<'t>(&'t self, _tx: &'t mut Tx, refusals: &'t [Refusal]) -> BoxFuture<'t, Result<(), ConfirmError>> {
         let told = refusals.iter().map(|refusal| (refusal.core_ref.clone(), refusal.code.clone()));
         self.0.lock().unwrap().extend(told);
         Box::pin(async { Ok(()) })

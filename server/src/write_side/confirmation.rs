@@ -15,11 +15,13 @@ impl Confirm for Confirmation {
         &'t self,
         tx: &'t mut Tx,
         evidence: &'t [LegEvidence],
+        refusals: &'t [Refusal],
         accounts: &'t [String],
     ) -> BoxFuture<'t, Result<(), ConfirmError>> {
         Box::pin(async move {
             let seen: Vec<LegSeen> = evidence.iter().filter_map(leg_seen).collect();
-            self.0.confirm(tx, &seen, accounts).await.map(drop).map_err(told)
+            let refused: Vec<RefusalSeen> = refusals.iter().map(refusal_seen).collect();
+            self.0.confirm_and_refuse(tx, &seen, &refused, accounts).await.map(drop).map_err(told)
         })
     }
 
@@ -34,13 +36,6 @@ impl Confirm for Confirmation {
             let news = self.0.is_news(tx, &seen).await.map_err(told)?;
             let kept = rows.into_iter().zip(news).filter(|(_, news)| *news);
             Ok(kept.map(|(row, _)| row.clone()).collect())
-        })
-    }
-
-    fn refuse<'t>(&'t self, tx: &'t mut Tx, refusals: &'t [Refusal]) -> BoxFuture<'t, Result<(), ConfirmError>> {
-        Box::pin(async move {
-            let seen: Vec<RefusalSeen> = refusals.iter().map(refusal_seen).collect();
-            self.0.refuse(tx, &seen).await.map(drop).map_err(told)
         })
     }
 

@@ -55,32 +55,46 @@ const ACTOR: &str = "ingest";
 const UNREADABLE: &str = "the journal cannot read its entry";
 
 impl Confirmations {
-    /// Applies what the core booked and releases what the served balances of `changed_accounts` now include.
-    ///
-    /// Called inside the apply transaction, after the read-model rows and before the offsets. An entry that cannot be read
-    /// is set aside: its rows are kept as breaks, and the batch goes on.
+    /// As [`Confirmations::confirm_and_refuse`], where the core refused nothing.
     pub async fn confirm(
         &self,
         tx: &mut Tx,
         seen: &[LegSeen],
         changed_accounts: &[String],
     ) -> Result<Confirmed, JournalError> {
+        Ok(self.confirm_and_refuse(tx, seen, &[], changed_accounts).await?.0)
+    }
+
+    /// Applies what the core booked and what it refused, and releases what the served balances of `changed_accounts` now include.
+    /// Answers how many entries were refused, too.
+    ///
+    /// All that it needs is locked at once, because lanes have one order. What is booked is weighed first, so it is not refused.
+    /// Called inside the apply transaction, after the read-model rows and before the offsets. An entry that cannot be read
+    /// is set aside: its rows are kept as breaks, and the batch goes on.
+    pub async fn confirm_and_refuse(
+        &self,
+        tx: &mut Tx,
+        seen: &[LegSeen],
+        refused: &[RefusalSeen],
+        changed_accounts: &[String],
+    ) -> Result<(Confirmed, usize), JournalError> {
         let seen: Vec<LegSeen> = seen.iter().cloned().map(LegSeen::bounded).collect();
         let seen = seen.as_slice();
         let Named { booked, mut archived, freed } = self.entries_of(tx, seen).await?;
+        let refusable = self.refusable(tx, refused).await?;
         let concerned: BTreeSet<&String> = changed_accounts.iter().chain(seen.iter().map(|row| &row.account)).collect();
         let holding = accounts_holding(tx, &concerned.into_iter().collect::<Vec<_>>()).await?;
-        if booked.is_empty() && holding.is_empty() && seen.is_empty() {
-            return Ok(Confirmed::default());
+        if booked.is_empty() && holding.is_empty() && seen.is_empty() && refusable.is_empty() {
+            return Ok((Confirmed::default(), 0));
         }
         let taken = self.taken(tx, seen, &booked).await?;
-        let ids = booked.values().chain(taken.values()).cloned().collect();
+        let ids = booked.values().chain(taken.values()).chain(refusable.values()).cloned().collect();
         let (mut work, unreadable) = lock_readable(tx, ids, &holding).await?;
         if self.taken(tx, seen, &booked).await? != taken {
             // A person needs the same lanes to link a posting, and was first.
             return Err(JournalError::Lost("a posting was linked meanwhile"));
         }
-        if booked.values().any(|id| !unreadable.contains(id) && work.entry(id).is_err()) {
+        if booked.values().chain(refusable.values()).any(|id| !unreadable.contains(id) && work.entry(id).is_err()) {
             // The next run finds it where it is now.
             return Err(JournalError::Lost("an entry was archived meanwhile"));
         }
@@ -116,8 +130,11 @@ impl Confirmations {
         }
         // Now with the numbers that this batch brought, by the balances of every concerned account.
         work.release_absorbed(&facts)?;
+        let readable: BTreeMap<String, EntryId> =
+            refusable.into_iter().filter(|(_, id)| !unreadable.contains(id)).collect();
+        let ended = refusals::weigh_refusals(tx, &mut work, &readable, refused).await?;
         work.store(tx, ACTOR).await?;
-        Ok(confirmed)
+        Ok((confirmed, ended))
     }
 
     /// Those of the accounts with a debit that was sent and whose posting number is not known yet. A balance of theirs may

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use schemas::core::Enquiry;
 use schemas::entry::EntryState::*;
-use schemas::entry::{Evidence, Verdict};
-use standin::journal::{Act, Change, Entry, Grounds, RefusalSeen};
+use schemas::entry::{EntryState, Evidence, Verdict};
+use standin::journal::{Act, Change, Confirmed, Entry, Grounds, LegSeen, RefusalSeen};
 use standin::settle::after_enquiry;
 
 use crate::support::*;
@@ -35,9 +35,16 @@ fn seen(entry: &Entry) -> Vec<RefusalSeen> {
 
 /// One apply transaction with these refusals; answers how many entries it ended.
 async fn refuse(bank: &Bank, entry: &Entry) -> usize {
+    refuse_beside(bank, entry, Vec::new()).await.1
+}
+
+/// The same, with what the core booked.
+async fn refuse_beside(bank: &Bank, entry: &Entry, booked: Vec<LegSeen>) -> (Confirmed, usize) {
     let (journal, seen) = (bank.journal.clone(), seen(entry));
-    let ended = bank.db.transaction(move |tx| Box::pin(async move { journal.confirmations().refuse(tx, &seen).await }));
-    ended.await.unwrap()
+    let told = bank.db.transaction(move |tx| {
+        Box::pin(async move { journal.confirmations().confirm_and_refuse(tx, &booked, &seen, &[]).await })
+    });
+    told.await.unwrap()
 }
 
 async fn news(bank: &Bank, entry: &Entry) -> Vec<bool> {
@@ -163,6 +170,21 @@ on_every_engine! {
         assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 0);
     }
 
+    async fn a_refusal_and_a_posting_of_one_batch_are_weighed_together_and_what_is_booked_is_not_refused(bank) {
+        bank.two_accounts().await;
+        bank.account("c", 1_000).await;
+        let (refused, booked) = (bank.direct("a", "b", 500).await, bank.direct("c", "b", 7).await);
+        let rows = vec![debit_row(&booked, 1), credit_row(&booked, 1)];
+        let (done, ended) = refuse_beside(&bank, &refused, rows).await;
+        assert_eq!((done.entries, done.breaks, ended), (1, 0, 1));
+        assert_eq!((bank.state(&refused).await, bank.state(&booked).await), (Refused, EntryState::Confirmed));
+        let both = bank.direct("a", "b", 5).await;
+        let (done, ended) = refuse_beside(&bank, &both, vec![debit_row(&both, 2), credit_row(&both, 2)]).await;
+        assert_eq!((done.entries, done.breaks, ended), (1, 0, 0));
+        let now = bank.now(&both).await;
+        assert_eq!((now.state, now.contradicted), (EntryState::Confirmed, true));
+    }
+
     async fn a_refusal_that_contradicts_does_so_once(bank) {
         bank.two_accounts().await;
         let entry = bank.direct("a", "b", 500).await;
@@ -178,7 +200,7 @@ on_every_engine! {
         // The same row again, after a rewind or in a new generation.
         refuse(&bank, &entry).await;
         let now = bank.now(&entry).await;
-        assert_eq!((now.state, now.contradicted), (Confirmed, false));
+        assert_eq!((now.state, now.contradicted), (EntryState::Confirmed, false));
         assert!(!bank.lane_is_stopped("a").await);
         assert_eq!(bank.journal.operators().backlog().await.unwrap().breaks, 0);
     }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::entry::{EntryState, Evidence, Verdict, weigh};
 use sql::{Tx, listed, params};
 
-use super::{ACTOR, lock_readable};
 use crate::change::Change;
 use crate::entry::EntryId;
 use crate::journal::attempts::{Attempts, Heard, hear};
@@ -28,49 +27,6 @@ pub struct RefusalSeen {
 const AGAINST: &str = "the core refused what is posted";
 
 impl Confirmations {
-    /// Ends the entries that the core refused, by the rule for a refusal that an enquiry finds: it counts only where no other attempt may
-    /// post. Answers how many ended.
-    ///
-    /// Called inside the apply transaction, after [`Confirmations::confirm`]: what is booked is not refused.
-    pub async fn refuse(&self, tx: &mut Tx, seen: &[RefusalSeen]) -> Result<usize, JournalError> {
-        let named = self.refusable(tx, seen).await?;
-        if named.is_empty() {
-            return Ok(0);
-        }
-        let (mut work, unreadable) = lock_readable(tx, named.values().cloned().collect(), &BTreeSet::new()).await?;
-        let ids: Vec<EntryId> = named.values().filter(|id| !unreadable.contains(*id)).cloned().collect();
-        if ids.iter().any(|id| work.entry(id).is_err()) {
-            // The next run finds it where it is now.
-            return Err(JournalError::Lost("an entry was archived meanwhile"));
-        }
-        let mut attempts = Attempts::lock(tx, &ids).await?;
-        let linked = linked(tx, &work, &ids).await?;
-        let mut ended = 0;
-        for row in seen {
-            let Some(id) = named.get(&row.core_ref).filter(|id| !unreadable.contains(*id)) else { continue };
-            if is_unposted(work.entry(id)?.state) || linked.contains(id) {
-                tracing::info!(entry = %id, "a refusal changes nothing: nobody says that the core posted this reference");
-                continue;
-            }
-            let change = Change::new(id.clone(), Evidence::CoreRefused);
-            if !matches!(hear(&mut attempts, &change), Heard::Evidence(Evidence::CoreRefused)) {
-                continue;
-            }
-            let against =
-                work.is_booked(id) || weigh(work.entry(id)?.state, Evidence::CoreRefused) == Verdict::Contradicts;
-            // The same row comes again after a rewind, and in each new generation. A person has looked at it once.
-            if against && !keep_break(tx, &row.core_ref, "", REFUSAL_ROW, AGAINST).await? {
-                continue;
-            }
-            if matches!(work.weigh_in(id, Evidence::CoreRefused)?, Verdict::Moves(_)) {
-                work.set_reason(id, Some(row.code.clone()))?;
-                ended += 1;
-            }
-        }
-        work.store(tx, ACTOR).await?;
-        Ok(ended)
-    }
-
     /// Which of these would change something: those of entries that are not refused yet. Locks nothing.
     pub async fn refusals_news(&self, tx: &mut Tx, seen: &[RefusalSeen]) -> Result<Vec<bool>, JournalError> {
         let named = self.refusable(tx, seen).await?;
@@ -79,7 +35,11 @@ impl Confirmations {
 
     /// The entries of these references that are not refused yet. What is archived has ended, and other systems refuse under references
     /// of their own.
-    async fn refusable(&self, tx: &mut Tx, seen: &[RefusalSeen]) -> Result<BTreeMap<String, EntryId>, JournalError> {
+    pub(super) async fn refusable(
+        &self,
+        tx: &mut Tx,
+        seen: &[RefusalSeen],
+    ) -> Result<BTreeMap<String, EntryId>, JournalError> {
         let refs: BTreeSet<&str> = seen.iter().map(|row| row.core_ref.as_str()).collect();
         let refs: Vec<&str> = refs.into_iter().collect();
         let mut named = BTreeMap::new();
@@ -95,6 +55,44 @@ impl Confirmations {
         }
         Ok(named)
     }
+}
+
+/// Ends the entries that the core refused, by the rule for a refusal that an enquiry finds: it counts only where no other attempt may
+/// post. `named`: the locked entries of their references. Answers how many ended.
+pub(super) async fn weigh_refusals(
+    tx: &mut Tx,
+    work: &mut WorkSet,
+    named: &BTreeMap<String, EntryId>,
+    seen: &[RefusalSeen],
+) -> Result<usize, JournalError> {
+    let ids: Vec<EntryId> = named.values().cloned().collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut attempts = Attempts::lock(tx, &ids).await?;
+    let linked = linked(tx, work, &ids).await?;
+    let mut ended = 0;
+    for row in seen {
+        let Some(id) = named.get(&row.core_ref) else { continue };
+        if is_unposted(work.entry(id)?.state) || linked.contains(id) {
+            tracing::info!(entry = %id, "a refusal changes nothing: nobody says that the core posted this reference");
+            continue;
+        }
+        let change = Change::new(id.clone(), Evidence::CoreRefused);
+        if !matches!(hear(&mut attempts, &change), Heard::Evidence(Evidence::CoreRefused)) {
+            continue;
+        }
+        let against = work.is_booked(id) || weigh(work.entry(id)?.state, Evidence::CoreRefused) == Verdict::Contradicts;
+        // The same row comes again after a rewind, and in each new generation. A person has looked at it once.
+        if against && !keep_break(tx, &row.core_ref, "", REFUSAL_ROW, AGAINST).await? {
+            continue;
+        }
+        if matches!(work.weigh_in(id, Evidence::CoreRefused)?, Verdict::Moves(_)) {
+            work.set_reason(id, Some(row.code.clone()))?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
 }
 
 /// States that a refusal says nothing against: the core has posted nothing, and nobody says that it has. A queued entry is sent again, and
