@@ -44,7 +44,7 @@ impl Mapping {
         }
         let mut applied = MappedRows::default();
         if !view.may_feed()? {
-            applied.skipped = Some(table.full_name());
+            view.skip_for_good(&mut applied)?;
             return Ok(Mapped::Rows(applied));
         }
         match (event.op, &event.after) {

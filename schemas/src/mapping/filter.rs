@@ -117,6 +117,22 @@ impl View<'_> {
         Ok(())
     }
 
+    /// A row that fails a test on its table's own key: it is never meant, and never fed anything. Only accounts that others ask for
+    /// are told.
+    pub(super) fn skip_for_good(&self, applied: &mut MappedRows) -> Result<(), MapError> {
+        applied.skipped = Some(self.table.full_name());
+        let Some(after) = self.event.after.as_ref().filter(|_| self.event.op != Op::Delete) else { return Ok(()) };
+        for feed in self.table.feeds() {
+            // Where the filter pins a column that is no part of the identifier, a row that is meant may have the same one.
+            let is_alone = self.table.key.iter().all(|column| feed.id.columns().any(|own| own == column));
+            if is_alone && self.must_be_told(feed.entity) {
+                let key = feed.key(self.id(after, feed.id)?);
+                self.push_end(&feed, key, after, applied);
+            }
+        }
+        Ok(())
+    }
+
     /// True unless the row is new or read by the first snapshot: then it has fed nothing yet. One that is read again may have.
     pub(super) fn may_have_fed(&self) -> bool {
         self.event.op == Op::Update || self.event.source.snapshot == Snapshot::Incremental

@@ -91,6 +91,25 @@ fn an_account_that_is_left_out_is_told_even_where_it_never_was_served() {
 }
 
 #[test]
+fn an_account_that_its_own_key_leaves_out_is_told_unless_another_may_have_its_identifier() {
+    let told = |filter: &str, key: &str, op: &str| {
+        let yaml = yaml().replace("    key: [id]\n    where: {kind: 1}\n", filter);
+        let after = row("a").replace("\"id\":1", "\"b\":2,\"id\":7");
+        let after = if op == "d" { "null" } else { after.as_str() };
+        let applied = Told { table: "a", key, op, after, ..INSERT }.apply(&yaml).unwrap();
+        assert_eq!(applied.skipped.as_deref(), Some("a"));
+        ends(&applied)
+    };
+    let by_key = "    key: [id]\n    where: {id: {not: [7]}}\n";
+    for op in ["c", "u"] {
+        assert_eq!(told(by_key, r#"{"id":7}"#, op), ["-account 7"]);
+    }
+    assert_eq!(told(by_key, r#"{"id":7}"#, "d"), [""; 0], "it never was there");
+    let pinned = "    key: [b, id]\n    where: {b: 1}\n";
+    assert_eq!(told(pinned, r#"{"b":2,"id":7}"#, "c"), [""; 0], "the account 7 of another b is meant");
+}
+
+#[test]
 fn what_an_account_cannot_tell_is_refused() {
     let refused = |from: &str, to: &str, expected: &str| {
         assert!(yaml().contains(from), "{from}");
