@@ -24,7 +24,8 @@ pub struct Prepared {
     pub links: Vec<PostingLink>,
     /// What the core refused.
     pub refusals: Vec<Refusal>,
-    /// What its rows say of accounts, where others take their currency from them: none for one that is deleted or left out.
+    /// What its rows say of accounts, where others take their currency from them: none for one that is deleted or left out
+    /// without telling it.
     pub told: BTreeMap<String, Option<Currency>>,
     /// Events that wait for the row of an account.
     pub waits: Vec<WaitingEvent>,

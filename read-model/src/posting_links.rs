@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::entry::LegKind;
-use schemas::model::{CanonicalChange, CanonicalRow, LegEvidence, LegVerdict, PostingLink, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, LegEvidence, LegVerdict, PostingLink, RowChange, Was};
 use schemas::money::Currency;
 use schemas::position::Version;
 use sql::{Policy, Row, Tx, Upsert, Value, listed, params};
@@ -90,7 +90,10 @@ fn first_of_each(links: &[PostingLink]) -> BTreeMap<&str, &PostingLink> {
 fn postings(changes: &[CanonicalChange]) -> BTreeMap<String, Posting> {
     let mut found: BTreeMap<String, Posting> = BTreeMap::new();
     for change in changes {
-        let (RowChange::Upsert(CanonicalRow::Transaction(row)) | RowChange::Ended(row)) = &change.row else { continue };
+        let (RowChange::Upsert(CanonicalRow::Transaction(row)) | RowChange::Ended(Was::Posting(row))) = &change.row
+        else {
+            continue;
+        };
         let posting = Posting {
             account_id: row.account_id.clone(),
             amount_minor: row.amount_minor,

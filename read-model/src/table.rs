@@ -1,6 +1,6 @@
 //! Canonical changes as rows of their tables: columns, values, and what does not fit.
 
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Transaction};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Transaction, Was};
 use sql::{Policy, Upsert, Value, params};
 
 use crate::rows::day_of_date;
@@ -37,8 +37,8 @@ pub fn check(change: &CanonicalChange) -> Result<(), Unfit> {
     fits("account_id", change.account_id.as_deref().unwrap_or_default(), KEY_LEN_MAX)?;
     let row = match &change.row {
         RowChange::Upsert(row) => row,
-        RowChange::Ended(row) => return check_transaction(row),
-        RowChange::Delete => return Ok(()),
+        RowChange::Ended(Was::Posting(row)) => return check_transaction(row),
+        RowChange::Ended(Was::Account(_)) | RowChange::Delete => return Ok(()),
     };
     match (change.entity, row) {
         (Entity::Customer, CanonicalRow::Customer(row)) => {
@@ -113,7 +113,8 @@ pub(crate) fn values(dataset: u32, change: &CanonicalChange) -> Vec<Value> {
     let mut values = params![&change.key, dataset, change.version.as_bytes(), deleted];
     values.extend(match &change.row {
         RowChange::Upsert(row) => row_values(row),
-        RowChange::Ended(row) => transaction_values(row),
+        RowChange::Ended(Was::Posting(row)) => transaction_values(row),
+        RowChange::Ended(Was::Account(currency)) => params!["", currency.code(), "", Value::Null],
         RowChange::Delete => marker_values(change),
     });
     values

@@ -34,7 +34,7 @@ pub struct WaitingEvent {
     pub sent_ms: i64,
     /// When the core made it, milliseconds since 1970.
     pub made_ms: i64,
-    /// The account is known, and the mapping leaves it out: nobody misses the event.
+    /// The account is known to be left out or deleted, and nothing told its currency: nobody misses the event.
     pub left_out: bool,
 }
 
@@ -48,9 +48,9 @@ impl std::fmt::Debug for WaitingEvent {
 /// Which events may be applied, or cannot wait any longer.
 #[derive(Debug, Clone, Copy)]
 pub enum Due<'d> {
-    /// Whose account is there, whichever it is.
+    /// Whose account's currency is known, whichever it is.
     Known,
-    /// Whose account is there, and is one of these.
+    /// Whose account's currency is known, and is one of these.
     Of(&'d BTreeSet<String>),
     /// Sent until then, milliseconds since 1970, and of an account that is not known.
     SentUntil(i64),
@@ -77,8 +77,8 @@ const READ: &str = "w.account_id AS account_id, w.topic AS topic, w.kpartition A
     w.made_ms AS made_ms, w.left_out AS left_out";
 
 impl Writer {
-    /// What is known of these accounts: their currencies; none for one that is deleted or left out. One of which nothing came is not
-    /// there.
+    /// What is known of these accounts: their currencies; none for one that is deleted or left out and whose marker does not tell it.
+    /// One of which nothing came is not there.
     pub async fn accounts_known(
         &self,
         db: &Db,
@@ -101,7 +101,7 @@ impl Writer {
                 if !deleted && currency.is_none() {
                     return Err(RowError::Vocabulary("currency").into());
                 }
-                known.insert(row.get("account_id")?, currency.filter(|_| !deleted));
+                known.insert(row.get("account_id")?, currency);
             }
         }
         Ok(known)
@@ -141,7 +141,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes which accounts are left out (none) or are there, for the events that wait for them.
+    /// Notes of which accounts the currency is known, and of which it is not (none), for the events that wait for them.
     pub async fn tell_waiting(
         &self,
         tx: &mut Tx,
@@ -209,7 +209,7 @@ impl Writer {
         };
         let sql = format!(
             "SELECT {READ} FROM waiting_events w JOIN account_rows a ON a.account_id = w.account_id AND a.dataset = ? \
-             WHERE w.source = ? AND w.generation = ? AND a.deleted = 0{only} LIMIT {EVENTS_PER_STEP}"
+             WHERE w.source = ? AND w.generation = ? AND a.currency <> ''{only} LIMIT {EVENTS_PER_STEP}"
         );
         let values = params![dataset, &*self.source, self.generation];
         let mut events = Vec::new();

@@ -173,8 +173,17 @@ pub enum RowChange {
     Upsert(CanonicalRow),
     /// It is gone; leave a delete marker with the version.
     Delete,
-    /// A posting that is none any more, and what it was: a link that comes later finds it. Otherwise as [`RowChange::Delete`].
-    Ended(Transaction),
+    /// It is none any more, and what others need of it that come later. Otherwise as [`RowChange::Delete`].
+    Ended(Was),
+}
+
+/// What a row was that is none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Was {
+    /// A posting: a link may name it.
+    Posting(Transaction),
+    /// An account of this currency: postings take theirs from it.
+    Account(Currency),
 }
 
 /// A change of one canonical row, to be applied when its version is greater than the stored one.

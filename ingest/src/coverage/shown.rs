@@ -35,7 +35,7 @@ impl ShownAccount {
             (RowChange::Upsert(CanonicalRow::Account(row)), _) => replace(&mut self.account, row, version),
             (RowChange::Upsert(CanonicalRow::Balance(row)), _) => replace(&mut self.balance, row, version),
             (RowChange::Upsert(CanonicalRow::Transaction(row)), _) => self.posted(row),
-            (RowChange::Delete, Entity::Account) => self.account = None,
+            (RowChange::Delete | RowChange::Ended(_), Entity::Account) => self.account = None,
             (RowChange::Delete, Entity::Balance) => self.balance = None,
             (RowChange::Delete | RowChange::Ended(_), Entity::Transaction) => {
                 self.transactions.retain(|t| t.transaction_id != change.key);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use read_model::WaitingEvent;
 use schemas::debezium::{ChangeEvent, Record};
 use schemas::mapping::Accounts;
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Was};
 use schemas::money::Currency;
 use schemas::position::Version;
 
@@ -18,7 +18,8 @@ use crate::identity;
 use crate::isolation::isolated;
 use crate::prepared::Prepared;
 
-/// What is known of accounts: the currency, or none where it is deleted or left out. One of which nothing came is not there.
+/// What is known of accounts: the currency, or none where it is deleted or left out and nothing told its currency. One of which nothing
+/// came is not there.
 pub(crate) type Known = BTreeMap<String, Option<Currency>>;
 
 impl Preparer {
@@ -76,6 +77,7 @@ impl Preparer {
         for change in changes.iter().filter(|change| change.entity == Entity::Account) {
             let currency = match &change.row {
                 RowChange::Upsert(CanonicalRow::Account(account)) => Some(account.currency),
+                RowChange::Ended(Was::Account(currency)) => Some(*currency),
                 _ => None,
             };
             let before = self.account(&change.key, prepared).flatten();

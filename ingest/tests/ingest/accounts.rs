@@ -94,15 +94,37 @@ async fn what_waits_for_an_account_holds_the_time_of_the_data_back() {
 }
 
 #[tokio::test]
-async fn postings_of_an_account_that_is_left_out_come_with_it_when_it_is_let_through() {
+async fn postings_of_an_account_that_is_left_out_are_evidence_and_are_shown_once_it_is_let_through() {
     let site = Site::open().await;
-    let core = &site.core;
+    let (core, hook) = (&site.core, Arc::new(Hook::default()));
     let open_only =
         of_account().replace("    key: [account_no]\n", "    key: [account_no]\n    where: {status: [A, F]}\n");
-    let running = site.start_mapped("one", Arc::new(NoJournal), &open_only);
+    let running = site.start_mapped("one", hook.clone(), &open_only);
     let mut closed = account_row("A1", 5, 1);
     closed["status"] = json!("C");
     core.event("accounts", "r", json!({"account_no": "A1"}), Json::Null, closed, "true");
+    core.posting("A1", 1, "D", 5, "REF1");
+    wait_for("the evidence", async || {
+        let seen = hook.seen.lock().unwrap();
+        let told: Vec<_> = seen.iter().flat_map(|(evidence, _)| evidence).map(|leg| leg.core_ref.clone()).collect();
+        (told == ["REF1"], told)
+    })
+    .await;
+    // Whichever of the two came first.
+    until_waiting(&site, 0, 0).await;
+    let (all, none) = (TransactionFilter::default(), Floor::none());
+    assert!(site.reader.transactions(&Grant::Any, "A1", &all, &none).await.is_err(), "nobody is shown the account");
+    core.account("A1", 5, 1);
+    until_listed(&site, "A1", 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn postings_of_an_account_whose_end_does_not_tell_its_currency_come_with_it_when_it_comes_again() {
+    let site = Site::open().await;
+    let core = &site.core;
+    let running = site.start_mapped("one", Arc::new(NoJournal), &of_account());
+    core.event("accounts", "d", json!({"account_no": "A1"}), Json::Null, Json::Null, "false");
     core.posting("A1", 1, "C", 5, "");
     // Whichever of the two came first.
     until_waiting(&site, 0, 1).await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use read_model::*;
-use schemas::model::{CanonicalChange, Entity, RowChange};
+use schemas::model::{CanonicalChange, Entity, RowChange, Was};
 use schemas::money::Currency;
 
 use crate::support::*;
@@ -12,6 +12,7 @@ on_every_engine! {
     World::open;
     events_wait_until_their_account_is_there => waiting;
     events_of_accounts_that_are_left_out_hold_nothing_back => left_out;
+    an_account_that_ended_keeps_its_currency_for_what_comes_later => ended;
     what_waits_is_of_its_generation_and_is_swept_with_it => generations;
 }
 
@@ -38,7 +39,7 @@ async fn batch(
 ) -> Option<i64> {
     let writer = writer.clone();
     let told = changes.iter().map(|change| {
-        let there = matches!(change.row, RowChange::Upsert(_));
+        let there = matches!(change.row, RowChange::Upsert(_) | RowChange::Ended(_));
         (change.key.clone(), there.then(eur))
     });
     let told: BTreeMap<String, Option<Currency>> = told.collect();
@@ -100,6 +101,16 @@ async fn left_out(world: &mut World) {
     // It is let through later, and nothing is lost.
     assert_eq!(batch(&writer, world, vec![account("b", "c", 3)], (vec![], vec![])).await, Some(1_990));
     assert_eq!(due(&writer, world, Due::Known).await, [2]);
+}
+
+async fn ended(world: &mut World) {
+    let writer = world.writer.clone();
+    assert_eq!(batch(&writer, world, vec![], (vec![event("a", 1, 1_000)], vec![])).await, Some(990));
+    let closed = CanonicalChange { row: RowChange::Ended(Was::Account(eur())), ..delete(Entity::Account, "a", 2) };
+    batch(&writer, world, vec![closed], (vec![], vec![])).await;
+    assert_eq!(due(&writer, world, Due::Known).await, [1]);
+    let known = writer.accounts_known(&world.db, &["a".to_owned()].into()).await.unwrap();
+    assert_eq!(known, [("a".to_owned(), Some(eur()))].into());
 }
 
 async fn generations(world: &mut World) {

@@ -1,7 +1,7 @@
 //! Links and the postings they name, in either order.
 
 use read_model::*;
-use schemas::model::{CanonicalChange, CanonicalRow, Entity, PostingLink, RowChange};
+use schemas::model::{CanonicalChange, CanonicalRow, Entity, PostingLink, RowChange, Was};
 
 use crate::support::*;
 
@@ -43,7 +43,7 @@ fn debit(n: i64, position: u64) -> CanonicalChange {
 /// The end of a posting that is none any more.
 fn no_more(change: CanonicalChange, position: u64) -> CanonicalChange {
     let RowChange::Upsert(CanonicalRow::Transaction(row)) = change.row else { panic!("no posting") };
-    CanonicalChange { version: version(position), row: RowChange::Ended(row), ..change }
+    CanonicalChange { version: version(position), row: RowChange::Ended(Was::Posting(row)), ..change }
 }
 
 async fn either_order(world: &mut World) {

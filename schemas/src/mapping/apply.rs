@@ -6,7 +6,7 @@ use super::table::{Feed, TransactionFields};
 use super::view::View;
 use super::{MapError, MapReason, Mapped, MappedRows, Mapping, Touched};
 use crate::debezium::{ChangeEvent, Op, Row};
-use crate::model::{CanonicalChange, CanonicalRow, Entity, RowChange};
+use crate::model::{CanonicalChange, CanonicalRow, Entity, RowChange, Was};
 use crate::position::Version;
 
 impl Mapping {
@@ -102,7 +102,8 @@ impl View<'_> {
                 None => self.before(&feed)?,
             };
             if let Some(key) = key {
-                self.push_delete(&feed, key, applied);
+                let was = self.whole_before().and_then(|before| self.was_account(&feed, &key, before));
+                self.push_was(&feed, key, was, applied);
             }
         }
         if applied.changes.is_empty() {
@@ -128,17 +129,34 @@ impl View<'_> {
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Delete });
     }
 
-    /// The end of a row that is not meant any more. A posting stays known where a link may still name it.
+    /// The end of a row that is not meant any more. A posting stays known where a link may still name it, an account where postings
+    /// take their currency from it.
     pub(super) fn push_end(&self, feed: &Feed<'_>, key: String, after: &Row<'_>, applied: &mut MappedRows) {
+        let was = self.was_account(feed, &key, after).or_else(|| self.was_posting(feed, &key, after));
+        self.push_was(feed, key, was, applied);
+    }
+
+    fn push_was(&self, feed: &Feed<'_>, key: String, was: Option<Was>, applied: &mut MappedRows) {
+        let Some(was) = was else { return self.push_delete(feed, key, applied) };
+        let account_id = match &was {
+            Was::Posting(row) => row.account_id.clone(),
+            Was::Account(_) => key.clone(),
+        };
+        let (entity, account_id, version) = (feed.entity, Some(account_id), self.version);
+        applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Ended(was) });
+    }
+
+    fn was_posting(&self, feed: &Feed<'_>, key: &str, row: &Row<'_>) -> Option<Was> {
         let fields = self.table.transaction.as_ref().zip(feed.posting).filter(|_| self.mapping.has_links());
-        let was = fields.and_then(|(fields, posting)| self.transaction(after, fields, posting).ok());
-        match was.filter(|(was, _)| was.transaction_id == key) {
-            None => self.push_delete(feed, key, applied),
-            Some((was, _)) => {
-                let (entity, account_id, version) = (feed.entity, Some(was.account_id.clone()), self.version);
-                applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Ended(was) });
-            }
-        }
+        let was = fields.and_then(|(fields, posting)| self.transaction(row, fields, posting).ok());
+        was.filter(|(was, _)| was.transaction_id == key).map(|(was, _)| Was::Posting(was))
+    }
+
+    fn was_account(&self, feed: &Feed<'_>, key: &str, row: &Row<'_>) -> Option<Was> {
+        let fields = self.table.account.as_ref().filter(|_| self.must_be_told(feed.entity))?;
+        let is_it = self.id(row, feed.id).is_ok_and(|id| feed.key(id) == key);
+        let currency = self.currency(row, &fields.currency).ok().filter(|_| is_it)?;
+        Some(Was::Account(currency.currency))
     }
 
     fn account_of(&self, feed: &Feed<'_>, key: &str, rows: &[Option<&Row<'_>>]) -> Option<String> {

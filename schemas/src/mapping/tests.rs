@@ -23,7 +23,7 @@ use crate::debezium::tests::{all, captured, change, decode, fixture};
 use crate::debezium::{Decoder, Record};
 use crate::entry::LegKind::{Credit, Debit};
 use crate::model::{
-    Account, AccountState, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction,
+    Account, AccountState, Balance, CanonicalRow, Customer, LegVerdict, Personal, RowChange, Transaction, Was,
 };
 use crate::money::Currency;
 use crate::position::Version;

@@ -84,7 +84,7 @@ fn a_posting_that_is_none_any_more_stays_known_where_links_name_postings() {
     let ended = update(&both(), true);
     assert_eq!(ends(&ended), ["-transaction 1"]);
     let was = match &ended.changes[0].row {
-        RowChange::Ended(was) => (was.account_id.as_str(), was.posting_no, was.amount_minor),
+        RowChange::Ended(Was::Posting(was)) => (was.account_id.as_str(), was.posting_no, was.amount_minor),
         other => panic!("{other:?}"),
     };
     assert_eq!((was, ended.changes[0].account_id.as_deref()), (("A", Some(3), -5), Some("A")));

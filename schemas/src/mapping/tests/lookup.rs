@@ -91,6 +91,22 @@ fn an_account_that_is_left_out_is_told_even_where_it_never_was_served() {
 }
 
 #[test]
+fn an_account_that_is_left_out_or_deleted_keeps_its_currency_where_its_row_tells_it() {
+    let was = |told: Told<'_>, yaml: &str| told.apply(yaml).unwrap().changes.remove(0).row;
+    let euros = RowChange::Ended(Was::Account(Currency::parse("EUR").unwrap()));
+    let (open, closed) = (row("a"), row("a").replace("\"kind\":1", "\"kind\":2"));
+    let leaves = Told { table: "a", after: &closed, ..UPDATE };
+    assert_eq!(was(leaves, &yaml()), euros);
+    let deleted = Told { table: "a", op: "d", ..INSERT };
+    assert_eq!(was(Told { before: &open, ..deleted }, &yaml()), euros);
+    assert_eq!(was(deleted, &yaml()), RowChange::Delete);
+    let unread = closed.replace("EUR", "E");
+    assert_eq!(was(Told { after: &unread, ..leaves }, &yaml()), RowChange::Delete);
+    let alone = format!("source: s\nconnector: mysql\ntables:\n{ACCOUNTS}");
+    assert_eq!(was(leaves, &alone), RowChange::Delete, "nobody asks");
+}
+
+#[test]
 fn an_account_that_its_own_key_leaves_out_is_told_unless_another_may_have_its_identifier() {
     let told = |filter: &str, key: &str, op: &str| {
         let yaml = yaml().replace("    key: [id]\n    where: {kind: 1}\n", filter);
