@@ -263,3 +263,24 @@ fn an_account_whose_currency_changes_halts_the_source_where_other_rows_took_it()
     let mut others = self::preparer();
     assert_eq!(others.prepare(&[account(1, "EUR"), account(2, "USD")], &HashMap::new()).halt, None, "nobody took it");
 }
+
+#[test]
+fn a_refusal_that_cannot_be_read_puts_no_account_in_doubt() {
+    let refusals = "{operations: [transfer], core_ref: reference, code: result}";
+    let commands = format!("commands: {{key: [id], where: {{status: 5}}, refusals: {refusals}}}");
+    let mapping = Mapping::from_yaml(&format!("source: s\nconnector: mariadb\ntables:\n  {commands}\n")).unwrap();
+    let mut preparer = Preparer::new(Arc::new(mapping), 1, None, BTreeMap::new());
+    let command = |offset: i64, value: &str| {
+        let key = format!(r#"{{"id":{offset}}}"#);
+        RawRecord { topic: "core.corebank.commands".into(), ..record(offset, Some(&key), value) }
+    };
+    let unread = r#"{"before":null,"after":{"id":1,"status":5,"reference":true,"result":"x"},"op":"u","source":{
+        "connector":"mariadb","name":"core","ts_ms":1,"snapshot":"false","db":"corebank","table":"commands","server_id":1,
+        "gtid":null,"file":"bin.000001","pos":1,"row":0}}"#;
+    let prepared = preparer.prepare(&[command(1, unread), command(2, "{")], &HashMap::new());
+    assert_eq!(prepared.parked.len(), 2);
+    for parked in &prepared.parked {
+        assert_eq!(parked.touches, [(Entity::Transaction, "refusal".to_owned())], "{}", parked.reason);
+    }
+    assert_eq!(prepared.doubtful_accounts(), Some(BTreeSet::new()));
+}

@@ -7,9 +7,15 @@ use schemas::mapping::{Mapping, Touched};
 use schemas::model::Entity;
 use schemas::position::{LogIdentity, SourcePosition};
 
+/// What an event touches that feeds no row. No read looks for it, so nothing is in doubt.
+const REFUSAL: &str = "refusal";
+
 /// By account wherever the event tells it, because reads look up accounts. Empty if a posting does not tell its account: it
 /// may be any account's.
 pub(super) fn touches(mapping: &Mapping, event: &ChangeEvent<'_>, known: &[Touched]) -> Vec<(Entity, String)> {
+    if mapping.only_refuses(event) {
+        return vec![(Entity::Transaction, REFUSAL.to_owned())];
+    }
     let touched = mapping.touched(event, known);
     if touched.iter().any(|touched| touched.entity == Entity::Transaction && touched.account_id.is_none()) {
         return Vec::new();

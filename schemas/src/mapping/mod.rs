@@ -89,6 +89,12 @@ impl Mapping {
         self.tables.iter().any(|table| table.links.is_some())
     }
 
+    /// True for an event of a table whose rows tell of refusals and of nothing else: they feed no canonical row.
+    pub fn only_refuses(&self, event: &ChangeEvent<'_>) -> bool {
+        let only = |table: &Table| table.refusals.is_some() && table.links.is_none() && table.feeds().is_empty();
+        self.table(event).is_some_and(only)
+    }
+
     /// Names of the mapped tables and of that of heartbeats, qualified where the mapping qualifies them.
     pub fn tables(&self) -> impl Iterator<Item = String> {
         let beats = self.heartbeat.iter().map(|(database, name)| qualified(database.as_ref(), name));

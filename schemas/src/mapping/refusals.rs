@@ -1,10 +1,10 @@
 //! Rows that say that the core refused what carried our reference.
 
-use super::MapError;
 use super::field::Fields;
 use super::node::{Members, Node};
 use super::reference::Reference;
 use super::view::View;
+use super::{MapError, MapReason};
 use crate::core::REFERENCE_CHARS_MAX;
 use crate::debezium::Row;
 use crate::model::{REFUSAL_CODE_CHARS_MAX, Refusal};
@@ -87,7 +87,11 @@ impl View<'_> {
         let may_be_ours = |text: &String| !text.is_empty() && text.chars().count() <= REFERENCE_CHARS_MAX;
         let Some(core_ref) = self.reference(row, &fields.core_ref)?.filter(may_be_ours) else { return Ok(None) };
         let Code { column, pointer, not } = &fields.code;
-        let text = self.optional(row, Some(column), Self::text)?;
+        let text = match self.optional(row, Some(column), Self::text) {
+            // That it was refused is evidence, whatever the code. Only where the code decides whether it is final must it be read.
+            Err(err) if not.is_empty() && matches!(err.reason, MapReason::Unavailable | MapReason::Expected(_)) => None,
+            text => text?,
+        };
         let code = match pointer {
             None => text.map(|text| text.into_owned()),
             Some(pointer) => text.and_then(|text| in_json(&text, pointer)),

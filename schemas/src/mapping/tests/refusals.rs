@@ -48,6 +48,17 @@ fn a_row_that_is_not_meant_refuses_nothing() {
 }
 
 #[test]
+fn a_code_that_cannot_be_read_refuses_unless_it_decides() {
+    for unread in ["\"__debezium_unavailable_value\"", "true"] {
+        assert_eq!(refused("result", "\"R1\"", unread), [pair("refused")], "{unread}");
+        assert_eq!(refused(IN_JSON, "\"R1\"", unread), [pair("refused")], "{unread}");
+    }
+    let after = r#"{"id":1,"status":5,"key":"R1","result":"__debezium_unavailable_value"}"#;
+    let decides = Told { after, ..UPDATE }.apply(&yaml("{column: result, not: locked}"));
+    assert_eq!(decides.unwrap_err().reason, MapReason::Unavailable);
+}
+
+#[test]
 fn a_code_that_is_not_final_refuses_nothing() {
     let json = |code: &str| format!(r#""{{\"errors\":[{{\"code\":\"{code}\"}}]}}""#);
     let in_json = "{column: result, json: /errors/0/code, not: [locked, \"7\"]}";
