@@ -80,7 +80,7 @@ impl Applier {
     /// refused for good, or `stopping` says so.
     pub(crate) async fn apply(&self, batch: Try, stopping: impl Fn() -> bool) -> ApplyOutcome<Committed> {
         let started = Instant::now();
-        let (sequence, records) = (batch.advance.sequence, batch.prepared.records);
+        let (sequence, records) = (batch.advance.sequence, batch.prepared.size());
         let outcome = self.until_in(sequence, records, stopping, || self.once(batch.clone())).await;
         if let ApplyOutcome::Committed(_) = outcome {
             metrics::histogram!(crate::metrics::APPLY_SECONDS, "source" => self.lease.source.clone())

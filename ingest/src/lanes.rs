@@ -23,7 +23,7 @@ pub(crate) async fn bounded(
     prepared: &Prepared,
     evidence: &[LegEvidence],
 ) -> Result<(), ApplyError> {
-    if prepared.records <= 1 {
+    if prepared.size() <= 1 {
         return Ok(());
     }
     let mut accounts = accounts_of(evidence);

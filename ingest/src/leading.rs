@@ -1,5 +1,7 @@
 //! Leading a source: poll, prepare, apply, publish, until told otherwise.
 
+mod releasing;
+
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,9 +233,10 @@ impl<'s> Leading<'s> {
             // Nothing to commit, and nothing that a later batch could contradict.
             state.attestation = attestation;
         } else {
-            match self.commit(state, prepared, advance, attestation, records).await? {
-                Piece::Done => {}
-                cut => return Continue(cut),
+            match self.commit(state, prepared, advance, attestation).await? {
+                Ok(Piece::Done) => {}
+                Ok(cut) => return Continue(cut),
+                Err(why) => return Break(self.halt(state, &refused(records, &why)).await),
             }
         }
         if halt.is_none() {
@@ -284,41 +287,14 @@ impl<'s> Leading<'s> {
         }
     }
 
-    /// Lets events go whose accounts have come, and parks those whose accounts do not come; each step in an apply transaction of its own.
-    async fn release(&self, state: &mut State) -> Flow {
-        if !state.applier.asks_accounts {
-            return Continue(());
-        }
-        loop {
-            let (events, overdue) = match state.due(&self.ingester.db).await {
-                Ok(due) => due,
-                Err(err) => {
-                    tracing::warn!(error = %err, source = %self.lease.source, "cannot read which events wait");
-                    return Break(Ended::Failed);
-                }
-            };
-            if events.is_empty() {
-                return Continue(());
-            }
-            self.know(state, events.iter().map(|event| (event.topic.as_str(), event.key.as_deref()))).await?;
-            let whole = events.iter().map(|event| (event.topic.as_str(), event.key.as_deref(), event.value.as_deref()));
-            self.know_accounts(state, whole).await?;
-            let mut prepared = state.preparer.release(events, overdue);
-            let mut attestation = state.attestation.clone();
-            let advance = state.advance(&mut prepared, None, &mut attestation, now_ms());
-            self.commit(state, prepared, advance, attestation, &[]).await?;
-        }
-    }
-
-    /// Commits, keeps what was learned, and tells the tiers.
+    /// Commits, keeps what was learned, and tells the tiers. The error: why what cannot be cut is refused.
     async fn commit(
         &self,
         state: &mut State,
         prepared: Prepared,
         advance: Advance,
         attestation: Attestation,
-        records: &[RawRecord],
-    ) -> ControlFlow<Ended, Piece> {
+    ) -> ControlFlow<Ended, Result<Piece, String>> {
         let (prepared, advance) = (Arc::new(prepared), Arc::new(advance));
         let (as_of_before_ms, any_waiting) = (state.status.as_of_ms, state.any_waiting);
         let batch = Try { prepared: prepared.clone(), advance: advance.clone(), as_of_before_ms, any_waiting };
@@ -329,10 +305,10 @@ impl<'s> Leading<'s> {
                 tracing::info!(source = %self.lease.source, "committed by a try whose answer was lost; reading it back");
                 return Break(Ended::Failed);
             }
-            ApplyOutcome::TooMuch => return Continue(Piece::TooMuch),
-            ApplyOutcome::Crowded => return Continue(Piece::Crowded),
+            ApplyOutcome::TooMuch => return Continue(Ok(Piece::TooMuch)),
+            ApplyOutcome::Crowded => return Continue(Ok(Piece::Crowded)),
             ApplyOutcome::Fenced => return Break(Ended::LeaseLost),
-            ApplyOutcome::Refused(why) => return Break(self.halt(state, &refused(records, &why)).await),
+            ApplyOutcome::Refused(why) => return Continue(Err(why)),
             ApplyOutcome::Abandoned if *self.shutdown.borrow() => return Break(Ended::Shutdown),
             ApplyOutcome::Abandoned => return Break(Ended::LeaseLost),
         };
@@ -341,7 +317,7 @@ impl<'s> Leading<'s> {
         count(&self.lease.source, &prepared, &committed.applied, &state.status);
         warn_of_parked(&self.lease.source, &prepared);
         self.ingester.tiers.publish(&state.publication(&prepared, committed.applied)).await;
-        Continue(Piece::Done)
+        Continue(Ok(Piece::Done))
     }
 
     /// Carries out what people ordered about parked events, each queue in an apply transaction of its own.
@@ -370,7 +346,9 @@ impl<'s> Leading<'s> {
             let (left, failed) = (prepared.worked.left.len(), prepared.worked.failed.is_some());
             let mut attestation = state.attestation.clone();
             let advance = state.advance(&mut prepared, None, &mut attestation, now_ms());
-            self.commit(state, prepared, advance, attestation, &[]).await?;
+            if let Err(why) = self.commit(state, prepared, advance, attestation).await? {
+                return Break(self.halt(state, &refused(&[], &why)).await);
+            }
             tracing::info!(source, left, failed, "parked events worked on, as ordered");
             self.release(state).await?;
         }

@@ -122,6 +122,11 @@ pub(crate) fn accounts_of(evidence: &[LegEvidence]) -> BTreeSet<String> {
 pub(crate) type Length = [usize; 4];
 
 impl Prepared {
+    /// How many records, or events that waited, it may be cut into.
+    pub(crate) fn size(&self) -> usize {
+        self.records.max(self.released.len())
+    }
+
     pub(crate) fn length(&self) -> Length {
         [self.changes.len(), self.evidence.len(), self.links.len(), self.refusals.len()]
     }

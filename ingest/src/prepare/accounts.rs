@@ -115,6 +115,18 @@ impl Preparer {
 
     /// What becomes of events that waited. `overdue`: their accounts do not come, so they are parked.
     pub fn release(&mut self, events: Vec<WaitingEvent>, overdue: bool) -> Prepared {
+        self.let_go(events, overdue, None)
+    }
+
+    /// Parks events that waited: the store does not take them, for this reason. They count as parked in a row.
+    pub(crate) fn refuse(&mut self, events: Vec<WaitingEvent>, reason: &str) -> Prepared {
+        let parked = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let mut prepared = self.let_go(events, false, Some(reason));
+        prepared.lessons.parked_in_a_row = prepared.lessons.parked_in_a_row.saturating_add(parked);
+        prepared
+    }
+
+    fn let_go(&mut self, events: Vec<WaitingEvent>, overdue: bool, refused: Option<&str>) -> Prepared {
         let mut prepared = self.blank();
         for event in &events {
             let record = RawRecord {
@@ -127,7 +139,7 @@ impl Preparer {
             };
             prepared.covers(event.sent_ms, event.made_ms);
             let before = prepared.length();
-            let released = isolated(|| self.release_one(&record, overdue, &mut prepared));
+            let released = isolated(|| self.release_one(&record, overdue, refused, &mut prepared));
             if let Err(reason) = released.unwrap_or_else(|panicked| Err(panicked.to_string())) {
                 prepared.cut(before);
                 if let Fate::Parked { reason, touches, version } = self.unread(&record, reason, &prepared) {
@@ -142,7 +154,13 @@ impl Preparer {
     }
 
     /// Applies one event, keeps it for another account, or parks it. The error: it cannot even be read.
-    fn release_one(&mut self, record: &RawRecord, overdue: bool, prepared: &mut Prepared) -> Result<(), String> {
+    fn release_one(
+        &mut self,
+        record: &RawRecord,
+        overdue: bool,
+        refused: Option<&str>,
+        prepared: &mut Prepared,
+    ) -> Result<(), String> {
         let decoded = self.decoder.decode(&record.topic, record.key.as_deref(), record.value.as_deref());
         let event = match decoded.map_err(|err| err.to_string())? {
             Record::Change(event) => event,
@@ -151,8 +169,9 @@ impl Preparer {
         let known = self.known(&event, prepared);
         let parked = |reason: String| (reason, touches(&self.mapping, &event, &known));
         let version = Version::from_event(self.generation, &event);
-        if self.waiting(&queue(record), &prepared.lessons).is_some() {
-            let (reason, touches) = parked(QUEUED.into());
+        let is_queued = self.waiting(&queue(record), &prepared.lessons).is_some();
+        if let Some(reason) = refused.or(is_queued.then_some(QUEUED)) {
+            let (reason, touches) = parked(reason.into());
             self.park(record, reason, touches, Some(version), prepared);
             return Ok(());
         }

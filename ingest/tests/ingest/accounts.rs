@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use ingest::NoJournal;
+use ingest::{Confirm, ConfirmError, NoJournal};
 use read_model::*;
+use schemas::model::{LegEvidence, Refusal};
 use serde_json::{Value as Json, json};
+use sql::{BoxFuture, Tx};
 
 use crate::Hook;
 use crate::support::*;
@@ -158,5 +160,40 @@ async fn an_account_whose_currency_changes_halts_the_source() {
     let halted = site.until_halted().await;
     assert!(halted.contains("currency of an account changed") && halted.contains("locum source rebuild"), "{halted}");
     assert_eq!(site.booked("A1").await, Ok(5));
+    running.stop().await;
+}
+
+/// A journal that does not take what is said of `BAD`.
+struct Refuses;
+
+impl Confirm for Refuses {
+    fn confirm<'t>(
+        &'t self,
+        _tx: &'t mut Tx,
+        evidence: &'t [LegEvidence],
+        _refusals: &'t [Refusal],
+        _accounts: &'t [String],
+    ) -> BoxFuture<'t, Result<(), ConfirmError>> {
+        let refused = evidence.iter().any(|leg| leg.core_ref == "BAD");
+        Box::pin(async move { if refused { Err(ConfirmError::Other("a row of the journal".into())) } else { Ok(()) } })
+    }
+}
+
+#[tokio::test]
+async fn one_event_that_is_refused_once_its_account_has_come_is_parked_and_keeps_back_no_other_one() {
+    let site = Site::open().await;
+    let core = &site.core;
+    let running = site.start_mapped("one", Arc::new(Refuses), &of_account());
+    for (n, reference) in [(1, "REF1"), (2, "BAD"), (3, "REF3")] {
+        core.posting("A1", n, "D", 10, reference);
+    }
+    until_waiting(&site, 3, 0).await;
+    core.account("A1", 100, 3);
+    until_listed(&site, "A1", 2).await;
+    until_waiting(&site, 0, 0).await;
+    let parked = parked_events(&site.db, None, 10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].reason.contains("refused") && parked[0].entity_keys.contains("A1"), "{parked:?}");
+    assert_eq!(site.status().await.unwrap().halted, None);
     running.stop().await;
 }
