@@ -36,6 +36,8 @@ pub(crate) async fn bounded(
     if most_lanes <= LANES_MAX && most_entries <= ENTRIES_MAX {
         return Ok(());
     }
+    // Other systems refuse under references of their own, and those lock nothing.
+    let refused = confirm.unrefused(tx, &prepared.refusals).await.map_err(ApplyError::Confirm)?.len();
     let accounts: Vec<String> = accounts.into_iter().collect();
     let Locks { lanes, entries } = confirm.locks(tx, evidence, &accounts).await.map_err(ApplyError::Confirm)?;
     let crowded = lanes + 2 * refused > LANES_MAX || entries + refused > ENTRIES_MAX;

@@ -93,6 +93,9 @@ impl<'s> Leading<'s> {
 
     async fn work(&mut self, mut state: State, mut feed: Box<dyn Feed>) -> Ended {
         let begun = Instant::now();
+        if let Break(ended) = self.none_left_behind(&state).await {
+            return ended;
+        }
         if state.may_swap() {
             // Loaded by a leader that ended before it could.
             return self.swap(&mut state).await;

@@ -14,9 +14,9 @@ mod touching;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use read_model::{Marks, OffsetStep, ParkedQueue, Partition, Place, QueueKey, WaitingEvent};
+use read_model::{Marks, OffsetStep, PARKED_BYTES_MAX, ParkedQueue, Partition, Place, QueueKey, WaitingEvent};
 use schemas::debezium::{ChangeEvent, Decoder, Record, Snapshot};
-use schemas::mapping::{MapReason, Mapped, Mapping, RowId, Touched};
+use schemas::mapping::{KeptRow, MapReason, Mapped, Mapping, RowId, Touched};
 use schemas::model::Entity;
 use schemas::position::{Continuity, LogIdentity, Version};
 
@@ -34,6 +34,9 @@ const QUEUED: &str = "queued behind a parked event of its key";
 /// Events parked in a row after which the source halts: more in a row means a broken mapping, not broken events. Those that
 /// only queue behind a parked event of their key do not count.
 pub const PARKED_IN_A_ROW_MAX: u32 = 100;
+
+/// Why an event is parked at once whose account has not come.
+const TOO_LARGE_TO_WAIT: &str = "the row of its account has not come, and it is too large to be kept whole until then";
 
 const ANOTHER_SNAPSHOT: &str = "the connector began another snapshot into topics that were read already: rows deleted in the \
     meantime would stay; let it write a snapshot under a new topic.prefix and rebuild with --topic-prefix";
@@ -305,6 +308,10 @@ impl Preparer {
                 Err(NotMapped::NoTable) => Fate::Unmapped(format!("{}.{}", event.source.database, event.source.table)),
                 Err(NotMapped::Contradiction(reason)) => return Fate::Halt(Halt::resumable(reason)),
                 Err(NotMapped::Outdated(reason)) => return Fate::Halt(Halt::rebuild(reason)),
+                Err(NotMapped::NoAccount(_)) if is_cut(record) => {
+                    let touches = touches(&self.mapping, event, &known);
+                    Fate::Parked { reason: TOO_LARGE_TO_WAIT.into(), touches, version: Some(version) }
+                }
                 Err(NotMapped::NoAccount(account)) => {
                     Fate::Waits(Box::new(self.waiting_for(account, record, event, prepared)))
                 }
@@ -348,11 +355,17 @@ impl Preparer {
         prepared.evidence.extend(applied.evidence);
         prepared.links.extend(applied.links);
         prepared.refusals.extend(applied.refusals);
-        if let Some(kept) = applied.kept.filter(|kept| kept.keys != known) {
+        let is_newest = |kept: &KeptRow| prepared.kept.get(&kept.row).is_none_or(|of| of.version <= kept.version);
+        if let Some(kept) = applied.kept.filter(|kept| kept.keys != known && is_newest(kept)) {
             prepared.kept.insert(kept.row.clone(), kept);
         }
         Ok(applied.skipped.map_or(Fate::Done, Fate::Skipped))
     }
+}
+
+/// Is it larger than what is kept whole?
+fn is_cut(record: &RawRecord) -> bool {
+    [&record.key, &record.value].into_iter().flatten().any(|bytes| bytes.len() > PARKED_BYTES_MAX)
 }
 
 fn sign(record: &RawRecord, event: &ChangeEvent<'_>, prepared: &mut Prepared) {

@@ -170,6 +170,12 @@ impl Writer {
         Ok(tx.query_one(sql, params![&*self.source, self.generation]).await?.get("oldest")?)
     }
 
+    /// Does any event wait, for whichever account?
+    pub async fn any_event_waits(&self, db: &Db) -> Result<bool, WriteError> {
+        let sql = "SELECT koffset FROM waiting_events WHERE source = ? AND generation = ? LIMIT 1";
+        Ok(!db.query(sql, params![&*self.source, self.generation]).await?.is_empty())
+    }
+
     /// The oldest events that are due, at most [`EVENTS_PER_STEP`].
     pub async fn events_due(&self, db: &Db, due: Due<'_>) -> Result<Vec<WaitingEvent>, WriteError> {
         let mut due_events = Vec::new();
@@ -201,7 +207,8 @@ impl Writer {
     async fn events_there(&self, db: &Db, accounts: Option<&[&String]>) -> Result<Vec<WaitingEvent>, WriteError> {
         let dataset = self.dataset_by(db).await?;
         let (only, keys) = match accounts {
-            None => (String::new(), Vec::<Value>::new()),
+            // The index finds these without reading all events of accounts that are left out.
+            None => (" AND w.left_out = 0".to_owned(), Vec::<Value>::new()),
             Some(accounts) => {
                 let (list, keys) = listed(accounts.iter().copied());
                 (format!(" AND w.account_id IN ({list})"), keys)

@@ -231,12 +231,14 @@ impl ReferenceFormat {
         !self.prefix().is_empty() || self.alphabet == Alphabet::Uuid
     }
 
-    /// The first reference in a text, with the place where it begins. What is a part of a longer word is none.
+    /// The first reference in a text, with the place where it begins. What is a part of a longer word is none; a UUID has words with
+    /// hyphens.
     pub fn first_in<'t>(&self, text: &'t str) -> Option<(usize, &'t str)> {
         text.char_indices().find_map(|(at, _)| {
             let (before, rest) = text.split_at(at);
             let (found, after) = rest.split_at_checked(self.length())?;
-            let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+            let joins = |c: char| c.is_alphanumeric() || (self.alphabet == Alphabet::Uuid && matches!(c, '-' | '_'));
+            let is_part = |c: Option<char>| c.is_some_and(joins);
             let is_apart = !is_part(before.chars().next_back()) && !is_part(after.chars().next());
             (is_apart && self.fits(found)).then_some((at, found))
         })
@@ -314,6 +316,9 @@ mod tests {
         let ours = "0190a1b2-c3d4-7e5f-8091-a2b3c4d5e6f7";
         assert_eq!(uuid.first_in(&format!("[{ours}]")), Some((1, ours)));
         assert_eq!(uuid.first_in("0190a1b2c3d4-7e5f-8091-a2b3c4d5e6f7-99"), None);
+        for longer in [format!("{ours}-1"), format!("{ours}_1"), format!("0-{ours}"), format!("x_{ours}")] {
+            assert_eq!(uuid.first_in(&longer), None, "{longer}");
+        }
         assert!(uuid.stands_out() && format.stands_out());
         assert!(!ReferenceFormat { alphabet: Alphabet::Digits, length: None, prefix: None }.stands_out());
     }

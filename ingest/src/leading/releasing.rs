@@ -11,7 +11,23 @@ use crate::halt::Halt;
 use crate::prepare::PARKED_IN_A_ROW_MAX;
 use crate::state::State;
 
+/// Why a source halts whose events wait for nothing any more.
+const LEFT_BEHIND: &str =
+    "events wait for accounts, and the mapping does not take currencies from accounts any more: they are in no row";
+
 impl Leading<'_> {
+    /// Under a mapping that asks for no accounts nobody would apply what waited under another one.
+    pub(super) async fn none_left_behind(&self, state: &State) -> Flow {
+        if state.applier.asks_accounts {
+            return Continue(());
+        }
+        match state.applier.writer.any_event_waits(&self.ingester.db).await {
+            Ok(false) => Continue(()),
+            Ok(true) => Break(self.halt(state, &Halt::rebuild(LEFT_BEHIND)).await),
+            Err(err) => Break(self.cannot_begin(&err)),
+        }
+    }
+
     /// Lets events go whose accounts have come, and parks those whose accounts do not come; each step in an apply transaction of its own.
     /// A step that fails is tried again in halves, and an event that is refused by itself is parked.
     pub(super) async fn release(&self, state: &mut State) -> Flow {

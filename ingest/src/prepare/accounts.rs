@@ -126,8 +126,10 @@ impl Preparer {
         prepared
     }
 
-    fn let_go(&mut self, events: Vec<WaitingEvent>, overdue: bool, refused: Option<&str>) -> Prepared {
+    fn let_go(&mut self, mut events: Vec<WaitingEvent>, overdue: bool, refused: Option<&str>) -> Prepared {
         let mut prepared = self.blank();
+        // The events of one row come in their order.
+        events.sort_by(|a, b| (&a.partition, a.offset).cmp(&(&b.partition, b.offset)));
         for event in &events {
             let record = RawRecord {
                 topic: event.topic.as_str().into(),

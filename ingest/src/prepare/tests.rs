@@ -254,6 +254,16 @@ fn what_is_known_of_an_account_is_known_within_the_batch_and_may_be_that_it_is_l
 }
 
 #[test]
+fn an_event_that_is_too_large_to_be_kept_whole_does_not_wait() {
+    let mut large = posting(1, "\"AZoo\"");
+    large.value.as_mut().unwrap().extend(vec![b' '; PARKED_BYTES_MAX]);
+    let prepared = of_account().prepare(&[large], &HashMap::new());
+    assert_eq!((prepared.waits.len(), prepared.parked.len()), (0, 1));
+    assert!(prepared.parked[0].reason.contains("too large"), "{}", prepared.parked[0].reason);
+    assert_eq!(prepared.parked[0].touches, [(Entity::Account, "A1".to_owned())]);
+}
+
+#[test]
 fn an_account_whose_currency_changes_halts_the_source_where_other_rows_took_it() {
     let mut preparer = of_account();
     preparer.know_accounts(known(Some("USD")));

@@ -131,9 +131,19 @@ impl View<'_> {
 
     /// The end of a row that is not meant any more. A posting stays known where a link may still name it, an account where postings
     /// take their currency from it.
-    pub(super) fn push_end(&self, feed: &Feed<'_>, key: String, after: &Row<'_>, applied: &mut MappedRows) {
-        let was = self.was_account(feed, &key, after).or_else(|| self.was_posting(feed, &key, after));
+    pub(super) fn push_end(
+        &self,
+        feed: &Feed<'_>,
+        key: String,
+        after: &Row<'_>,
+        applied: &mut MappedRows,
+    ) -> Result<(), MapError> {
+        let was = match self.was_account(feed, &key, after) {
+            None => self.was_posting(feed, &key, after)?,
+            was => was,
+        };
         self.push_was(feed, key, was, applied);
+        Ok(())
     }
 
     fn push_was(&self, feed: &Feed<'_>, key: String, was: Option<Was>, applied: &mut MappedRows) {
@@ -146,10 +156,15 @@ impl View<'_> {
         applied.changes.push(CanonicalChange { entity, key, account_id, version, row: RowChange::Ended(was) });
     }
 
-    fn was_posting(&self, feed: &Feed<'_>, key: &str, row: &Row<'_>) -> Option<Was> {
+    /// What cannot be read was no posting. Only one whose account has not come is waited with.
+    fn was_posting(&self, feed: &Feed<'_>, key: &str, row: &Row<'_>) -> Result<Option<Was>, MapError> {
         let fields = self.table.transaction.as_ref().zip(feed.posting).filter(|_| self.mapping.has_links());
-        let was = fields.and_then(|(fields, posting)| self.transaction(row, fields, posting).ok());
-        was.filter(|(was, _)| was.transaction_id == key).map(|(was, _)| Was::Posting(was))
+        let Some((fields, posting)) = fields else { return Ok(None) };
+        match self.transaction(row, fields, posting) {
+            Ok((was, _)) => Ok((was.transaction_id == key).then_some(Was::Posting(was))),
+            Err(err) if err.reason == MapReason::NoAccount => Err(err),
+            Err(_) => Ok(None),
+        }
     }
 
     fn was_account(&self, feed: &Feed<'_>, key: &str, row: &Row<'_>) -> Option<Was> {

@@ -110,7 +110,7 @@ impl View<'_> {
                 ended => ended,
             };
             if let Some(key) = ended {
-                self.push_end(&feed, key, after, applied);
+                self.push_end(&feed, key, after, applied)?;
             }
         }
         applied.kept = self.kept_under_nothing();
@@ -127,7 +127,7 @@ impl View<'_> {
             let is_alone = self.table.key.iter().all(|column| feed.id.columns().any(|own| own == column));
             if is_alone && self.must_be_told(feed.entity) {
                 let key = feed.key(self.id(after, feed.id)?);
-                self.push_end(&feed, key, after, applied);
+                self.push_end(&feed, key, after, applied)?;
             }
         }
         Ok(())

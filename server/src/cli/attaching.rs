@@ -45,7 +45,7 @@ pub enum ConnectorCommand {
     ///
     /// Without --yes nothing can change in the core: it is probed, and asked for a reference that nobody ever sent. With --yes a smallest
     /// posting is sent, asked for, and sent once more under the same reference: **with money of the core**, so name two accounts of a
-    /// test system. Ends with 1 if an answer shows that the file is wrong.
+    /// test system. A Locum that runs beside it on that core finds a posting with a reference of ours that no entry has, and keeps a break. Ends with 1 if an answer shows that the file is wrong.
     Try(TryConnector),
 }
 

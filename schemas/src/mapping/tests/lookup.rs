@@ -80,6 +80,23 @@ fn the_accounts_that_are_asked_for_are_told_by_the_row() {
 }
 
 #[test]
+fn a_posting_that_is_none_any_more_waits_for_its_account_where_a_link_may_name_it() {
+    let links = "  l:\n    key: [id]\n    links: {operations: [x], core_ref: r, table: p, postings: [p1]}\n";
+    let posting = POSTINGS.replace("    transaction:\n", "    where: {undone: false}\n    transaction:\n");
+    let posting = posting.replace("      booked_at", "      posting_no: n\n      booked_at");
+    let balances = format!("{BALANCES}      last_posting: n\n");
+    let yaml = format!("source: s\nconnector: mysql\ntables:\n{ACCOUNTS}{posting}{balances}{links}");
+    let mapping = read(&yaml);
+    let after = row("p").replace("\"id\":1", "\"id\":1,\"n\":3,\"undone\":true");
+    let told = Told { table: "p", after: &after, ..UPDATE };
+    let with = |accounts: &Accounts| told.with(|event| mapping.apply_with(event, 1, &[], accounts)).map(Mapped::rows);
+    assert_eq!(with(&Accounts::new()).unwrap_err().reason, MapReason::NoAccount);
+    let there = Accounts::from([("A".to_owned(), Currency::parse("EUR").unwrap())]);
+    let ended = with(&there).unwrap();
+    assert!(matches!(&ended.changes[0].row, RowChange::Ended(Was::Posting(was)) if was.amount_minor == 1_200));
+}
+
+#[test]
 fn an_account_that_is_left_out_is_told_even_where_it_never_was_served() {
     let after = row("a").replace("\"kind\":1", "\"kind\":2");
     for told in [INSERT, UPDATE, Told { op: "r", snapshot: "true", ..INSERT }] {
