@@ -64,11 +64,13 @@ impl Driver for Mariadb {
             read.get_or_insert(set);
         }
         result.drop_result().await.map_err(trouble)?;
-        let mut table = read.unwrap_or_else(|| Ok(Table::default())).map_err(Trouble::Unreadable)?;
         // Every answer ends with the server's status. Without one our transaction is taken to be over, of which nothing good follows.
         let flags = self.0.last_ok_packet().map(|ok| ok.status_flags());
-        table.in_transaction = Some(flags.is_some_and(|flags| flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS)));
-        Ok(table)
+        let in_transaction = Some(flags.is_some_and(|flags| flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS)));
+        match read.unwrap_or_else(|| Ok(Table::default())) {
+            Ok(table) => Ok(Table { in_transaction, ..table }),
+            Err(reason) => Err(Trouble::Unreadable { reason, in_transaction }),
+        }
     }
 
     async fn commit(&mut self) -> Result<(), Trouble> {
@@ -130,7 +132,9 @@ fn beginning(begin: Begin, statement: Duration) -> String {
         Begin::Transaction => "; START TRANSACTION",
         Begin::ReadOnly => "; START TRANSACTION READ ONLY",
     };
-    format!("SET SESSION max_statement_time = {}.{:03}{begin}", statement.as_secs(), statement.subsec_millis())
+    // The call before may have turned autocommit off.
+    let (s, ms) = (statement.as_secs(), statement.subsec_millis());
+    format!("SET SESSION autocommit = 1, SESSION max_statement_time = {s}.{ms:03}{begin}")
 }
 
 /// MariaDB counts these times in whole seconds; the check of the configuration wants nothing else.

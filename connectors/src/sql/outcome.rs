@@ -26,14 +26,19 @@ pub(super) enum Trouble {
     /// Somebody answers there, and no session came about: one of both sides did not prove who it is, or it speaks otherwise. Of a log-in only.
     NoSession(String),
     /// An answer that cannot be read. It was read to its end.
-    Unreadable(String),
+    Unreadable {
+        /// What is wrong with it.
+        reason: String,
+        /// As [`Table::in_transaction`].
+        in_transaction: Option<bool>,
+    },
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Server(error) => error.fmt(f),
-            Self::Lost(reason) | Self::NoSession(reason) | Self::Unreadable(reason) => f.write_str(reason),
+            Self::Lost(reason) | Self::NoSession(reason) | Self::Unreadable { reason, .. } => f.write_str(reason),
         }
     }
 }
@@ -90,6 +95,11 @@ pub(super) fn of_commit(answers: &PostAnswers, meant: Outcome, committed: &Resul
 
 fn own_transaction(answers: &PostAnswers, request: &PostRequest, called: &Result<Table, Trouble>) -> (Outcome, Next) {
     match called {
+        // Whatever it answered is undone when the session ends, or becomes true with what the session does next.
+        Ok(Table { in_transaction: Some(true), .. }) => {
+            let reason = "the call left a transaction open; the procedure must commit as the last thing that it does";
+            (Outcome::Unknown { reason: reason.to_owned() }, Next::End)
+        }
         Ok(table) => match answers.of_table(table, request) {
             Ok(outcome) => (outcome, Next::Keep),
             Err(reason) => (Outcome::Unknown { reason }, Next::End),
@@ -111,7 +121,8 @@ fn our_transaction(
 ) -> (Outcome, Next) {
     match called {
         // It committed, or something in it did. What became of the rest nobody knows.
-        Ok(Table { in_transaction: Some(false), .. }) => {
+        Ok(Table { in_transaction: Some(false), .. })
+        | Err(Trouble::Unreadable { in_transaction: Some(false), .. }) => {
             let reason = "the call ended our transaction by itself; the procedure must not commit, or `transaction` must say `procedure`";
             (Outcome::Unknown { reason: reason.to_owned() }, Next::End)
         }
@@ -130,7 +141,9 @@ fn our_transaction(
             Ok(outcome) => (outcome, Next::Rollback),
             Err(reason) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
         },
-        Err(Trouble::Unreadable(reason)) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
+        Err(Trouble::Unreadable { reason, .. }) => {
+            (not_done(format!("{reason}; it was not committed")), Next::Rollback)
+        }
         Err(Trouble::Lost(reason) | Trouble::NoSession(reason)) => {
             let reason = format!("{reason}; no COMMIT was sent");
             (Outcome::NotSent { why: Unsent::ConnectionLost, reason }, Next::End)

@@ -126,7 +126,7 @@ fn late() -> Unready {
 /// probe tells whether it is away.
 fn unopened(trouble: &Trouble) -> Unsent {
     match trouble {
-        Trouble::Server(_) | Trouble::NoSession(_) | Trouble::Unreadable(_) => Unsent::ConnectionLost,
+        Trouble::Server(_) | Trouble::NoSession(_) | Trouble::Unreadable { .. } => Unsent::ConnectionLost,
         Trouble::Lost(_) => Unsent::CoreAway,
     }
 }

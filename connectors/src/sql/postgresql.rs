@@ -62,7 +62,7 @@ impl Driver for Postgresql {
                 read = Err(reason);
             }
         }
-        read.map_err(Trouble::Unreadable)
+        read.map_err(|reason| Trouble::Unreadable { reason, in_transaction: None })
     }
 
     async fn commit(&mut self) -> Result<(), Trouble> {

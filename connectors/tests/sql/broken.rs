@@ -218,6 +218,59 @@ async fn a_procedure_that_commits_in_our_transaction_is_found_out() {
     .await;
 }
 
+#[tokio::test]
+async fn a_procedure_that_commits_in_our_transaction_is_found_out_though_its_answer_cannot_be_read() {
+    on(Server::Mariadb, |bank| async move {
+        bank.hand().await.exec(&procedure("post_and_say_a_time", "COMMIT; SELECT NOW(6) AS outcome;")).await;
+        let yaml = changed(&bank.yaml(Connector), "CALL post_transfer(", "CALL post_and_say_a_time(");
+        let outcome = build(&yaml).post(&transfer("LC1"), PATIENT).await;
+        assert!(is_unknown(&outcome), "{outcome:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_procedure_that_leaves_its_transaction_open_is_found_out() {
+    on(Server::Mariadb, |bank| async move {
+        let call = "START TRANSACTION; CALL post_transfer(p_reference, p_debit, p_credit, p_amount, p_ccy, p_text, p_accepted_at, p_value_date);";
+        bank.hand().await.exec(&procedure("post_and_leave_open", call)).await;
+        let core = build(&changed(&bank.yaml(Procedure), "post_transfer_and_commit(", "post_and_leave_open("));
+        let outcome = core.post(&transfer("LC1"), PATIENT).await;
+        assert!(is_unknown(&outcome) && format!("{outcome:?}").contains("left a transaction open"), "{outcome:?}");
+        assert_eq!(core.idle_sessions(), 0);
+        posts_once(&bank, &bank.core(Procedure), "LC1").await;
+    })
+    .await;
+}
+
+/// A session is used again, by any operation.
+#[tokio::test]
+async fn a_procedure_that_turns_autocommit_off_leaves_the_next_call_as_it_was() {
+    on(Server::Mariadb, |bank| async move {
+        let call =
+            "CALL post_transfer(p_reference, p_debit, p_credit, p_amount, p_ccy, p_text, p_accepted_at, p_value_date);";
+        let body = format!("IF p_reference = 'LC1' THEN SET autocommit = 0; {call} COMMIT; ELSE {call} END IF;");
+        bank.hand().await.exec(&procedure("post_by_itself", &body)).await;
+        let core = build(&changed(&bank.yaml(Procedure), "post_transfer_and_commit(", "post_by_itself("));
+        for reference in ["LC1", "LC2"] {
+            let outcome = core.post(&transfer(reference), PATIENT).await;
+            assert!(is_posted(&outcome), "{outcome:?}");
+            assert_eq!((bank.books(reference).await.0.as_str(), core.idle_sessions()), ("2", 1));
+        }
+    })
+    .await;
+}
+
+/// A procedure with the parameters of a transfer.
+fn procedure(name: &str, body: &str) -> String {
+    format!(
+        "CREATE PROCEDURE {name}(
+            p_reference VARCHAR(64), p_debit VARCHAR(12), p_credit VARCHAR(12), p_amount DECIMAL(15, 2), p_ccy CHAR(3),
+            p_text VARCHAR(140), p_accepted_at DATETIME(6), p_value_date DATE
+        ) BEGIN {body} END"
+    )
+}
+
 /// Runs when a transaction with postings commits.
 fn at_commit(statement: &str) -> String {
     format!(

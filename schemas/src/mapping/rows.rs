@@ -32,12 +32,19 @@ impl View<'_> {
     pub(super) fn balance(&self, row: &Row<'_>, fields: &BalanceFields) -> Result<CanonicalRow, MapError> {
         let unit = self.currency_on(row, &fields.currency, &fields.account_id)?;
         let amount = |amount: &Option<Amount>| amount.as_ref().map_or(Ok(0), |a| self.amount(row, a, unit));
+        let core_holds_minor = amount(&fields.core_holds)?;
+        if let Some(holds) = fields.core_holds.as_ref().filter(|_| core_holds_minor < 0) {
+            // It would be added to what is available.
+            return Err(
+                self.error(holds.column(), MapReason::Expected("holds that are not negative; `minus` turns the sign"))
+            );
+        }
         Ok(CanonicalRow::Balance(Balance {
             account_id: self.id(row, &fields.account_id)?,
             currency: unit.currency,
             booked_minor: self.amount(row, &fields.booked, unit)?,
             overdraft_line_minor: amount(&fields.overdraft_line)?,
-            core_holds_minor: amount(&fields.core_holds)?,
+            core_holds_minor,
             last_posting: fields.last_posting.as_ref().map(|column| self.integer(row, column)).transpose()?,
         }))
     }

@@ -85,7 +85,7 @@ fn lost() -> Result<Table, Trouble> {
 }
 
 fn unreadable() -> Result<Table, Trouble> {
-    Err(Trouble::Unreadable("two columns".into()))
+    Err(Trouble::Unreadable { reason: "two columns".into(), in_transaction: None })
 }
 
 fn of(owner: TransactionOwner, called: &Result<Table, Trouble>) -> (Outcome, Next) {
@@ -208,6 +208,21 @@ fn a_call_that_ended_our_transaction_by_itself_is_unknown() {
     assert!(is_unknown(&outcome), "{outcome:?}");
     assert_eq!(next, End);
     assert_eq!(of(Procedure, &Ok(table)).1, Keep);
+    let unreadable = Err(Trouble::Unreadable { reason: "two columns".into(), in_transaction: Some(false) });
+    let (outcome, next) = of(Connector, &unreadable);
+    assert!(is_unknown(&outcome), "{outcome:?}");
+    assert_eq!(next, End);
+}
+
+#[test]
+fn a_procedure_that_leaves_its_transaction_open_has_posted_nothing_for_certain_and_its_session_ends() {
+    for outcome in ["POSTED", "REFUSED", "ANYTHING"] {
+        let mut table = posted(("outcome", outcome)).unwrap();
+        table.in_transaction = Some(true);
+        let (outcome, next) = of(Procedure, &Ok(table));
+        assert!(is_unknown(&outcome), "{outcome:?}");
+        assert_eq!(next, End);
+    }
 }
 
 #[test]

@@ -108,6 +108,17 @@ fn what_is_held_is_rounded_up() {
 }
 
 #[test]
+fn holds_below_zero_are_refused_because_they_would_be_added_to_what_is_available() {
+    let amounts = "      booked: {column: b, type: decimal_text}
+      core_holds: {sum: held, minus: released, type: decimal_text}\n";
+    let found = |held: &str| balance(amounts, &format!(r#""b":"100","held":"{held}","released":"20""#));
+    assert_eq!(found("20").unwrap().core_holds_minor, 0);
+    let err = found("19.99").unwrap_err();
+    assert_eq!(err.column, "held");
+    assert!(err.reason.to_string().contains("not negative"), "{err}");
+}
+
+#[test]
 fn an_amount_counts_only_where_its_tests_hold() {
     let amounts = "      booked: {column: b, type: decimal_text}
       overdraft_line: {column: line, type: decimal_text, where: {allowed: true}}
