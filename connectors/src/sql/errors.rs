@@ -111,6 +111,12 @@ pub(super) fn undoes_commit(error: &ServerError, server: Server) -> bool {
     }
 }
 
+/// Does this error, answered where our transaction was to end, say that it was not ours any more? MariaDB has then not found the savepoint with
+/// which ours began.
+pub(super) fn ended_before(error: &ServerError, server: Server) -> bool {
+    server == Server::Mariadb && error.number == Some(1305)
+}
+
 fn is_state(text: &str) -> bool {
     text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
 }

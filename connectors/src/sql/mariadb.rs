@@ -25,6 +25,10 @@ const PACKET_BYTES_MAX: usize = 1024 * 1024;
 const SQL_MODE: &str = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
                         NO_ENGINE_SUBSTITUTION";
 
+/// Fails in any transaction but the one that `beginning` began: a procedure may commit and begin another one, and the status shows only that one is
+/// open. After an error the server runs nothing of what stands behind it.
+const STILL_OURS: &str = "RELEASE SAVEPOINT locum";
+
 /// A session at MariaDB.
 pub(super) struct Mariadb(Conn);
 
@@ -74,11 +78,14 @@ impl Driver for Mariadb {
     }
 
     async fn commit(&mut self) -> Result<(), Trouble> {
-        self.simple("COMMIT").await
+        self.simple(&format!("{STILL_OURS}; COMMIT")).await
     }
 
-    async fn rollback(&mut self) -> Result<(), Trouble> {
-        self.simple("ROLLBACK").await
+    async fn rollback(&mut self, begun: Begin) -> Result<(), Trouble> {
+        match begun {
+            Begin::Transaction => self.simple(&format!("{STILL_OURS}; ROLLBACK")).await,
+            Begin::Nothing | Begin::ReadOnly => self.simple("ROLLBACK").await,
+        }
     }
 }
 
@@ -129,7 +136,7 @@ fn settings(limits: &SessionLimits, isolation: Isolation) -> String {
 fn beginning(begin: Begin, statement: Duration) -> String {
     let begin = match begin {
         Begin::Nothing => "",
-        Begin::Transaction => "; START TRANSACTION",
+        Begin::Transaction => "; START TRANSACTION; SAVEPOINT locum",
         Begin::ReadOnly => "; START TRANSACTION READ ONLY",
     };
     // The call before may have turned autocommit off.
@@ -204,8 +211,10 @@ mod tests {
     #[test]
     fn a_statement_has_its_time_and_its_transaction() {
         let text = beginning(Begin::Transaction, Duration::from_millis(1_350));
-        assert_eq!(text, "SET SESSION max_statement_time = 1.350; START TRANSACTION");
-        assert_eq!(beginning(Begin::Nothing, Duration::from_millis(5_000)), "SET SESSION max_statement_time = 5.000");
+        let settings = "SET SESSION autocommit = 1, SESSION max_statement_time =";
+        assert_eq!(text, format!("{settings} 1.350; START TRANSACTION; SAVEPOINT locum"));
+        assert!(STILL_OURS.ends_with(" SAVEPOINT locum"));
+        assert_eq!(beginning(Begin::Nothing, Duration::from_millis(5_000)), format!("{settings} 5.000"));
         assert!(beginning(Begin::ReadOnly, Duration::from_millis(50)).ends_with("0.050; START TRANSACTION READ ONLY"));
     }
 

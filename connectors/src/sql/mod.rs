@@ -187,8 +187,8 @@ async fn post(
             outcome::of_commit(&plan.answers, outcome, &committed)
         }
         Next::Rollback => {
-            roll_back(pool, session).await;
-            outcome
+            let rolled_back = roll_back(pool, session, begin).await;
+            outcome::of_rollback(&plan.answers, &called, outcome, &rolled_back)
         }
         Next::Keep => {
             pool.put(session);
@@ -236,16 +236,17 @@ async fn ask(
     let mut session = pool.ready(Begin::ReadOnly, by).await?;
     let asked = session.run(&query.text, bound, by).await;
     if !matches!(asked, Err(outcome::Trouble::Lost(_) | outcome::Trouble::NoSession(_))) {
-        roll_back(pool, session).await;
+        // An answer stands, whatever becomes of a transaction that could not write; the session is then used no more.
+        let _ = roll_back(pool, session, Begin::ReadOnly).await;
     }
     Ok(asked)
 }
 
 /// A session is used again only once its transaction has ended.
-async fn roll_back(pool: &Pool, mut session: session::Session) {
-    if session.rollback(Instant::now() + ROLLBACK_MAX).await.is_ok() {
-        pool.put(session);
-    }
+async fn roll_back(pool: &Pool, mut session: session::Session, begun: Begin) -> Result<(), outcome::Trouble> {
+    session.rollback(begun, Instant::now() + ROLLBACK_MAX).await?;
+    pool.put(session);
+    Ok(())
 }
 
 /// Runs to its end even if the caller goes away: a call must not be cut short. The time-out is inside.

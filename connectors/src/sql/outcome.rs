@@ -10,11 +10,14 @@ use schemas::legs::{LegsMatch, legs_match};
 use schemas::post_request::PostRequest;
 
 use super::config::{ErrorCode, Rows, Server, SqlRefusal, SqlRule, TransactionOwner};
-use super::errors::{ServerError, undoes_commit};
+use super::errors::{ServerError, ended_before, undoes_commit};
 use super::table::Table;
 use crate::connector::Probe;
 use crate::http::{DuplicateMeans, PostingConfig};
 use crate::posting::{Told, told};
+
+const ENDED_BEFORE: &str = "the call ended our transaction by itself; the procedure must neither commit nor roll back, or `transaction` must say \
+                            `procedure`";
 
 /// Why a statement has no table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(super) struct PostAnswers {
 pub(super) enum Next {
     /// COMMIT; only its answer makes the outcome true.
     Commit,
-    /// ROLLBACK, so that the session may be used again. The outcome stands, whatever becomes of it.
+    /// ROLLBACK, so that the session may be used again. Of a transaction of ours its answer tells whether it was still ours.
     Rollback,
     /// Nothing; the session may be used again.
     Keep,
@@ -86,11 +89,31 @@ pub(super) fn of_call(
 pub(super) fn of_commit(answers: &PostAnswers, meant: Outcome, committed: &Result<(), Trouble>) -> Outcome {
     match committed {
         Ok(()) => meant,
+        Err(Trouble::Server(error)) if ended_before(error, answers.server) => ended_by_the_call(),
         Err(Trouble::Server(error)) if answers.declares_undone(error) => {
             not_done(format!("{error} to the COMMIT: the transaction was rolled back"))
         }
         Err(trouble) => Outcome::Unknown { reason: format!("the COMMIT has no usable answer: {trouble}") },
     }
+}
+
+/// What the answer to the ROLLBACK makes of an outcome that rests on it. If the transaction was not ours any more, something may have been
+/// committed before. An error that is declared as *not done* stands: a deadlock ends the transaction, too.
+pub(super) fn of_rollback(
+    answers: &PostAnswers,
+    called: &Result<Table, Trouble>,
+    outcome: Outcome,
+    rolled_back: &Result<(), Trouble>,
+) -> Outcome {
+    let declared = matches!(called, Err(Trouble::Server(error)) if error_fits(error, &answers.not_done));
+    match rolled_back {
+        Err(Trouble::Server(error)) if ended_before(error, answers.server) && !declared => ended_by_the_call(),
+        _ => outcome,
+    }
+}
+
+fn ended_by_the_call() -> Outcome {
+    Outcome::Unknown { reason: ENDED_BEFORE.to_owned() }
 }
 
 fn own_transaction(answers: &PostAnswers, request: &PostRequest, called: &Result<Table, Trouble>) -> (Outcome, Next) {
@@ -122,16 +145,13 @@ fn our_transaction(
     match called {
         // It committed, or something in it did. What became of the rest nobody knows.
         Ok(Table { in_transaction: Some(false), .. })
-        | Err(Trouble::Unreadable { in_transaction: Some(false), .. }) => {
-            let reason = "the call ended our transaction by itself; the procedure must not commit, or `transaction` must say `procedure`";
-            (Outcome::Unknown { reason: reason.to_owned() }, Next::End)
-        }
+        | Err(Trouble::Unreadable { in_transaction: Some(false), .. }) => (ended_by_the_call(), Next::End),
         Ok(table) => match answers.of_table(table, request) {
             Ok(outcome @ (Outcome::Posted(_) | Outcome::Refused { .. })) if !answers.is_duplicate(table) => {
                 if in_time {
                     (outcome, Next::Commit)
                 } else {
-                    (not_done("the call was answered too late for a COMMIT".to_owned()), Next::End)
+                    (not_done("the call was answered too late for a COMMIT".to_owned()), Next::Rollback)
                 }
             }
             Ok(outcome) => (outcome, Next::Rollback),

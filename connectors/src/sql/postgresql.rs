@@ -69,7 +69,8 @@ impl Driver for Postgresql {
         self.simple("COMMIT").await
     }
 
-    async fn rollback(&mut self) -> Result<(), Trouble> {
+    /// The server itself refuses a COMMIT or a ROLLBACK inside a call in a transaction, so it is still the one that was begun.
+    async fn rollback(&mut self, _begun: Begin) -> Result<(), Trouble> {
         self.simple("ROLLBACK").await
     }
 }

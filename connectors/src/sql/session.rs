@@ -31,10 +31,10 @@ pub(super) trait Driver: Send {
     async fn begin(&mut self, begin: Begin, statement: Duration) -> Result<(), Trouble>;
     /// Runs one statement and reads its answer to the end: an error may come after the rows.
     async fn run(&mut self, text: &str, parameters: &[Bound]) -> Result<Table, Trouble>;
-    /// COMMIT.
+    /// COMMIT of a transaction of ours. An error, if it is not the one that we began.
     async fn commit(&mut self) -> Result<(), Trouble>;
-    /// ROLLBACK.
-    async fn rollback(&mut self) -> Result<(), Trouble>;
+    /// ROLLBACK of what began so. An error, if it was a transaction of ours and the open one is not the one that we began.
+    async fn rollback(&mut self, begun: Begin) -> Result<(), Trouble>;
 }
 
 /// A session that is logged in and set up. When it is dropped its connection is closed, and the server rolls back.
@@ -76,8 +76,8 @@ impl Session {
         within(by, "no answer", self.driver.commit()).await
     }
 
-    pub(super) async fn rollback(&mut self, by: Instant) -> Result<(), Trouble> {
-        within(by, "no answer to the ROLLBACK", self.driver.rollback()).await
+    pub(super) async fn rollback(&mut self, begun: Begin, by: Instant) -> Result<(), Trouble> {
+        within(by, "no answer to the ROLLBACK", self.driver.rollback(begun)).await
     }
 }
 

@@ -229,6 +229,26 @@ async fn a_procedure_that_commits_in_our_transaction_is_found_out_though_its_ans
     .await;
 }
 
+/// After the COMMIT it begins anew, so that the server's status shows a transaction, as if it were ours.
+#[tokio::test]
+async fn a_procedure_that_commits_and_begins_anew_in_our_transaction_is_found_out() {
+    on(Server::Mariadb, |bank| async move {
+        let call =
+            "CALL post_transfer(p_reference, p_debit, p_credit, p_amount, p_ccy, p_text, p_accepted_at, p_value_date);";
+        for (name, end) in
+            [("begin_anew", ""), ("begin_anew_and_fail", "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'CANARY';")]
+        {
+            let body = format!("{call} COMMIT; START TRANSACTION; {end}");
+            bank.hand().await.exec(&procedure(name, &body)).await;
+            let core = build(&changed(&bank.yaml(Connector), "CALL post_transfer(", &format!("CALL {name}(")));
+            let outcome = core.post(&transfer(name), PATIENT).await;
+            assert!(is_unknown(&outcome) && format!("{outcome:?}").contains("ended our transaction"), "{outcome:?}");
+            assert_eq!((bank.books(name).await.0.as_str(), core.idle_sessions()), ("2", 0));
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_procedure_that_leaves_its_transaction_open_is_found_out() {
     on(Server::Mariadb, |bank| async move {

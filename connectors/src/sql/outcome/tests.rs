@@ -197,7 +197,7 @@ fn in_our_transaction_nothing_is_done_before_our_commit() {
 fn a_call_that_is_answered_too_late_is_not_committed() {
     let (outcome, next) = of_call(&answers(Connector), &request(), &posted(("", "")), false);
     assert!(is_not_done(&outcome), "{outcome:?}");
-    assert_eq!(next, End);
+    assert_eq!(next, Rollback);
 }
 
 #[test]
@@ -223,6 +223,39 @@ fn a_procedure_that_leaves_its_transaction_open_has_posted_nothing_for_certain_a
         assert!(is_unknown(&outcome), "{outcome:?}");
         assert_eq!(next, End);
     }
+}
+
+/// It committed, and began another transaction: only the savepoint with which ours began is missed.
+#[test]
+fn a_transaction_that_is_not_ours_any_more_is_unknown_unless_a_declared_error_ended_it() {
+    let error = |number| Trouble::Server(ServerError { state: "42000".into(), number: Some(number) });
+    let (gone, other) = (Err(error(1305)), Err(error(1053)));
+    let mariadb = PostAnswers { server: Server::Mariadb, ..answers(Connector) };
+    let meant = || Outcome::Posted(Posting::default());
+    let outcome = of_commit(&mariadb, meant(), &gone);
+    assert!(format!("{outcome:?}").contains("ended our transaction"), "{outcome:?}");
+
+    let after = |called: &Result<Table, Trouble>, rolled_back: &Result<(), Trouble>| {
+        let (outcome, next) = of_call(&mariadb, &request(), called, true);
+        assert_eq!(next, Rollback, "{called:?}");
+        of_rollback(&mariadb, called, outcome, rolled_back)
+    };
+    let unproven = [
+        failed("HY000"),
+        failed("LC001"),
+        failed("23505"),
+        unreadable(),
+        row(&[("outcome", "DIZZY")]),
+        row(&[("outcome", "BUSY")]),
+        row(&[("outcome", "DUPLICATE")]),
+    ];
+    for called in &unproven {
+        assert!(is_unknown(&after(called, &gone)), "{called:?}");
+        for rolled_back in [&Ok(()), &other, &Err(Trouble::Lost("reset".into()))] {
+            assert_eq!(after(called, rolled_back), of_call(&mariadb, &request(), called, true).0, "{called:?}");
+        }
+    }
+    assert!(is_not_done(&after(&failed("40001"), &gone)));
 }
 
 #[test]
