@@ -7,6 +7,7 @@ mod config;
 mod connector;
 mod findings;
 mod heard;
+mod here;
 pub mod http;
 mod json;
 mod posting;

@@ -72,7 +72,7 @@ pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<Con
         }
     }
     let tls = base.as_ref().and_then(|base| check_tls::tls(config.tls.as_ref(), base, "tls", files, &mut found));
-    let credentials = check_credentials::credentials(config, files, &mut found);
+    let credentials = check_credentials::credentials(config, base.as_ref(), files, &mut found);
     match (base, probe) {
         (Some(base), Some(probe)) if found.is_empty() => Ok(Plan { base, tls, credentials, probe, operations }),
         _ => Err(found.all()),

@@ -13,6 +13,7 @@ use super::check_tls::{self, TlsPlan};
 use super::config::{BasicConfig, CredentialsConfig, HttpCoreConfig, RenewRule, SecretHeader, TokenConfig};
 use super::secret::SecretFile;
 use crate::findings::{FilePlan, Findings};
+use crate::here::is_here;
 use crate::template::{Scope, Template};
 
 /// The placeholder for what a file holds.
@@ -57,8 +58,16 @@ pub(super) struct TokenPlan {
 }
 
 /// Checks credentials as they are written, and with `files` whether each file that they name is good.
-pub(super) fn credentials(config: &HttpCoreConfig, files: bool, found: &mut Findings) -> CredentialsPlan {
+pub(super) fn credentials(
+    config: &HttpCoreConfig,
+    base: Option<&Base>,
+    files: bool,
+    found: &mut Findings,
+) -> CredentialsPlan {
     let Some(CredentialsConfig { basic: user, header, token }) = &config.credentials else { return Default::default() };
+    if let Some(base) = base {
+        must_be_private(base, "base-url", found);
+    }
     let given = user.is_some() || !header.is_empty() || token.is_some();
     found.must(given, "credentials", "gives none; declare `basic`, `header` or `token`, or leave it out");
     let mut headers = Vec::new();
@@ -90,6 +99,16 @@ impl CredentialsPlan {
             self.token.iter().flat_map(|token| token.secret.iter().chain(token.basic.iter().map(|basic| &basic.file)));
         self.headers.iter().map(|header| &header.file).chain(of_token)
     }
+}
+
+/// Whoever hears a secret or a token can post with it.
+fn must_be_private(base: &Base, at: &str, found: &mut Findings) {
+    found.must(
+        base.is_tls || is_here(&base.host),
+        at,
+        "begins with http and is not on this host, so that everybody on the way would hear `credentials`: write https and name the \
+         authority of its certificate (`tls: {ca: FILE.pem}`), or reach it through an encrypted tunnel that ends on this host",
+    );
 }
 
 /// Every header that is written with its value, and where.
@@ -138,7 +157,9 @@ fn token(
 ) -> Option<TokenPlan> {
     const AT: &str = "credentials.token";
     let elsewhere = config.url.as_ref().map(|url| {
-        let base = found.take(&format!("{AT}.url"), base(url))?;
+        let url_at = format!("{AT}.url");
+        let base = found.take(&url_at, base(url))?;
+        must_be_private(&base, &url_at, found);
         let tls = check_tls::tls(config.tls.as_ref(), &base, &format!("{AT}.tls"), files, found);
         Some((base, tls))
     });

@@ -14,6 +14,7 @@ use super::outcome::{EnquiryAnswers, PostAnswers};
 use super::posting::pointers;
 use super::statement::{BoundTemplate, Statement, Use};
 use crate::findings::{ConfigError, Findings};
+use crate::here::is_here;
 use crate::http::FieldKind;
 use crate::template::RESERVED;
 
@@ -133,7 +134,7 @@ fn login(config: &SqlCoreConfig, files: Files, found: &mut Findings) -> Option<L
         found.take("credentials.password-file", password(file));
     }
     let tls = config.tls.as_ref().map(|tls| certificates(tls, files, found));
-    let open = place.as_ref().is_some_and(|place| config.tls.is_none() && !place.is_here());
+    let open = place.as_ref().is_some_and(|place| config.tls.is_none() && !is_here(&place.host));
     found.must(
         !open,
         "tls",

@@ -67,12 +67,6 @@ impl Place {
         }
         Ok(Self { host: host.to_owned(), port, database: database.to_owned() })
     }
-
-    /// Is it on this host, so that nobody else hears a connection that is not encrypted?
-    pub(super) fn is_here(&self) -> bool {
-        let address = self.host.parse::<std::net::IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    }
 }
 
 /// The password that this file holds in its one line. The error names the file, never its content.
@@ -109,13 +103,6 @@ mod tests {
             let told = Place::read(bad, Server::Mariadb).unwrap_err();
             assert!(told.starts_with("must not hold credentials"), "{told}");
         }
-    }
-
-    #[test]
-    fn only_a_server_on_this_host_is_here() {
-        let here = |host: &str| Place { host: host.to_owned(), port: 1, database: "d".to_owned() }.is_here();
-        assert!(here("localhost") && here("127.0.0.1") && here("::1"));
-        assert!(!here("core.internal") && !here("10.0.0.1") && !here("localhost.evil"));
     }
 
     #[test]

@@ -19,8 +19,11 @@ fn core_of(yaml: &str, url: &str, folder: &Path) -> Result<HttpCore, Vec<String>
     HttpCore::build(config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
+/// Only here are secrets sent without TLS.
+const HERE: &str = "http://127.0.0.1:1";
+
 fn faults(credentials: &str, folder: &Path) -> Vec<String> {
-    core(credentials, "http://core", folder).err().unwrap_or_default()
+    core(credentials, HERE, folder).err().unwrap_or_default()
 }
 
 const RENEW: &str = "renew-on: [{status: [401], exists-header: [WWW-Authenticate], nothing-done: true}]";
@@ -345,10 +348,39 @@ fn credentials_are_checked_whole_and_each_fault_names_its_place() {
         assert!(!format!("{found:?}").contains("CANARY"), "{found:?}");
     }
     let twice = format!("headers: {{X-A: plain}}\n{CORE_SIM}\ncredentials: {{header: {{x-a: {{file: good}}}}}}\n");
-    let found = core_of(&twice, "http://core", &folder.0).err().unwrap();
+    let found = core_of(&twice, HERE, &folder.0).err().unwrap();
     assert_eq!(found, ["headers.X-A: is set by `credentials`, too; leave it out here"]);
-    let named = config(&format!("{CORE_SIM}\ncredentials: {{header: {{X-A: {{file: none}}}}}}\n"), "http://core");
+    let named = config(&format!("{CORE_SIM}\ncredentials: {{header: {{X-A: {{file: none}}}}}}\n"), HERE);
     assert!(HttpCore::problems(&named).is_empty(), "a process that does not talk to the core needs no secret");
+}
+
+#[test]
+fn no_secret_goes_to_another_host_without_tls() {
+    let folder = Folder::new();
+    folder.write("client", "s");
+    let key = "{header: {X-Key: {file: client}}}";
+    let elsewhere = "{token: {url: 'URL', request: {method: GET, path: /t}, at: /t}}";
+    let found = |credentials: &str, url: &str| core(credentials, url, &folder.0).err().unwrap_or_default();
+    for (credentials, url) in [
+        (key.to_owned(), "http://localhost:7001"),
+        (key.to_owned(), "http://[::1]:7001/api"),
+        (elsewhere.replace("URL", "http://127.0.0.1:8080"), HERE),
+    ] {
+        assert_eq!(found(&credentials, url), [""; 0], "{url}");
+    }
+    for (credentials, url, at) in [
+        (key.to_owned(), "http://core.internal:7001", "base-url"),
+        (token(RENEW), "http://10.0.0.1", "base-url"),
+        (elsewhere.replace("URL", "http://login.internal/realm"), HERE, "credentials.token.url"),
+        (elsewhere.replace("URL", "http://127.0.0.1:8080"), "http://core.internal", "base-url"),
+    ] {
+        let found = found(&credentials, url);
+        let fault = format!("{at}: begins with http and is not on this host");
+        assert!(found.len() == 1 && found[0].starts_with(&fault), "{url}: {found:#?}");
+        assert!(found[0].contains("write https"), "{found:#?}");
+    }
+    // Without credentials there is nothing to hear that would let anybody post.
+    assert_eq!(core_of(CORE_SIM, "http://core.internal", &folder.0).err(), None);
 }
 
 #[tokio::test]
