@@ -6,6 +6,7 @@ use super::code::{Code, Predicate};
 use super::links::lead_to_postings;
 use super::node::{Members, Problems};
 use super::table::{BalanceFields, Confirms, Table, TransactionFields};
+use crate::model::Entity;
 
 /// A section that is absent, or there and wrong, or there and read.
 type Section<T> = Option<Option<T>>;
@@ -64,10 +65,10 @@ fn overlap(a: &Predicate, b: &Predicate) -> bool {
     a.column == b.column && a.codes.iter().any(|x| b.codes.iter().any(|y| x.overlaps(y)))
 }
 
-/// Looks at a table's filter beside what else the mapping says of the table.
+/// Looks at what makes rows of a table end what they fed beside what else the mapping says of the table.
 pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems) {
+    one_row_each(at, table, problems);
     if table.is_filtered() {
-        one_row_each(at, table, problems);
         verdicts_are_seen(at, table, problems);
         let state = table.account.as_ref().and_then(|account| account.state.codes());
         let postings = table.transaction.iter().flat_map(|transaction| &transaction.postings);
@@ -80,9 +81,10 @@ pub(super) fn filtered(at: &Members<'_>, table: &Table, problems: &mut Problems)
     }
 }
 
-/// A row that is not meant any more ends what it fed. So no other row may feed the same.
+/// A row that is not meant any more ends what it fed, and a row without a leg what the leg had fed. So no other row may feed the same.
 fn one_row_each(at: &Members<'_>, table: &Table, problems: &mut Problems) {
-    for (entity, id) in table.ids().into_iter().filter(|(_, id)| table.key_tells(id)) {
+    let ends = |entity: Entity| table.is_filtered() || (entity == Entity::Transaction && table.may_lack_a_leg());
+    for (entity, id) in table.ids().into_iter().filter(|(entity, id)| ends(*entity) && table.key_tells(id)) {
         let alone = |column: &&String| !id.columns().any(|own| own == *column) && !table.filter.pins(column);
         if let Some(column) = table.key.iter().find(alone) {
             let entity = entity.as_str();

@@ -81,6 +81,11 @@ impl Table {
         !self.filter.0.is_empty() || self.currencies().any(|field| field.skips_unknown)
     }
 
+    /// True when some of its rows may be without one of their legs.
+    pub(super) fn may_lack_a_leg(&self) -> bool {
+        self.transaction.iter().flat_map(|transaction| &transaction.postings).any(|posting| posting.may_be_absent)
+    }
+
     /// Where our references stand in its rows.
     pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
         let of_postings = self.transaction.iter().filter_map(|transaction| transaction.core_ref.as_ref());

@@ -161,6 +161,24 @@ fn legs_that_cannot_be_meant_are_refused() {
     }
 }
 
+/// A row without a credit ends the credit that it may have had: the leg of another row, if that feeds the same transaction.
+#[test]
+fn rows_that_share_a_transaction_are_refused_where_a_leg_may_be_absent() {
+    let expected = "rows that differ in `line` alone feed one transaction";
+    let optional = table("[id, line]", LEGS);
+    assert!(issues(&optional).join("; ").contains(expected), "{:?}", issues(&optional));
+    for good in [
+        table("[id, line]", &LEGS.replace("{column: target, null_is: none}", "target")),
+        table("[id, line]", &LEGS.replace("transaction_id: id", "transaction_id: {columns: [id, line]}")),
+        table("[id, line]", &format!("    where: {{line: 1}}\n{LEGS}")),
+    ] {
+        assert!(Mapping::from_yaml(&good).is_ok(), "{good}");
+    }
+    let customers =
+        format!("    customer: {{customer_id: id}}\n{}", LEGS.replace("transaction_id: id", "transaction_id: number"));
+    assert!(Mapping::from_yaml(&table("[id, line]", &customers)).is_ok(), "a leg ends no customer");
+}
+
 proptest! {
     /// Whatever identifiers a core has, no two legs share a key.
     #[test]
