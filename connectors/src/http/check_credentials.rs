@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderName};
-use serde_json::Value;
+use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
 use super::call::{Base, Call};
 use super::check::{base, call, header_name};
@@ -220,11 +219,18 @@ fn renew(rule: &RenewRule, at: &str, found: &mut Findings) {
         let named = HeaderName::try_from(name).is_ok();
         found.must(named, &format!("{at}.exists-header.{name}"), "is not a header's name");
     }
-    let by_header = rule.when_header.values().any(Value::is_string) || !rule.exists_header.is_empty();
+    let by_header = rule.when_header.iter().any(|(name, value)| value.as_str().is_some_and(|value| tells(name, value)))
+        || rule.exists_header.iter().any(|name| tells(name, ""));
     found.must(
         !rule.nothing_done || rule.conditions().any_of_body() || by_header,
         &format!("{at}.nothing-done"),
         "needs a condition beside the status, which alone may come from anything on the way: say `when`, `exists`, `when-header` or \
-         `exists-header`",
+         `exists-header`. Every 401 has the header WWW-Authenticate, so that only a value of it with an `error=` is such a condition",
     );
+}
+
+/// Does this value of a header say more than its status? A challenge comes with every 401 (RFC 9110) and 407, of the core or of anything on the way.
+fn tells(name: &str, value: &str) -> bool {
+    let is_challenge = [WWW_AUTHENTICATE, PROXY_AUTHENTICATE].iter().any(|own| name.eq_ignore_ascii_case(own.as_str()));
+    !is_challenge || value.contains("error=")
 }

@@ -26,7 +26,10 @@ fn faults(credentials: &str, folder: &Path) -> Vec<String> {
     core(credentials, HERE, folder).err().unwrap_or_default()
 }
 
-const RENEW: &str = "renew-on: [{status: [401], exists-header: [WWW-Authenticate], nothing-done: true}]";
+const RENEW: &str = "renew-on: [{status: [401], when: {/error: invalid_token}, nothing-done: true}]";
+/// The same, of a core that says so in its headers.
+const RENEW_BY_HEADER: &str = "renew-on: [{status: [401], when-header: {WWW-Authenticate: 'Bearer error=\"invalid_token\"'}, \
+                               exists-header: [Content-Type], nothing-done: true}]";
 
 fn token(renew: &str) -> String {
     "{token: {request: {method: POST, path: /token, form: {grant_type: client credentials, client_secret: \"{secret}\"}}, \
@@ -132,9 +135,9 @@ async fn a_token_is_fetched_once_and_kept() {
 async fn a_request_with_which_nothing_was_done_is_sent_once_more_with_a_new_token() {
     let folder = Folder::new();
     folder.write("client", "s");
-    for last in [json(201, BOOKED), expired()] {
+    for (renew, last) in [(RENEW, json(201, BOOKED)), (RENEW, expired()), (RENEW_BY_HEADER, json(201, BOOKED))] {
         let (listener, url) = Listener::start().await;
-        let core = core(&token(RENEW), &url, &folder.0).unwrap();
+        let core = core(&token(renew), &url, &folder.0).unwrap();
         let (outcome, ()) = tokio::join!(post(&core, PATIENT), async {
             let (_, mut first) = listener.answer(granted("T1")).await;
             assert_eq!(bearer(&first.request().await), Some("T1"));
@@ -158,11 +161,13 @@ async fn what_does_not_prove_that_nothing_was_done_is_unknown_and_only_renews_th
     let folder = Folder::new();
     folder.write("client", "s");
     let bare = "renew-on: [{status: [401]}]";
-    let two = "renew-on: [{status: [401]}, {status: [401], exists-header: [WWW-Authenticate], nothing-done: true}]";
+    let two = "renew-on: [{status: [401]}, {status: [401], when: {/error: invalid_token}, nothing-done: true}]";
+    let challenge = with_header(&json(401, "{}"), "WWW-Authenticate: Bearer");
     for (renew, answer, renewed) in [
         (bare, expired(), true),
         (two, expired(), true),
-        (RENEW, json(401, "{}"), false),
+        (RENEW, challenge.clone(), false),
+        (RENEW_BY_HEADER, challenge, false),
         (RENEW, expired().replace("401", "403"), false),
         (RENEW, response(401, "text/html", "<html>"), false),
         ("renew-on: []", expired(), false),
@@ -195,7 +200,7 @@ async fn an_answer_of_two_kinds_or_of_another_request_is_never_a_reason_to_send_
     folder.write("client", "s");
     let refused = CORE_SIM.replace("[{status: [422], code: /code}]", "[{status: [422, 401], code: /code}]");
     let echoing = CORE_SIM.replace("      posting:\n", "      echo: {header: X-Reference}\n      posting:\n");
-    let both = with_header(&json(401, r#"{"code":"ACCOUNT_CLOSED"}"#), "WWW-Authenticate: Bearer");
+    let both = json(401, r#"{"error":"invalid_token","code":"ACCOUNT_CLOSED"}"#);
     for (yaml, answer) in [(refused, both), (echoing, expired())] {
         let (listener, url) = Listener::start().await;
         let yaml = format!("{yaml}\ncredentials: {}\n", token(RENEW));
@@ -327,6 +332,19 @@ fn credentials_are_checked_whole_and_each_fault_names_its_place() {
             &[
                 "credentials.token.url: ",
                 "credentials.token.renew-on[0].status: needs statuses of 400..499",
+                "credentials.token.renew-on[1].nothing-done: needs a condition beside the status",
+            ],
+        ),
+        (
+            format!(
+                "{{token: {{{request}, at: /t, renew-on: [\
+                 {{status: [401], exists-header: [www-authenticate], nothing-done: true}}, \
+                 {{status: [401], when-header: {{WWW-Authenticate: Bearer}}, nothing-done: true}}, \
+                 {{status: [401], exists-header: [WWW-Authenticate, X-Core], nothing-done: true}}, \
+                 {{status: [401], exists-header: [WWW-Authenticate]}}]}}}}"
+            ),
+            &[
+                "credentials.token.renew-on[0].nothing-done: needs a condition beside the status",
                 "credentials.token.renew-on[1].nothing-done: needs a condition beside the status",
             ],
         ),
