@@ -33,14 +33,7 @@ pub(super) fn outcome(
         // Without JSON only a bare status can fit, and only here can one be declared.
         return if document.fits_any(&post.pending) { Outcome::Pending } else { Outcome::Unknown { reason } };
     }
-    let kinds = [
-        document.fits_any(&post.accepted).then_some(AnswerKind::Done),
-        document.refusal(&post.refused, refusals).map(AnswerKind::Refused),
-        document.fits_any(&post.duplicate).then_some(AnswerKind::Duplicate),
-        document.fits_any(&post.pending).then_some(AnswerKind::Pending),
-        document.fits_any(&post.not_done).then_some(AnswerKind::NotDone),
-    ];
-    match document.one_of(kinds) {
+    match document.one_of(post_kinds(document, post, refusals)) {
         Ok(AnswerKind::Done) => accepted(document, post, request),
         Ok(AnswerKind::Refused(code)) => Outcome::Refused { code },
         Ok(AnswerKind::Duplicate) => match post.duplicate_means {
@@ -54,6 +47,29 @@ pub(super) fn outcome(
         },
         Err(reason) => Outcome::Unknown { reason },
     }
+}
+
+/// Does the answer to a post fit any declared rule, whatever may be said of it then?
+pub(super) fn is_declared_of_post(
+    document: &AnswerDocument,
+    post: &PostConfig,
+    refusals: &BTreeMap<String, String>,
+) -> bool {
+    post_kinds(document, post, refusals).iter().any(Option::is_some)
+}
+
+fn post_kinds(
+    document: &AnswerDocument,
+    post: &PostConfig,
+    refusals: &BTreeMap<String, String>,
+) -> [Option<AnswerKind>; 5] {
+    [
+        document.fits_any(&post.accepted).then_some(AnswerKind::Done),
+        document.refusal(&post.refused, refusals).map(AnswerKind::Refused),
+        document.fits_any(&post.duplicate).then_some(AnswerKind::Duplicate),
+        document.fits_any(&post.pending).then_some(AnswerKind::Pending),
+        document.fits_any(&post.not_done).then_some(AnswerKind::NotDone),
+    ]
 }
 
 /// A core that answers a remembered reference with what it posted then may have posted something else under it; that

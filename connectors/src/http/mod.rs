@@ -156,9 +156,11 @@ impl CoreConnector for HttpCore {
             if let Some((listener, headers)) = &tell {
                 listener(heard::post(&document, &plan.config.post, &plan.config.refusals, headers));
             }
-            match answer::outcome(&document, &plan.config.post, &plan.config.refusals, &request) {
-                outcome if document.echoes(plan.config.post.echo.as_ref(), &request.core_ref).is_err() => {
-                    Read::NotOurs(outcome)
+            let (post, refusals) = (&plan.config.post, &plan.config.refusals);
+            match answer::outcome(&document, post, refusals, &request) {
+                outcome if document.echoes(post.echo.as_ref(), &request.core_ref).is_err() => Read::NotOurs(outcome),
+                outcome @ Outcome::Unknown { .. } if answer::is_declared_of_post(&document, post, refusals) => {
+                    Read::Unusable(outcome)
                 }
                 outcome @ Outcome::Unknown { .. } => Read::NotUnderstood(outcome),
                 outcome => Read::Understood(outcome),

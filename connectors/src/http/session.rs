@@ -117,8 +117,12 @@ fn judged<T>(status: u16, renewal: Renewal, read: Read<T>) -> Read<Judged<T>> {
     let judged = |meaning| Judged { status, renewal, meaning };
     match (renewal, read) {
         (Renewal::NothingDone, Read::NotUnderstood(_)) => Read::NotUnderstood(judged(Meaning::NothingDone)),
-        (Renewal::NothingDone, Read::Understood(_)) => Read::NotUnderstood(judged(Meaning::TwoKinds)),
+        (Renewal::NothingDone, Read::Understood(_) | Read::Unusable(_)) => {
+            Read::NotUnderstood(judged(Meaning::TwoKinds))
+        }
         (_, Read::Understood(said)) => Read::Understood(judged(Meaning::Said(said))),
-        (_, Read::NotUnderstood(said) | Read::NotOurs(said)) => Read::NotUnderstood(judged(Meaning::Said(said))),
+        (_, Read::Unusable(said) | Read::NotUnderstood(said) | Read::NotOurs(said)) => {
+            Read::NotUnderstood(judged(Meaning::Said(said)))
+        }
     }
 }

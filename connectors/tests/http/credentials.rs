@@ -201,7 +201,15 @@ async fn an_answer_of_two_kinds_or_of_another_request_is_never_a_reason_to_send_
     let refused = CORE_SIM.replace("[{status: [422], code: /code}]", "[{status: [422, 401], code: /code}]");
     let echoing = CORE_SIM.replace("      posting:\n", "      echo: {header: X-Reference}\n      posting:\n");
     let both = json(401, r#"{"error":"invalid_token","code":"ACCOUNT_CLOSED"}"#);
-    for (yaml, answer) in [(refused, both), (echoing, expired())] {
+    // Of three kinds, and an acceptance that lacks what it promises: as they stand neither says anything.
+    let duplicate = refused.replace("{status: [409], when", "{status: [409, 401], when");
+    let three = json(401, r#"{"error":"invalid_token","code":"DUPLICATE_REFERENCE"}"#);
+    let duplicate =
+        duplicate.replace("[{status: [503], when: {/code: READ_ONLY}}]", "[{status: [401], exists: /code}]");
+    let accepted =
+        CORE_SIM.replace("{status: [201, 200], when: {/status: BOOKED}}", "{status: [401], when: {/status: BOOKED}}");
+    let booked = json(401, r#"{"error":"invalid_token","status":"BOOKED"}"#);
+    for (yaml, answer) in [(refused, both), (echoing, expired()), (duplicate, three), (accepted, booked)] {
         let (listener, url) = Listener::start().await;
         let yaml = format!("{yaml}\ncredentials: {}\n", token(RENEW));
         let core = core_of(&yaml, &url, &folder.0).unwrap();

@@ -37,6 +37,8 @@ pub(super) enum Exchange<T> {
 pub(super) enum Read<T> {
     /// It is a declared one.
     Understood(T),
+    /// It fits declared rules and says nothing: they are of two kinds, or it lacks what they promise. Its connection carries nothing any more.
+    Unusable(T),
     /// It is another request's. Nobody knows which, so the connection carries nothing any more.
     NotUnderstood(T),
     /// The same, and it does not repeat our reference although every answer of this core does: it proves nothing about our request.
@@ -120,7 +122,7 @@ impl Transport {
                     self.put(connection);
                     Exchange::Answered(meaning)
                 }
-                Read::NotUnderstood(meaning) | Read::NotOurs(meaning) => {
+                Read::Unusable(meaning) | Read::NotUnderstood(meaning) | Read::NotOurs(meaning) => {
                     connection.end().await;
                     Exchange::Answered(meaning)
                 }
