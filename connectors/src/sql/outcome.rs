@@ -154,6 +154,11 @@ fn our_transaction(
                     (not_done("the call was answered too late for a COMMIT".to_owned()), Next::Rollback)
                 }
             }
+            // An acceptance of other legs. It is undone, so that an enquiry would find nothing, and nothing would ever end the entry.
+            Ok(Outcome::Duplicate) if !answers.is_duplicate(table) => {
+                let reason = "the call's row accepts other legs than were asked for; it was not committed";
+                (not_done(reason.to_owned()), Next::Rollback)
+            }
             Ok(outcome) => (outcome, Next::Rollback),
             Err(reason) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
         },

@@ -107,10 +107,12 @@ fn an_acceptance_is_posted_once_it_is_committed() {
 }
 
 #[test]
-fn an_acceptance_of_other_legs_is_to_be_looked_up_and_commits_nothing() {
+fn an_acceptance_of_other_legs_is_to_be_looked_up_and_in_our_transaction_it_is_undone() {
     for changed in [("amount", "10.51"), ("debit", "C")] {
         assert_eq!(of(Procedure, &posted(changed)), (Outcome::Duplicate, Keep));
-        assert_eq!(of(Connector, &posted(changed)), (Outcome::Duplicate, Rollback));
+        let (outcome, next) = of(Connector, &posted(changed));
+        assert!(is_not_done(&outcome) && next == Rollback, "{outcome:?}");
+        assert!(format!("{outcome:?}").contains("other legs"), "{outcome:?}");
     }
 }
 
