@@ -186,8 +186,12 @@ async fn post(
             }
             outcome::of_commit(&plan.answers, outcome, &committed)
         }
-        Next::Rollback => {
-            let rolled_back = roll_back(pool, session, begin).await;
+        Next::Rollback | Next::RollbackAndEnd => {
+            let rolled_back = session.rollback(begin, Instant::now() + ROLLBACK_MAX).await;
+            // A session is used again only once its transaction has ended.
+            if rolled_back.is_ok() && next == Next::Rollback {
+                pool.put(session);
+            }
             outcome::of_rollback(&plan.answers, &called, outcome, &rolled_back)
         }
         Next::Keep => {
@@ -235,18 +239,12 @@ async fn ask(
 ) -> Result<Result<table::Table, outcome::Trouble>, pool::Unready> {
     let mut session = pool.ready(Begin::ReadOnly, by).await?;
     let asked = session.run(&query.text, bound, by).await;
-    if !matches!(asked, Err(outcome::Trouble::Lost(_) | outcome::Trouble::NoSession(_))) {
-        // An answer stands, whatever becomes of a transaction that could not write; the session is then used no more.
-        let _ = roll_back(pool, session, Begin::ReadOnly).await;
+    // After an error the session is ended: it may be what is in the way, as after a call.
+    let is_good = matches!(asked, Ok(_) | Err(outcome::Trouble::Unreadable { .. }));
+    if is_good && session.rollback(Begin::ReadOnly, Instant::now() + ROLLBACK_MAX).await.is_ok() {
+        pool.put(session);
     }
     Ok(asked)
-}
-
-/// A session is used again only once its transaction has ended.
-async fn roll_back(pool: &Pool, mut session: session::Session, begun: Begin) -> Result<(), outcome::Trouble> {
-    session.rollback(begun, Instant::now() + ROLLBACK_MAX).await?;
-    pool.put(session);
-    Ok(())
 }
 
 /// Runs to its end even if the caller goes away: a call must not be cut short. The time-out is inside.

@@ -66,6 +66,8 @@ pub(super) enum Next {
     Commit,
     /// ROLLBACK, so that the session may be used again. Of a transaction of ours its answer tells whether it was still ours.
     Rollback,
+    /// The same, and the session is ended: it may be what is in the way, such as a prepared statement whose plan does not hold any more.
+    RollbackAndEnd,
     /// Nothing; the session may be used again.
     Keep,
     /// Nothing; the session is ended.
@@ -164,7 +166,7 @@ fn our_transaction(
         },
         Err(Trouble::Server(error)) => match answers.of_error(error) {
             Ok(outcome) => (outcome, Next::Rollback),
-            Err(reason) => (not_done(format!("{reason}; it was not committed")), Next::Rollback),
+            Err(reason) => (not_done(format!("{reason}; it was not committed")), Next::RollbackAndEnd),
         },
         Err(Trouble::Unreadable { reason, .. }) => {
             (not_done(format!("{reason}; it was not committed")), Next::Rollback)

@@ -192,6 +192,21 @@ async fn an_error_after_the_rows_is_no_posting() {
     .await;
 }
 
+/// The plan of a statement that a session has prepared does not hold any more once a column has another type.
+#[tokio::test]
+async fn a_session_whose_statement_does_not_hold_any_more_is_replaced() {
+    on(Server::Postgresql, |bank| async move {
+        let core = bank.core(Connector);
+        assert_eq!(core.probe(PATIENT).await, Probe::Up);
+        assert_eq!(core.idle_sessions(), 1);
+        bank.hand().await.exec("ALTER TABLE core_state ALTER COLUMN state TYPE varchar(10)").await;
+        // The session that has prepared it may fail, once.
+        core.probe(PATIENT).await;
+        assert_eq!(core.probe(PATIENT).await, Probe::Up);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_session_killed_under_our_commit_is_unknown() {
     on(Server::Postgresql, |bank| async move {
