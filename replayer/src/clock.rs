@@ -111,7 +111,7 @@ impl Observations {
         }
     }
 
-    /// Did the core say last that it will book the entry later?
+    /// Did the core say last, to this process, that it will book the entry later? The journal does not know.
     pub(crate) fn is_pending(&self, id: &EntryId) -> bool {
         self.seen.get(id).is_some_and(|seen| seen.is_pending)
     }

@@ -122,7 +122,8 @@ impl Resolver {
             }
             let known = self.known(&unresolved);
             let step = match resolve(&self.core, &known, &self.patience, self.seen.now_ms()) {
-                // The core has it: only the enquiry tells its end, and to send it again could at best change nothing.
+                // The core has it: only the enquiry tells its end, and to send it again could at best change nothing. After a new start this is not
+                // known until the core says it again: it is asked first, and sent to again only if that gets no usable answer.
                 Step::Resend if self.core.enquiry && self.seen.is_pending(id) => Step::Enquire,
                 step => step,
             };

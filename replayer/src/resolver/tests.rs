@@ -134,6 +134,26 @@ async fn what_the_core_will_book_later_is_asked_about_and_never_sent_again() {
     assert!(start.elapsed() >= Duration::from_secs(20));
 }
 
+/// The journal does not know what the core will book later, and the answer may have come to another process.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_not_told_what_is_pending_asks_first_and_sends_again_only_when_that_is_in_vain() {
+    let remembering = Capabilities { reference_memory_ms: Some(3_600_000), request_lifetime_ms_max: 60_000, ..ASKED };
+    let patience = Patience { park_after_ms: 20_000, memory_margin_ms: 0 };
+    let entry = unresolved();
+    let id = entry.entry.id.clone();
+    for (is_told, expected) in [(true, "enquire"), (false, "resend")] {
+        let mut started_anew = Resolver::new(remembering, patience, WATCHED_FOR);
+        page(&mut started_anew, std::slice::from_ref(&entry));
+        assert_eq!(next(&mut started_anew, Instant::now()), Some(("enquire", id.clone())));
+        let asked_ms = started_anew.now_ms();
+        let came = if is_told { Came::Pending { asked_ms } } else { Came::InVain { silent: true, asked_ms } };
+        started_anew.came(&id, &came, Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        page(&mut started_anew, std::slice::from_ref(&entry));
+        assert_eq!(next(&mut started_anew, Instant::now()), Some((expected, id.clone())));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sender_is_abandoned_once_it_was_seen_silent_for_long_whatever_its_stamps_say() {
     let (mut resolver, now) = (resolver(60_000), Instant::now());
