@@ -3,6 +3,7 @@
 //! What matters is what may be *said* after a call: a posting, the core's own no, a proof that nothing left this process,
 //! or "outcome unknown". There is no error type for an attempt.
 
+mod check;
 mod config;
 mod connector;
 mod findings;

@@ -14,15 +14,13 @@ use super::check_credentials::{self, CredentialsPlan};
 use super::check_rules;
 use super::check_tls::{self, TlsPlan};
 use super::config::{CallConfig, EnquiryConfig, HttpCoreConfig, OperationConfig, TransportLimits};
+use crate::check;
 use crate::config::Kind;
 use crate::findings::{ConfigError, Findings};
 use crate::template::{CORE_UUID, RESERVED, Scope, Template};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Longest name of a core that the journal keeps with an entry.
-const NAME_CHARS_MAX: usize = 32;
 
 /// The checked form of a configuration.
 pub(super) struct Plan {
@@ -47,11 +45,7 @@ pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<Con
         "kind",
         "is sql; a core of SQL procedures is declared in a connector's file of its own",
     );
-    found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
-    for problem in config.reference.problems() {
-        found.add("reference", problem);
-    }
-    found.must(!config.operations.is_empty(), "operations", "declares none");
+    check::core(&config.name, &config.reference, !config.operations.is_empty(), &mut found);
     limits(&config.limits, &mut found);
     let base = base(&config.base_url);
     let base = found.take("base-url", base);
@@ -62,11 +56,7 @@ pub(super) fn plan(config: &HttpCoreConfig, files: bool) -> Result<Plan, Vec<Con
     let mut operations = HashMap::new();
     for (name, operation) in &config.operations {
         let at = format!("operations.{name}");
-        found.must(
-            operation.enquiry.is_some() || !config.capabilities.enquiry,
-            &format!("{at}.enquiry"),
-            "is missing, and capabilities say that the core can be asked",
-        );
+        check::can_be_asked(config.capabilities.enquiry, operation.enquiry.is_some(), &at, &mut found);
         if let Some(plan) = self::operation(operation, fixed, &at, &mut found) {
             operations.insert(name.clone(), plan);
         }

@@ -8,6 +8,7 @@ use super::config::{
     CodeAt, Conditions, Direction, DuplicateMeans, Echo, EnquiryConfig, LegConfig, OperationConfig, PostingConfig,
     RefusalRule, Rule, Unit,
 };
+use crate::check;
 use crate::findings::Findings;
 
 /// The answers of a post.
@@ -21,28 +22,13 @@ pub(super) fn post(operation: &OperationConfig, at: &str, found: &mut Findings) 
     refusals(&post.refused, !operation.refusals.is_empty(), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, &format!("{at}.post.duplicate"), found);
     pending(operation, at, found);
-    let posted = post.duplicate_means == DuplicateMeans::Posted;
-    let means_at = format!("{at}.post.duplicate-means");
-    found.must(!posted || !post.duplicate.is_empty(), &means_at, "is declared, and no `duplicate` rule");
-    found.must(
-        !posted || operation.enquiry.is_none(),
-        &means_at,
-        "must not be `posted` where the core can be asked: an enquiry also compares the legs",
-    );
+    let (has_rule, can_ask) = (!post.duplicate.is_empty(), operation.enquiry.is_some());
+    check::duplicate_means(post.duplicate_means, has_rule, can_ask, at, found);
     echo(post.echo.as_ref(), &format!("{at}.post.echo"), found);
     optional_rules(&post.not_done, &format!("{at}.post.not-done"), found);
     posting(&post.posting, &format!("{at}.post.posting"), found);
-    for (code, reason) in &operation.refusals {
-        let named =
-            !reason.is_empty() && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        found.must(named, &format!("{at}.refusals.{code}"), "a reason is lower-case words with hyphens");
-    }
     let read = !post.refused.is_empty() || operation.enquiry.as_ref().is_some_and(|ask| !ask.refused.is_empty());
-    found.must(
-        operation.refusals.is_empty() || read,
-        &format!("{at}.refusals"),
-        "are declared, and no `refused` rule reads a code",
-    );
+    check::refusal_reasons(&operation.refusals, read, at, found);
 }
 
 /// What is booked later must look like nothing else wherever it is asked about.
@@ -128,12 +114,7 @@ pub(super) fn conditions(asked: Conditions<'_>, at: &str, found: &mut Findings) 
     for (path, expected) in asked.when {
         let at = format!("{at}.when.{path}");
         pointer(path, &at, found);
-        let scalar = match expected {
-            Value::String(_) | Value::Bool(_) => true,
-            Value::Number(number) => !number.is_f64(),
-            _ => false,
-        };
-        found.must(scalar, &at, "must be a string, a whole number or a boolean");
+        check::scalar(expected, &at, found);
     }
     for path in &asked.exists.0 {
         pointer(path, &format!("{at}.exists.{path}"), found);

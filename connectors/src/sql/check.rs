@@ -13,12 +13,11 @@ use super::login::{Login, Place, TlsFiles, password};
 use super::outcome::{EnquiryAnswers, PostAnswers};
 use super::posting::pointers;
 use super::statement::{BoundTemplate, Statement, Use};
+use crate::check;
 use crate::findings::{ConfigError, Findings};
 use crate::http::FieldKind;
 use crate::template::RESERVED;
 
-/// Longest name of a core that the journal keeps with an entry.
-const NAME_CHARS_MAX: usize = 32;
 /// Longest name of a user, on either server.
 const USER_CHARS_MAX: usize = 63;
 /// A statement with less time than this would be ended before it did anything.
@@ -49,11 +48,7 @@ pub(super) enum Files {
 /// Checks everything; a plan only where nothing was found.
 pub(super) fn plan(config: &SqlCoreConfig, files: Files) -> Result<Plan, Vec<ConfigError>> {
     let mut found = Findings::default();
-    found.must((1..=NAME_CHARS_MAX).contains(&config.name.chars().count()), "name", "must be 1 to 32 characters");
-    for problem in config.reference.problems() {
-        found.add("reference", problem);
-    }
-    found.must(!config.operations.is_empty(), "operations", "declares none");
+    check::core(&config.name, &config.reference, !config.operations.is_empty(), &mut found);
     limits(&config.limits, config.server, &mut found);
     lifetime(config, &mut found);
     let login = login(config, files, &mut found);
@@ -64,11 +59,7 @@ pub(super) fn plan(config: &SqlCoreConfig, files: Files) -> Result<Plan, Vec<Con
     let mut operations = HashMap::new();
     for (name, operation) in &config.operations {
         let at = format!("operations.{name}");
-        found.must(
-            operation.enquiry.is_some() || !config.capabilities.enquiry,
-            &format!("{at}.enquiry"),
-            "is missing, and capabilities say that the core can be asked",
-        );
+        check::can_be_asked(config.capabilities.enquiry, operation.enquiry.is_some(), &at, &mut found);
         if let Some(plan) = self::operation(operation, config.server, &at, &mut found) {
             operations.insert(name.clone(), plan);
         }

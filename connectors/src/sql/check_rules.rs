@@ -9,8 +9,8 @@ use super::config::{
     ColumnDirection, ColumnUnit, EnquiryQuery, ErrorCode, LegColumns, PostingColumns, SqlOperation, SqlRefusal, SqlRule,
 };
 use super::errors::{Call, why_not};
+use crate::check;
 use crate::findings::Findings;
-use crate::http::DuplicateMeans;
 
 /// Longest name of a column, on either server.
 const COLUMN_CHARS_MAX: usize = 64;
@@ -41,27 +41,12 @@ pub(super) fn post(operation: &SqlOperation, call: Call, at: &str, found: &mut F
     refusals(&post.refused, &operation.refusals, Some(call), &format!("{at}.post.refused"), found);
     optional_rules(&post.duplicate, Allowed::errors_of(call), &format!("{at}.post.duplicate"), found);
     optional_rules(&post.not_done, Allowed::errors_of(call), &format!("{at}.post.not-done"), found);
-    let posted = post.duplicate_means == DuplicateMeans::Posted;
-    let means_at = format!("{at}.post.duplicate-means");
-    found.must(!posted || !post.duplicate.is_empty(), &means_at, "is declared, and no `duplicate` rule");
-    found.must(
-        !posted || operation.enquiry.is_none(),
-        &means_at,
-        "must not be `posted` where the core can be asked: an enquiry also compares the legs",
-    );
+    let (has_rule, can_ask) = (!post.duplicate.is_empty(), operation.enquiry.is_some());
+    check::duplicate_means(post.duplicate_means, has_rule, can_ask, at, found);
     two_kinds(operation, at, found);
     posting(&post.posting, &format!("{at}.post.posting"), found);
-    for (code, reason) in &operation.refusals {
-        let named =
-            !reason.is_empty() && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        found.must(named, &format!("{at}.refusals.{code}"), "a reason is lower-case words with hyphens");
-    }
     let read = !post.refused.is_empty() || operation.enquiry.as_ref().is_some_and(|ask| !ask.refused.is_empty());
-    found.must(
-        operation.refusals.is_empty() || read,
-        &format!("{at}.refusals"),
-        "are declared, and no `refused` rule reads a code",
-    );
+    check::refusal_reasons(&operation.refusals, read, at, found);
 }
 
 /// One error of two kinds would say nothing.
@@ -157,12 +142,7 @@ fn conditions(when: &BTreeMap<String, Value>, at: &str, found: &mut Findings) {
     for (name, expected) in when {
         let at = format!("{at}.when.{name}");
         column(name, &at, found);
-        let scalar = match expected {
-            Value::String(_) | Value::Bool(_) => true,
-            Value::Number(number) => !number.is_f64(),
-            _ => false,
-        };
-        found.must(scalar, &at, "must be a string, a whole number or a boolean");
+        check::scalar(expected, &at, found);
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::Kind;
-use crate::http::{DuplicateMeans, FieldKind};
+use crate::http::{ClientCertificate, DuplicateMeans, FieldKind};
 
 /// One core whose writes are SQL procedures. Unknown keys are errors, everywhere.
 #[derive(Clone, Deserialize)]
@@ -87,16 +87,6 @@ pub struct Tls {
     /// Our own certificate, where the server asks for one.
     #[serde(default)]
     pub client: Option<ClientCertificate>,
-}
-
-/// Our own certificate.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ClientCertificate {
-    /// PEM file of the certificate.
-    pub certificate: PathBuf,
-    /// PEM file of its key.
-    pub key: PathBuf,
 }
 
 /// Bounds of the sessions.

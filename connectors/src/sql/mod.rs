@@ -29,9 +29,9 @@ use tokio::time::Instant;
 
 use self::check::{Files, OperationPlan, Operations};
 pub use self::config::{
-    AmountColumn, ClientCertificate, ColumnDirection, ColumnUnit, Credentials, Each, EnquiryQuery, ErrorCode,
-    Isolation, LegColumns, PostCall, PostingColumns, ProbeQuery, Rows, Server, SessionLimits, SqlCoreConfig,
-    SqlOperation, SqlRefusal, SqlRule, Tls, TransactionOwner,
+    AmountColumn, ColumnDirection, ColumnUnit, Credentials, Each, EnquiryQuery, ErrorCode, Isolation, LegColumns,
+    PostCall, PostingColumns, ProbeQuery, Rows, Server, SessionLimits, SqlCoreConfig, SqlOperation, SqlRefusal,
+    SqlRule, Tls, TransactionOwner,
 };
 use self::outcome::Next;
 use self::pool::Pool;

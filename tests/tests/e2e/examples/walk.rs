@@ -23,13 +23,13 @@ struct Step {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the words of mapping and connector that the example uses"]
+#[ignore = "walked by hand; it has not been walked since the example got its words"]
 async fn the_page_of_fineract_is_right_to_the_letter() {
     walk("fineract", &["mariadb-core", "mariadb", "redis", "kafka", "connect"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the words of mapping and connector that the example uses"]
+#[ignore = "walked by hand; it has not been walked since the example got its words"]
 async fn the_page_of_blnk_is_right_to_the_letter() {
     walk("blnk", &["postgres-core", "mariadb", "redis", "kafka", "connect"]).await;
 }
